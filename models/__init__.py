@@ -1,0 +1,1 @@
+"""Encoder, heads, micro-batcher and checkpoints. Knows nothing of Kafka or Redis."""

@@ -1,0 +1,109 @@
+"""What a model promises: heads, label sets, scores, and the interface a stream sees. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+SENTIMENT = ("negative", "neutral", "positive")
+TOPIC = (
+    "earnings",
+    "mergers_acquisitions",
+    "regulation_legal",
+    "macro_economy",
+    "markets_prices",
+    "company_product",
+    "world_politics",
+    "account_access",
+    "cards",
+    "transfers_topups",
+    "billing_fees",
+    "fraud_security",
+    "other",
+)
+RISK = ("low", "medium", "high")
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One classification task read from the shared pooled vector.
+
+    temperature divides the logits before the softmax (Guo et al. 2017, "On Calibration of Modern
+    Neural Networks"). A prediction whose highest probability is below abstain_below abstains.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    temperature: float = 1.0
+    abstain_below: float = 0.0
+
+
+DEFAULT_HEADS = (
+    Head(name="sentiment", labels=SENTIMENT),
+    Head(name="topic", labels=TOPIC),
+    Head(name="risk", labels=RISK),
+)
+
+
+class HeadScore(msgspec.Struct, frozen=True):
+    """A head's answer: the best label, its probability, and the probability of every label (sum 1)."""
+
+    label: str
+    confidence: float
+    scores: dict[str, float]
+    abstained: bool
+
+
+Scores = dict[str, HeadScore]
+"""Head name to its answer, for one text."""
+
+
+class BatchInfo(msgspec.Struct, frozen=True):
+    """The micro-batch a result rode in: texts, padded tokens, queueing time, and why it was cut."""
+
+    size: int
+    tokens: int
+    waited_ms: float
+    released_by: str
+
+
+class ModelError(Exception):
+    """The model can't be loaded or can't score a text; the message says which file or setting to mend."""
+
+
+class OutOfMemoryError(ModelError):
+    """A batch did not fit into the device's memory; the same texts in smaller batches may."""
+
+
+class Predictor(Protocol):
+    """A loaded model. Every method blocks and is called from one thread only."""
+
+    @property
+    def version(self) -> str:
+        """Names the exact weights; written on every scored record."""
+        ...
+
+    @property
+    def heads(self) -> tuple[Head, ...]: ...
+
+    @property
+    def description(self) -> str:
+        """Device, precision and why they were chosen, in one line for people."""
+        ...
+
+    def warm_up(self) -> None:
+        """Run once before the first batch; measures and picks the fastest honest path."""
+        ...
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, special tokens included, cut to the encoder's maximum."""
+        ...
+
+    def predict(self, tokens: Sequence[list[int]]) -> list[Scores]:
+        """One forward pass over one batch, answers in the order given.
+
+        Raises OutOfMemoryError when a smaller batch may succeed, any other exception when this
+        batch can't be scored.
+        """
+        ...

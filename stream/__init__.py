@@ -1,0 +1,1 @@
+"""Events in, alerts out: Kafka, Redis, rules and routing. Sees the model only as an interface."""

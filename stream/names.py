@@ -1,0 +1,45 @@
+"""Topic names and Redis keys: the public contract in one place."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+SourceKind = Literal["news", "social", "ticket"]
+SOURCE_KINDS: tuple[SourceKind, ...] = ("news", "social", "ticket")
+
+
+class Topics:
+    """Names of our own topics under a prefix; users' source topics keep their own names."""
+
+    def __init__(self, prefix: str = "bellwether.") -> None:
+        self.prefix = prefix
+        self.scored = f"{prefix}scored"
+        self.alerts = f"{prefix}alerts"
+        self.review = f"{prefix}review"
+        self.feedback = f"{prefix}feedback"
+        self.models = f"{prefix}models"
+        self.dead_letter = f"{prefix}dead-letter"
+
+    def queue(self, name: str) -> str:
+        return f"{self.prefix}tickets.{name}"
+
+
+class Keys:
+    """Redis keys under a prefix."""
+
+    def __init__(self, prefix: str = "bw:") -> None:
+        self.prefix = prefix
+        self.alerts_open = f"{prefix}alerts:open"
+        self.alerts_stream = f"{prefix}alerts:stream"
+        self.alerts_live = f"{prefix}alerts:live"
+
+    def alert(self, alert_id: str) -> str:
+        return f"{self.prefix}alert:{alert_id}"
+
+    def fingerprint(self, fingerprint: str) -> str:
+        """The current episode of a fingerprint: alert id, episode number, last event time."""
+        return f"{self.prefix}fingerprint:{fingerprint}"
+
+    def judged(self, fingerprint: str, event_id: str) -> str:
+        """The transition an event already caused, so that a replay repeats it instead of counting twice."""
+        return f"{self.prefix}judged:{fingerprint}:{event_id}"

@@ -1,0 +1,217 @@
+"""The records that flow through the system, and their bytes on the wire."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+import orjson
+
+from models.spec import BatchInfo, HeadScore, Scores
+from stream.names import SourceKind
+
+Severity = Literal["info", "warning", "critical"]
+AlertState = Literal["firing", "updated", "resolved", "acknowledged", "silenced"]
+Priority = Literal["urgent", "normal", "low"]
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a record was read: names it for ever, also when it carries no id of its own."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @property
+    def record_id(self) -> str:
+        return f"{self.topic}-{self.partition}-{self.offset}"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One message as the user meant it: typed, cleaned, and still traceable to its origin."""
+
+    id: str
+    source: SourceKind
+    origin: Origin
+    key: bytes | None
+    text: str
+    time: datetime
+    received_at: datetime
+    title: str = ""
+    author: str = ""
+    lang: str = ""
+    customer: str = ""
+    tickers: tuple[str, ...] = ()
+    attributes: dict[str, Any] = {}
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """Who or what an event is about. relevance and novelty are in 0..1."""
+
+    kind: str
+    id: str
+    relevance: float = 1.0
+    novelty: float = 1.0
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model said of one event: the durable record on the scored topic."""
+
+    id: str
+    source: SourceKind
+    origin: Origin
+    time: datetime
+    received_at: datetime
+    scored_at: datetime
+    title: str
+    text: str
+    author: str
+    customer: str
+    lang: str
+    subjects: tuple[Subject, ...]
+    heads: Scores
+    model: str
+    batch: BatchInfo
+    attributes: dict[str, Any]
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """An event that made an alert fire or grow."""
+
+    event_id: str
+    source: SourceKind
+    time: datetime
+    text: str
+    scores: dict[str, HeadScore]
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One transition of one alert; sequence counts the transitions of an episode from 1.
+
+    subject is "<kind>:<id>", for example "ticker:HALC".
+    """
+
+    id: str
+    fingerprint: str
+    episode: int
+    sequence: int
+    rule: str
+    rule_version: str
+    severity: Severity
+    state: AlertState
+    subject: str
+    title: str
+    summary: str
+    first_seen: datetime
+    last_seen: datetime
+    count: int
+    evidence: tuple[Evidence, ...]
+    signal: dict[str, Any]
+    model: str
+
+
+class RoutedTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """A ticket on its queue, or on the review topic with the reason it needs a person."""
+
+    id: str
+    queue: str
+    priority: Priority
+    reason: str
+    customer: str
+    title: str
+    text: str
+    lang: str
+    time: datetime
+    heads: Scores
+    model: str
+    origin: Origin
+    attributes: dict[str, Any]
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that can't be processed, whole, with the reason and the field at fault."""
+
+    origin: Origin
+    reason: str
+    field: str
+    detail: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    time: datetime
+
+    @property
+    def id(self) -> str:
+        return self.origin.record_id
+
+    def encode(self) -> bytes:
+        """JSON; bytes that are not UTF-8 travel as base64 with encoding "base64"."""
+        value, encoding = _bytes_to_text(self.value)
+        key, key_encoding = _bytes_to_text(self.key)
+        return orjson.dumps(
+            {
+                "id": self.id,
+                "origin": self.origin,
+                "reason": self.reason,
+                "field": self.field,
+                "detail": self.detail,
+                "key": key,
+                "key_encoding": key_encoding,
+                "value": value,
+                "encoding": encoding,
+                "headers": [
+                    [name, base64.b64encode(content).decode()] for name, content in self.headers
+                ],
+                "time": self.time,
+            },
+            default=msgspec.to_builtins,
+            option=orjson.OPT_UTC_Z,
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes) -> DeadLetter:
+        fields = orjson.loads(payload)
+        return cls(
+            origin=msgspec.convert(fields["origin"], Origin),
+            reason=fields["reason"],
+            field=fields["field"],
+            detail=fields["detail"],
+            key=_text_to_bytes(fields["key"], fields["key_encoding"]),
+            value=_text_to_bytes(fields["value"], fields["encoding"]),
+            headers=tuple((name, base64.b64decode(content)) for name, content in fields["headers"]),
+            time=datetime.fromisoformat(fields["time"]),
+        )
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(record: Scored | Alert | RoutedTicket) -> bytes:
+    """JSON bytes of an output record; times are UTC ISO 8601 with Z."""
+    return _encoder.encode(record)
+
+
+decode_scored = msgspec.json.Decoder(Scored).decode
+decode_alert = msgspec.json.Decoder(Alert).decode
+decode_routed_ticket = msgspec.json.Decoder(RoutedTicket).decode
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _bytes_to_text(content: bytes | None) -> tuple[str | None, str]:
+    if content is None:
+        return None, "none"
+    try:
+        return content.decode(), "utf-8"
+    except UnicodeDecodeError:
+        return base64.b64encode(content).decode(), "base64"
+
+
+def _text_to_bytes(text: str | None, encoding: str) -> bytes | None:
+    if text is None:
+        return None
+    return base64.b64decode(text) if encoding == "base64" else text.encode()

@@ -1,0 +1,224 @@
+"""One typed configuration: defaults, then a TOML file, then BELLWETHER_ environment variables."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from stream.names import SourceKind, Topics
+
+TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names the setting and says what to do."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kafka(Section):
+    bootstrap: str = "localhost:9092"
+    group: str = "bellwether"
+    prefix: str = "bellwether."
+    partitions: int = Field(4, ge=1, description="of the topics we create ourselves")
+    replication: int = Field(1, ge=1)
+    create_topics: bool = True
+    session_timeout_s: float = Field(15.0, ge=6.0, le=300.0)
+    start_timeout_s: float = Field(300.0, ge=0.0, description="how long to wait for a broker")
+
+
+class Redis(Section):
+    url: str = "redis://localhost:6379/0"
+    prefix: str = "bw:"
+    timeout_s: float = Field(5.0, gt=0.0)
+
+
+class Fields(Section):
+    """Where each field of an event is found: a dotted name or a JMESPath expression."""
+
+    id: str = "id"
+    text: str = "text"
+    title: str = "title"
+    time: str = "time"
+    author: str = "author"
+    tickers: str = "tickers"
+    customer: str = "customer"
+    lang: str = "lang"
+
+
+class Source(Section):
+    topic: str
+    kind: SourceKind
+    fields: Fields = Fields()
+
+    @field_validator("topic")
+    @classmethod
+    def _topic_is_legal(cls, topic: str) -> str:
+        if not TOPIC_NAME.fullmatch(topic) or topic in {".", ".."}:
+            raise ValueError(
+                "is no Kafka topic name: letters, digits, '.', '_' and '-', 249 at most"
+            )
+        return topic
+
+
+class Model(Section):
+    path: Path | None = Field(None, description="a checkpoint folder; the shipped one if unset")
+    encoder: str | None = Field(
+        None, description="a Hugging Face id or folder; else the checkpoint's"
+    )
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: int = Field(0, ge=0, description="of the model on the CPU; 0 chooses")
+    max_batch_tokens: int = Field(2048, ge=128, description="padded: longest text x texts")
+    max_waiting: int = Field(2048, ge=1, description="records in work before a source is paused")
+
+
+class Limits(Section):
+    """What an event may look like before it is a dead letter."""
+
+    max_record_bytes: int = Field(1_000_000, ge=1_000)
+    max_text_chars: int = Field(20_000, ge=100, description="longer texts are cut, not refused")
+    max_future_s: float = Field(86_400.0, ge=0.0)
+    oldest_time: str = "1990-01-01T00:00:00Z"
+
+
+class Queue(Section):
+    """A ticket queue; the first whose matchers hold takes the ticket. An empty matcher holds always."""
+
+    name: str
+    topics: tuple[str, ...] = ()
+    risks: tuple[str, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_legal(cls, name: str) -> str:
+        if not TOPIC_NAME.fullmatch(name):
+            raise ValueError("must be usable in a Kafka topic name: letters, digits, '.', '_', '-'")
+        return name
+
+
+DEFAULT_SOURCES = (
+    Source(topic="news", kind="news"),
+    Source(topic="social", kind="social"),
+    Source(topic="tickets", kind="ticket"),
+)
+DEFAULT_QUEUES = (
+    Queue(name="fraud", topics=("fraud_security",)),
+    Queue(name="legal", topics=("regulation_legal",)),
+    Queue(name="urgent", risks=("high",)),
+    Queue(name="access", topics=("account_access",)),
+    Queue(name="cards", topics=("cards",)),
+    Queue(name="payments", topics=("transfers_topups",)),
+    Queue(name="billing", topics=("billing_fees",)),
+    Queue(name="general"),
+)
+
+
+class Alerting(Section):
+    rules: Path | None = Field(None, description="a rule file; the shipped one if unset")
+    quiet_s: float = Field(
+        3600.0, gt=0.0, description="event time without a match that ends an episode"
+    )
+    keep_s: int = Field(7 * 86_400, ge=60, description="how long Redis keeps an alert")
+    replay_s: int = Field(
+        86_400, ge=60, description="how long Redis recognises a redelivered event"
+    )
+    stream_length: int = Field(10_000, ge=1)
+
+
+class Worker(Section):
+    max_poll_records: int = Field(500, ge=1, le=5_000)
+    drain_s: float = Field(20.0, ge=1.0, description="after SIGTERM; then the process ends anyway")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="BELLWETHER_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    kafka: Kafka = Kafka()
+    redis: Redis = Redis()
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)] = DEFAULT_SOURCES
+    model: Model = Model()
+    limits: Limits = Limits()
+    queues: Annotated[tuple[Queue, ...], Field(min_length=1)] = DEFAULT_QUEUES
+    alerting: Alerting = Alerting()
+    worker: Worker = Worker()
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(self.kafka.prefix)
+
+    @model_validator(mode="after")
+    def _sources_are_distinct(self) -> Settings:
+        names = [source.topic for source in self.sources]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"sources: topic {sorted(twice)[0]!r} is listed twice; keep one entry")
+        own = {name for name in names if name.startswith(self.kafka.prefix)}
+        if own:
+            raise ValueError(
+                f"sources: topic {sorted(own)[0]!r} begins with kafka.prefix {self.kafka.prefix!r}, "
+                "which marks our own outputs; rename the topic or change the prefix"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _queues_catch_every_ticket(self) -> Settings:
+        for position, queue in enumerate(self.queues):
+            if unknown := set(queue.risks) - {"low", "medium", "high"}:
+                raise ValueError(f"queues.{position}.risks: unknown risk {sorted(unknown)[0]!r}")
+        last = self.queues[-1]
+        if last.topics or last.risks:
+            raise ValueError(
+                f"queues: the last queue {last.name!r} must have no matchers, "
+                "so that every ticket has a place"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Settings from path, else from bellwether.toml where it exists, else the defaults.
+
+    Raises SettingsError, one sentence a fault, naming file and setting.
+    """
+    file = path or Path("bellwether.toml")
+    values: dict[str, Any] = {}
+    if path is not None or file.exists():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(
+                f"settings file {file}: can't be read ({error.strerror}); give --config a readable file"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"settings file {file}: is not valid TOML ({error})") from None
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(fault) for fault in error.errors())) from None
+
+
+def _sentence(fault: Any) -> str:
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"setting {where}: is not known; check the spelling against docs/settings.md"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"setting {where}: {message}" if where else f"settings: {message}"
