@@ -1,4 +1,4 @@
-"""What a model promises: heads, label sets, scores, and the interface a stream sees. Imports no torch."""
+"""What a model promises: heads, label sets, scores, and its interface. Imports no torch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DEFAULT_HEADS = (
 
 
 class HeadScore(msgspec.Struct, frozen=True):
-    """A head's answer: the best label, its probability, and the probability of every label (sum 1)."""
+    """A head's answer: the best label, its probability, and every label's probability (sum 1)."""
 
     label: str
     confidence: float
@@ -69,7 +69,7 @@ class BatchInfo(msgspec.Struct, frozen=True):
 
 
 class ModelError(Exception):
-    """The model can't be loaded or can't score a text; the message says which file or setting to mend."""
+    """A model can't be loaded or can't score; the message names the file or setting to mend."""
 
 
 class OutOfMemoryError(ModelError):
@@ -90,6 +90,11 @@ class Predictor(Protocol):
     @property
     def description(self) -> str:
         """Device, precision and why they were chosen, in one line for people."""
+        ...
+
+    @property
+    def batch_tokens(self) -> int:
+        """Padded tokens (longest text x texts) of the batches this device is fastest at."""
         ...
 
     def warm_up(self) -> None:

@@ -31,7 +31,6 @@ class Kafka(Section):
     replication: int = Field(1, ge=1)
     create_topics: bool = True
     session_timeout_s: float = Field(15.0, ge=6.0, le=300.0)
-    start_timeout_s: float = Field(300.0, ge=0.0, description="how long to wait for a broker")
 
 
 class Redis(Section):
@@ -76,7 +75,9 @@ class Model(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: int = Field(0, ge=0, description="of the model on the CPU; 0 chooses")
-    max_batch_tokens: int = Field(2048, ge=128, description="padded: longest text x texts")
+    max_batch_tokens: int = Field(
+        0, ge=0, description="padded: longest text x texts; 0 takes what suits the device"
+    )
     max_waiting: int = Field(2048, ge=1, description="records in work before a source is paused")
 
 
@@ -135,6 +136,9 @@ class Alerting(Section):
 
 class Worker(Section):
     max_poll_records: int = Field(500, ge=1, le=5_000)
+    start_timeout_s: float = Field(
+        60.0, ge=0.0, description="how long to wait for Kafka and Redis before giving up"
+    )
     drain_s: float = Field(20.0, ge=1.0, description="after SIGTERM; then the process ends anyway")
 
 

@@ -1,0 +1,172 @@
+"""Composition root: builds the services of one worker, starts them in order, drains them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+
+import faust
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from models.spec import Predictor
+from stream.agents import chunk_agent
+from stream.chunks import ChunkTracker, feed_in_chunks
+from stream.names import Keys
+from stream.outbox import Outbox
+from stream.patience import Patience
+from stream.pipeline import Pipeline
+from stream.rules import RuleSet
+from stream.settings import Settings
+from stream.sources import Decoder
+from stream.store import AlertStore
+from stream.telemetry import Telemetry
+from stream.topics import StartError, prepare_topics
+
+logger = logging.getLogger(__name__)
+
+# Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
+STREAM_BUFFER_CHUNKS = 8
+CRASH_POLL_S = 0.5
+
+
+class Worker:
+    """One worker: a Faust app with an agent a source, a model thread, alerting and routing.
+
+    Raises SettingsError or RuleError from the constructor, StartError from start().
+    """
+
+    def __init__(self, settings: Settings, predictor: Predictor) -> None:
+        self.settings = settings
+        self.predictor = predictor
+        self.telemetry = Telemetry()
+        self._rules = RuleSet.load(settings.alerting.rules, predictor.heads)
+        self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
+        self._stack = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Wait for Kafka and Redis, warm the model up, then start to consume."""
+        settings = self.settings
+        await prepare_topics(settings)
+        redis = await connect_redis(settings)
+        self._stack.push_async_callback(redis.aclose)
+        await asyncio.to_thread(self.predictor.warm_up)
+        logger.info("model %s: %s", self.predictor.version, self.predictor.description)
+
+        outbox = Outbox(settings.kafka.bootstrap)
+        await outbox.start()
+        self._stack.push_async_callback(outbox.stop)
+
+        self._app = self._faust_app()
+        self.tracker = ChunkTracker(lambda: self._app.consumer_generation_id)
+        self.pipeline = Pipeline(
+            predictor=self.predictor,
+            max_batch_tokens=settings.model.max_batch_tokens or self.predictor.batch_tokens,
+            rules=self._rules,
+            queues=settings.queues,
+            topics=settings.topics,
+            alerts=AlertStore(redis, Keys(settings.redis.prefix), settings.alerting),
+            outbox=outbox,
+            tracker=self.tracker,
+            telemetry=self.telemetry,
+            capacity=settings.model.max_waiting,
+        )
+        for source, decoder in zip(settings.sources, self._decoders, strict=True):
+            topic = self._app.topic(
+                source.topic, key_serializer="raw", value_serializer="raw", allow_empty=True
+            )
+            agent = chunk_agent(decoder, self.tracker, self.pipeline, self.pipeline.fail)
+            self._app.agent(topic, name=f"source-{source.topic}")(agent)
+        self.pipeline.start()
+        await self._app.start()
+        logger.info(
+            "consuming %s as group %s",
+            ", ".join(source.topic for source in settings.sources),
+            settings.kafka.group,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Return when stop is set. Raises StartError when the worker can't go on."""
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            while not stop.is_set():
+                await asyncio.wait(
+                    {stopping, self.pipeline.broken},
+                    timeout=CRASH_POLL_S,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if self.pipeline.broken.done():
+                    error = self.pipeline.broken.result()
+                    raise StartError(
+                        f"the worker can't go on ({type(error).__name__}: {error}); nothing in "
+                        "work was acknowledged, a restart reads it again"
+                    ) from error
+                if self._app.crashed:
+                    raise StartError(
+                        f"the Kafka consumer has crashed ({self._app.crash_reason!r}); "
+                        "restart the worker"
+                    )
+        finally:
+            stopping.cancel()
+
+    async def stop(self) -> bool:
+        """Drain what is in work within worker.drain_s. False: it took longer, and was left.
+
+        What was left is unacknowledged: whoever has the partition next reads it again.
+        """
+        try:
+            async with asyncio.timeout(self.settings.worker.drain_s):
+                await self._app.stop()
+                await self.pipeline.stop(self.settings.worker.drain_s)
+                await self._stack.aclose()
+        except TimeoutError:
+            return False
+        return True
+
+    def _faust_app(self) -> faust.App:
+        settings = self.settings
+        app = faust.App(
+            settings.kafka.group,
+            broker=[f"kafka://{address}" for address in settings.kafka.bootstrap.split(",")],
+            datadir=self._stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="bellwether-faust-")
+            ),
+            web_enabled=False,
+            autodiscover=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            store="memory://",
+            stream_wait_empty=True,
+            stream_buffer_maxsize=STREAM_BUFFER_CHUNKS,
+            broker_max_poll_records=settings.worker.max_poll_records,
+            broker_session_timeout=settings.kafka.session_timeout_s,
+            broker_heartbeat_interval=settings.kafka.session_timeout_s / 5,
+            broker_commit_interval=1.0,
+        )
+        feed_in_chunks(app)
+        return app
+
+
+async def connect_redis(settings: Settings) -> Redis:
+    """A client that has answered once. Waits up to worker.start_timeout_s; then StartError."""
+    client = Redis.from_url(
+        settings.redis.url,
+        socket_timeout=settings.redis.timeout_s,
+        socket_connect_timeout=settings.redis.timeout_s,
+    )
+    patience = Patience("waiting for Redis", logger)
+    while True:
+        try:
+            await client.ping()
+        except (RedisError, OSError) as error:
+            if patience.waited_s > settings.worker.start_timeout_s:
+                await client.aclose()
+                raise StartError(
+                    f"Redis can't be reached after {patience.waited_s:.0f} s ({error}); "
+                    "start it, or set redis.url (BELLWETHER_REDIS__URL)"
+                ) from error
+            await patience.wait(error)
+        else:
+            return client

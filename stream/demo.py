@@ -1,0 +1,204 @@
+"""Everything on embedded parts in one process: plays a feed through a worker and sums it up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from models.spec import Predictor
+from stream.app import Worker
+from stream.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.outbox import Outbox, Outgoing
+from stream.publish import Addresser, publish, read_lines
+from stream.settings import Settings
+from stream.telemetry import Latency, Telemetry
+from stream.topics import StartError, wanted_topics
+from stream.view import render
+
+FEED = Path(str(files("stream") / "demo_feed.jsonl"))
+FEED_RATE = 25.0
+# The embedded broker keeps records in memory, and a latency is only worth reading if the queue in
+# front of the model is short: the publisher stays this many records ahead at most.
+LINES_AHEAD = 256
+FRAMES_PER_SECOND = 4
+SETTLE_POLL_S = 0.02
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to play and when to end. With until_stopped the demo goes on after the input."""
+
+    inputs: Sequence[Path] = ()
+    max_events: int | None = None
+    seconds: float | None = None
+    rate: float | None = None
+    until_stopped: bool = False
+    show: bool = False
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What the demo did. latency_ms runs from a record's Kafka timestamp to all confirmations."""
+
+    published: int
+    scored: int
+    dead_letters: int
+    alerts: int
+    routed: int
+    reviewed: int
+    events_per_second: float
+    latency_ms: Latency
+    model: str
+    alerts_by_source: dict[str, int]
+    dead_letters_by_reason: dict[str, int]
+    queues: dict[str, int]
+
+
+async def run_demo(
+    settings: Settings, predictor: Predictor, plan: Plan, stop: asyncio.Event
+) -> Summary:
+    """Play plan until it ends or stop is set. Raises what Worker and publish raise."""
+    with EmbeddedBroker() as broker, EmbeddedRedis() as redis:
+        settings = settings.model_copy(
+            update={
+                "kafka": settings.kafka.model_copy(update={"bootstrap": broker.bootstrap}),
+                "redis": settings.redis.model_copy(update={"url": redis.url}),
+            }
+        )
+        _say(f"embedded broker: {broker.kind}; embedded Redis: {redis.kind}")
+        broker.create_topics(sorted(wanted_topics(settings)))
+        worker = Worker(settings, predictor)
+        await worker.start()
+        _say(f"model {predictor.version}: {predictor.description}")
+        player = _Player(settings, plan, worker.telemetry)
+        try:
+            await _play(worker, player, plan, stop)
+        finally:
+            drained = await worker.stop()
+        if not drained:
+            raise StartError("the demo did not drain in time; see the log above")
+        return _summary(player, worker)
+
+
+class _Player:
+    """Publishes the input and knows how far it got."""
+
+    def __init__(self, settings: Settings, plan: Plan, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._telemetry = telemetry
+        self.published = 0
+        # Lines that are a dead letter before they reach the stream; see Addresser.
+        self.refused = 0
+        self.done = False
+
+    @property
+    def under_way(self) -> int:
+        """Lines published whose outputs are not all confirmed yet."""
+        return self.published - self.refused - self._telemetry.settled
+
+    async def play(self) -> None:
+        outbox = Outbox(self._settings.kafka.bootstrap)
+        await outbox.start()
+        try:
+            await publish(
+                self._lines(),
+                addresser=Addresser(self._settings),
+                outbox=outbox,
+                rate=self._plan.rate,
+                published=self._count,
+                room=lambda: LINES_AHEAD - self.under_way,
+            )
+        finally:
+            await outbox.stop()
+        while self.under_way:
+            await asyncio.sleep(SETTLE_POLL_S)
+        self.done = True
+
+    def _lines(self) -> Iterator[tuple[Path, int, bytes]]:
+        return islice(read_lines(self._plan.inputs or [FEED]), self._plan.max_events)
+
+    def _count(self, outgoing: Sequence[Outgoing]) -> None:
+        self.published += len(outgoing)
+        dead_letter = self._settings.topics.dead_letter
+        self.refused += sum(record.topic == dead_letter for record in outgoing)
+
+
+async def _play(worker: Worker, player: _Player, plan: Plan, stop: asyncio.Event) -> None:
+    """Publish, show and watch the worker until the first of: input done, time up, stop."""
+    running = asyncio.create_task(worker.run(stop))
+    playing = asyncio.create_task(player.play())
+    began = time.monotonic()
+    with _frames(worker, player, plan) as show:
+        while not running.done():
+            if playing.done():
+                playing.result()
+                if not plan.until_stopped:
+                    break
+            if plan.seconds is not None and time.monotonic() - began >= plan.seconds:
+                break
+            show()
+            await asyncio.wait(
+                {running} if playing.done() else {running, playing},
+                timeout=1 / FRAMES_PER_SECOND,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        show()
+    playing.cancel()
+    running.cancel()
+    for task in await asyncio.gather(running, playing, return_exceptions=True):
+        if isinstance(task, Exception):
+            raise task
+
+
+@contextlib.contextmanager
+def _frames(worker: Worker, player: _Player, plan: Plan) -> Iterator[Callable[[], None]]:
+    """A function that shows the present state: a live view, or nothing for machines."""
+    if not plan.show:
+        yield lambda: None
+        return
+
+    def frame() -> RenderableType:
+        note = "input done, Ctrl-C ends" if player.done and plan.until_stopped else "Ctrl-C ends"
+        return render(
+            worker.telemetry,
+            worker.pipeline.batcher.statistics(),
+            published=player.published,
+            note=note,
+        )
+
+    with Live(frame(), console=Console(stderr=True), auto_refresh=False) as live:
+        yield lambda: live.update(frame(), refresh=True)
+
+
+def _summary(player: _Player, worker: Worker) -> Summary:
+    telemetry = worker.telemetry
+    reasons = dict(telemetry.dead_letters)
+    if player.refused:
+        reasons["unknown_source"] = player.refused
+    return Summary(
+        published=player.published,
+        scored=telemetry.scored,
+        dead_letters=sum(reasons.values()),
+        alerts=telemetry.alerts.total(),
+        routed=telemetry.routed,
+        reviewed=telemetry.reviewed,
+        events_per_second=round(telemetry.events_per_second, 1),
+        latency_ms=telemetry.latency(),
+        model=worker.predictor.version,
+        alerts_by_source=dict(telemetry.alerts_by_source),
+        dead_letters_by_reason=reasons,
+        queues=dict(telemetry.queues),
+    )
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

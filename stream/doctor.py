@@ -1,0 +1,111 @@
+"""Checks everything a worker needs, one line each, and says what to do about what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from models.spec import ModelError, Predictor
+from stream.rules import RuleError, RuleSet
+from stream.settings import Settings
+from stream.sources import Decoder
+from stream.topics import wanted_topics
+
+KAFKA_DEADLINE_S = 10.0
+
+
+class Check(msgspec.Struct, frozen=True):
+    name: str
+    status: Literal["ok", "warning", "failed"]
+    detail: str
+
+
+async def examine(settings: Settings, load_model: Callable[[], Predictor]) -> list[Check]:
+    """All checks, in the order data flows. Never raises for what it is there to find."""
+    checks = [_sources(settings)]
+    checks += await _kafka(settings)
+    checks.append(await _guard("redis", _redis(settings)))
+    model, predictor = await asyncio.to_thread(_model, load_model)
+    checks.append(model)
+    if predictor is not None:
+        checks.append(_rules(settings, predictor))
+    return checks
+
+
+def _sources(settings: Settings) -> Check:
+    for source in settings.sources:
+        Decoder(source, settings.limits)
+    listed = ", ".join(f"{source.topic} ({source.kind})" for source in settings.sources)
+    return Check("sources", "ok", listed)
+
+
+async def _kafka(settings: Settings) -> list[Check]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
+    try:
+        async with asyncio.timeout(KAFKA_DEADLINE_S):
+            await admin.start()
+            present = set(await admin.list_topics())
+    except (KafkaError, OSError, ValueError, TimeoutError) as error:
+        return [
+            Check(
+                "kafka",
+                "failed",
+                f"{settings.kafka.bootstrap} can't be reached ({error or type(error).__name__}); "
+                "start it, or set kafka.bootstrap (BELLWETHER_KAFKA__BOOTSTRAP)",
+            )
+        ]
+    finally:
+        await admin.close()
+    missing = sorted(wanted_topics(settings).keys() - present)
+    reachable = Check("kafka", "ok", f"{settings.kafka.bootstrap}, {len(present)} topics")
+    if not missing:
+        return [reachable, Check("topics", "ok", "all there")]
+    if settings.kafka.create_topics:
+        detail = f"{', '.join(missing)} missing; the worker creates them when it starts"
+        return [reachable, Check("topics", "warning", detail)]
+    detail = f"{', '.join(missing)} missing and kafka.create_topics is off; create them"
+    return [reachable, Check("topics", "failed", detail)]
+
+
+async def _redis(settings: Settings) -> str:
+    client = Redis.from_url(
+        settings.redis.url,
+        socket_timeout=settings.redis.timeout_s,
+        socket_connect_timeout=settings.redis.timeout_s,
+    )
+    async with client:
+        information = await client.info()
+    memory = information.get("used_memory_human", "?")
+    return f"Redis {information.get('redis_version', '?')}, {memory} used"
+
+
+async def _guard(name: str, check: Awaitable[str]) -> Check:
+    try:
+        return Check(name, "ok", await check)
+    except (RedisError, OSError) as error:
+        detail = f"can't be reached ({error}); start it, or set redis.url (BELLWETHER_REDIS__URL)"
+        return Check(name, "failed", detail)
+
+
+def _model(load_model: Callable[[], Predictor]) -> tuple[Check, Predictor | None]:
+    try:
+        predictor = load_model()
+        predictor.warm_up()
+    except ModelError as error:
+        return Check("model", "failed", str(error)), None
+    return Check("model", "ok", f"{predictor.version}: {predictor.description}"), predictor
+
+
+def _rules(settings: Settings, predictor: Predictor) -> Check:
+    try:
+        rules = RuleSet.load(settings.alerting.rules, predictor.heads)
+    except RuleError as error:
+        return Check("rules", "failed", str(error))
+    return Check("rules", "ok", f"{len(rules)} rules")

@@ -1,0 +1,133 @@
+"""What one finished micro-batch causes: scored records, matches, tickets, dead letters. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from models.batcher import Result
+from models.spec import BatchInfo, Scores
+from stream.chunks import Chunk
+from stream.names import Topics
+from stream.outbox import Outgoing
+from stream.records import DeadLetter, Event, Origin, Scored, encode
+from stream.rules import Match, RuleSet
+from stream.settings import Queue
+from stream.sources import RawRecord
+from stream.subjects import find_subjects
+from stream.tickets import REVIEW, route
+
+
+class Work(msgspec.Struct, frozen=True):
+    """An event on its way through the model, with the record and the chunk it came from."""
+
+    event: Event
+    record: RawRecord
+    chunk: Chunk
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A record that never reached the model."""
+
+    letter: DeadLetter
+    chunk: Chunk
+
+
+Finished = Result[Work] | Refused
+
+
+class Shipment(msgspec.Struct):
+    """What has to be confirmed before the records of a micro-batch count as done."""
+
+    outgoing: list[Outgoing] = []
+    matches: list[tuple[Scored, Match]] = []
+    dead_letters: Counter[str] = msgspec.field(default_factory=Counter)
+    queues: Counter[str] = msgspec.field(default_factory=Counter)
+    record_times_ms: list[int] = []
+    settled: Counter[Chunk] = msgspec.field(default_factory=Counter)
+
+
+def judge(
+    batch: Sequence[Finished],
+    *,
+    rules: RuleSet,
+    queues: Sequence[Queue],
+    topics: Topics,
+    now: datetime,
+) -> Shipment:
+    shipment = Shipment()
+    for finished in batch:
+        if isinstance(finished, Refused):
+            _refuse(shipment, finished.letter, topics)
+            shipment.settled[finished.chunk] += 1
+            continue
+        work = finished.item
+        shipment.settled[work.chunk] += 1
+        if finished.scores is None:
+            _refuse(shipment, unscorable(work.record, finished.error, now), topics)
+            continue
+        scored = to_scored(
+            work.event, finished.scores, model=finished.model, batch=finished.batch, now=now
+        )
+        shipment.outgoing.append(Outgoing(topics.scored, work.event.key, encode(scored)))
+        shipment.record_times_ms.append(work.record.timestamp)
+        shipment.matches.extend((scored, match) for match in rules.match(scored))
+        if ticket := route(scored, queues):
+            topic = topics.review if ticket.queue == REVIEW else topics.queue(ticket.queue)
+            shipment.outgoing.append(Outgoing(topic, ticket.id.encode(), encode(ticket)))
+            shipment.queues[ticket.queue] += 1
+    return shipment
+
+
+def model_text(event: Event) -> str:
+    """What the model reads of an event: the title where there is one, then the text."""
+    if event.title and not event.text.startswith(event.title):
+        return f"{event.title}. {event.text}"
+    return event.text
+
+
+def to_scored(
+    event: Event, scores: Scores, *, model: str, batch: BatchInfo, now: datetime
+) -> Scored:
+    topic = scores.get("topic")
+    predicted = topic.label if topic and not topic.abstained else None
+    return Scored(
+        id=event.id,
+        source=event.source,
+        origin=event.origin,
+        time=event.time,
+        received_at=event.received_at,
+        scored_at=now,
+        title=event.title,
+        text=event.text,
+        author=event.author,
+        customer=event.customer,
+        lang=event.lang,
+        subjects=find_subjects(event, predicted),
+        heads=scores,
+        model=model,
+        batch=batch,
+        attributes=event.attributes,
+    )
+
+
+def unscorable(record: RawRecord, error: str, now: datetime) -> DeadLetter:
+    """The dead letter of a record whose text the model can't score."""
+    return DeadLetter(
+        origin=Origin(record.topic, record.partition, record.offset),
+        reason="model_error",
+        field="text",
+        detail=error[:500],
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+        time=now,
+    )
+
+
+def _refuse(shipment: Shipment, letter: DeadLetter, topics: Topics) -> None:
+    shipment.outgoing.append(Outgoing(topics.dead_letter, letter.key, letter.encode()))
+    shipment.dead_letters[letter.reason] += 1

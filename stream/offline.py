@@ -1,0 +1,143 @@
+"""The stream's scoring without Kafka: a file in, scored records out in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import orjson
+
+from models.batcher import Batcher, Result
+from models.spec import Predictor
+from stream.judge import model_text, to_scored, unscorable
+from stream.publish import InputError, read_lines
+from stream.records import DeadLetter, Event, encode, utc_now
+from stream.settings import Settings
+from stream.sources import Decoder
+
+# Lines in work at once: enough to fill batches of one length, little enough to stay in memory.
+SLICE_LINES = 2_000
+
+
+class _Line(NamedTuple):
+    """A line of a file in the shape of a Kafka record; the offset is its place in the file."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Summary(msgspec.Struct, frozen=True):
+    scored: int
+    dead_letters: int
+    dead_letter_file: str | None
+    model: str
+
+
+def score_file(
+    path: Path,
+    output: Path,
+    *,
+    settings: Settings,
+    predictor: Predictor,
+    progress: Callable[[int], None] = lambda _lines: None,
+) -> Summary:
+    """Score every line of path into output; lines that can't be read go beside it, with reasons.
+
+    Raises InputError when a file can't be read or written, and what the model raised when it
+    can't go on.
+    """
+    refused_path = output.with_name(f"{output.name}.dead-letters.jsonl")
+    refused_path.unlink(missing_ok=True)
+    scored = 0
+    refused: list[DeadLetter] = []
+    try:
+        with output.open("wb") as sink:
+            for decoded in _decoded_slices(path, settings):
+                work = [(line, one) for line, one in decoded if isinstance(one, Event)]
+                refused.extend(one for _, one in decoded if isinstance(one, DeadLetter))
+                results = score_in_order(
+                    [event for _, event in work], predictor, settings.model.max_batch_tokens
+                )
+                for (line, event), result in zip(work, results, strict=True):
+                    now = utc_now()
+                    if result.scores is None:
+                        refused.append(unscorable(line, result.error, now))
+                        continue
+                    record = to_scored(
+                        event, result.scores, model=result.model, batch=result.batch, now=now
+                    )
+                    sink.write(encode(record) + b"\n")
+                    scored += 1
+                progress(len(decoded))
+        if refused:
+            with refused_path.open("wb") as sink:
+                sink.writelines(letter.encode() + b"\n" for letter in refused)
+    except OSError as error:
+        raise InputError(f"output file {output} can't be written: {error}") from error
+    return Summary(
+        scored=scored,
+        dead_letters=len(refused),
+        dead_letter_file=str(refused_path) if refused else None,
+        model=predictor.version,
+    )
+
+
+def score_in_order(
+    events: Sequence[Event], predictor: Predictor, max_batch_tokens: int
+) -> list[Result[int]]:
+    """Score events through the batcher of the stream; results in the order of events."""
+    results: dict[int, Result[int]] = {}
+    failure: list[Exception] = []
+
+    def deliver(batch: list[Result[int]]) -> None:
+        results.update((result.item, result) for result in batch)
+
+    batcher: Batcher[int] = Batcher(
+        predictor,
+        max_batch_tokens=max_batch_tokens or predictor.batch_tokens,
+        deliver=deliver,
+        broken=failure.append,
+    )
+    batcher.submit([(place, model_text(event)) for place, event in enumerate(events)])
+    batcher.start()
+    while not batcher.stop(timeout_s=1.0):
+        pass
+    if failure:
+        raise failure[0]
+    return [results[place] for place in range(len(events))]
+
+
+def _decoded_slices(
+    path: Path, settings: Settings
+) -> Iterator[list[tuple[_Line, Event | DeadLetter]]]:
+    decoders = {
+        source.kind: (source.topic, Decoder(source, settings.limits))
+        for source in reversed(settings.sources)
+    }
+    default = decoders[settings.sources[0].kind]
+    decoded: list[tuple[_Line, Event | DeadLetter]] = []
+    for _, number, line in read_lines([path]):
+        topic, decoder = decoders.get(_kind(line), default)
+        record = _Line(topic, 0, number - 1, None, line, -1, ())
+        decoded.append((record, decoder.decode(record, utc_now())))
+        if len(decoded) == SLICE_LINES:
+            yield decoded
+            decoded = []
+    if decoded:
+        yield decoded
+
+
+def _kind(line: bytes) -> str:
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return ""
+    kind = fields.get("source") if isinstance(fields, dict) else None
+    return kind if isinstance(kind, str) else ""

@@ -1,0 +1,170 @@
+"""The way of a chunk: decode, score, judge, send, and only then acknowledge."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from redis.exceptions import RedisError
+
+from models.batcher import Batcher, Result
+from models.spec import Predictor
+from stream.chunks import Chunk, ChunkTracker
+from stream.judge import Finished, Refused, Work, judge, model_text
+from stream.names import Topics
+from stream.outbox import Outgoing
+from stream.patience import Patience
+from stream.records import Alert, DeadLetter, Scored, encode, utc_now
+from stream.rules import Match, RuleSet
+from stream.settings import Queue
+from stream.sources import Decoder
+from stream.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+
+class AlertSink(Protocol):
+    """Where alerts live; raising the same event's match again repeats its first answer."""
+
+    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]: ...
+
+
+class RecordSink(Protocol):
+    async def send(self, records: Sequence[Outgoing]) -> None: ...
+
+
+class Pipeline:
+    """Owns the records in work: at most capacity of them, counted from decoding to confirmation.
+
+    start() and stop() frame its use, on one event loop. broken resolves to the error that makes
+    going on impossible; nothing is acknowledged after it.
+    """
+
+    def __init__(
+        self,
+        *,
+        predictor: Predictor,
+        max_batch_tokens: int,
+        rules: RuleSet,
+        queues: Sequence[Queue],
+        topics: Topics,
+        alerts: AlertSink,
+        outbox: RecordSink,
+        tracker: ChunkTracker,
+        telemetry: Telemetry,
+        capacity: int,
+    ) -> None:
+        self._rules = rules
+        self._queues = queues
+        self._topics = topics
+        self._alerts = alerts
+        self._outbox = outbox
+        self._tracker = tracker
+        self._telemetry = telemetry
+        self._capacity = capacity
+        self._loop = asyncio.get_running_loop()
+        self._entrance = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._finished: deque[Finished] = deque()
+        self._any_finished = asyncio.Event()
+        self.broken: asyncio.Future[Exception] = self._loop.create_future()
+        self.batcher: Batcher[Work] = Batcher(
+            predictor,
+            max_batch_tokens=max_batch_tokens,
+            deliver=self._deliver_from_model_thread,
+            broken=self._break_from_model_thread,
+        )
+
+    def start(self) -> None:
+        self.batcher.start()
+        self._shipper = self._loop.create_task(self._ship_for_ever(), name="shipper")
+
+    async def stop(self, timeout_s: float) -> None:
+        """Call after the last chunk is settled; what is still in work then is read again later."""
+        await asyncio.to_thread(self.batcher.stop, timeout_s)
+        self._shipper.cancel()
+        await asyncio.gather(self._shipper, return_exceptions=True)
+
+    async def accept(self, chunk: Chunk, decoder: Decoder) -> None:
+        """Take a chunk in; waits while there is no room, which pauses its partition in the end."""
+        await self._enter(len(chunk.records))
+        now = utc_now()
+        work: list[tuple[Work, str]] = []
+        refused: list[Refused] = []
+        for record in chunk.records:
+            decoded = decoder.decode(record, now)
+            if isinstance(decoded, DeadLetter):
+                refused.append(Refused(decoded, chunk))
+            else:
+                work.append((Work(decoded, record, chunk), model_text(decoded)))
+        if work:
+            self.batcher.submit(work)
+        if refused:
+            self._finish(refused)
+
+    async def _enter(self, records: int) -> None:
+        # The lock is first come, first served: a flood on one source can't shut out the others.
+        async with self._entrance:
+            while (waiting := self._telemetry.in_flight) and waiting + records > self._capacity:
+                self._room.clear()
+                await self._room.wait()
+            self._telemetry.in_flight += records
+
+    def _deliver_from_model_thread(self, results: list[Result[Work]]) -> None:
+        self._loop.call_soon_threadsafe(self._finish, results)
+
+    def _break_from_model_thread(self, error: Exception) -> None:
+        self._loop.call_soon_threadsafe(self.fail, error)
+
+    def _finish(self, finished: Sequence[Finished]) -> None:
+        self._finished.extend(finished)
+        self._any_finished.set()
+
+    def fail(self, error: Exception) -> None:
+        """End the worker: an error that no retry mends."""
+        if not self.broken.done():
+            self.broken.set_result(error)
+
+    async def _ship_for_ever(self) -> None:
+        """One shipment at a time, each of all that finished during the last: order is kept."""
+        try:
+            while True:
+                await self._any_finished.wait()
+                self._any_finished.clear()
+                batch = list(self._finished)
+                self._finished.clear()
+                await self._ship(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker must end, not hang
+            self.fail(error)
+
+    async def _ship(self, batch: Sequence[Finished]) -> None:
+        shipment = judge(
+            batch, rules=self._rules, queues=self._queues, topics=self._topics, now=utc_now()
+        )
+        alerts = await self._raise_alerts(shipment.matches)
+        await self._outbox.send(
+            [
+                *shipment.outgoing,
+                *(
+                    Outgoing(self._topics.alerts, alert.fingerprint.encode(), encode(alert))
+                    for alert in alerts
+                ),
+            ]
+        )
+        self._telemetry.shipped(shipment, alerts)
+        self._room.set()
+        for chunk, records in shipment.settled.items():
+            self._tracker.settle(chunk, records)
+
+    async def _raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]:
+        if not matches:
+            return []
+        patience = Patience("Redis does not take alerts", logger)
+        while True:
+            try:
+                return await self._alerts.raise_alerts(matches)
+            except (RedisError, OSError) as error:
+                await patience.wait(error)

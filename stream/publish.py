@@ -1,0 +1,113 @@
+"""JSON lines from files into the source topics, at a steady rate or as fast as Kafka takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, cast
+
+import orjson
+
+from stream.outbox import Outbox, Outgoing
+from stream.records import DeadLetter, Origin, utc_now
+from stream.settings import Settings
+
+BATCH_LINES = 256
+TICK_S = 0.05
+
+
+class InputError(Exception):
+    """An input file can't be read; the message names it."""
+
+
+def read_lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, bytes]]:
+    """(file, line number from 1, line) of every line that is not blank; .gz is unpacked."""
+    for path in paths:
+        try:
+            opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+            with cast("IO[bytes]", opened) as lines:
+                for number, line in enumerate(lines, 1):
+                    if stripped := line.strip():
+                        yield path, number, stripped
+        except (OSError, EOFError) as error:
+            raise InputError(f"input file {path} can't be read: {error}") from error
+
+
+class Addresser:
+    """Decides which topic a line belongs to: by its `source`, else by what is wrong with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topics = {source.kind: source.topic for source in reversed(settings.sources)}
+        self._fallback = settings.sources[0].topic
+        self._dead_letter = settings.topics.dead_letter
+
+    def address(self, path: Path, number: int, line: bytes) -> Outgoing:
+        """The line unchanged on its source topic, keyed by its id.
+
+        A line that is no JSON object goes to the first source as it is, where the worker turns it
+        into a dead letter; an object whose `source` names no configured kind is a dead letter here.
+        """
+        try:
+            fields = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            fields = None
+        if not isinstance(fields, dict):
+            return Outgoing(self._fallback, None, line)
+        topic = self._topics.get(kind) if isinstance(kind := fields.get("source"), str) else None
+        identity = fields.get("id")
+        key = str(identity).encode(errors="replace") if isinstance(identity, str | int) else None
+        if topic is not None:
+            return Outgoing(topic, key, line)
+        letter = DeadLetter(
+            origin=Origin(path.name, 0, number),
+            reason="unknown_source",
+            field="source",
+            detail=f"source must be one of {', '.join(sorted(self._topics))}",
+            key=key,
+            value=line,
+            time=utc_now(),
+        )
+        return Outgoing(self._dead_letter, key, letter.encode())
+
+
+async def publish(
+    lines: Iterable[tuple[Path, int, bytes]],
+    *,
+    addresser: Addresser,
+    outbox: Outbox,
+    rate: float | None,
+    published: Callable[[Sequence[Outgoing]], None],
+    room: Callable[[], int] = lambda: BATCH_LINES,
+) -> None:
+    """Send every line; published hears of each confirmed batch.
+
+    rate is in lines a second (None: no limit). room says how many more lines may be under way.
+    """
+    async for batch in _paced(lines, rate, room):
+        outgoing = [addresser.address(*line) for line in batch]
+        await outbox.send(outgoing)
+        published(outgoing)
+
+
+async def _paced(
+    lines: Iterable[tuple[Path, int, bytes]], rate: float | None, room: Callable[[], int]
+) -> AsyncIterator[list[tuple[Path, int, bytes]]]:
+    began = time.monotonic()
+    sent = 0
+    rest = iter(lines)
+    while True:
+        due = BATCH_LINES
+        if rate is not None:
+            due = int((time.monotonic() - began) * rate) + 1 - sent
+        size = min(due, BATCH_LINES, room())
+        if size <= 0:
+            await asyncio.sleep(TICK_S if rate is None else min(TICK_S, 1 / rate))
+            continue
+        batch = [line for _, line in zip(range(size), rest, strict=False)]
+        if not batch:
+            return
+        sent += len(batch)
+        yield batch

@@ -1,0 +1,57 @@
+"""What commands print: one JSON object for machines, a table for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+stdout = Console()
+stderr = Console(stderr=True)
+CELL_CHARS = 300
+
+_encoder = msgspec.json.Encoder()
+
+
+def json_object(value: Any) -> None:
+    """One JSON object and a line end on stdout, and nothing else there."""
+    sys.stdout.buffer.write(_encoder.encode(value) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def record(title: str, value: Any, *, as_json: bool) -> None:
+    """One record: as JSON, or a row a field."""
+    if as_json:
+        json_object(value)
+        return
+    grid = Table(title=Text(title), show_header=False, title_justify="left")
+    for name, field in msgspec.to_builtins(value).items():
+        grid.add_row(name, Text(_plain(field)))
+    stdout.print(grid)
+
+
+def table(title: str, rows: Sequence[Any], *, columns: Sequence[str]) -> None:
+    grid = Table(title=f"{title}: {len(rows)}", title_justify="left")
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(_plain(getattr(row, column))) for column in columns))
+    stdout.print(grid)
+
+
+def _plain(value: Any) -> str:
+    """One cell. Whatever was in an event must not steer the terminal, so controls are shown."""
+    if isinstance(value, dict):
+        text = ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    elif isinstance(value, bytes):
+        text = value.decode(errors="replace")
+    else:
+        text = "" if value is None else str(value)
+    if len(text) > CELL_CHARS:
+        text = f"{text[:CELL_CHARS]}…"
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

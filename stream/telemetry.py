@@ -1,0 +1,101 @@
+"""What happened, counted: one Telemetry a worker, read by the live view and the summary."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+
+import msgspec
+
+from stream.judge import Shipment
+from stream.records import Alert
+from stream.tickets import REVIEW
+
+RECENT = 20_000
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Milliseconds from a record's Kafka timestamp to the confirmation of all its outputs."""
+
+    p50: float | None
+    p99: float | None
+
+
+class Telemetry:
+    """Counters of one worker. Written by the event loop only."""
+
+    def __init__(self) -> None:
+        self.scored = 0
+        self.dead_letters: Counter[str] = Counter()
+        self.alerts: Counter[str] = Counter()
+        self.alerts_by_source: Counter[str] = Counter()
+        self.transitions = 0
+        self.queues: Counter[str] = Counter()
+        self.in_flight = 0
+        self.first_shipped = 0.0
+        self.last_shipped = 0.0
+        self.latest_alerts: deque[Alert] = deque(maxlen=50)
+        self._latencies_ms: deque[float] = deque(maxlen=RECENT)
+
+    @property
+    def settled(self) -> int:
+        """Records whose every output is confirmed: scored ones and dead letters."""
+        return self.scored + self.dead_letters.total()
+
+    @property
+    def reviewed(self) -> int:
+        return self.queues[REVIEW]
+
+    @property
+    def routed(self) -> int:
+        """Tickets on a queue of their own, review left out."""
+        return self.queues.total() - self.reviewed
+
+    @property
+    def events_per_second(self) -> float:
+        elapsed_s = self.last_shipped - self.first_shipped
+        return self.settled / elapsed_s if elapsed_s > 0 else 0.0
+
+    def shipped(self, shipment: Shipment, alerts: Sequence[Alert]) -> None:
+        """Count a shipment that Kafka and Redis have confirmed, with the alerts it raised."""
+        now = time.monotonic()
+        self.first_shipped = self.first_shipped or now
+        self.last_shipped = now
+        self.scored += len(shipment.record_times_ms)
+        self.dead_letters += shipment.dead_letters
+        self.queues += shipment.queues
+        for (scored, match), alert in zip(shipment.matches, alerts, strict=True):
+            self.transitions += 1
+            if alert.state == "firing":
+                self.alerts[match.rule.name] += 1
+                self.alerts_by_source[scored.source] += 1
+        self.latest_alerts.extend(alerts)
+        self.in_flight -= shipment.settled.total()
+        wall_ms = time.time() * 1000
+        self._latencies_ms.extend(wall_ms - sent_ms for sent_ms in shipment.record_times_ms)
+
+    def latency(self) -> Latency:
+        ordered = sorted(self._latencies_ms)
+        if not ordered:
+            return Latency(None, None)
+        last = len(ordered) - 1
+        return Latency(
+            p50=round(ordered[int(last * 0.5)], 1), p99=round(ordered[int(last * 0.99)], 1)
+        )
+
+
+def set_up_logging(level: str = "INFO") -> None:
+    """Log to stderr: stdout belongs to what a command prints."""
+    logging.basicConfig(
+        level=level,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        force=True,
+    )
+    # These report every reconnect attempt as an error of its own; Patience reports the cause once.
+    for chatty in ("aiokafka", "faust", "mode", "kafka"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+

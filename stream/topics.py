@@ -1,0 +1,100 @@
+"""Kafka before the stream starts: wait for a broker, see that every topic is there."""
+
+from __future__ import annotations
+
+import logging
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from stream.outbox import MAX_REQUEST_BYTES
+from stream.patience import Patience
+from stream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """A service can't start; the message names what is missing and how to mend it."""
+
+
+async def prepare_topics(settings: Settings) -> None:
+    """Create our own topics and any source topic that is missing.
+
+    Waits up to worker.start_timeout_s for a broker. Raises StartError when none answers, or when a
+    topic is missing and may not be created.
+    """
+    admin = await _connect(settings)
+    try:
+        missing = wanted_topics(settings).keys() - set(await admin.list_topics())
+        if not missing:
+            return
+        if not settings.kafka.create_topics:
+            raise StartError(
+                f"topics {', '.join(sorted(missing))} do not exist and kafka.create_topics is off; "
+                "create them or turn it on"
+            )
+        sources = {source.topic for source in settings.sources}
+        for name in sorted(missing & sources):
+            logger.warning(
+                "source topic %s did not exist; creating it with %d partitions",
+                name,
+                settings.kafka.partitions,
+            )
+        wanted = wanted_topics(settings)
+        response = await admin.create_topics(
+            [
+                NewTopic(
+                    name,
+                    num_partitions=settings.kafka.partitions,
+                    replication_factor=settings.kafka.replication,
+                    topic_configs=wanted[name],
+                )
+                for name in sorted(missing)
+            ]
+        )
+        for name, code, *message in response.topic_errors:
+            error = for_code(code)
+            # Another worker that starts at the same moment may have been first.
+            if code and error is not TopicAlreadyExistsError:
+                raise StartError(f"topic {name} can't be created: {error.__name__} {message[0]}")
+    except (KafkaError, OSError) as error:
+        raise StartError(f"Kafka refused to list or create topics: {error}") from error
+    finally:
+        await admin.close()
+
+
+def wanted_topics(settings: Settings) -> dict[str, dict[str, str]]:
+    """Every topic a worker touches, with the settings it is created with."""
+    topics = settings.topics
+    names = [
+        *(source.topic for source in settings.sources),
+        *(topics.queue(queue.name) for queue in settings.queues),
+        topics.scored,
+        topics.alerts,
+        topics.review,
+        topics.feedback,
+    ]
+    wanted: dict[str, dict[str, str]] = {name: {} for name in names}
+    wanted[topics.models] = {"cleanup.policy": "compact"}
+    wanted[topics.dead_letter] = {"max.message.bytes": str(MAX_REQUEST_BYTES)}
+    return wanted
+
+
+async def _connect(settings: Settings) -> AIOKafkaAdminClient:
+    bootstrap = settings.kafka.bootstrap
+    patience = Patience(f"waiting for Kafka at {bootstrap}", logger)
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        try:
+            await admin.start()
+        except (KafkaError, OSError, ValueError) as error:
+            await admin.close()
+            if isinstance(error, ValueError) or patience.waited_s > settings.worker.start_timeout_s:
+                raise StartError(
+                    f"Kafka at {bootstrap} can't be reached after {patience.waited_s:.0f} s; "
+                    "start it, or set kafka.bootstrap (BELLWETHER_KAFKA__BOOTSTRAP)"
+                ) from error
+            await patience.wait(error)
+        else:
+            return admin
