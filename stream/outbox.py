@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import count
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -30,6 +30,12 @@ class Outgoing(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes
+
+
+class RecordSink(Protocol):
+    """Whatever takes records and returns when they are safe."""
+
+    async def send(self, records: Sequence[Outgoing]) -> None: ...
 
 
 class Outbox:

@@ -15,7 +15,7 @@ from models.spec import Predictor
 from stream.chunks import Chunk, ChunkTracker
 from stream.judge import Finished, Refused, Work, judge, model_text
 from stream.names import Topics
-from stream.outbox import Outgoing
+from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
 from stream.records import Alert, DeadLetter, Scored, encode, utc_now
 from stream.rules import Match, RuleSet
@@ -30,10 +30,6 @@ class AlertSink(Protocol):
     """Where alerts live; raising the same event's match again repeats its first answer."""
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]: ...
-
-
-class RecordSink(Protocol):
-    async def send(self, records: Sequence[Outgoing]) -> None: ...
 
 
 class Pipeline:

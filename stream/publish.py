@@ -11,7 +11,7 @@ from typing import IO, cast
 
 import orjson
 
-from stream.outbox import Outbox, Outgoing
+from stream.outbox import Outgoing, RecordSink
 from stream.records import DeadLetter, Origin, utc_now
 from stream.settings import Settings
 
@@ -77,7 +77,7 @@ async def publish(
     lines: Iterable[tuple[Path, int, bytes]],
     *,
     addresser: Addresser,
-    outbox: Outbox,
+    outbox: RecordSink,
     rate: float | None,
     published: Callable[[Sequence[Outgoing]], None],
     room: Callable[[], int] = lambda: BATCH_LINES,

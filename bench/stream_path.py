@@ -1,0 +1,124 @@
+"""The path around the model: a worker with a no-op model against a plain aiokafka loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from models.stub import StubPredictor
+from stream.app import Worker
+from stream.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.outbox import Outbox, Outgoing
+from stream.settings import Settings, load_settings
+from stream.topics import wanted_topics
+
+POLL_S = 0.01
+
+
+def measure(texts: Sequence[str]) -> dict[str, float]:
+    """Records a second from the first to the last output, and per CPU-second of the process.
+
+    The embedded broker lives in this process, so its CPU time counts on both sides.
+    """
+    logging.disable(logging.WARNING)
+    with EmbeddedBroker() as broker, EmbeddedRedis() as redis:
+        settings = load_settings(None).model_copy(
+            update={
+                "kafka": load_settings(None).kafka.model_copy(
+                    update={"bootstrap": broker.bootstrap, "group": uuid.uuid4().hex}
+                ),
+                "redis": load_settings(None).redis.model_copy(update={"url": redis.url}),
+            }
+        )
+        broker.create_topics([*wanted_topics(settings), "plain-out"])
+        asyncio.run(_fill(settings, texts))
+        plain, plain_cpu = asyncio.run(_plain_loop(broker.bootstrap, len(texts)))
+        ours, ours_cpu = asyncio.run(_worker(settings, len(texts)))
+    return {
+        "plain aiokafka getmany and send_batch": plain,
+        "bellwether worker": ours,
+        "plain, per CPU-second": plain_cpu,
+        "bellwether worker, per CPU-second": ours_cpu,
+    }
+
+
+async def _fill(settings: Settings, texts: Sequence[str]) -> None:
+    outbox = Outbox(settings.kafka.bootstrap)
+    await outbox.start()
+    for start in range(0, len(texts), 2_000):
+        await outbox.send(
+            [
+                Outgoing("news", str(place).encode(), orjson.dumps({"id": str(place), "text": text}))
+                for place, text in enumerate(texts[start : start + 2_000], start)
+            ]
+        )
+    await outbox.stop()
+
+
+async def _worker(settings: Settings, count: int) -> tuple[float, float]:
+    worker = Worker(settings, StubPredictor())
+    await worker.start()
+    while worker.telemetry.settled == 0:
+        await asyncio.sleep(POLL_S)
+    done, wall, cpu = worker.telemetry.settled, time.perf_counter(), time.process_time()
+    while worker.telemetry.settled < count:
+        await asyncio.sleep(POLL_S)
+    rates = _rates(count - done, wall, cpu)
+    await worker.stop()
+    return rates
+
+
+async def _plain_loop(bootstrap: str, count: int) -> tuple[float, float]:
+    consumer = AIOKafkaConsumer(
+        "news",
+        bootstrap_servers=bootstrap,
+        group_id=uuid.uuid4().hex,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, acks="all")
+    await consumer.start()
+    await producer.start()
+    partitions = sorted(await producer.partitions_for("plain-out"))
+    done, wall, cpu, turn = 0, 0.0, 0.0, 0
+    while done < count:
+        fetched = await consumer.getmany(timeout_ms=1_000, max_records=500)
+        if not wall:
+            wall, cpu = time.perf_counter(), time.process_time()
+        for records in fetched.values():
+            batch = producer.create_batch()
+            pending = []
+            for record in records:
+                value = orjson.dumps({**orjson.loads(record.value), "label": "neutral"})
+                if batch.append(key=record.key, value=value, timestamp=None) is None:
+                    pending.append(
+                        await producer.send_batch(
+                            batch, "plain-out", partition=partitions[turn % len(partitions)]
+                        )
+                    )
+                    turn += 1
+                    batch = producer.create_batch()
+                    batch.append(key=record.key, value=value, timestamp=None)
+            pending.append(
+                await producer.send_batch(
+                    batch, "plain-out", partition=partitions[turn % len(partitions)]
+                )
+            )
+            turn += 1
+            await asyncio.gather(*pending)
+            done += len(records)
+        await consumer.commit()
+    rates = _rates(done, wall, cpu)
+    await consumer.stop()
+    await producer.stop()
+    return rates
+
+
+def _rates(records: int, wall: float, cpu: float) -> tuple[float, float]:
+    return records / (time.perf_counter() - wall), records / (time.process_time() - cpu)

@@ -1,0 +1,26 @@
+"""The texts measured on: a file given by the user, else the sentences of the repository."""
+
+from __future__ import annotations
+
+import csv
+import random
+from itertools import cycle, islice
+from pathlib import Path
+
+import orjson
+
+SENTENCES = Path(__file__).parents[1] / "trainer" / "sentences"
+
+
+def load_texts(path: Path | None, count: int) -> list[str]:
+    """Texts in a fixed shuffled order; repeated from the start if there are too few."""
+    if path is not None:
+        texts = [str(orjson.loads(line)["text"]) for line in path.read_bytes().splitlines()]
+    else:
+        texts = []
+        for file in sorted(SENTENCES.glob("*.tsv")):
+            with file.open(encoding="utf-8", newline="") as lines:
+                rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+                texts.extend(row["text"] for row in rows)
+    random.Random(1).shuffle(texts)
+    return list(islice(cycle(texts), count))

@@ -1,0 +1,183 @@
+"""A real deployment for acceptance tests: worker processes, and eyes on every output."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+DEADLINE_S = 180.0
+POLL_S = 0.05
+
+_names = itertools.count(1)
+
+
+@dataclass
+class Deployment:
+    """Workers of one consumer group on topics and Redis keys of their own."""
+
+    bootstrap: str
+    redis_url: str
+    folder: Path
+    name: str = field(default_factory=lambda: f"t{os.getpid()}-{next(_names)}")
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.name}.bellwether."
+
+    def topic(self, name: str) -> str:
+        """Our own topics by their contract name, the sources by theirs."""
+        return (
+            f"{self.name}-{name}" if name in {"news", "social", "tickets"} else self.prefix + name
+        )
+
+    @property
+    def config(self) -> Path:
+        path = self.folder / f"{self.name}.toml"
+        path.write_text(
+            f"""
+            [kafka]
+            bootstrap = "{self.bootstrap}"
+            group = "{self.name}"
+            prefix = "{self.prefix}"
+            partitions = 3
+            session_timeout_s = 6
+            [redis]
+            url = "{self.redis_url}"
+            prefix = "{self.name}:"
+            [[sources]]
+            topic = "{self.topic("news")}"
+            kind = "news"
+            [[sources]]
+            topic = "{self.topic("social")}"
+            kind = "social"
+            [[sources]]
+            topic = "{self.topic("tickets")}"
+            kind = "ticket"
+            """
+        )
+        return path
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [_bellwether(), *arguments, "--config", str(self.config)],
+            check=check,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [_bellwether(), "worker", "--config", str(self.config)], stdout=log, stderr=log
+            )
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    async def publish(self, records: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
+        """Send (topic name, key, value) and wait until Kafka has all of them."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap, enable_idempotence=True, max_request_size=4_000_000
+        )
+        await producer.start()
+        try:
+            sent = [
+                await producer.send(self.topic(name), value=value, key=key)
+                for name, key, value in records
+            ]
+            await asyncio.gather(*sent)
+        finally:
+            await producer.stop()
+
+    async def read(
+        self,
+        name: str,
+        enough: Callable[[list[ConsumerRecord[bytes, bytes]]], bool],
+        *,
+        deadline_s: float = DEADLINE_S,
+    ) -> list[ConsumerRecord[bytes, bytes]]:
+        """All records of a topic from its beginning, until there are enough of them."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            metadata_max_age_ms=500,
+        )
+        await consumer.start()
+        deadline = time.monotonic() + deadline_s
+        try:
+            topic = self.topic(name)
+            while topic not in await consumer.topics():
+                assert time.monotonic() < deadline, f"{topic} was not created\n{self.tail()}"
+                await asyncio.sleep(POLL_S)
+            partitions = consumer.partitions_for_topic(topic) or set()
+            consumer.assign([TopicPartition(topic, partition) for partition in partitions])
+            records: list[ConsumerRecord[bytes, bytes]] = []
+            while not enough(records):
+                assert time.monotonic() < deadline, (
+                    f"{topic}: only {len(records)} records in {deadline_s} s\n{self.tail()}"
+                )
+                for batch in (await consumer.getmany(timeout_ms=200)).values():
+                    records.extend(batch)
+            # What comes too much must be seen too.
+            for batch in (await consumer.getmany(timeout_ms=500)).values():
+                records.extend(batch)
+            return records
+        finally:
+            await consumer.stop()
+
+    async def committed(self, *names: str) -> dict[str, int]:
+        """Committed offsets of the group, summed over each topic's partitions."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, group_id=self.name, enable_auto_commit=False
+        )
+        await consumer.start()
+        totals: dict[str, int] = defaultdict(int)
+        try:
+            for name in names:
+                topic = self.topic(name)
+                await consumer.topics()
+                for partition in consumer.partitions_for_topic(topic) or ():
+                    offset = await consumer.committed(TopicPartition(topic, partition))
+                    totals[name] += offset or 0
+            return totals
+        finally:
+            await consumer.stop()
+
+    def tail(self) -> str:
+        if not self.log.exists():
+            return "no log"
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
+
+
+def values(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[dict[str, Any]]:
+    return [orjson.loads(record.value) for record in records]
+
+
+def _bellwether() -> str:
+    return str(Path(sys.executable).with_name("bellwether"))

@@ -1,0 +1,137 @@
+"""A real Apache Kafka for tests: one node in KRaft mode, run from Maven Central's jars."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from tests.server_process import MissingComponentError, ServerError, ServerProcess, free_ports
+
+POM = Path(__file__).with_name("kafka.pom.xml")
+CACHE = Path(__file__).parents[1] / ".cache" / "kafka"
+START_DEADLINE_S = 90.0
+PROBE_TIMEOUT_S = 2.0
+# The two flags halve the start-up; 512 MB is plenty for thousands of test records.
+JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+LOG_LEVEL = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+log.dirs={data}
+num.partitions=4
+# How long a killed broker counts as alive, and its successor under the same id must wait.
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=500
+group.initial.rebalance.delay.ms=0
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+"""
+
+
+@contextmanager
+def kafka_server(folder: Path) -> Iterator[KafkaServer]:
+    """A started broker with its data under folder; stopped at the end.
+
+    Raises MissingComponentError without Java or Maven, ServerError when it does not come up.
+    """
+    server = KafkaServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class KafkaServer:
+    """One broker; after kill() or stop(), start() brings it back on the same port and data."""
+
+    def __init__(self, folder: Path) -> None:
+        port, controller_port = free_ports(2)
+        self.bootstrap = f"127.0.0.1:{port}"
+        java = ["java", *JVM, LOG_LEVEL, "-cp", kafka_classpath()]
+        properties = folder / "server.properties"
+        properties.write_text(
+            PROPERTIES.format(port=port, controller_port=controller_port, data=folder / "data")
+        )
+        _format_storage(java, properties)
+        self._process = ServerProcess(
+            [*java, "kafka.Kafka", str(properties)],
+            log=folder / "kafka.log",
+            answers=self._answers,
+            start_deadline_s=START_DEADLINE_S,
+        )
+        self.start = self._process.start
+        self.kill = self._process.kill
+        self.stop = self._process.stop
+        self.log_tail = self._process.log_tail
+
+    def _answers(self) -> bool:
+        # A fresh client each time: an old one backs off longer after every refused connection.
+        client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        try:
+            return bool(client.list_topics(timeout=PROBE_TIMEOUT_S).brokers)
+        except KafkaException:
+            return False
+
+
+def kafka_classpath() -> str:
+    """Kafka's jars, fetched by Maven once and then read from .cache/kafka.
+
+    Raises MissingComponentError without Java or Maven, ServerError when Maven fails.
+    """
+    if not shutil.which("java"):
+        raise MissingComponentError(
+            "needs Java 17 or newer to run Apache Kafka: install a JRE "
+            "(Debian: default-jre-headless), or give a broker in BELLWETHER_TEST_KAFKA=host:port"
+        )
+    fingerprint = hashlib.sha256(POM.read_bytes()).hexdigest()[:16]
+    listing = CACHE / f"classpath-{fingerprint}.txt"
+    if listing.exists() and all(Path(jar).exists() for jar in _jars(listing)):
+        return listing.read_text()
+    if not shutil.which("mvn"):
+        raise MissingComponentError(
+            "needs Maven to fetch Apache Kafka once: install it (Debian: maven), "
+            "or give a broker in BELLWETHER_TEST_KAFKA=host:port"
+        )
+    CACHE.mkdir(parents=True, exist_ok=True)
+    fetched = CACHE / f"fetched-{os.getpid()}.txt"
+    maven = ["mvn", "--batch-mode", "--quiet", "--file", str(POM)]
+    goal = ["dependency:build-classpath", f"-Dmdep.outputFile={fetched}"]
+    run = subprocess.run([*maven, *goal], capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise ServerError(f"Maven could not fetch Apache Kafka:\n{run.stdout}{run.stderr}")
+    # Renamed at the end, so that a second test run never reads half a listing.
+    fetched.rename(listing)
+    return listing.read_text()
+
+
+def _jars(listing: Path) -> list[str]:
+    return listing.read_text().split(os.pathsep)
+
+
+def _format_storage(java: list[str], properties: Path) -> None:
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
+    run = subprocess.run([*java, *tool], capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise ServerError(f"Kafka's storage could not be formatted:\n{run.stdout}{run.stderr}")

@@ -1,0 +1,181 @@
+"""The layers of the system as tables of imports: what each module may use, and who may use what."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("models", "stream", "trainer")
+WIRE = ("faust", "mode", "aiokafka", "confluent_kafka", "redis")
+TORCH = ("torch", "transformers", "peft")
+TORCH_USERS = (
+    "models.encoder",
+    "models.heads",
+    "models.predictor",
+    "models.checkpoint",
+    "trainer.base",
+    "trainer.calibrate",
+    "trainer.dataset",
+    "trainer.evaluate",
+    "trainer.fit",
+)
+LEAVES = ("models.spec", "stream.names", "stream.records", "stream.settings")
+PURE = tuple(
+    f"stream.{name}"
+    for name in ("sources", "text", "language", "subjects", "rules", "alerts", "tickets")
+)
+
+# Of our own modules, the first may import the second and nothing else.
+OURS_ALLOWED = {
+    "models.spec": (),
+    "stream.names": (),
+    "stream.records": ("models.spec", "stream.names"),
+    "stream.settings": ("stream.names",),
+    **dict.fromkeys(PURE, (*LEAVES, *PURE)),
+    "trainer.gate": LEAVES,
+    "models.*": ("models.*",),
+    "trainer.*": ("models.*", "trainer.*", "stream.records", "stream.names"),
+}
+
+# The first may never import the second, whoever wrote it.
+FORBIDDEN = {
+    "models.*": WIRE,
+    "models.batcher": ("asyncio",),
+    "models.predictor": ("asyncio",),
+    **dict.fromkeys(PURE, (*WIRE, "os", "time", "random")),
+    "trainer.gate": (*WIRE, "os", "time", "random"),
+    # These see their sinks, store and batcher as Protocols; app.py chooses.
+    "stream.agents": ("models.batcher", "stream.outbox", "stream.store", "stream.sinks.*", "redis"),
+    "stream.notify": ("models.batcher", "stream.outbox", "stream.store", "stream.sinks.*", "redis"),
+    "stream.console.*": ("stream.agents",),
+}
+
+# The first is imported by the second and by nobody else.
+IMPORTERS = {
+    **dict.fromkeys(TORCH, TORCH_USERS),
+    "faust": ("stream.chunks", "stream.app"),
+    "stream.app": ("stream.cli", "stream.demo"),
+    "trainer.*": ("trainer.*", "stream.cli"),
+}
+
+WALL_CLOCK = {"now", "utcnow", "today"}
+
+
+def test_every_module_imports_only_what_its_layer_may():
+    faults = [fault for name in _modules() for fault in find_faults(name, _source(name))]
+    assert not faults, "\n".join(faults)
+
+
+def test_pure_modules_are_given_the_time():
+    """Reading the clock would make a backtest differ from the live stream."""
+    faults = [
+        f"{name}, line {node.lineno}: take the time as an argument"
+        for name in _modules()
+        if _matches(name, *PURE, "trainer.gate")
+        for node in ast.walk(ast.parse(_source(name)))
+        if isinstance(node, ast.Attribute) and node.attr in WALL_CLOCK
+    ]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("models.batcher", "import torch.nn"),
+        ("models.heads", "from redis.asyncio import Redis"),
+        ("models.heads", "from stream import names"),
+        ("stream.rules", "def late():\n    import time"),
+        ("stream.rules", "from stream.outbox import Outbox"),
+        ("stream.outbox", "from faust import App"),
+        ("stream.outbox", "from stream import app"),
+        ("stream.outbox", "from .app import Worker"),
+        ("trainer.fit", "from stream.settings import Settings"),
+        ("stream.telemetry", "from trainer import fit"),
+    ],
+)
+def test_a_forbidden_import_is_found(module, source):
+    assert list(find_faults(module, source))
+
+
+@pytest.mark.parametrize("module", [*LEAVES, "stream.cli"])
+def test_light_modules_load_neither_torch_nor_faust(module):
+    """A console, a client or `bellwether --help` must not wait seconds for them."""
+    code = f"import sys, {module}; print(*{{'torch', 'transformers', 'faust'}} & set(sys.modules))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == []
+
+
+def find_faults(module: str, source: str) -> Iterator[str]:
+    """One sentence for every import in source that the tables do not allow to module."""
+    for imported in sorted(_imports(module, source)):
+        if imported.partition(".")[0] in PACKAGES:
+            for allowed in _entries(OURS_ALLOWED, module)[:1]:
+                if not _matches(imported, *allowed):
+                    yield f"{module} imports {imported}; of ours it may import {allowed or 'none'}"
+        for forbidden in _entries(FORBIDDEN, module):
+            if _matches(imported, *forbidden):
+                yield f"{module} imports {imported}, which its layer must not know"
+        for importers in _entries(IMPORTERS, imported):
+            if not _matches(module, *importers):
+                yield f"{module} imports {imported}, which only {importers} may"
+
+
+def _entries(table: dict[str, tuple[str, ...]], name: str) -> list[tuple[str, ...]]:
+    """The values of a table that hold for name, the most exact key first."""
+    keys = sorted((key for key in table if _matches(name, key)), key=lambda key: "*" in key)
+    return [table[key] for key in keys]
+
+
+def _matches(name: str, *patterns: str) -> bool:
+    """Whether name is one of patterns or lies inside it: torch.nn lies in torch, a.b in a.*."""
+    return any(
+        name == pattern or name.startswith(f"{pattern}.") or fnmatchcase(name, pattern)
+        for pattern in patterns
+    )
+
+
+def _imports(module: str, source: str) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = module.split(".")[: -node.level]
+                base = ".".join([*package, *([base] if base else [])])
+            # `from stream import names` imports a module, `from stream.names import Keys` a name.
+            found.update(
+                f"{base}.{alias.name}" if _is_ours(f"{base}.{alias.name}") else base
+                for alias in node.names
+            )
+    return found
+
+
+def _is_ours(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return name.partition(".")[0] in PACKAGES and (
+        path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+    )
+
+
+def _source(module: str) -> str:
+    path = ROOT.joinpath(*module.split("."))
+    file = path.with_suffix(".py")
+    return (file if file.exists() else path / "__init__.py").read_text(encoding="utf-8")
+
+
+def _modules() -> list[str]:
+    files = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+    parts = (file.relative_to(ROOT).with_suffix("").parts for file in files)
+    return [".".join(part[:-1] if part[-1] == "__init__" else part) for part in parts]

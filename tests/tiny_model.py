@@ -1,0 +1,67 @@
+"""A small encoder with random weights and a checkpoint on it: real files, loaded in a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, BertConfig, BertModel
+
+from models.checkpoint import Checkpoint, write_checkpoint
+from models.encoder import DEFAULT_ENCODER, load_encoder
+from models.spec import Head
+
+HEADS = (
+    Head(name="mood", labels=("bad", "good")),
+    Head(name="kind", labels=("card", "loan", "other"), temperature=2.0, abstain_below=0.5),
+)
+
+
+def write_tiny_encoder(folder: Path, *, seed: int = 1) -> Path:
+    """A two-layer BERT of width 32 with the default encoder's vocabulary."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,
+    )
+    BertModel(config).save_pretrained(folder)
+    source = load_tokenizer_folder()
+    AutoTokenizer.from_pretrained(source, local_files_only=True).save_pretrained(folder)
+    return folder
+
+
+def load_tokenizer_folder() -> str:
+    from models.encoder import _place  # noqa: PLC0415
+
+    return _place(DEFAULT_ENCODER)[0]
+
+
+def tiny_weights(hidden: int = 32, *, seed: int = 2) -> dict[str, torch.Tensor]:
+    """Heads that spread their answers, and a low-rank difference on one linear layer."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = sum(len(head.labels) for head in HEADS)
+    module = "encoder.layer.0.output.dense"
+    return {
+        "heads.weight": torch.randn(labels, hidden, generator=draw),
+        "heads.bias": torch.randn(labels, generator=draw),
+        f"low_rank.{module}.a": torch.randn(4, 64, generator=draw).half(),
+        f"low_rank.{module}.b": torch.randn(hidden, 4, generator=draw).half(),
+    }
+
+
+def write_tiny_checkpoint(folder: Path, encoder: Path) -> Checkpoint:
+    return write_checkpoint(
+        folder,
+        Checkpoint(
+            name="tiny",
+            encoder=str(encoder),
+            encoder_fingerprint=load_encoder(str(encoder)).fingerprint(),
+            max_tokens=32,
+            heads=HEADS,
+        ),
+        tiny_weights(),
+    )

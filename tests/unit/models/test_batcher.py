@@ -1,0 +1,229 @@
+"""The batcher answers every text exactly once, whatever the model does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.batcher import PROBE_TEXT, Batcher, Result, cut_batch
+from models.spec import DEFAULT_HEADS, HeadScore, ModelError, OutOfMemoryError, Scores
+
+DEADLINE_S = 10.0
+
+
+class ScriptedPredictor:
+    """A token a word; fails as told, and can be held until the test lets it go."""
+
+    version = "scripted"
+    heads = DEFAULT_HEADS
+    description = "scripted"
+    batch_tokens = 64
+
+    def __init__(self, *, poison: str = "", most: int = 1_000, broken: bool = False) -> None:
+        self.poison = poison
+        self.most = most
+        self.broken = broken
+        self.batches: list[list[int]] = []
+        self.may_run = threading.Event()
+        self.may_run.set()
+        self.running = threading.Event()
+        self._words: list[str] = []
+
+    def warm_up(self) -> None: ...
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        if any("untokenizable" in text for text in texts):
+            raise ValueError("no tokens in it")
+        return [[self._token(word) for word in text.split()] for text in texts]
+
+    def _token(self, word: str) -> int:
+        if word not in self._words:
+            self._words.append(word)
+        return self._words.index(word)
+
+    def predict(self, tokens: Sequence[list[int]]) -> list[Scores]:
+        self.running.set()
+        assert self.may_run.wait(DEADLINE_S)
+        if self.broken:
+            raise RuntimeError("the device is gone")
+        if len(tokens) > self.most:
+            raise OutOfMemoryError(f"{len(tokens)} texts")
+        if self.poison and any(self._words.index(self.poison) in row for row in tokens):
+            raise ValueError("poison")
+        self.batches.append([len(row) for row in tokens])
+        return [
+            {"length": HeadScore(str(len(row)), 1.0, {str(len(row)): 1.0}, abstained=False)}
+            for row in tokens
+        ]
+
+
+class Collector:
+    def __init__(self, expected: int) -> None:
+        self.results: list[Result[int]] = []
+        self.error: Exception | None = None
+        self._expected = expected
+        self._complete = threading.Event()
+
+    def deliver(self, results: list[Result[int]]) -> None:
+        self.results.extend(results)
+        if len(self.results) >= self._expected:
+            self._complete.set()
+
+    def broken(self, error: Exception) -> None:
+        self.error = error
+        self._complete.set()
+
+    def wait(self) -> None:
+        assert self._complete.wait(DEADLINE_S), f"only {len(self.results)} results"
+
+
+def run(
+    predictor: ScriptedPredictor, texts: Sequence[str], *, max_batch_tokens: int = 64
+) -> Collector:
+    collector = Collector(len(texts))
+    batcher: Batcher[int] = Batcher(
+        predictor,
+        max_batch_tokens=max_batch_tokens,
+        deliver=collector.deliver,
+        broken=collector.broken,
+    )
+    batcher.submit(list(enumerate(texts)))
+    batcher.start()
+    collector.wait()
+    assert batcher.stop(DEADLINE_S)
+    return collector
+
+
+def test_every_text_gets_the_answer_computed_from_its_own_tokens() -> None:
+    texts = [" ".join(["word"] * (1 + place % 17)) for place in range(200)]
+    collector = run(ScriptedPredictor(), texts)
+    assert sorted(result.item for result in collector.results) == list(range(200))
+    for result in collector.results:
+        assert result.scores is not None
+        assert result.scores["length"].label == str(1 + result.item % 17)
+        assert result.model == "scripted"
+
+
+def test_no_batch_exceeds_the_padded_token_budget() -> None:
+    predictor = ScriptedPredictor()
+    run(predictor, [" ".join(["word"] * (1 + place % 30)) for place in range(300)])
+    assert max(len(batch) * max(batch) for batch in predictor.batches) <= 64
+
+
+def test_a_text_longer_than_the_budget_rides_alone() -> None:
+    predictor = ScriptedPredictor()
+    run(predictor, ["a " * 100, "b", "c"])
+    assert [100] in predictor.batches
+
+
+def test_a_batch_forms_from_what_queued_while_the_device_was_busy() -> None:
+    predictor = ScriptedPredictor()
+    predictor.may_run.clear()
+    collector = Collector(6)
+    batcher: Batcher[int] = Batcher(
+        predictor, max_batch_tokens=64, deliver=collector.deliver, broken=collector.broken
+    )
+    batcher.start()
+    batcher.submit([(0, "first")])
+    assert predictor.running.wait(DEADLINE_S)
+    for item in range(1, 6):
+        batcher.submit([(item, "later")])
+    predictor.may_run.set()
+    collector.wait()
+    batcher.stop(DEADLINE_S)
+    assert [len(batch) for batch in predictor.batches] == [1, 5]
+    assert {result.batch.released_by for result in collector.results} == {"idle"}
+
+
+def test_an_out_of_memory_batch_is_halved_until_it_fits() -> None:
+    predictor = ScriptedPredictor(most=3)
+    collector = run(predictor, ["same length"] * 16)
+    assert len(collector.results) == 16
+    assert all(result.scores is not None for result in collector.results)
+    assert max(len(batch) for batch in predictor.batches) <= 3
+    assert {result.batch.released_by for result in collector.results} == {"out-of-memory"}
+
+
+def test_one_bad_row_fails_alone_and_says_why() -> None:
+    texts = ["fine words here"] * 9 + ["poison words here"] + ["fine words here"] * 9
+    collector = run(ScriptedPredictor(poison="poison"), texts)
+    failed = [result for result in collector.results if result.scores is None]
+    assert [result.item for result in failed] == [9]
+    assert "poison" in failed[0].error
+    assert len(collector.results) == 19
+
+
+def test_a_text_the_tokenizer_refuses_fails_alone() -> None:
+    collector = run(ScriptedPredictor(), ["one", "untokenizable", "three"])
+    failed = {result.item for result in collector.results if result.scores is None}
+    assert failed == {1}
+    assert len(collector.results) == 3
+
+
+def test_a_broken_model_is_reported_and_blames_no_text() -> None:
+    collector = run(ScriptedPredictor(broken=True), ["one", "two", PROBE_TEXT])
+    assert str(collector.error) == "the device is gone"
+    assert collector.results == []
+
+
+def test_results_of_a_batch_come_in_order_of_arrival() -> None:
+    collector = run(ScriptedPredictor(), ["a b c", "a", "a b", "a b c d"])
+    assert [result.item for result in collector.results] == [0, 1, 2, 3]
+
+
+def test_stop_finishes_what_is_queued_and_then_refuses_more() -> None:
+    collector = Collector(50)
+    batcher: Batcher[int] = Batcher(
+        ScriptedPredictor(),
+        max_batch_tokens=8,
+        deliver=collector.deliver,
+        broken=collector.broken,
+    )
+    batcher.submit([(item, "two words") for item in range(50)])
+    batcher.start()
+    assert batcher.stop(DEADLINE_S)
+    assert len(collector.results) == 50
+    with pytest.raises(ModelError, match="stopped"):
+        batcher.submit([(50, "late")])
+
+
+def test_statistics_count_texts_batches_and_padding() -> None:
+    collector = Collector(2)
+    batcher: Batcher[int] = Batcher(
+        ScriptedPredictor(),
+        max_batch_tokens=64,
+        deliver=collector.deliver,
+        broken=collector.broken,
+    )
+    batcher.submit([(0, "a b c"), (1, "a")])
+    batcher.start()
+    collector.wait()
+    batcher.stop(DEADLINE_S)
+    statistics = batcher.statistics()
+    assert (statistics.texts, statistics.batches) == (2, 1)
+    assert (statistics.tokens, statistics.padded_tokens) == (4, 6)
+    assert statistics.waiting == 0
+
+
+@given(
+    lengths=st.lists(st.integers(1, 128), min_size=1, max_size=80).map(sorted),
+    data=st.data(),
+    max_tokens=st.integers(16, 4_096),
+)
+def test_a_cut_holds_the_oldest_text_and_the_budget(
+    lengths: list[int], data: st.DataObject, max_tokens: int
+) -> None:
+    oldest = data.draw(st.integers(0, len(lengths) - 1))
+    low, high, released_by = cut_batch(lengths, oldest, max_tokens)
+    assert 0 <= low <= oldest < high <= len(lengths)
+    assert high - low == 1 or (high - low) * lengths[high - 1] <= max_tokens
+    assert (released_by == "idle") == (low == 0 and high == len(lengths))
+
+
+def test_a_far_longer_text_gets_a_pass_of_its_own() -> None:
+    assert cut_batch([4, 5, 6, 120], 0, 4_096) == (0, 3, "length")
+    assert cut_batch([4, 5, 6, 120], 3, 4_096) == (3, 4, "length")

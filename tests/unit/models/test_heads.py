@@ -1,0 +1,60 @@
+"""The heads share one matrix, and a text teaches only the heads it has labels for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from models.heads import MISSING, JointHeads, balanced_weights, joint_loss
+from models.spec import Head
+
+HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="kind", labels=("a", "b", "c")))
+
+
+@pytest.fixture
+def joint() -> JointHeads:
+    torch.manual_seed(0)
+    return JointHeads(HEADS, hidden=8)
+
+
+def test_every_head_reads_its_own_rows_of_one_matrix(joint):
+    pooled = torch.randn(4, 8)
+    logits = joint(pooled)
+    assert {name: tuple(values.shape) for name, values in logits.items()} == {
+        "mood": (4, 2),
+        "kind": (4, 3),
+    }
+    rows = F.linear(pooled, joint.linear.weight[2:], joint.linear.bias[2:])
+    torch.testing.assert_close(logits["kind"], rows)
+
+
+def test_loss_is_the_cross_entropy_of_the_labels_present(joint):
+    logits = joint(torch.randn(3, 8))
+    targets = {"mood": torch.tensor([0, MISSING, 1]), "kind": torch.tensor([MISSING, 2, MISSING])}
+    expected = (
+        F.cross_entropy(logits["mood"][[0, 2]], torch.tensor([0, 1]), reduction="sum")
+        + F.cross_entropy(logits["kind"][1:2], torch.tensor([2]), reduction="sum")
+    ) / 3
+    torch.testing.assert_close(joint_loss(logits, targets), expected)
+
+
+def test_missing_label_teaches_its_head_nothing(joint):
+    targets = {"mood": torch.tensor([0, 1]), "kind": torch.tensor([MISSING, MISSING])}
+    joint_loss(joint(torch.randn(2, 8)), targets).backward()
+    assert joint.linear.weight.grad[:2].abs().sum() > 0
+    assert joint.linear.weight.grad[2:].abs().sum() == 0
+
+
+def test_batch_without_any_label_has_loss_zero(joint):
+    targets = {name: torch.tensor([MISSING]) for name in ("mood", "kind")}
+    assert joint_loss(joint(torch.randn(1, 8)), targets) == 0
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_class_weights_leave_the_mean_weight_of_a_text_at_one(power):
+    counts = [90, 10, 0]
+    weights = balanced_weights(counts, power)
+    assert float((weights * torch.tensor(counts)).sum()) == pytest.approx(100)
+    assert weights[2] == 0
+    assert float(weights[1] / weights[0]) == pytest.approx(9**power)

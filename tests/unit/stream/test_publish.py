@@ -1,0 +1,93 @@
+"""Lines reach the topic their source names, at the rate asked for."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+
+from stream.outbox import Outgoing
+from stream.publish import Addresser, InputError, publish, read_lines
+from stream.records import DeadLetter
+from stream.settings import load_settings
+
+FILE = Path("feed.jsonl")
+
+
+def address(line: bytes) -> Outgoing:
+    return Addresser(load_settings(None)).address(FILE, 3, line)
+
+
+class Outbox:
+    def __init__(self) -> None:
+        self.sent: list[Outgoing] = []
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        self.sent.extend(records)
+
+
+@pytest.mark.parametrize(
+    ("source", "topic"), [("news", "news"), ("social", "social"), ("ticket", "tickets")]
+)
+def test_source_names_the_topic_and_the_line_travels_unchanged(source: str, topic: str) -> None:
+    line = orjson.dumps({"source": source, "id": "a-1", "text": "hello"})
+    assert address(line) == Outgoing(topic, b"a-1", line)
+
+
+def test_a_line_that_is_no_json_object_goes_to_the_worker_as_it_is() -> None:
+    assert address(b"not json") == Outgoing("news", None, b"not json")
+    assert address(b"[1]") == Outgoing("news", None, b"[1]")
+
+
+@pytest.mark.parametrize("line", [b'{"text": "a"}', b'{"source": "mail"}', b'{"source": ["news"]}'])
+def test_an_unknown_source_is_a_dead_letter_that_says_where_it_stood(line: bytes) -> None:
+    outgoing = address(line)
+    assert outgoing.topic == "bellwether.dead-letter"
+    letter = DeadLetter.decode(outgoing.value)
+    assert (letter.reason, letter.field, letter.value) == ("unknown_source", "source", line)
+    assert letter.origin.topic == "feed.jsonl"
+    assert letter.origin.offset == 3
+
+
+def test_gzip_is_unpacked_and_blank_lines_are_no_lines(tmp_path: Path) -> None:
+    path = tmp_path / "feed.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"a": 1}\n\n  \n{"b": 2}\n'))
+    assert list(read_lines([path])) == [(path, 1, b'{"a": 1}'), (path, 4, b'{"b": 2}')]
+
+
+def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.jsonl can't be read"):
+        list(read_lines([tmp_path / "absent.jsonl"]))
+    damaged = tmp_path / "damaged.gz"
+    damaged.write_bytes(gzip.compress(b"x" * 10_000)[:-20])
+    with pytest.raises(InputError, match=r"damaged\.gz can't be read"):
+        list(read_lines([damaged]))
+
+
+async def test_publish_sends_every_line_and_never_more_than_there_is_room_for() -> None:
+    outbox = Outbox()
+    waiting = 0
+    most = 0
+
+    def room() -> int:
+        return 10 - waiting
+
+    def published(batch: Sequence[Outgoing]) -> None:
+        nonlocal waiting, most
+        most = max(most, len(batch))
+        waiting = (waiting + len(batch)) % 10  # the reader takes what it was given
+
+    lines = [(FILE, n, orjson.dumps({"source": "news", "id": n})) for n in range(95)]
+    await publish(
+        lines,
+        addresser=Addresser(load_settings(None)),
+        outbox=outbox,
+        rate=None,
+        published=published,
+        room=room,
+    )
+    assert [record.key for record in outbox.sent] == [str(n).encode() for n in range(95)]
+    assert most <= 10

@@ -1,0 +1,104 @@
+"""Records survive the wire unchanged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.spec import BatchInfo, HeadScore
+from stream.records import DeadLetter, Origin, Scored, Subject, decode_scored, encode
+
+NOW = datetime(2026, 3, 12, 10, 10, tzinfo=UTC)
+
+
+def scored(**changes: object) -> Scored:
+    fields: dict[str, object] = {
+        "id": "n-1",
+        "source": "news",
+        "origin": Origin("news", 0, 7),
+        "time": NOW,
+        "received_at": NOW,
+        "scored_at": NOW,
+        "title": "Halcyon halts",
+        "text": "Trading in Halcyon was halted.",
+        "author": "Harbour Wire",
+        "customer": "",
+        "lang": "en",
+        "subjects": (Subject("ticker", "HALC"),),
+        "heads": {"risk": HeadScore("high", 0.9, {"low": 0.1, "high": 0.9}, abstained=False)},
+        "model": "m1",
+        "batch": BatchInfo(3, 96, 1.5, "idle"),
+        "attributes": {"desk": "eu"},
+    }
+    return Scored(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_a_scored_record_has_the_fields_of_the_contract() -> None:
+    record = orjson.loads(encode(scored()))
+    assert set(record) >= {
+        "id",
+        "source",
+        "origin",
+        "time",
+        "received_at",
+        "scored_at",
+        "text",
+        "lang",
+        "subjects",
+        "heads",
+        "model",
+        "batch",
+        "attributes",
+    }
+    assert record["time"] == "2026-03-12T10:10:00Z"
+    assert record["origin"] == {"topic": "news", "partition": 0, "offset": 7}
+    assert record["heads"]["risk"] == {
+        "label": "high",
+        "confidence": 0.9,
+        "scores": {"low": 0.1, "high": 0.9},
+        "abstained": False,
+    }
+    assert record["batch"] == {"size": 3, "tokens": 96, "waited_ms": 1.5, "released_by": "idle"}
+
+
+def test_a_scored_record_reads_back_equal() -> None:
+    assert decode_scored(encode(scored())) == scored()
+
+
+@given(
+    value=st.none() | st.binary(max_size=300),
+    key=st.none() | st.binary(max_size=20),
+    header=st.binary(max_size=20),
+)
+def test_a_dead_letter_keeps_every_byte(
+    value: bytes | None, key: bytes | None, header: bytes
+) -> None:
+    letter = DeadLetter(
+        origin=Origin("news", 1, 2),
+        reason="not_json",
+        field="",
+        detail="",
+        key=key,
+        value=value,
+        headers=(("trace", header),),
+        time=NOW,
+    )
+    assert DeadLetter.decode(letter.encode()) == letter
+
+
+@pytest.mark.parametrize("content", [b"\x00" * 1_000, b"\xff\xfe" * 500, b"plain " * 200])
+def test_a_dead_letter_is_little_larger_than_what_it_wraps(content: bytes) -> None:
+    letter = DeadLetter(
+        origin=Origin("news", 1, 2),
+        reason="not_json",
+        field="",
+        detail="",
+        key=None,
+        value=content,
+        time=NOW,
+    )
+    assert len(letter.encode()) <= 1.5 * len(content) + 400

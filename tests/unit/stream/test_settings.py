@@ -1,0 +1,81 @@
+"""Settings come from defaults, file and environment; a wrong one is named with its remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stream.settings import SettingsError, load_settings
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "bellwether.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults_have_the_three_sources_of_the_contract() -> None:
+    settings = load_settings(None)
+    assert [(source.topic, source.kind) for source in settings.sources] == [
+        ("news", "news"),
+        ("social", "social"),
+        ("tickets", "ticket"),
+    ]
+    assert settings.topics.scored == "bellwether.scored"
+
+
+def test_the_environment_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, '[kafka]\nbootstrap = "file:1"\ngroup = "file"\n')
+    monkeypatch.setenv("BELLWETHER_KAFKA__BOOTSTRAP", "environment:2")
+    settings = load_settings(path)
+    assert settings.kafka.bootstrap == "environment:2"
+    assert settings.kafka.group == "file"
+
+
+def test_a_file_in_the_working_directory_is_read_without_being_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, '[kafka]\ngroup = "here"\n')
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(None).kafka.group == "here"
+
+
+def test_a_source_maps_its_own_fields(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        '[[sources]]\ntopic = "desk.in"\nkind = "ticket"\n[sources.fields]\ntext = "body.text"\n',
+    )
+    (source,) = load_settings(path).sources
+    assert source.fields.text == "body.text"
+    assert source.fields.id == "id"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[kafka]\npartitions = 0\n", "kafka.partitions"),
+        ("[kafka]\nbootstap = 'x'\n", "kafka.bootstap"),
+        ("[model]\nprecision = 'fp8'\n", "model.precision"),
+        ("sources = []\n", "sources"),
+        ("[[sources]]\ntopic = 'a b'\nkind = 'news'\n", "sources.0.topic"),
+        ("[[sources]]\ntopic = 'a'\nkind = 'mail'\n", "sources.0.kind"),
+        ("[[sources]]\ntopic = 'a'\nkind = 'news'\n" * 2, "'a' is listed twice"),
+        ("[[sources]]\ntopic = 'bellwether.alerts'\nkind = 'news'\n", "kafka.prefix"),
+        ("[[queues]]\nname = 'a'\nrisks = ['huge']\n[[queues]]\nname = 'b'\n", "huge"),
+        ("[[queues]]\nname = 'only'\ntopics = ['cards']\n", "the last queue 'only'"),
+        ("[kafka\n", "is not valid TOML"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=r"set") as caught:
+        load_settings(write(tmp_path, text))
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.toml: can't be read"):
+        load_settings(tmp_path / "absent.toml")

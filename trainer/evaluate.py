@@ -1,0 +1,145 @@
+"""How good a head is: accuracy, macro F1, calibration error, per label and confusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.spec import Head, Predictor, Scores
+from trainer.dataset import DatasetError, Example, read_examples, read_label_map
+
+ECE_BINS = 15
+MAX_BATCH_TOKENS = 4096
+
+
+class EvaluateError(Exception):
+    """A data set can't be judged; the message names the file or head and what to do."""
+
+
+def evaluate_file(
+    predictor: Predictor,
+    path: Path,
+    head: str,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    mapping: Path | None = None,
+) -> dict[str, Any]:
+    """One head's figures on a labelled file; the keys are those of evaluate().
+
+    mapping is a JSON file as in trainer.dataset.read_label_map. Raises EvaluateError.
+    """
+    spec = find_head(predictor.heads, head)
+    try:
+        label_map = None if mapping is None else read_label_map(mapping, head, path.stem)
+        examples = read_examples(
+            path, spec, text_column=text_column, label_column=label_column, label_map=label_map
+        )
+    except DatasetError as error:
+        raise EvaluateError(str(error)) from None
+    return evaluate_examples(predictor, examples, spec)
+
+
+def evaluate_examples(
+    predictor: Predictor, examples: Sequence[Example], head: Head
+) -> dict[str, Any]:
+    """One head's figures on examples that all have a label for it."""
+    scores = score_texts(predictor, [example.text for example in examples])
+    return evaluate(
+        head.labels,
+        [example.labels[head.name] for example in examples],
+        [list(score[head.name].scores.values()) for score in scores],
+    )
+
+
+def evaluate(
+    labels: Sequence[str],
+    expected: Sequence[Sequence[str]],
+    probabilities: Sequence[Sequence[float]],
+) -> dict[str, Any]:
+    """Figures of n answers: expected lists each text's acceptable labels, probabilities is (n, k).
+
+    Returns n, accuracy, macro_f1 (over the labels that occur among the truths), ece
+    (expected calibration error of the confidence, 15 equal bins; Guo et al. 2017), per_label
+    {label: n, precision, recall, f1} and confusion {truth: {answer: n}}. Where several labels are
+    acceptable, the truth is the answer if it is among them, else the first of them.
+    """
+    answers = [labels[max(range(len(row)), key=row.__getitem__)] for row in probabilities]
+    truths = [
+        answer if answer in right else right[0]
+        for answer, right in zip(answers, expected, strict=True)
+    ]
+    confusion: dict[str, dict[str, int]] = {}
+    for truth, answer in zip(truths, answers, strict=True):
+        row = confusion.setdefault(truth, {})
+        row[answer] = row.get(answer, 0) + 1
+    per_label = _per_label(labels, confusion)
+    right = [truth == answer for truth, answer in zip(truths, answers, strict=True)]
+    return {
+        "n": len(truths),
+        "accuracy": sum(right) / len(right),
+        "macro_f1": sum(per_label[truth]["f1"] for truth in confusion) / len(confusion),
+        "ece": calibration_error([max(row) for row in probabilities], right),
+        "per_label": per_label,
+        "confusion": confusion,
+    }
+
+
+def calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> float:
+    """Mean distance of confidence from accuracy over 15 equal bins, weighted by their texts."""
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(ECE_BINS)]
+    for confidence, correct in zip(confidences, right, strict=True):
+        bins[min(int(confidence * ECE_BINS), ECE_BINS - 1)].append((confidence, correct))
+    gaps = (abs(sum(c for c, _ in members) - sum(r for _, r in members)) for members in bins)
+    return sum(gaps) / len(right)
+
+
+def score_texts(predictor: Predictor, texts: Sequence[str]) -> list[Scores]:
+    """Scores in the order of texts, computed in batches of like length."""
+    tokens = predictor.tokenize(texts)
+    order = sorted(range(len(texts)), key=lambda position: len(tokens[position]))
+    scores: dict[int, Scores] = {}
+    batch: list[int] = []
+    for position in order:
+        if batch and (len(batch) + 1) * len(tokens[position]) > MAX_BATCH_TOKENS:
+            scores.update(_predict(predictor, tokens, batch))
+            batch = []
+        batch.append(position)
+    if batch:
+        scores.update(_predict(predictor, tokens, batch))
+    return [scores[position] for position in range(len(texts))]
+
+
+def find_head(heads: Sequence[Head], name: str) -> Head:
+    """The head of that name; EvaluateError lists the names there are."""
+    for head in heads:
+        if head.name == name:
+            return head
+    names = ", ".join(head.name for head in heads)
+    raise EvaluateError(f"--head {name}: the model has no such head, only {names}")
+
+
+def _predict(
+    predictor: Predictor, tokens: Sequence[list[int]], batch: Sequence[int]
+) -> list[tuple[int, Scores]]:
+    answers = predictor.predict([tokens[position] for position in batch])
+    return list(zip(batch, answers, strict=True))
+
+
+def _per_label(
+    labels: Sequence[str], confusion: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, float]]:
+    rows = {}
+    for label in labels:
+        hits = confusion.get(label, {}).get(label, 0)
+        there = sum(confusion.get(label, {}).values())
+        said = sum(row.get(label, 0) for row in confusion.values())
+        if there or said:
+            rows[label] = {
+                "n": there,
+                "precision": hits / said if said else 0.0,
+                "recall": hits / there if there else 0.0,
+                "f1": 2 * hits / (there + said),
+            }
+    return rows
