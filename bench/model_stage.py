@@ -11,6 +11,7 @@ from models.predictor import load_predictor
 from models.spec import Predictor
 
 ROUNDS = 3
+Way = Callable[[Predictor, Sequence[str]], None]
 
 
 def one_at_a_time(predictor: Predictor, texts: Sequence[str]) -> None:
@@ -45,7 +46,9 @@ def failed(error: Exception) -> None:
 
 def measure(texts: Sequence[str]) -> dict[str, float]:
     """Texts a second of each way, median of interleaved rounds; fp32 and the chosen precision."""
-    ways: dict[str, tuple[Callable[[Predictor, Sequence[str]], None], Predictor, Sequence[str]]] = {}
+    ways: dict[
+        str, tuple[Callable[[Predictor, Sequence[str]], None], Predictor, Sequence[str]]
+    ] = {}
     plain = load_predictor(precision="fp32")
     chosen = load_predictor()
     for predictor in (plain, chosen):

@@ -54,7 +54,9 @@ async def _fill(settings: Settings, texts: Sequence[str]) -> None:
     for start in range(0, len(texts), 2_000):
         await outbox.send(
             [
-                Outgoing("news", str(place).encode(), orjson.dumps({"id": str(place), "text": text}))
+                Outgoing(
+                    "news", str(place).encode(), orjson.dumps({"id": str(place), "text": text})
+                )
                 for place, text in enumerate(texts[start : start + 2_000], start)
             ]
         )

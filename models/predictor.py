@@ -132,11 +132,7 @@ class TorchPredictor:
     def _measure(self, tokens: Sequence[list[int]]) -> tuple[Literal["fp32", "bf16"], str]:
         other = copy.deepcopy(self._encoder)
         use_bf16_linears(other.model)
-        expected, found = (
-            [part.argmax(dim=1).tolist() for part in self._probabilities(encoder, tokens)]
-            for encoder in (self._encoder, other)
-        )
-        if expected != found:
+        if not self._same_labels(other, tokens):
             return "fp32", "bf16 changes labels of the sample texts"
         ours, theirs = self._race(
             lambda: self._probabilities(self._encoder, tokens),
@@ -147,6 +143,13 @@ class TorchPredictor:
             return "fp32", speeds
         self._encoder = other
         return "bf16", speeds
+
+    def _same_labels(self, other: Encoder, tokens: Sequence[list[int]]) -> bool:
+        ours, theirs = (
+            [part.argmax(dim=1).tolist() for part in self._probabilities(encoder, tokens)]
+            for encoder in (self._encoder, other)
+        )
+        return ours == theirs
 
     def _race(self, *runs: Callable[[], object]) -> list[float]:
         """Median seconds of each, taken in turns so that a busy moment strikes them alike."""

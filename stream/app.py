@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import tempfile
+from typing import Any
 
 import faust
 from redis.asyncio import Redis
@@ -87,16 +88,18 @@ class Worker:
             settings.kafka.group,
         )
 
+    @property
+    def assigned(self) -> int:
+        """Partitions this worker reads now; 0 until the group has formed."""
+        return len(self._app.consumer.assignment())
+
     async def run(self, stop: asyncio.Event) -> None:
         """Return when stop is set. Raises StartError when the worker can't go on."""
         stopping = asyncio.ensure_future(stop.wait())
+        ends: list[asyncio.Future[Any]] = [stopping, self.pipeline.broken]
         try:
             while not stop.is_set():
-                await asyncio.wait(
-                    {stopping, self.pipeline.broken},
-                    timeout=CRASH_POLL_S,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                await asyncio.wait(ends, timeout=CRASH_POLL_S, return_when=asyncio.FIRST_COMPLETED)
                 if self.pipeline.broken.done():
                     error = self.pipeline.broken.result()
                     raise StartError(

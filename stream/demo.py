@@ -29,9 +29,10 @@ FEED = Path(str(files("stream") / "demo_feed.jsonl"))
 FEED_RATE = 25.0
 # The embedded broker keeps records in memory, and a latency is only worth reading if the queue in
 # front of the model is short: the publisher stays this many records ahead at most.
-LINES_AHEAD = 256
+LINES_AHEAD = 128
 FRAMES_PER_SECOND = 4
-SETTLE_POLL_S = 0.02
+POLL_S = 0.02
+ASSIGNMENT_DEADLINE_S = 60.0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -78,6 +79,10 @@ async def run_demo(
         worker = Worker(settings, predictor)
         await worker.start()
         _say(f"model {predictor.version}: {predictor.description}")
+        # Records published before the group has formed would show its forming as their latency.
+        async with asyncio.timeout(ASSIGNMENT_DEADLINE_S):
+            while not worker.assigned:  # noqa: ASYNC110 - Faust offers nothing to wait on
+                await asyncio.sleep(POLL_S)
         player = _Player(settings, plan, worker.telemetry)
         try:
             await _play(worker, player, plan, stop)
@@ -119,8 +124,8 @@ class _Player:
             )
         finally:
             await outbox.stop()
-        while self.under_way:
-            await asyncio.sleep(SETTLE_POLL_S)
+        while self.under_way:  # noqa: ASYNC110 - counters are read, not waited for
+            await asyncio.sleep(POLL_S)
         self.done = True
 
     def _lines(self) -> Iterator[tuple[Path, int, bytes]]:

@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from models.spec import ModelError, Predictor
-from stream.rules import RuleError, RuleSet
+from stream.conditions import RuleError
+from stream.rules import RuleSet
 from stream.settings import Settings
 from stream.sources import Decoder
 from stream.topics import wanted_topics

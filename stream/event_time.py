@@ -35,6 +35,9 @@ def parse_time(value: str | float) -> datetime:
 
 def _parse_text(text: str) -> datetime:
     text = text.strip()
+    # Numbers come first: fromisoformat reads "1612010112345" as a night in 1612.
+    if text[4:5] != "-" and _NUMBER.fullmatch(text):
+        return parse_time(float(text) if "." in text else int(text))
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -52,8 +55,6 @@ def _parse_text(text: str) -> datetime:
 def _parse_other(text: str) -> datetime:
     if len(text) > MAX_TIME_CHARS:
         raise ValueError("too long for a time")
-    if _NUMBER.fullmatch(text):
-        return parse_time(float(text) if "." in text else int(text))
     try:
         return datetime.fromisoformat(_UTC_NAME.sub("+00:00", text))
     except ValueError:

@@ -69,7 +69,7 @@ def _compile(setting: str, expression: str) -> Any:
         reason = " ".join(str(error).split())
         raise SettingsError(
             f"setting {setting}: {expression!r} is no JMESPath expression ({reason}); "
-            'give a name such as payload.text, and put names with other characters in quotes: "my-text"'
+            'give a name such as payload.text; a name with other characters needs quotes: "my-text"'
         ) from None
     return compiled
 

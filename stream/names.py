@@ -41,5 +41,5 @@ class Keys:
         return f"{self.prefix}fingerprint:{fingerprint}"
 
     def judged(self, fingerprint: str, event_id: str) -> str:
-        """The transition an event already caused, so that a replay repeats it instead of counting twice."""
+        """The transition an event already caused: a replay repeats it and counts nothing twice."""
         return f"{self.prefix}judged:{fingerprint}:{event_id}"

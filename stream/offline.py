@@ -117,7 +117,7 @@ def score_in_order(
 def _decoded_slices(
     path: Path, settings: Settings
 ) -> Iterator[list[tuple[_Line, Event | DeadLetter]]]:
-    decoders = {
+    decoders: dict[str, tuple[str, Decoder]] = {
         source.kind: (source.topic, Decoder(source, settings.limits))
         for source in reversed(settings.sources)
     }

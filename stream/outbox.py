@@ -73,9 +73,7 @@ class Outbox:
             )
         )
 
-    async def _place(
-        self, records: Sequence[Outgoing]
-    ) -> dict[tuple[str, int], list[Outgoing]]:
+    async def _place(self, records: Sequence[Outgoing]) -> dict[tuple[str, int], list[Outgoing]]:
         partitions: dict[str, list[int]] = {}
         for topic in {record.topic for record in records}:
             partitions[topic] = await self._partitions(topic)
@@ -103,9 +101,7 @@ class Outbox:
                 cause = error
             await patience.wait(cause)
 
-    async def _send_partition(
-        self, topic: str, partition: int, records: list[Outgoing]
-    ) -> None:
+    async def _send_partition(self, topic: str, partition: int, records: list[Outgoing]) -> None:
         patience = Patience(f"Kafka does not confirm records on {topic}", logger)
         sent = 0
         while sent < len(records):
@@ -124,9 +120,7 @@ class Outbox:
                     )
                     end += 1
                 else:
-                    confirmed = await self._producer.send_batch(
-                        batch, topic, partition=partition
-                    )
+                    confirmed = await self._producer.send_batch(batch, topic, partition=partition)
                 await confirmed
             except (KafkaError, OSError) as error:
                 await patience.wait(error)

@@ -27,8 +27,7 @@ def read_lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, bytes]]:
     """(file, line number from 1, line) of every line that is not blank; .gz is unpacked."""
     for path in paths:
         try:
-            opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-            with cast("IO[bytes]", opened) as lines:
+            with _open(path) as lines:
                 for number, line in enumerate(lines, 1):
                     if stripped := line.strip():
                         yield path, number, stripped
@@ -36,11 +35,17 @@ def read_lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, bytes]]:
             raise InputError(f"input file {path} can't be read: {error}") from error
 
 
+def _open(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
 class Addresser:
     """Decides which topic a line belongs to: by its `source`, else by what is wrong with it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._topics = {source.kind: source.topic for source in reversed(settings.sources)}
+        self._topics: dict[str, str] = {
+            source.kind: source.topic for source in reversed(settings.sources)
+        }
         self._fallback = settings.sources[0].topic
         self._dead_letter = settings.topics.dead_letter
 

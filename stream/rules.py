@@ -1,8 +1,7 @@
-"""A rule file becomes compiled CEL; a scored event goes in, matches with their words come out. Pure."""
+"""A rule file becomes compiled CEL; a scored event goes in, matches come out. Pure."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import tomllib
@@ -16,40 +15,17 @@ import cel
 import msgspec
 
 from models.spec import DEFAULT_HEADS, Head, HeadScore
+from stream.conditions import RuleError, compile_condition
 from stream.names import SourceKind
 from stream.records import Scored, Severity
 
 MAX_FILE_BYTES = 1_000_000
 MAX_RULES = 500
-MAX_EXPRESSION_CHARS = 4_000
 
-EVENT_FIELDS = (
-    "id",
-    "source",
-    "text",
-    "title",
-    "author",
-    "customer",
-    "lang",
-    "tickers",
-    "time",
-    "attributes",
-)
-HEAD_FIELDS = ("label", "confidence", "abstained", "scores")
 PLACEHOLDERS = ("subject", "text", "title", "source", "author", "customer")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
-_STRING = re.compile(r"""[rRbB]{0,2}('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
-_PATH = re.compile(r"(?<![\w.\])])([A-Za-z_]\w*)((?:\s*\.\s*[A-Za-z_]\w*(?!\s*\())*)")
-_LABEL = re.compile(
-    r"""\b([A-Za-z_]\w*)\s*\.\s*label\s*(?:[=!]=\s*|in\s*\[)((?:\s*,?\s*(?:'[^']*'|"[^"]*"))+)"""
-)
-_LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-
-
-class RuleError(Exception):
-    """A rule file can't be used; the message names file, rule, reason and remedy."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,7 +64,7 @@ class RuleSet:
         self.last_error: dict[str, str] = {}
         self._count = 0
         for rule in rules:
-            program = _compile(rule, heads, f"{where}, rule {rule.name!r}")
+            program = compile_condition(rule.when, heads, f"{where}, rule {rule.name!r}")
             if not rule.enabled:
                 continue
             self._count += 1
@@ -116,7 +92,7 @@ class RuleSet:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RuleError(f"{where}: is not valid TOML ({error})") from None
         if unknown := set(table) - {"rule"}:
-            raise RuleError(f"{where}: unknown table {sorted(unknown)[0]!r}; rules are [[rule]]")
+            raise RuleError(f"{where}: unknown table {min(unknown)!r}; rules are [[rule]]")
         entries = table.get("rule", [])
         if not isinstance(entries, list) or len(entries) > MAX_RULES:
             raise RuleError(f"{where}: wants at most {MAX_RULES} tables named [[rule]]")
@@ -171,76 +147,6 @@ def _convert(entry: Any, place: int, where: str) -> Rule:
     return rule
 
 
-def _compile(rule: Rule, heads: Sequence[Head], where: str) -> Any:
-    if len(rule.when) > MAX_EXPRESSION_CHARS:
-        raise RuleError(f"{where}: when is longer than {MAX_EXPRESSION_CHARS:,} characters")
-    try:
-        program = cel.compile(rule.when)
-    except Exception as error:  # noqa: BLE001 - cel has no error class of its own
-        detail = " ".join(str(error).split())
-        raise RuleError(f"{where}: when is not valid CEL ({detail})") from None
-    _check_names(rule.when, program.variables(), heads, where)
-    _check_labels(rule.when, heads, where)
-    try:
-        outcome = program.execute(cel.Context(variables=_sample(heads)))
-    except KeyError:
-        if "event.attributes" in rule.when:
-            return program
-        raise RuleError(f"{where}: when asks for a key that no event has") from None
-    except Exception as error:  # noqa: BLE001 - cel raises many kinds
-        detail = " ".join(str(error).split())
-        raise RuleError(f"{where}: when fails on a sample event ({detail})") from None
-    if not isinstance(outcome, bool):
-        raise RuleError(
-            f"{where}: when must be true or false, it gives a {type(outcome).__name__}"
-        )
-    return program
-
-
-def _check_names(
-    expression: str, variables: Sequence[str], heads: Sequence[Head], where: str
-) -> None:
-    known = {"event": EVENT_FIELDS, **{head.name: HEAD_FIELDS for head in heads}}
-    labels = {head.name: head.labels for head in heads}
-    for path, rest in _PATH.findall(_STRING.sub("''", expression)):
-        steps = [step.strip() for step in rest.split(".")[1:]]
-        if path not in known:
-            # Names bound by macros (x in list.exists(x, ...)) are variables without a field check.
-            if path in variables and not _is_bound(path, expression):
-                raise RuleError(f"{where}: unknown name {path!r}{_hint(path, known)}")
-            continue
-        if steps and steps[0] not in known[path]:
-            raise RuleError(
-                f"{where}: {path} has no field {steps[0]!r}{_hint(steps[0], known[path])}"
-            )
-        if len(steps) > 1 and steps[0] == "scores" and steps[1] not in labels.get(path, ()):
-            raise RuleError(
-                f"{where}: {path}.scores has no label {steps[1]!r}{_hint(steps[1], labels[path])}"
-            )
-
-
-def _check_labels(expression: str, heads: Sequence[Head], where: str) -> None:
-    labels = {head.name: head.labels for head in heads}
-    for name, literals in _LABEL.findall(expression):
-        for single, double in _LITERAL.findall(literals):
-            label = single or double
-            if name in labels and label not in labels[name]:
-                raise RuleError(
-                    f"{where}: {name} has no label {label!r}{_hint(label, labels[name])}"
-                )
-
-
-def _is_bound(name: str, expression: str) -> bool:
-    return bool(
-        re.search(rf"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*{name}\s*,", expression)
-    )
-
-
-def _hint(name: str, known: Sequence[str] | dict[str, Any]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
-
-
 def _variables(scored: Scored) -> dict[str, Any]:
     variables: dict[str, Any] = {
         "event": {
@@ -267,30 +173,6 @@ def _head_variables(head: HeadScore) -> dict[str, Any]:
         "confidence": head.confidence,
         "abstained": head.abstained,
         "scores": head.scores,
-    }
-
-
-def _sample(heads: Sequence[Head]) -> dict[str, Any]:
-    from datetime import UTC, datetime  # noqa: PLC0415 - only for the trial
-
-    event: dict[str, Any] = dict.fromkeys(EVENT_FIELDS, "sample")
-    event |= {
-        "source": "news",
-        "tickers": ["HALC"],
-        "attributes": {},
-        "time": datetime(2026, 1, 1, tzinfo=UTC),
-    }
-    return {
-        "event": event,
-        **{
-            head.name: {
-                "label": head.labels[0],
-                "confidence": 0.5,
-                "abstained": False,
-                "scores": dict.fromkeys(head.labels, 1 / len(head.labels)),
-            }
-            for head in heads
-        },
     }
 
 

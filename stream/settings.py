@@ -91,7 +91,7 @@ class Limits(Section):
 
 
 class Queue(Section):
-    """A ticket queue; the first whose matchers hold takes the ticket. An empty matcher holds always."""
+    """A ticket queue; the first whose matchers hold takes a ticket. An empty one holds always."""
 
     name: str
     topics: tuple[str, ...] = ()
@@ -164,11 +164,11 @@ class Settings(BaseSettings):
     def _sources_are_distinct(self) -> Settings:
         names = [source.topic for source in self.sources]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"sources: topic {sorted(twice)[0]!r} is listed twice; keep one entry")
+            raise ValueError(f"sources: topic {min(twice)!r} is listed twice; keep one entry")
         own = {name for name in names if name.startswith(self.kafka.prefix)}
         if own:
             raise ValueError(
-                f"sources: topic {sorted(own)[0]!r} begins with kafka.prefix {self.kafka.prefix!r}, "
+                f"sources: topic {min(own)!r} begins with kafka.prefix {self.kafka.prefix!r}, "
                 "which marks our own outputs; rename the topic or change the prefix"
             )
         return self
@@ -177,7 +177,9 @@ class Settings(BaseSettings):
     def _queues_catch_every_ticket(self) -> Settings:
         for position, queue in enumerate(self.queues):
             if unknown := set(queue.risks) - {"low", "medium", "high"}:
-                raise ValueError(f"queues.{position}.risks: unknown risk {sorted(unknown)[0]!r}")
+                raise ValueError(
+                    f"queues.{position}.risks: unknown risk {min(unknown)!r}; low, medium or high"
+                )
         last = self.queues[-1]
         if last.topics or last.risks:
             raise ValueError(
@@ -189,11 +191,11 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return env_settings, init_settings
 
@@ -210,7 +212,8 @@ def load_settings(path: Path | None) -> Settings:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
             raise SettingsError(
-                f"settings file {file}: can't be read ({error.strerror}); give --config a readable file"
+                f"settings file {file}: can't be read ({error.strerror}); "
+                "give --config a readable file"
             ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"settings file {file}: is not valid TOML ({error})") from None

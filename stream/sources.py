@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from math import inf
 from typing import Any, NoReturn, Protocol
 
 import orjson
 
+from stream.attributes import bound_attributes
 from stream.event_time import EPOCH, parse_time
 from stream.language import detect_language
 from stream.mapping import FieldError, FieldMapping
@@ -35,10 +35,6 @@ MAX_LANG_CHARS = 35
 MAX_TICKERS = 50
 MAX_TICKER_CHARS = 32
 MAX_DETAIL_CHARS = 300
-# Attributes ride on every output record and into every rule: more than this, or deeper, is cut.
-MAX_ATTRIBUTE_BYTES = 16_384
-MAX_ATTRIBUTE_DEPTH = 32
-DROPPED = "_dropped"
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LANGUAGE_TAG = re.compile(r"[a-z]{2,8}(?:-[a-z0-9]{1,8})*")
@@ -112,8 +108,8 @@ class Decoder:
             )
         except FieldError as error:
             raise _RefusalError(WRONG_TYPE, error.field, error.problem) from None
-        clean_title = clean_text(_string("title", title), self._max_chars)
-        body = clean_text(_string("text", text), self._max_chars) or clean_title
+        clean_title = _text("title", title, self._max_chars)
+        body = _text("text", text, self._max_chars) or clean_title
         if not body:
             raise _RefusalError(NO_TEXT, "text", "is missing or blank, and there is no title")
         return Event(
@@ -128,8 +124,8 @@ class Decoder:
             author=_name("author", author),
             lang=_language(lang, body),
             customer=_name("customer", customer),
-            tickers=_tickers(tickers) if tickers else (),
-            attributes=_bounded(fields) if fields else fields,
+            tickers=() if tickers is None else _tickers(tickers),
+            attributes=bound_attributes(fields) if fields else fields,
         )
 
     def _time(self, value: Any, timestamp_ms: int, now: datetime) -> datetime:
@@ -235,12 +231,12 @@ def _identity(value: Any, origin: Origin) -> str:
     return value
 
 
-def _string(field: str, value: Any) -> str:
-    if type(value) is str:
-        return value
+def _text(field: str, value: Any, max_chars: int) -> str:
     if value is None:
         return ""
-    _refuse_type(field, value, "a string")
+    if type(value) is not str:
+        _refuse_type(field, value, "a string")
+    return clean_text(value, max_chars)
 
 
 def _name(field: str, value: Any) -> str:
@@ -254,9 +250,11 @@ def _name(field: str, value: Any) -> str:
 
 
 def _language(value: Any, text: str) -> str:
-    """The user's language tag in lower case; without a well-formed one, what the text looks like."""
+    """The user's language tag in lower case; without a well-formed one, the detected one."""
     if value is not None:
-        tag = _string("lang", value).strip().lower().replace("_", "-")
+        if type(value) is not str:
+            _refuse_type("lang", value, "a string")
+        tag = value.strip().lower().replace("_", "-")
         if len(tag) <= MAX_LANG_CHARS and _LANGUAGE_TAG.fullmatch(tag):
             return tag
     return detect_language(text)
@@ -286,46 +284,6 @@ def _tickers(value: Any) -> tuple[str, ...]:
         if len(tickers) == MAX_TICKERS:
             break
     return tuple(tickers)
-
-
-def _bounded(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Attributes of at most MAX_ATTRIBUTE_BYTES of JSON and MAX_ATTRIBUTE_DEPTH levels.
-
-    The smallest stay where not all can; DROPPED then says how many were left out.
-    """
-    if _json_size(attributes) <= MAX_ATTRIBUTE_BYTES:
-        return attributes
-    sizes = {name: _json_size({name: value}) for name, value in attributes.items()}
-    room = MAX_ATTRIBUTE_BYTES
-    kept = set()
-    for name in sorted(sizes, key=sizes.__getitem__):
-        room -= sizes[name]
-        if room < 0:
-            break
-        kept.add(name)
-    bounded = {name: value for name, value in attributes.items() if name in kept}
-    bounded[DROPPED] = len(attributes) - len(kept)
-    return bounded
-
-
-def _json_size(value: dict[str, Any]) -> float:
-    """Bytes of JSON, infinite where nesting is too deep for the readers of our outputs."""
-    try:
-        encoded = orjson.dumps(value)
-    except TypeError:
-        return inf
-    brackets = encoded.count(b"{") + encoded.count(b"[")
-    if brackets > MAX_ATTRIBUTE_DEPTH and _deeper(value, MAX_ATTRIBUTE_DEPTH):
-        return inf
-    return len(encoded)
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    if type(value) is dict:
-        value = value.values()
-    elif type(value) is not list:
-        return False
-    return levels == 0 or any(_deeper(item, levels - 1) for item in value)
 
 
 def _broker_time(timestamp_ms: int) -> datetime:

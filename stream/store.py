@@ -52,7 +52,7 @@ class AlertStore:
     async def list_open(self, limit: int) -> list[Alert]:
         """Open alerts, the latest event first."""
         await self._tidy()
-        ids = await self._redis.zrevrange(self._keys.alerts_open, 0, limit - 1)
+        ids: list[Any] = await self._redis.zrevrange(self._keys.alerts_open, 0, limit - 1)
         found = [await self.get(alert_id.decode()) for alert_id in ids]
         return [alert for alert in found if alert is not None]
 
@@ -113,7 +113,7 @@ class AlertStore:
         if time.monotonic() - self._tidied < TIDY_EVERY_S and self._tidied:
             return
         self._tidied = time.monotonic()
-        ids = await self._redis.zrange(self._keys.alerts_open, 0, -1)
+        ids: list[Any] = await self._redis.zrange(self._keys.alerts_open, 0, -1)
         async with self._redis.pipeline(transaction=False) as pipeline:
             for alert_id in ids:
                 pipeline.exists(self._keys.alert(alert_id.decode()))
@@ -123,7 +123,7 @@ class AlertStore:
             await self._redis.zrem(self._keys.alerts_open, *gone)
 
 
-def _from_hash(fields: dict[bytes, bytes]) -> Alert:
+def _from_hash(fields: Any) -> Alert:
     values: dict[str, Any] = {name.decode(): value.decode() for name, value in fields.items()}
     for name in ("evidence", "signal"):
         values[name] = msgspec.json.decode(values[name])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -85,17 +83,3 @@ class Telemetry:
         return Latency(
             p50=round(ordered[int(last * 0.5)], 1), p99=round(ordered[int(last * 0.99)], 1)
         )
-
-
-def set_up_logging(level: str = "INFO") -> None:
-    """Log to stderr: stdout belongs to what a command prints."""
-    logging.basicConfig(
-        level=level,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        force=True,
-    )
-    # These report every reconnect attempt as an error of its own; Patience reports the cause once.
-    for chatty in ("aiokafka", "faust", "mode", "kafka"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
-

@@ -27,9 +27,18 @@ TORCH_USERS = (
     "trainer.fit",
 )
 LEAVES = ("models.spec", "stream.names", "stream.records", "stream.settings")
-PURE = tuple(
-    f"stream.{name}"
-    for name in ("sources", "text", "language", "subjects", "rules", "alerts", "tickets")
+PURE = (
+    "stream.sources",
+    "stream.event_time",
+    "stream.language",
+    "stream.mapping",
+    "stream.attributes",
+    "stream.text",
+    "stream.subjects",
+    "stream.conditions",
+    "stream.rules",
+    "stream.alerts",
+    "stream.tickets",
 )
 
 # Of our own modules, the first may import the second and nothing else.
@@ -61,8 +70,8 @@ FORBIDDEN = {
 IMPORTERS = {
     **dict.fromkeys(TORCH, TORCH_USERS),
     "faust": ("stream.chunks", "stream.app"),
-    "stream.app": ("stream.cli", "stream.demo"),
-    "trainer.*": ("trainer.*", "stream.cli"),
+    "stream.app": ("stream.commands.*", "stream.demo"),
+    "trainer.*": ("trainer.*", "stream.cli", "stream.commands.*"),
 }
 
 WALL_CLOCK = {"now", "utcnow", "today"}

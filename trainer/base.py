@@ -49,7 +49,7 @@ ZERO_SHOT = {
     "tweeteval_sentiment_dev": "sentiment",
     "agnews_dev": "topic",
 }
-MOST_PER_SET = 9_000
+MOST_PER_SET = 8_000
 TEST_SHARE = 0.1
 VALIDATION_SHARE = 0.06
 SENTENCES = Path(__file__).parent / "sentences"

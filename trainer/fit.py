@@ -43,7 +43,6 @@ class FitConfig:
     weight_decay: float = 0.01
     lora_rank: int = 16
     lora_alpha: int = 32
-    lora_dropout: float = 0.05
     max_tokens: int = 64
     sampling_power: float = 0.6
     class_balance: float = 0.3
@@ -121,6 +120,8 @@ def fit(
     joint = JointHeads(heads, encoder.hidden).to(_device(encoder))
     before = {name: tensor.clone() for name, tensor in encoder.model.named_parameters()}
     _unfreeze(encoder, config)
+    # No dropout: on the CPU it doubles the forward pass, and label smoothing does its work here.
+    encoder.eval()
     fixed = fixed_val = None
     if config.method == "heads":
         # With the encoder frozen, a text's vector is the same in every epoch.
@@ -136,8 +137,6 @@ def fit(
 
     epochs: list[Epoch] = []
     for number in range(1, config.epochs + 1):
-        encoder.train(config.method != "heads")
-        joint.train()
         losses = []
         for batch in batches(texts, config, epoch=number):
             with torch.autocast(_device(encoder).type, torch.bfloat16, enabled=config.bf16):
@@ -164,8 +163,6 @@ def fit(
         epochs.append(_judge(number, sum(losses) / len(losses), joint, pooled, held_out))
         report(epochs[-1])
 
-    encoder.eval()
-    joint.eval()
     weights = {f"heads.{name}": value for name, value in joint.linear.state_dict().items()}
     weights |= _difference(encoder, before, config)
     return Fitted(joint, {name: value.cpu() for name, value in weights.items()}, epochs)
@@ -199,8 +196,6 @@ def pooled_vectors(
     encoder: Encoder, tokens: Sequence[list[int]], *, bf16: bool = False
 ) -> torch.Tensor:
     """The encoder's vectors (n, hidden) of n texts, in their order."""
-    was_training = encoder.training
-    encoder.eval()
     vectors = torch.empty(len(tokens), encoder.hidden, device=_device(encoder))
     order = sorted(range(len(tokens)), key=lambda position: len(tokens[position]))
     for start in range(0, len(order), 64):
@@ -208,7 +203,6 @@ def pooled_vectors(
         ids, mask = encoder.pad([tokens[position] for position in batch])
         with torch.autocast(vectors.device.type, torch.bfloat16, enabled=bf16):
             vectors[batch] = encoder(ids.to(vectors.device), mask.to(vectors.device))
-    encoder.train(was_training)
     return vectors
 
 
@@ -235,7 +229,6 @@ def _unfreeze(encoder: Encoder, config: FitConfig) -> None:
         lora = LoraConfig(
             r=config.lora_rank,
             lora_alpha=config.lora_alpha,
-            lora_dropout=config.lora_dropout,
             target_modules=_linears(encoder),
         )
         inject_adapter_in_model(lora, encoder.model)

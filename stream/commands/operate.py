@@ -1,0 +1,125 @@
+"""doctor, alerts and dead-letters: looking after a running deployment."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from redis.exceptions import RedisError
+
+from stream import show
+from stream.commands.options import FAILED, config_option, json_option, load_predictor
+from stream.logs import set_up_logging
+from stream.settings import Settings
+from stream.topics import StartError
+
+T = TypeVar("T")
+
+
+@click.command()
+@config_option
+@json_option
+@click.pass_obj
+def doctor(settings: Settings, as_json: bool) -> None:
+    """Check broker, topics, Redis, model, device and rules; say what to do."""
+    from stream.doctor import examine
+
+    set_up_logging("ERROR")
+    checks = asyncio.run(examine(settings, lambda: load_predictor(settings)))
+    healthy = all(check.status != "failed" for check in checks)
+    if as_json:
+        show.json_object({"healthy": healthy, "checks": checks})
+    else:
+        show.table("doctor", checks, columns=("name", "status", "detail"))
+    if not healthy:
+        sys.exit(FAILED)
+
+
+@click.group()
+def alerts() -> None:
+    """Operate alerts."""
+
+
+@alerts.command("list")
+@config_option
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
+@json_option
+@click.pass_obj
+def list_alerts(settings: Settings, limit: int, as_json: bool) -> None:
+    """Open alerts, the most recently seen first."""
+    from stream.store import AlertStore
+
+    found = asyncio.run(_with_store(settings, lambda store: AlertStore.list_open(store, limit)))
+    if as_json:
+        show.json_object({"alerts": found})
+    else:
+        show.table(
+            "open alerts",
+            found,
+            columns=("id", "severity", "state", "count", "last_seen", "subject", "title"),
+        )
+
+
+@alerts.command("show")
+@config_option
+@click.argument("alert_id")
+@json_option
+@click.pass_obj
+def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
+    """One alert with its evidence."""
+    from stream.store import AlertStore
+
+    alert = asyncio.run(_with_store(settings, lambda store: AlertStore.get(store, alert_id)))
+    if alert is None:
+        raise StartError(
+            f"alert {alert_id!r} is not in Redis; it never was, or alerting.keep_s is over "
+            "(`bellwether alerts list` shows the open ones)"
+        )
+    show.record(alert.title, alert, as_json=as_json)
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Records that could not be processed."""
+
+
+@dead_letters.command("list")
+@config_option
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
+@json_option
+@click.pass_obj
+def list_dead_letters(settings: Settings, limit: int, as_json: bool) -> None:
+    """The newest dead letters with their reasons."""
+    from stream.dead_letters import list_dead_letters as read
+
+    letters = asyncio.run(read(settings, limit=limit))
+    if as_json:
+        show.json_object({"dead_letters": [msgspec.Raw(letter.encode()) for letter in letters]})
+    else:
+        show.table("dead letters", letters, columns=("id", "reason", "field", "detail", "value"))
+
+
+async def _with_store(settings: Settings, ask: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    from redis.asyncio import Redis
+
+    from stream.names import Keys
+    from stream.store import AlertStore
+
+    client = Redis.from_url(
+        settings.redis.url,
+        socket_timeout=settings.redis.timeout_s,
+        socket_connect_timeout=settings.redis.timeout_s,
+    )
+    async with client:
+        try:
+            await client.ping()
+        except (RedisError, OSError) as error:
+            raise StartError(
+                f"Redis can't be reached ({error}); start it, or set redis.url "
+                "(BELLWETHER_REDIS__URL)"
+            ) from error
+        return await ask(AlertStore(client, Keys(settings.redis.prefix), settings.alerting))

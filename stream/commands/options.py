@@ -1,0 +1,95 @@
+"""What commands share: options, progress, loading the model, running a service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from models.spec import Predictor
+from stream import show
+from stream.conditions import RuleError
+from stream.settings import Settings, SettingsError, load_settings
+from stream.topics import StartError
+
+T = TypeVar("T")
+
+FAILED = 1
+WRONG_USAGE = 2
+FILE = click.Path(path_type=Path)
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+def config_option(command: Callable[..., T]) -> Callable[..., T]:
+    """--config is also taken after the command's name, where people type it."""
+
+    def replace_settings(
+        context: click.Context, _parameter: click.Parameter, value: Path | None
+    ) -> None:
+        if value is not None:
+            context.obj = load_settings(value)
+
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        callback=replace_settings,
+        expose_value=False,
+        is_eager=True,
+        help="Settings file.",
+    )(command)
+
+
+def load_predictor(settings: Settings, path: Path | None = None) -> Predictor:
+    from models.predictor import load_predictor
+
+    model = settings.model
+    return load_predictor(
+        path or model.path,
+        encoder=model.encoder,
+        device=model.device,
+        precision=model.precision,
+        threads=model.threads,
+    )
+
+
+def run_service(
+    serve: Callable[[asyncio.Event], Coroutine[Any, Any, T]], *, leave_at_once: bool = False
+) -> T:
+    """Run a service whose stop event is set by SIGTERM and SIGINT."""
+
+    async def until_signal() -> T:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        return await serve(stop)
+
+    try:
+        return asyncio.run(until_signal())
+    except (StartError, SettingsError, RuleError) as error:
+        if not leave_at_once:
+            raise
+        # Faust's threads and the model thread may still be at work; waiting for them could hang.
+        sys.stderr.write(f"bellwether: {error}\n")
+        sys.stderr.flush()
+        os._exit(FAILED if isinstance(error, StartError) else WRONG_USAGE)
+
+
+def progress_bar(quiet: bool) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=show.stderr,
+        disable=quiet,
+    )

@@ -1,0 +1,118 @@
+"""demo, worker and publish: the commands that put records through Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from stream import show
+from stream.commands.options import (
+    FAILED,
+    FILE,
+    POSITIVE,
+    config_option,
+    json_option,
+    load_predictor,
+    progress_bar,
+    run_service,
+)
+from stream.logs import set_up_logging
+from stream.settings import Settings
+
+
+@click.command()
+@config_option
+@click.option("--input", "inputs", type=FILE, multiple=True, help="JSON lines, plain or .gz.")
+@click.option("--max-events", type=click.IntRange(min=1), help="End after this many lines.")
+@click.option("--seconds", type=POSITIVE, help="End after this long at the latest.")
+@click.option("--rate", type=POSITIVE, help="Lines a second; else as fast as they are scored.")
+@click.option("--no-console", is_flag=True, help="Accepted; there is no web console yet.")
+@json_option
+@click.pass_obj
+def demo(
+    settings: Settings,
+    inputs: tuple[Path, ...],
+    max_events: int | None,
+    seconds: float | None,
+    rate: float | None,
+    no_console: bool,  # noqa: ARG001 - part of the fixed command line
+    as_json: bool,
+) -> None:
+    """Run everything on embedded parts and play a feed through it."""
+    from stream.demo import FEED_RATE, Plan, run_demo
+
+    live = not as_json and sys.stderr.isatty()
+    if live or as_json:
+        set_up_logging("ERROR" if live else "WARNING")
+    plan = Plan(
+        inputs=inputs,
+        max_events=max_events,
+        seconds=seconds,
+        rate=rate if rate or inputs or as_json else FEED_RATE,
+        until_stopped=not (as_json or max_events or seconds),
+        show=live,
+    )
+    predictor = load_predictor(settings)
+    summary = run_service(lambda stop: run_demo(settings, predictor, plan, stop))
+    show.record("summary", summary, as_json=as_json)
+
+
+@click.command()
+@config_option
+@click.pass_obj
+def worker(settings: Settings) -> None:
+    """Consume the sources, score, alert and route until SIGTERM."""
+    from stream.app import Worker
+
+    service = Worker(settings, load_predictor(settings))
+
+    async def serve(stop: asyncio.Event) -> None:
+        await service.start()
+        await service.run(stop)
+        if not await service.stop():
+            sys.stderr.write(
+                f"bellwether: not drained within worker.drain_s ({settings.worker.drain_s:.0f} s); "
+                "what was left is read again by the next worker\n"
+            )
+            # A broker that is gone keeps Faust's own shutdown waiting for ever.
+            os._exit(FAILED)
+
+    run_service(serve, leave_at_once=True)
+
+
+@click.command()
+@config_option
+@click.argument("file", type=FILE)
+@click.option("--rate", type=POSITIVE, help="Lines a second; else as fast as Kafka takes them.")
+@json_option
+@click.pass_obj
+def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -> None:
+    """Send the JSON lines of FILE to the source topics."""
+    from stream.outbox import Outbox
+    from stream.publish import Addresser, read_lines
+    from stream.publish import publish as send
+    from stream.topics import prepare_topics
+
+    async def play(_stop: asyncio.Event) -> dict[str, int]:
+        await prepare_topics(settings)
+        outbox = Outbox(settings.kafka.bootstrap)
+        await outbox.start()
+        try:
+            with progress_bar(as_json) as progress:
+                task = progress.add_task("published", total=None)
+                await send(
+                    read_lines([file]),
+                    addresser=Addresser(settings),
+                    outbox=outbox,
+                    rate=rate,
+                    published=lambda batch: progress.advance(task, len(batch)),
+                )
+                return {"published": int(progress.tasks[0].completed)}
+        finally:
+            await outbox.stop()
+
+    show.record("published", run_service(play), as_json=as_json)

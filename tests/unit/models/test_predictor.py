@@ -1,0 +1,185 @@
+"""Scores are the same whatever a text rides with, say what they are, and fail in one sentence."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from models.predictor import TorchPredictor, load_predictor
+from models.spec import ModelError, OutOfMemoryError, Predictor, Scores
+from tests.tiny_model import HEADS
+
+TEXTS = [
+    "Where is my card?",
+    "no",
+    "Someone else used my account last night and 300 pounds are gone, please stop this now!",
+    "Turbine maker lifts its outlook for the third time this year as orders from Asia pour in.",
+    "$QRST is a joke, -12% and the chief executive is on holiday",
+    "How much does a second card cost?",
+    "Parliament votes on the budget tomorrow; the finance minister expects a narrow majority.",
+    """The bank's quarterly profit fell short of what analysts had expected, and it set aside more
+    money for loans that may not be paid back, while costs rose faster than income.""",
+    "Transfer to my landlord has been pending since Monday.",
+    "Brewer and juice maker agree to merge in an all-share deal.",
+    "I was charged twice for one coffee",
+    "ha, finally a green day",
+]
+
+
+@pytest.fixture
+def tiny(tiny_checkpoint) -> TorchPredictor:
+    return load_predictor(tiny_checkpoint, device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def shipped_bf16() -> TorchPredictor:
+    return load_predictor(device="cpu", precision="bf16")
+
+
+def score(predictor: Predictor, texts: list[str]) -> list[Scores]:
+    return predictor.predict(predictor.tokenize(texts))
+
+
+def largest_shift(predictor: Predictor) -> float:
+    """Of any probability, between a text alone and the same text in batches of all sizes."""
+    alone = [score(predictor, [text])[0] for text in TEXTS]
+    draw = random.Random(3)
+    shift = 0.0
+    for size in (2, 3, 5, 8, 12):
+        chosen = draw.sample(range(len(TEXTS)), size)
+        for at, scores in zip(chosen, score(predictor, [TEXTS[i] for i in chosen]), strict=True):
+            for name, answer in scores.items():
+                for label, probability in answer.scores.items():
+                    shift = max(shift, abs(probability - alone[at][name].scores[label]))
+    return shift
+
+
+def test_predictor_is_what_the_batcher_expects(tiny):
+    predictor: Predictor = tiny
+    assert predictor.heads == HEADS
+    assert predictor.version.startswith("tiny-")
+    assert predictor.batch_tokens >= 128
+
+
+def test_scores_are_softmax_of_logits_over_temperature(tiny):
+    tokens = tiny.tokenize(TEXTS[:2])
+    with torch.inference_mode():
+        logits = tiny._joint(tiny._encoder(*tiny._encoder.pad(tokens)))["kind"]
+    for row, scores in zip(logits, tiny.predict(tokens), strict=True):
+        expected = (row / HEADS[1].temperature).softmax(dim=0).tolist()
+        assert list(scores["kind"].scores.values()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_label_is_the_most_probable_and_doubt_abstains(tiny):
+    answers = [scores["kind"] for scores in score(tiny, TEXTS)]
+    for answer in answers:
+        assert tuple(answer.scores) == HEADS[1].labels
+        assert sum(answer.scores.values()) == pytest.approx(1.0, abs=1e-5)
+        assert answer.confidence == answer.scores[answer.label] == max(answer.scores.values())
+        assert answer.abstained == (answer.confidence < HEADS[1].abstain_below)
+    assert {answer.abstained for answer in answers} == {True, False}
+
+
+def test_head_without_threshold_never_abstains(tiny):
+    assert not any(scores["mood"].abstained for scores in score(tiny, TEXTS))
+
+
+def test_answers_come_in_the_order_given(tiny):
+    forwards, backwards = score(tiny, TEXTS), score(tiny, TEXTS[::-1])
+    labels = [[row["kind"].label for row in rows] for rows in (forwards, backwards[::-1])]
+    assert labels[0] == labels[1]
+
+
+def test_no_texts_give_no_answers(tiny):
+    assert tiny.predict([]) == []
+
+
+def test_fp32_probabilities_do_not_depend_on_the_batch(shipped_fp32):
+    assert largest_shift(shipped_fp32) < 1e-4
+
+
+def test_bf16_probabilities_do_not_depend_on_the_batch(shipped_bf16):
+    assert largest_shift(shipped_bf16) < 0.01
+
+
+def test_bf16_stays_near_fp32(shipped_fp32, shipped_bf16):
+    for exact, rounded in zip(score(shipped_fp32, TEXTS), score(shipped_bf16, TEXTS), strict=True):
+        for name, answer in exact.items():
+            assert rounded[name].scores == pytest.approx(answer.scores, abs=0.02)
+
+
+def test_warm_up_settles_auto_precision_and_says_why(tiny_checkpoint):
+    predictor = load_predictor(tiny_checkpoint, device="cpu")
+    assert "auto" in predictor.description
+    predictor.warm_up()
+    assert "auto" not in predictor.description
+    assert " ms" in predictor.description or "changes labels" in predictor.description
+
+
+@pytest.mark.parametrize(("fp32_s", "bf16_s", "chosen"), [(2.0, 1.0, "bf16"), (1.0, 1.0, "fp32")])
+def test_auto_takes_bf16_only_where_it_is_clearly_faster(
+    tiny_checkpoint, monkeypatch, fp32_s, bf16_s, chosen
+):
+    predictor = load_predictor(tiny_checkpoint, device="cpu")
+    monkeypatch.setattr(predictor, "_race", lambda *_: [fp32_s, bf16_s])
+    monkeypatch.setattr(predictor, "_same_labels", lambda *_: True)
+    predictor.warm_up()
+    assert f", {chosen} (" in predictor.description
+
+
+def test_auto_refuses_a_bf16_that_changes_labels(tiny_checkpoint, monkeypatch):
+    predictor = load_predictor(tiny_checkpoint, device="cpu")
+    monkeypatch.setattr(predictor, "_race", lambda *_: [2.0, 1.0])
+    monkeypatch.setattr(predictor, "_same_labels", lambda *_: False)
+    predictor.warm_up()
+    assert "fp32 (bf16 changes labels" in predictor.description
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_full_memory_is_told_from_other_failures(tiny, monkeypatch, failure):
+    def fail(**_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(tiny._encoder.model, "forward", fail)
+    with pytest.raises(OutOfMemoryError, match=r"2 texts \(\d+ padded tokens\) does not fit"):
+        score(tiny, TEXTS[:2])
+
+
+def test_real_allocation_failure_on_the_cpu_counts_as_full_memory(tiny, monkeypatch):
+    monkeypatch.setattr(tiny._encoder.model, "forward", lambda **_: torch.empty(2**60))
+    with pytest.raises(OutOfMemoryError):
+        score(tiny, TEXTS[:1])
+
+
+def test_other_failures_stay_what_they_are(tiny):
+    with pytest.raises(IndexError):
+        tiny.predict([[10_000_000]])
+
+
+def test_cuda_that_is_not_there_names_the_setting(tiny_checkpoint, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelError, match=r"model\.device: cuda is not available"):
+        load_predictor(tiny_checkpoint, device="cuda")
+
+
+def test_encoder_setting_overrides_where_the_encoder_is_found(tiny_checkpoint, tmp_path):
+    with pytest.raises(ModelError, match=r"model\.encoder: the folder .*moved does not exist"):
+        load_predictor(tiny_checkpoint, encoder=str(tmp_path / "moved"))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_cuda_agrees_with_the_cpu(shipped_fp32, precision):
+    cuda = load_predictor(device="cuda", precision=precision)
+    for ours, theirs in zip(score(shipped_fp32, TEXTS), score(cuda, TEXTS), strict=True):
+        for name, answer in ours.items():
+            assert theirs[name].scores == pytest.approx(answer.scores, abs=0.02)
