@@ -40,10 +40,12 @@ def _json_size(value: dict[str, Any]) -> float:
         encoded = orjson.dumps(value)
     except TypeError:
         return inf
-    brackets = encoded.count(b"{") + encoded.count(b"[")
-    if brackets > MAX_ATTRIBUTE_DEPTH and _deeper(value, MAX_ATTRIBUTE_DEPTH):
-        return inf
-    return len(encoded)
+    size = len(encoded)
+    if size <= MAX_ATTRIBUTE_BYTES:
+        brackets = encoded.count(b"{") + encoded.count(b"[")
+        if brackets > MAX_ATTRIBUTE_DEPTH and _deeper(value, MAX_ATTRIBUTE_DEPTH):
+            return inf
+    return size
 
 
 def _deeper(value: Any, levels: int) -> bool:

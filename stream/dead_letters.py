@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from stream.records import DeadLetter
@@ -16,6 +16,7 @@ async def list_dead_letters(settings: Settings, *, limit: int) -> list[DeadLette
     """The newest dead letters, at most limit, oldest first. Raises StartError without Kafka."""
     topic = settings.topics.dead_letter
     consumer = AIOKafkaConsumer(
+        topic,
         bootstrap_servers=settings.kafka.bootstrap,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -29,13 +30,7 @@ async def list_dead_letters(settings: Settings, *, limit: int) -> list[DeadLette
             "start it, or set kafka.bootstrap (BELLWETHER_KAFKA__BOOTSTRAP)"
         ) from error
     try:
-        if topic not in await consumer.topics():
-            return []
-        places = [
-            TopicPartition(topic, partition)
-            for partition in consumer.partitions_for_topic(topic) or ()
-        ]
-        consumer.assign(places)
+        places = consumer.assignment()
         begins = await consumer.beginning_offsets(places)
         ends = await consumer.end_offsets(places)
         for place in places:

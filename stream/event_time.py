@@ -28,9 +28,12 @@ def parse_time(value: str | float) -> datetime:
     Without an offset it is UTC. Raises ValueError when it can't be read or has no place in the
     years 1 to 9999.
     """
-    if isinstance(value, str):
-        return _parse_text(value)
-    return EPOCH + timedelta(microseconds=_microseconds(value))
+    try:
+        if isinstance(value, str):
+            return _parse_text(value)
+        return EPOCH + timedelta(microseconds=_microseconds(value))
+    except OverflowError:
+        raise ValueError("outside the years 1 to 9999") from None
 
 
 def _parse_text(text: str) -> datetime:
@@ -46,10 +49,7 @@ def _parse_text(text: str) -> datetime:
         return time
     if time.tzinfo is None:
         return time.replace(tzinfo=UTC)
-    try:
-        return time.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("outside the years 1 to 9999") from None
+    return time.astimezone(UTC)
 
 
 def _parse_other(text: str) -> datetime:

@@ -74,10 +74,18 @@ def _compile(setting: str, expression: str) -> Any:
     return compiled
 
 
-def _check_functions(node: dict[str, Any]) -> None:
-    """JMESPath itself finds an unknown function only when it calls it."""
-    if node["type"] == "function_expression" and node["value"] not in Functions.FUNCTION_TABLE:
-        raise JMESPathError(f"unknown function {node['value']}()")
+def _check_functions(node: Any) -> None:
+    """JMESPath itself finds a wrong call only when it makes it, which would fail every record."""
+    if not isinstance(node, dict):
+        return  # the bounds of a slice
+    if node["type"] == "function_expression":
+        name, given = node["value"], len(node["children"])
+        if name not in Functions.FUNCTION_TABLE:
+            raise JMESPathError(f"there is no function {name}()")
+        signature = Functions.FUNCTION_TABLE[name]["signature"]
+        more_allowed = bool(signature) and signature[-1].get("variadic", False)
+        if given < len(signature) or (given > len(signature) and not more_allowed):
+            raise JMESPathError(f"{name}() takes {len(signature)} arguments, not {given}")
     for child in node["children"]:
         _check_functions(child)
 

@@ -164,7 +164,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
                 "value": value,
                 "encoding": encoding,
                 "headers": [
-                    [name, base64.b64encode(content).decode()] for name, content in self.headers
+                    # Kafka allows a header without a value.
+                    [name, base64.b64encode(content or b"").decode()]
+                    for name, content in self.headers
                 ],
                 "time": self.time,
             },

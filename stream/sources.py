@@ -261,7 +261,7 @@ def _language(value: Any, text: str) -> str:
 
 
 def _tickers(value: Any) -> tuple[str, ...]:
-    """Upper case, without "$", each once, the first MAX_TICKERS of them."""
+    """The first MAX_TICKERS listed, in upper case, without "$", each once."""
     if type(value) is str:
         listed = _TICKER_SEPARATORS.split(value)
     elif type(value) is list:
@@ -269,7 +269,7 @@ def _tickers(value: Any) -> tuple[str, ...]:
     else:
         _refuse_type("tickers", value, "a list of strings or one string")
     tickers: dict[str, None] = {}
-    for item in listed:
+    for item in listed[:MAX_TICKERS]:
         if type(item) is not str:
             _refuse_type("tickers", item, "a list of strings", prefix="holds")
         ticker = clean_text(item, MAX_TICKER_CHARS + 1).lstrip("$").strip().upper()
@@ -281,8 +281,6 @@ def _tickers(value: Any) -> tuple[str, ...]:
             )
         if ticker:
             tickers[ticker] = None
-        if len(tickers) == MAX_TICKERS:
-            break
     return tuple(tickers)
 
 

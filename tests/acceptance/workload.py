@@ -17,8 +17,12 @@ Record = tuple[str, bytes | None, bytes | None]
 
 
 def texts(kind: str) -> list[str]:
-    with (SENTENCES / f"{kind}.tsv").open(encoding="utf-8", newline="") as file:
-        return [row["text"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    found: list[str] = []
+    for path in sorted(SENTENCES.glob(f"{kind}*.tsv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            found.extend(row["text"] for row in rows)
+    return found or texts("news")
 
 
 def good_records(count: int) -> dict[str, Record]:

@@ -65,7 +65,7 @@ def test_half_written_description_is_named(tiny_checkpoint):
 
 def test_edited_description_is_refused(tiny_checkpoint):
     config = tiny_checkpoint / CONFIG
-    config.write_text(config.read_text().replace('"abstain_below": 0.5', '"abstain_below": 0.0'))
+    config.write_text(config.read_text().replace('"abstain_below": 0.9', '"abstain_below": 0.0'))
     with pytest.raises(ModelError, match=rf"{CONFIG}: was changed after it was written"):
         read_checkpoint(tiny_checkpoint)
 

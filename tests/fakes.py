@@ -1,0 +1,62 @@
+"""Records made by hand, the way tests need them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from models.spec import DEFAULT_HEADS, BatchInfo, HeadScore, Scores
+from stream.records import Event, Origin, Scored, Subject
+
+NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
+
+
+def scores(*, abstained: tuple[str, ...] = (), **labels: str | tuple[str, float]) -> Scores:
+    """Answers of the default heads; label or (label, confidence) by head name."""
+    answers: Scores = {}
+    for head in DEFAULT_HEADS:
+        wanted = labels.get(head.name, (head.labels[0], 0.95))
+        label, confidence = wanted if isinstance(wanted, tuple) else (wanted, 0.95)
+        rest = (1 - confidence) / (len(head.labels) - 1)
+        answers[head.name] = HeadScore(
+            label=label,
+            confidence=confidence,
+            scores={name: confidence if name == label else rest for name in head.labels},
+            abstained=head.name in abstained,
+        )
+    return answers
+
+
+def event(**changes: Any) -> Event:
+    fields: dict[str, Any] = {
+        "id": "e-1",
+        "source": "news",
+        "origin": Origin("news", 0, 1),
+        "key": b"k",
+        "text": "Halcyon lost its largest customer.",
+        "time": NOON,
+        "received_at": NOON,
+    }
+    return Event(**{**fields, **changes})
+
+
+def scored(*, after_s: float = 0, **changes: Any) -> Scored:
+    fields: dict[str, Any] = {
+        "id": "e-1",
+        "source": "news",
+        "origin": Origin("news", 0, 1),
+        "time": NOON + timedelta(seconds=after_s),
+        "received_at": NOON,
+        "scored_at": NOON,
+        "title": "",
+        "text": "Halcyon lost its largest customer.",
+        "author": "",
+        "customer": "",
+        "lang": "en",
+        "subjects": (Subject("ticker", "HALC"),),
+        "heads": scores(sentiment="negative"),
+        "model": "m-1",
+        "batch": BatchInfo(1, 8, 0.1, "idle"),
+        "attributes": {},
+    }
+    return Scored(**{**fields, **changes})

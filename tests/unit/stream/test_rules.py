@@ -1,0 +1,194 @@
+"""Rules are checked when they are loaded, and never stop the stream afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.spec import Head
+from stream.conditions import RuleError
+from stream.records import Subject
+from stream.rules import RuleSet
+from tests.fakes import scored, scores
+
+
+def rule_file(folder: Path, when: str = "true", **fields: object) -> Path:
+    entry = {
+        "name": "a-rule",
+        "when": when,
+        "subject": "ticker",
+        "severity": "warning",
+        "title": "About {subject}",
+        **fields,
+    }
+    path = folder / "rules.toml"
+    lines = [f"{name} = {toml(value)}" for name, value in entry.items() if value is not None]
+    path.write_text("\n".join(["[[rule]]", *lines, ""]), encoding="utf-8")
+    return path
+
+
+def toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, list) else f"'''{value}'''"
+
+
+def load(folder: Path, when: str = "true", **fields: object) -> RuleSet:
+    return RuleSet.load(rule_file(folder, when, **fields))
+
+
+def test_the_shipped_rules_load_and_find_trouble_of_every_kind() -> None:
+    rules = RuleSet.load(None)
+    bad = scores(sentiment="negative", topic="fraud_security", risk="high")
+    for source, subjects, expected in [
+        ("news", (Subject("ticker", "HALC"),), {"negative-news-on-ticker"}),
+        ("social", (Subject("ticker", "HALC"),), {"trouble-in-posts-on-ticker"}),
+        (
+            "ticket",
+            (Subject("customer", "c-1"), Subject("topic", "fraud_security")),
+            {"high-risk-ticket", "fraud-wave"},
+        ),
+    ]:
+        found = rules.match(scored(source=source, subjects=subjects, heads=bad))
+        assert {match.rule.name for match in found} == expected
+    calm = scores(sentiment="positive", topic="earnings", risk="low")
+    for source in ("news", "social", "ticket"):
+        assert rules.match(scored(source=source, heads=calm)) == []
+
+
+def test_a_match_is_made_for_each_subject_of_the_rules_kind(tmp_path: Path) -> None:
+    rules = load(tmp_path, summary="{source}: {text}")
+    event = scored(
+        subjects=(Subject("ticker", "A"), Subject("ticker", "B"), Subject("customer", "c"))
+    )
+    matches = rules.match(event)
+    assert [(match.subject, match.title) for match in matches] == [
+        ("ticker:A", "About A"),
+        ("ticker:B", "About B"),
+    ]
+    assert matches[0].summary == "news: Halcyon lost its largest customer."
+
+
+def test_text_that_looks_like_a_placeholder_is_not_filled_again(tmp_path: Path) -> None:
+    rules = load(tmp_path, summary="{text}")
+    (match,) = rules.match(scored(text="{subject} {nonsense} {0.__class__}"))
+    assert match.summary == "{subject} {nonsense} {0.__class__}"
+
+
+def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Path) -> None:
+    only_posts = load(tmp_path, sources=["social"])
+    assert only_posts.match(scored(source="news")) == []
+    assert len(only_posts.match(scored(source="social"))) == 1
+    assert len(load(tmp_path, enabled=False)) == 0
+
+
+@pytest.mark.parametrize(
+    ("when", "named"),
+    [
+        ("sentiment.lable == 'negative'", "sentiment has no field 'lable'; did you mean 'label'"),
+        ("event.txt == ''", "event has no field 'txt'; did you mean 'text'"),
+        ("sentiment.label == 'negativ'", "no label 'negativ'; did you mean 'negative'"),
+        ("'x' == event.text && risk.label in ['high', 'hihg']", "no label 'hihg'"),
+        ("sentiment.scores.negatve > 0.5", "no label 'negatve'"),
+        ("sentimnt.label == 'negative'", "unknown name 'sentimnt'; did you mean 'sentiment'"),
+        ("nonsense > 1", "unknown name 'nonsense'"),
+        ("sentiment.confidence", "must be true or false"),
+        ("event.text > 1", "fails on a sample event"),
+        ("risk.label ==", "is not valid CEL"),
+        ("undefined_function(event.text)", "fails on a sample event"),
+        ("true" + " && true" * 1_000, "longer than 4,000 characters"),
+    ],
+)
+def test_a_wrong_condition_is_refused_with_rule_file_and_remedy(
+    tmp_path: Path, when: str, named: str
+) -> None:
+    with pytest.raises(RuleError) as caught:
+        load(tmp_path, when)
+    message = str(caught.value)
+    assert named in message
+    assert "rules.toml" in message
+    assert "'a-rule'" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "event.tickers.exists(t, t == 'HALC')",
+        "event.text.contains('event.nonsense')",
+        "size(event.tickers) > 2 || event.time > timestamp('2020-01-01T00:00:00Z')",
+        "has(event.attributes.plan) && event.attributes.plan == 'gold'",
+        "topic.label in ['cards', 'billing_fees']",
+        "topic.scores.cards > 0.2 && !topic.abstained",
+    ],
+)
+def test_a_sound_condition_is_taken(tmp_path: Path, when: str) -> None:
+    assert len(load(tmp_path, when)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"severity": "huge"}, "severity"),
+        ({"subject": "planet"}, "subject"),
+        ({"name": "Has Spaces"}, "lower-case"),
+        ({"title": "{nonsense}"}, "unknown placeholder {nonsense}"),
+        ({"sources": ["mail"]}, "mail"),
+        ({"whem": "x"}, "whem"),
+        ({"when": None}, "when"),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path: Path, fields: dict[str, object], named: str) -> None:
+    with pytest.raises(RuleError) as caught:
+        load(tmp_path, **fields)  # type: ignore[arg-type]
+    assert named in str(caught.value)
+
+
+def test_two_rules_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = rule_file(tmp_path)
+    path.write_text(path.read_text() * 2)
+    with pytest.raises(RuleError, match="two rules are named 'a-rule'"):
+        RuleSet.load(path)
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RuleError, match=r"absent\.toml: can't be read"):
+        RuleSet.load(tmp_path / "absent.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[[rule")
+    with pytest.raises(RuleError, match=r"broken\.toml: is not valid TOML"):
+        RuleSet.load(broken)
+
+
+def test_a_users_own_head_can_be_asked(tmp_path: Path) -> None:
+    heads = (Head(name="mood", labels=("calm", "angry")),)
+    path = rule_file(tmp_path, "mood.label == 'angry'")
+    assert len(RuleSet.load(path, heads)) == 1
+    with pytest.raises(RuleError, match="unknown name 'mood'"):
+        RuleSet.load(path)
+
+
+def test_a_rule_that_errs_on_an_event_is_counted_and_the_others_go_on(tmp_path: Path) -> None:
+    path = rule_file(tmp_path, "event.attributes.level > 3")
+    sound = path.read_text().replace("a-rule", "sound").replace("event.attributes.level > 3", "true")
+    path.write_text(path.read_text() + sound)
+    rules = RuleSet.load(path)
+    event = scored(attributes={"level": "a string"})
+    assert [match.rule.name for match in rules.match(event)] == ["sound"]
+    assert rules.errors == {"a-rule": 1}
+    assert rules.last_error["a-rule"]
+
+
+def test_an_attribute_an_event_does_not_carry_is_no_match_and_no_error(tmp_path: Path) -> None:
+    rules = load(tmp_path, "event.attributes.plan == 'gold'")
+    assert rules.match(scored()) == []
+    assert len(rules.match(scored(attributes={"plan": "gold"}))) == 1
+    assert not rules.errors
+
+
+def test_the_version_changes_with_the_rule(tmp_path: Path) -> None:
+    first, second = (
+        load(tmp_path, when).match(scored())[0].rule.version for when in ("true", "true || false")
+    )
+    assert first != second

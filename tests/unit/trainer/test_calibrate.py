@@ -1,0 +1,47 @@
+"""Calibration finds the temperature that data was made with, and abstains where errors are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.heads import MISSING
+from models.spec import Head
+from trainer.calibrate import calibrate
+
+HEAD = Head(name="mood", labels=("a", "b", "c"))
+
+
+def drawn(temperature: float, n: int = 20_000) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, and targets drawn with the probabilities of logits / temperature."""
+    draw = torch.Generator().manual_seed(4)
+    logits = 4 * torch.randn(n, 3, generator=draw)
+    return logits, torch.multinomial((logits / temperature).softmax(1), 1, generator=draw)[:, 0]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_temperature_is_the_one_the_targets_were_drawn_with(temperature):
+    assert calibrate(HEAD, *drawn(temperature)).temperature == pytest.approx(temperature, rel=0.05)
+
+
+def test_accepted_answers_are_nearly_all_right():
+    logits, targets = drawn(1.5)
+    head = calibrate(HEAD, logits, targets)
+    confidence, answers = (logits / head.temperature).softmax(1).max(1)
+    accepted = confidence >= head.abstain_below
+    assert 0.6 <= accepted.float().mean() < 1.0
+    assert (answers == targets)[accepted].float().mean() == pytest.approx(0.95, abs=0.005)
+
+
+def test_hopeless_head_still_answers_most_texts():
+    logits, targets = drawn(1.0)
+    head = calibrate(HEAD, logits, targets[torch.randperm(len(targets))])
+    confidence = (logits / head.temperature).softmax(1).amax(1)
+    assert (confidence >= head.abstain_below).float().mean() == pytest.approx(0.6, abs=0.02)
+
+
+def test_texts_without_a_label_have_no_say():
+    logits, targets = drawn(2.0)
+    half = torch.cat([targets, torch.full_like(targets, MISSING)])
+    assert calibrate(HEAD, torch.cat([logits, logits]), half) == calibrate(HEAD, logits, targets)
+    assert calibrate(HEAD, logits, torch.full_like(targets, MISSING)) == HEAD

@@ -1,0 +1,94 @@
+"""Figures are those of the definitions, worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.stub import StubPredictor
+from trainer.evaluate import EvaluateError, calibration_error, evaluate, evaluate_file, score_texts
+
+LABELS = ("a", "b", "c")
+
+
+def test_figures_of_a_hand_worked_table():
+    expected = [("a",), ("a",), ("b",), ("b",)]
+    figures = evaluate(
+        LABELS, expected, [[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.0, 1.0, 0.0], [0.0, 0.3, 0.7]]
+    )
+    assert figures["n"] == 4
+    assert figures["accuracy"] == 0.5
+    assert figures["confusion"] == {"a": {"a": 1, "b": 1}, "b": {"b": 1, "c": 1}}
+    assert figures["per_label"]["a"] == {
+        "n": 2,
+        "precision": 1.0,
+        "recall": 0.5,
+        "f1": pytest.approx(2 / 3),
+    }
+    assert figures["per_label"]["b"]["f1"] == 0.5
+    assert figures["per_label"]["c"] == {"n": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
+    # Over the truths a and b alone: c never was the truth.
+    assert figures["macro_f1"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
+def test_any_acceptable_label_counts_as_right():
+    figures = evaluate(LABELS, [("a", "b"), ("a", "b")], [[0.1, 0.9, 0.0], [0.1, 0.2, 0.7]])
+    assert figures["accuracy"] == 0.5
+    assert figures["confusion"] == {"b": {"b": 1}, "a": {"c": 1}}
+
+
+def test_calibration_error_is_the_weighted_gap_of_each_bin():
+    assert calibration_error([0.95, 0.95, 0.5], [True, False, True]) == pytest.approx(
+        (abs(1.9 - 1) + abs(0.5 - 1)) / 3
+    )
+
+
+def test_full_confidence_is_in_the_last_bin():
+    assert calibration_error([1.0, 0.99], [True, True]) == pytest.approx(0.005)
+
+
+def test_texts_of_mixed_lengths_are_scored_in_their_order():
+    texts = ["cards " + "word " * (n % 7 * 15) for n in range(90)] + ["fraud_security"] * 3
+    labels = [scores["topic"].label for scores in score_texts(StubPredictor(), texts)]
+    assert labels == ["cards"] * 90 + ["fraud_security"] * 3
+
+
+def test_batches_stay_within_their_budget():
+    sizes = []
+
+    class Watched(StubPredictor):
+        def predict(self, tokens):
+            sizes.append(len(tokens) * max(map(len, tokens)))
+            return super().predict(tokens)
+
+    score_texts(Watched(), ["word " * (1 + n % 100) for n in range(500)])
+    assert max(sizes) <= 4096
+    assert len(sizes) < 20
+
+
+def test_file_is_judged_by_the_head_asked_for(tmp_path):
+    file = tmp_path / "reviews.tsv"
+    file.write_text("text\tlabel\nhigh\thigh\nlow but not so\tlow\nhigh after all\tmedium\n")
+    figures = evaluate_file(StubPredictor(), file, "risk")
+    assert figures.keys() == {"n", "accuracy", "macro_f1", "ece", "per_label", "confusion"}
+    assert (figures["n"], figures["accuracy"]) == (3, pytest.approx(2 / 3))
+    assert figures["ece"] == pytest.approx(abs(0.9 - 2 / 3))
+
+
+def test_file_with_foreign_labels_is_judged_through_a_mapping(tmp_path):
+    (tmp_path / "reviews.tsv").write_text("text\tlabel\nhigh\tsevere\n")
+    (tmp_path / "map.json").write_text('{"severe": "high"}')
+    figures = evaluate_file(
+        StubPredictor(), tmp_path / "reviews.tsv", "risk", mapping=tmp_path / "map.json"
+    )
+    assert figures["accuracy"] == 1.0
+
+
+def test_unknown_head_lists_those_there_are(tmp_path):
+    with pytest.raises(EvaluateError, match=r"--head mood: .* only sentiment, topic, risk"):
+        evaluate_file(StubPredictor(), tmp_path / "reviews.tsv", "mood")
+
+
+def test_unusable_data_is_an_evaluate_error(tmp_path):
+    (tmp_path / "reviews.tsv").write_text("text\tlabel\nbad\tawful\n")
+    with pytest.raises(EvaluateError, match=r"label 'awful' is none of head 'risk'.*--mapping"):
+        evaluate_file(StubPredictor(), tmp_path / "reviews.tsv", "risk")

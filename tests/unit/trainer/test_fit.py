@@ -1,0 +1,174 @@
+"""A fit learns, is repeatable, changes only what its method says, and survives its checkpoint."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.checkpoint import Checkpoint, merge, read_checkpoint, write_checkpoint
+from models.encoder import Encoder, load_encoder
+from models.spec import Head
+from tests.tiny_model import write_tiny_encoder
+from trainer.dataset import Example
+from trainer.fit import Epoch, FitConfig, FitError, Texts, batches, fit, pooled_vectors
+
+HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="place", labels=("sea", "town")))
+WORDS = {"bad": ("broke", "lost", "late"), "good": ("shines", "works", "won")}
+FAST = FitConfig(
+    method="heads",
+    epochs=6,
+    batch_size=8,
+    max_tokens=16,
+    head_rate=0.05,
+    bf16=False,
+    sampling_power=1.0,
+)
+
+
+def examples(source: str = "here") -> list[Example]:
+    things = ("ferry", "radio", "engine", "lamp", "kettle", "bridge", "clock", "tram")
+    return [
+        Example(f"the {thing} {word}", source, {"mood": (mood,)})
+        for mood, words in WORDS.items()
+        for word in words
+        for thing in things
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def encoder(folder: Path) -> Encoder:
+    return load_encoder(str(folder))
+
+
+def run(encoder: Encoder, **changes: object) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
+    seen: list[Epoch] = []
+    config = dataclasses.replace(FAST, **changes)
+    fitted = fit(encoder, HEADS, examples(), examples("held out"), config, report=seen.append)
+    assert fitted.epochs == seen
+    return seen, fitted.weights
+
+
+@pytest.mark.parametrize("method", ["heads", "lora", "full"])
+def test_every_method_learns_what_is_plain_to_see(encoder, method):
+    epochs, _ = run(encoder, method=method)
+    assert [epoch.number for epoch in epochs] == [1, 2, 3, 4, 5, 6]
+    assert epochs[-1].train_loss < epochs[0].train_loss
+    assert epochs[-1].val_loss < epochs[0].val_loss
+    assert epochs[-1].accuracy["mood"] > 0.8
+
+
+def test_report_line_has_losses_and_accuracy():
+    line = str(Epoch(2, 0.51234, 0.6, {"mood": 0.75, "place": 0.5}))
+    assert line == (
+        "epoch 2: train loss 0.5123, val loss 0.6000, val accuracy mood 0.750, place 0.500"
+    )
+
+
+def test_head_without_labels_has_no_accuracy(encoder):
+    epochs, _ = run(encoder, epochs=1)
+    assert epochs[0].accuracy.keys() == {"mood"}
+
+
+def test_same_seed_gives_the_same_weights_and_another_does_not(folder):
+    runs = [
+        run(load_encoder(str(folder)), method="lora", epochs=1, seed=seed)[1] for seed in (1, 1, 2)
+    ]
+    assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
+    assert not torch.equal(runs[0]["heads.weight"], runs[2]["heads.weight"])
+
+
+@pytest.mark.parametrize(
+    ("method", "prefixes"),
+    [("heads", {"heads"}), ("lora", {"heads", "low_rank"}), ("full", {"heads", "encoder"})],
+)
+def test_weights_hold_what_the_method_may_change(encoder, method, prefixes):
+    _, weights = run(encoder, method=method, epochs=1)
+    assert {name.split(".")[0] for name in weights} == prefixes
+    assert not any("pooler" in name for name in weights)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_checkpoint_gives_back_the_fitted_encoder(tmp_path, folder, encoder, method):
+    fingerprint = encoder.fingerprint()
+    _, weights = run(encoder, method=method)
+    checkpoint = Checkpoint(
+        name="new", encoder=str(folder), encoder_fingerprint=fingerprint, max_tokens=32, heads=HEADS
+    )
+    write_checkpoint(tmp_path / "new", checkpoint, weights)
+    merged = load_encoder(str(folder))
+    merge(*read_checkpoint(tmp_path / "new"), merged)
+    tokens = merged.tokenize([example.text for example in examples()])
+    expected, plain = (
+        pooled_vectors(other, tokens) for other in (encoder, load_encoder(str(folder)))
+    )
+    # Low-rank factors are stored in float16.
+    torch.testing.assert_close(pooled_vectors(merged, tokens), expected, atol=5e-3, rtol=0)
+    assert (plain - expected).abs().max() > 0.05
+
+
+def test_ambiguous_label_is_not_learnt_from(encoder):
+    both = Example("x", "here", {"mood": ("bad", "good"), "place": ("sea",)})
+    texts = Texts([both], encoder, HEADS, 16)
+    assert texts.targets["mood"].tolist() == [-100]
+    assert texts.targets["place"].tolist() == [0]
+
+
+def test_long_texts_are_cut_for_training_but_end_properly(encoder):
+    (tokens,) = Texts([Example("word " * 90, "here", {})], encoder, HEADS, 16).tokens
+    (short,) = encoder.tokenize(["word"])
+    assert len(tokens) == 16
+    assert tokens[-1] == short[-1]
+
+
+def test_small_sources_are_drawn_more_often_below_power_one(encoder):
+    large = [Example(f"text {n}", "large", {"mood": ("bad",)}) for n in range(900)]
+    small = [Example(f"word {n}", "small", {"mood": ("bad",)}) for n in range(100)]
+    texts = Texts(large + small, encoder, HEADS, 16)
+
+    def drawn(power: float) -> Counter[str]:
+        config = dataclasses.replace(FAST, sampling_power=power)
+        return Counter(
+            texts.sources[at] for batch in batches(texts, config, epoch=1) for at in batch
+        )
+
+    assert drawn(1.0) == {"large": 900, "small": 100}
+    assert drawn(0.5) == {"large": 750, "small": 250}
+
+
+def test_batches_hold_texts_of_like_length(encoder):
+    mixed = [Example("word " * (n % 14), "here", {"mood": ("bad",)}) for n in range(224)]
+    texts = Texts(mixed, encoder, HEADS, 16)
+    spreads = []
+    for batch in batches(texts, FAST, epoch=1):
+        lengths = [len(texts.tokens[at]) for at in batch]
+        spreads.append(max(lengths) - min(lengths))
+    assert sum(spreads) / len(spreads) < 2
+
+
+def test_lora_without_its_package_names_the_extra(encoder, monkeypatch):
+    real = builtins.__import__
+
+    def without_peft(name, *rest, **kwargs):
+        if name == "peft":
+            raise ModuleNotFoundError(name)
+        return real(name, *rest, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_peft)
+    with pytest.raises(FitError, match=r"bellwether\[train\]"):
+        run(encoder, method="lora")
+
+
+@pytest.mark.parametrize("change", [{"epochs": 0}, {"batch_size": 0}, {"warmup_share": 1.0}])
+def test_impossible_configuration_is_refused(change):
+    with pytest.raises(FitError, match=next(iter(change))):
+        dataclasses.replace(FAST, **change)
