@@ -26,7 +26,7 @@ WINDOW_BATCHES = 4
 # A pass costs about as much as this many tokens before it computes the first one (MiniLM on two
 # CPU cores: 3 to 4 ms of 0.08 ms a token), so padding beyond it is dearer than a pass of its own.
 PASS_OVERHEAD_TOKENS = 48
-PROBE_TEXT = "The model answers."
+PROBE_TEXT = "The model answers this."
 
 logger = logging.getLogger(__name__)
 

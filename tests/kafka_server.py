@@ -130,8 +130,15 @@ def _jars(listing: Path) -> list[str]:
 
 
 def _format_storage(java: list[str], properties: Path) -> None:
+    # An id may begin with a dash, which only the --name=value form survives.
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
+    tool = [
+        "kafka.tools.StorageTool",
+        "format",
+        f"--cluster-id={cluster_id}",
+        "-c",
+        str(properties),
+    ]
     run = subprocess.run([*java, *tool], capture_output=True, text=True, check=False)
     if run.returncode:
         raise ServerError(f"Kafka's storage could not be formatted:\n{run.stdout}{run.stderr}")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,9 +14,8 @@ from models.checkpoint import LOW_RANK, REPLACED
 from models.encoder import Encoder
 from models.heads import MISSING, JointHeads, balanced_weights, joint_loss
 from models.spec import Head
+from trainer.batches import Texts, batches
 from trainer.dataset import Example
-
-SORTED_TOGETHER = 32
 
 
 class FitError(Exception):
@@ -28,10 +26,10 @@ class FitError(Exception):
 class FitConfig:
     """Everything that decides a fit besides its data.
 
-    sampling_power: a source of n texts is drawn from in proportion to n ** power, so that below 1
-    small sources are seen more often. class_balance: power of balanced_weights. max_tokens cuts
-    training texts only. Rates are peaks: linear warm-up over warmup_share of the steps, then cosine
-    decay to zero.
+    sampling_power is explained at trainer.batches.batches: below 1, small sources are seen more
+    often. class_balance is the power of models.heads.balanced_weights. max_tokens cuts training
+    texts only. bf16 multiplies in bfloat16 (autocast). Rates are peaks: linear warm-up over
+    warmup_share of the steps, then cosine decay to zero.
     """
 
     method: Literal["heads", "lora", "full"] = "lora"
@@ -60,7 +58,10 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the data gave. accuracy is per head, on the validation texts."""
+    """What one pass over the data gave.
+
+    val_loss is the plain cross entropy, train_loss what was minimised; accuracy is per head.
+    """
 
     number: int
     train_loss: float
@@ -80,25 +81,6 @@ class Fitted:
     joint: JointHeads
     weights: dict[str, torch.Tensor]
     epochs: list[Epoch]
-
-
-class Texts:
-    """Examples as the loop reads them: token ids, and per head the target of each text."""
-
-    def __init__(
-        self, examples: Sequence[Example], encoder: Encoder, heads: Sequence[Head], max_tokens: int
-    ) -> None:
-        tokens = encoder.tokenize([example.text for example in examples])
-        # The last token is the separator, which the encoder expects after a cut as well.
-        self.tokens = [t if len(t) <= max_tokens else [*t[: max_tokens - 1], t[-1]] for t in tokens]
-        self.sources = [example.source for example in examples]
-        self.targets = {
-            head.name: torch.tensor([_target(example, head) for example in examples])
-            for head in heads
-        }
-
-    def __len__(self) -> int:
-        return len(self.tokens)
 
 
 def fit(
@@ -138,14 +120,18 @@ def fit(
     epochs: list[Epoch] = []
     for number in range(1, config.epochs + 1):
         losses = []
-        for batch in batches(texts, config, epoch=number):
+        for batch in batches(
+            texts,
+            batch_size=config.batch_size,
+            sampling_power=config.sampling_power,
+            seed=f"{config.seed} {number}",
+        ):
             with torch.autocast(_device(encoder).type, torch.bfloat16, enabled=config.bf16):
                 pooled = _pooled(encoder, texts, batch) if fixed is None else fixed[batch]
                 logits = joint(pooled)
-            targets = _targets(texts, batch, encoder)
             loss = joint_loss(
                 logits,
-                targets,
+                _targets(texts, batch, _device(encoder)),
                 class_weights=class_weights,
                 label_smoothing=config.label_smoothing,
             )
@@ -155,40 +141,15 @@ def fit(
             optimiser.step()
             schedule.step()
             losses.append(float(loss.detach()))
-        pooled = (
-            pooled_vectors(encoder, held_out.tokens, bf16=config.bf16)
-            if fixed_val is None
-            else fixed_val
-        )
-        epochs.append(_judge(number, sum(losses) / len(losses), joint, pooled, held_out))
+        vectors = fixed_val
+        if vectors is None:
+            vectors = pooled_vectors(encoder, held_out.tokens, bf16=config.bf16)
+        epochs.append(_judge(number, sum(losses) / len(losses), joint, vectors, held_out))
         report(epochs[-1])
 
     weights = {f"heads.{name}": value for name, value in joint.linear.state_dict().items()}
     weights |= _difference(encoder, before, config)
     return Fitted(joint, {name: value.cpu() for name, value in weights.items()}, epochs)
-
-
-def batches(texts: Texts, config: FitConfig, *, epoch: int) -> Iterator[list[int]]:
-    """One epoch: about len(texts) positions, drawn by source, in batches of like length."""
-    draw = random.Random(f"{config.seed} {epoch}")  # noqa: S311 - a reproducible order, no secret
-    by_source: dict[str, list[int]] = {}
-    for position, source in enumerate(texts.sources):
-        by_source.setdefault(source, []).append(position)
-    shares = {source: len(own) ** config.sampling_power for source, own in by_source.items()}
-    chosen: list[int] = []
-    for source, own in by_source.items():
-        wanted = round(len(texts) * shares[source] / sum(shares.values()))
-        for _ in range(wanted // len(own)):
-            chosen += own
-        chosen += draw.sample(own, wanted % len(own))
-    draw.shuffle(chosen)
-    size, together = config.batch_size, config.batch_size * SORTED_TOGETHER
-    cut = []
-    for start in range(0, len(chosen), together):
-        alike = sorted(chosen[start : start + together], key=lambda at: len(texts.tokens[at]))
-        cut += [alike[at : at + size] for at in range(0, len(alike), size)]
-    draw.shuffle(cut)
-    yield from cut
 
 
 @torch.inference_mode()
@@ -213,7 +174,8 @@ def held_out_logits(
     texts = Texts(examples, encoder, joint.heads, encoder.max_tokens)
     with torch.inference_mode():
         logits = joint(pooled_vectors(encoder, texts.tokens))
-    return {name: values.cpu() for name, values in logits.items()}, texts.targets
+    targets = _targets(texts, range(len(texts)), torch.device("cpu"))
+    return {name: values.cpu() for name, values in logits.items()}, targets
 
 
 def _unfreeze(encoder: Encoder, config: FitConfig) -> None:
@@ -281,11 +243,11 @@ def _schedule(
 
 
 def _judge(
-    number: int, train_loss: float, joint: JointHeads, pooled: torch.Tensor, held_out: Texts
+    number: int, train_loss: float, joint: JointHeads, vectors: torch.Tensor, held_out: Texts
 ) -> Epoch:
+    targets = _targets(held_out, range(len(held_out)), vectors.device)
     with torch.inference_mode():
-        logits = joint(pooled)
-        targets = {name: values.to(pooled.device) for name, values in held_out.targets.items()}
+        logits = joint(vectors)
         loss = float(joint_loss(logits, targets))
     accuracy = {}
     for name, values in logits.items():
@@ -302,18 +264,15 @@ def _pooled(encoder: Encoder, texts: Texts, batch: Sequence[int]) -> torch.Tenso
     return pooled
 
 
-def _targets(texts: Texts, batch: Sequence[int], encoder: Encoder) -> dict[str, torch.Tensor]:
-    return {name: values[batch].to(_device(encoder)) for name, values in texts.targets.items()}
-
-
-def _target(example: Example, head: Head) -> int:
-    labels = example.labels.get(head.name, ())
-    return head.labels.index(labels[0]) if len(labels) == 1 else MISSING
+def _targets(texts: Texts, batch: Sequence[int], device: torch.device) -> dict[str, torch.Tensor]:
+    return {
+        name: torch.tensor([values[position] for position in batch], device=device)
+        for name, values in texts.targets.items()
+    }
 
 
 def _counts(texts: Texts, head: Head) -> list[int]:
-    targets = texts.targets[head.name]
-    return torch.bincount(targets[targets != MISSING], minlength=len(head.labels)).tolist()
+    return [texts.targets[head.name].count(label) for label in range(len(head.labels))]
 
 
 def _trained(encoder: Encoder, joint: JointHeads) -> list[nn.Parameter]:

@@ -171,7 +171,9 @@ def test_a_users_own_head_can_be_asked(tmp_path: Path) -> None:
 
 def test_a_rule_that_errs_on_an_event_is_counted_and_the_others_go_on(tmp_path: Path) -> None:
     path = rule_file(tmp_path, "event.attributes.level > 3")
-    sound = path.read_text().replace("a-rule", "sound").replace("event.attributes.level > 3", "true")
+    sound = (
+        path.read_text().replace("a-rule", "sound").replace("event.attributes.level > 3", "true")
+    )
     path.write_text(path.read_text() + sound)
     rules = RuleSet.load(path)
     event = scored(attributes={"level": "a string"})

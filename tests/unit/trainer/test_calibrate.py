@@ -12,7 +12,7 @@ from trainer.calibrate import calibrate
 HEAD = Head(name="mood", labels=("a", "b", "c"))
 
 
-def drawn(temperature: float, n: int = 20_000) -> tuple[torch.Tensor, torch.Tensor]:
+def drawn(temperature: float, n: int = 6_000) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits, and targets drawn with the probabilities of logits / temperature."""
     draw = torch.Generator().manual_seed(4)
     logits = 4 * torch.randn(n, 3, generator=draw)
@@ -25,12 +25,12 @@ def test_temperature_is_the_one_the_targets_were_drawn_with(temperature):
 
 
 def test_accepted_answers_are_nearly_all_right():
-    logits, targets = drawn(1.5)
+    logits, targets = drawn(0.7)
     head = calibrate(HEAD, logits, targets)
     confidence, answers = (logits / head.temperature).softmax(1).max(1)
     accepted = confidence >= head.abstain_below
     assert 0.6 <= accepted.float().mean() < 1.0
-    assert (answers == targets)[accepted].float().mean() == pytest.approx(0.95, abs=0.005)
+    assert (answers == targets)[accepted].float().mean() == pytest.approx(0.95, abs=0.01)
 
 
 def test_hopeless_head_still_answers_most_texts():

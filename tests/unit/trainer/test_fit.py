@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from models.encoder import Encoder, load_encoder
 from models.spec import Head
 from tests.tiny_model import write_tiny_encoder
 from trainer.dataset import Example
-from trainer.fit import Epoch, FitConfig, FitError, Texts, batches, fit, pooled_vectors
+from trainer.fit import Epoch, FitConfig, FitError, fit, pooled_vectors
 
 HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="place", labels=("sea", "town")))
 WORDS = {"bad": ("broke", "lost", "late"), "good": ("shines", "works", "won")}
@@ -31,7 +30,7 @@ FAST = FitConfig(
 
 
 def examples(source: str = "here") -> list[Example]:
-    things = ("ferry", "radio", "engine", "lamp", "kettle", "bridge", "clock", "tram")
+    things = ("ferry", "radio", "engine", "lamp", "kettle")
     return [
         Example(f"the {thing} {word}", source, {"mood": (mood,)})
         for mood, words in WORDS.items()
@@ -114,45 +113,6 @@ def test_checkpoint_gives_back_the_fitted_encoder(tmp_path, folder, encoder, met
     # Low-rank factors are stored in float16.
     torch.testing.assert_close(pooled_vectors(merged, tokens), expected, atol=5e-3, rtol=0)
     assert (plain - expected).abs().max() > 0.05
-
-
-def test_ambiguous_label_is_not_learnt_from(encoder):
-    both = Example("x", "here", {"mood": ("bad", "good"), "place": ("sea",)})
-    texts = Texts([both], encoder, HEADS, 16)
-    assert texts.targets["mood"].tolist() == [-100]
-    assert texts.targets["place"].tolist() == [0]
-
-
-def test_long_texts_are_cut_for_training_but_end_properly(encoder):
-    (tokens,) = Texts([Example("word " * 90, "here", {})], encoder, HEADS, 16).tokens
-    (short,) = encoder.tokenize(["word"])
-    assert len(tokens) == 16
-    assert tokens[-1] == short[-1]
-
-
-def test_small_sources_are_drawn_more_often_below_power_one(encoder):
-    large = [Example(f"text {n}", "large", {"mood": ("bad",)}) for n in range(900)]
-    small = [Example(f"word {n}", "small", {"mood": ("bad",)}) for n in range(100)]
-    texts = Texts(large + small, encoder, HEADS, 16)
-
-    def drawn(power: float) -> Counter[str]:
-        config = dataclasses.replace(FAST, sampling_power=power)
-        return Counter(
-            texts.sources[at] for batch in batches(texts, config, epoch=1) for at in batch
-        )
-
-    assert drawn(1.0) == {"large": 900, "small": 100}
-    assert drawn(0.5) == {"large": 750, "small": 250}
-
-
-def test_batches_hold_texts_of_like_length(encoder):
-    mixed = [Example("word " * (n % 14), "here", {"mood": ("bad",)}) for n in range(224)]
-    texts = Texts(mixed, encoder, HEADS, 16)
-    spreads = []
-    for batch in batches(texts, FAST, epoch=1):
-        lengths = [len(texts.tokens[at]) for at in batch]
-        spreads.append(max(lengths) - min(lengths))
-    assert sum(spreads) / len(spreads) < 2
 
 
 def test_lora_without_its_package_names_the_extra(encoder, monkeypatch):

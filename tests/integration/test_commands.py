@@ -1,0 +1,137 @@
+"""What a user sees of a mistake: one clear sentence, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+BELLWETHER = Path(sys.executable).with_name("bellwether")
+NOTHING_LISTENS = "127.0.0.1:1"
+TIMEOUT_S = 90
+
+
+def bellwether(*arguments: str | Path, folder: Path, **environment: str) -> tuple[int, str, str]:
+    run = subprocess.run(
+        [BELLWETHER, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    return run.returncode, run.stdout, run.stderr
+
+
+def settings_file(folder: Path, text: str) -> Path:
+    path = folder / "my.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "code", "named"),
+    [
+        ("[kafka]\nbootstap = 'x'\n", ["worker"], 2, "kafka.bootstap"),
+        ("[model]\npath = 'absent'\n", ["doctor"], 1, "absent"),
+        ("[model]\npath = 'absent'\n", ["worker"], 2, "absent"),
+        ("[alerting]\nrules = 'absent.toml'\n", ["worker"], 2, "absent.toml"),
+        ("[worker]\nstart_timeout_s = 1\n", ["worker"], 1, "Kafka at 127.0.0.1:1"),
+        ("", ["alerts", "list"], 1, "Redis can't be reached"),
+        ("", ["alerts", "show", "x"], 1, "Redis can't be reached"),
+        ("", ["dead-letters", "list"], 1, "Kafka at 127.0.0.1:1"),
+        ("[worker]\nstart_timeout_s = 1\n", ["publish", "in.jsonl"], 1, "Kafka at 127.0.0.1:1"),
+        ("", ["score", "absent.jsonl", "--output", "out"], 1, "absent.jsonl can't be read"),
+        ("", ["score", "in.jsonl", "--output", "out", "--model", "nowhere"], 2, "nowhere"),
+        ("", ["evaluate", "--data", "absent.tsv", "--head", "risk"], 1, "absent.tsv"),
+        ("", ["evaluate", "--data", "in.jsonl", "--head", "mood"], 1, "mood"),
+        ("", ["no-such-command"], 2, "no-such-command"),
+        ("", ["score", "in.jsonl"], 2, "--output"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_an_exit_code(
+    tmp_path: Path, settings: str, arguments: list[str], code: int, named: str
+) -> None:
+    path = settings_file(tmp_path, settings)
+    (tmp_path / "in.jsonl").write_text('{"source": "news", "text": "a", "label": "low"}\n')
+    returned, stdout, stderr = bellwether(
+        *(["--config", path] if arguments[0] != "no-such-command" else []),
+        *arguments,
+        folder=tmp_path,
+        BELLWETHER_KAFKA__BOOTSTRAP=NOTHING_LISTENS,
+        BELLWETHER_REDIS__URL=f"redis://{NOTHING_LISTENS}/0",
+    )
+    assert returned == code, stderr
+    assert named in stdout + stderr
+    assert "Traceback" not in stdout + stderr
+
+
+def test_an_unknown_field_in_a_rule_names_rule_and_remedy(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(
+        '[[rule]]\nname = "mine"\nwhen = "sentiment.lable == \'negative\'"\n'
+        'subject = "ticker"\nseverity = "info"\ntitle = "t"\n'
+    )
+    path = settings_file(tmp_path, f'[alerting]\nrules = "{rules}"\n')
+    code, _, stderr = bellwether("worker", "--config", path, folder=tmp_path)
+    assert code == 2
+    assert "rule 'mine'" in stderr
+    assert "did you mean 'label'?" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_doctor_says_what_to_do_about_each_missing_part(tmp_path: Path) -> None:
+    code, stdout, _ = bellwether(
+        "doctor",
+        "--json",
+        folder=tmp_path,
+        BELLWETHER_KAFKA__BOOTSTRAP=NOTHING_LISTENS,
+        BELLWETHER_REDIS__URL=f"redis://{NOTHING_LISTENS}/0",
+    )
+    report = orjson.loads(stdout)
+    status = {check["name"]: check["status"] for check in report["checks"]}
+    assert code == 1
+    assert report["healthy"] is False
+    assert status == {
+        "sources": "ok",
+        "kafka": "failed",
+        "redis": "failed",
+        "model": "ok",
+        "rules": "ok",
+    }
+
+
+def test_demo_prints_one_json_object_and_counts_every_line(tmp_path: Path) -> None:
+    lines = [
+        b'{"source": "news", "id": "1", "text": "Profit rises", "tickers": ["A"]}',
+        b'{"source": "social", "id": "2", "text": "lovely day"}',
+        b'{"source": "ticket", "id": "3", "text": "Where is my card?", "customer": "c"}',
+        b"not json",
+        b'{"source": "mail", "text": "unknown source"}',
+        b'{"source": "news", "text": ""}',
+    ]
+    feed = tmp_path / "feed.jsonl"
+    feed.write_bytes(b"\n".join(lines))
+    code, stdout, stderr = bellwether("demo", "--input", feed, "--json", folder=tmp_path)
+    assert code == 0, stderr
+    summary = orjson.loads(stdout)
+    assert (summary["published"], summary["scored"], summary["dead_letters"]) == (6, 3, 3)
+    assert summary["dead_letters_by_reason"] == {"not_json": 1, "unknown_source": 1, "no_text": 1}
+    assert summary["routed"] + summary["reviewed"] == 1
+    assert summary["latency_ms"]["p99"] > 0
+    assert summary["model"]
+
+
+def test_max_events_ends_the_demo_after_so_many_lines(tmp_path: Path) -> None:
+    feed = tmp_path / "feed.jsonl"
+    feed.write_bytes(b'{"source": "news", "text": "Profit rises"}\n' * 50)
+    code, stdout, stderr = bellwether(
+        "demo", "--input", feed, "--max-events", "7", "--json", folder=tmp_path
+    )
+    assert code == 0, stderr
+    assert orjson.loads(stdout)["published"] == 7

@@ -1,0 +1,160 @@
+"""A worker on embedded parts and on the real ones behaves the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer
+from confluent_kafka.admin import AdminClient
+from redis.asyncio import Redis
+
+from models.stub import StubPredictor
+from stream.app import Worker
+from stream.dead_letters import list_dead_letters
+from stream.names import Keys
+from stream.outbox import Outbox, Outgoing
+from stream.settings import Settings, load_settings
+from stream.store import AlertStore
+from stream.topics import wanted_topics
+from tests.conftest import Stack
+
+DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def settings(stack: Stack) -> Settings:
+    base = load_settings(None)
+    ours = base.model_copy(
+        update={
+            "kafka": base.kafka.model_copy(
+                update={"bootstrap": stack.bootstrap, "prefix": stack.prefix, "group": stack.name}
+            ),
+            "redis": base.redis.model_copy(update={"url": stack.redis_url}),
+            "sources": tuple(
+                source.model_copy(update={"topic": stack.topic(source.topic)})
+                for source in base.sources
+            ),
+        }
+    )
+    if stack.kind == "embedded":
+        # The mock cluster creates a topic when it is asked for, and not by request.
+        client = AdminClient({"bootstrap.servers": stack.bootstrap})
+        for topic in wanted_topics(ours):
+            client.list_topics(topic, timeout=DEADLINE_S)
+    return ours
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Worker]:
+    worker = Worker(settings, StubPredictor())
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        assert await worker.stop()
+
+
+async def settle(worker: Worker, records: int) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while worker.telemetry.settled < records:
+            await asyncio.sleep(0.02)
+
+
+async def publish(settings: Settings, place: int, *values: bytes | None) -> None:
+    outbox = Outbox(settings.kafka.bootstrap)
+    await outbox.start()
+    topic = settings.sources[place].topic
+    await outbox.send(
+        [Outgoing(topic, str(n).encode(), value) for n, value in enumerate(values)]  # type: ignore[arg-type]
+    )
+    await outbox.stop()
+
+
+async def read(settings: Settings, topic: str, count: int) -> list[dict[str, Any]]:
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    found: list[dict[str, Any]] = []
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while len(found) < count:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found.extend(orjson.loads(record.value) for record in records)
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def test_three_sources_reach_every_output(settings: Settings) -> None:
+    async with running(settings) as worker:
+        news = [
+            orjson.dumps({"id": f"n-{n}", "text": "negative fraud_security high", "tickers": ["A"]})
+            for n in range(40)
+        ]
+        posts = [orjson.dumps({"id": f"s-{n}", "text": "positive low"}) for n in range(40)]
+        tickets = [
+            orjson.dumps({"id": f"t-{n}", "text": "neutral cards low"}) for n in range(39)
+        ] + [b'{"id": "t-39", "text": "unsure"}']
+        for place, values in enumerate((news, posts, tickets)):
+            await publish(settings, place, *values)
+        await publish(settings, 0, b"not json", b'{"text": 5}')
+        await settle(worker, 122)
+        topics = settings.topics
+        scored = await read(settings, topics.scored, 120)
+        assert Counter(record["source"] for record in scored) == {
+            "news": 40,
+            "social": 40,
+            "ticket": 40,
+        }
+        assert len({record["id"] for record in scored}) == 120
+        assert len(await read(settings, topics.queue("cards"), 39)) == 39
+        assert [record["id"] for record in await read(settings, topics.review, 1)] == ["t-39"]
+        alerts = await read(settings, topics.alerts, 40)
+        assert max(alert["count"] for alert in alerts) == 40
+
+        letters = await list_dead_letters(settings, limit=10)
+        assert {letter.reason for letter in letters} == {"not_json", "wrong_type"}
+        assert {letter.value for letter in letters} == {b"not json", b'{"text": 5}'}
+        assert len(await list_dead_letters(settings, limit=1)) == 1
+
+        async with Redis.from_url(settings.redis.url) as client:
+            (alert,) = await AlertStore(client, Keys(), settings.alerting).list_open(10)
+        assert (alert.count, alert.subject) == (40, "ticker:A")
+
+
+async def test_a_restarted_worker_goes_on_where_the_first_one_stopped(settings: Settings) -> None:
+    first = [orjson.dumps({"id": f"a-{n}", "text": "one"}) for n in range(30)]
+    second = [orjson.dumps({"id": f"b-{n}", "text": "two"}) for n in range(30)]
+    async with running(settings) as worker:
+        await publish(settings, 0, *first)
+        await settle(worker, 30)
+    await publish(settings, 0, *second)
+    async with running(settings) as worker:
+        await settle(worker, 30)
+        assert worker.telemetry.scored == 30
+    scored = await read(settings, settings.topics.scored, 60)
+    assert Counter(record["id"] for record in scored) == Counter(
+        f"{part}-{n}" for part in "ab" for n in range(30)
+    )
+
+
+async def test_a_tombstone_and_a_record_too_large_are_dead_letters(settings: Settings) -> None:
+    large = orjson.dumps({"id": "big", "text": "x" * 900_000, "more": "y" * 90_000})
+    limited = settings.model_copy(
+        update={"limits": settings.limits.model_copy(update={"max_record_bytes": 500_000})}
+    )
+    async with running(limited) as worker:
+        await publish(limited, 0, large, None)
+        await settle(worker, 2)
+        letters = await list_dead_letters(limited, limit=10)
+    assert {(letter.reason, letter.value) for letter in letters} == {
+        ("oversize", large),
+        ("tombstone", None),
+    }

@@ -1,0 +1,88 @@
+"""Scoring a file gives what the stream would say, in the order of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from models.spec import ModelError
+from models.stub import StubPredictor
+from stream.offline import score_file
+from stream.publish import InputError
+from stream.records import DeadLetter
+from stream.settings import load_settings
+
+
+def write(folder: Path, *lines: bytes) -> Path:
+    path = folder / "in.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    return path
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_records_come_out_in_the_order_they_went_in(tmp_path: Path) -> None:
+    lines = [
+        orjson.dumps({"source": "news", "id": f"n-{n}", "text": "word " * (1 + n * 7 % 40)})
+        for n in range(150)
+    ]
+    output = tmp_path / "out.jsonl"
+    summary = score_file(
+        write(tmp_path, *lines),
+        output,
+        settings=load_settings(None),
+        predictor=StubPredictor(batch_tokens=128),
+    )
+    assert [record["id"] for record in read(output)] == [f"n-{n}" for n in range(150)]
+    assert (summary.scored, summary.dead_letters, summary.dead_letter_file) == (150, 0, None)
+
+
+def test_source_names_the_kind_and_a_missing_one_is_the_first(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    path = write(tmp_path, b'{"source": "ticket", "text": "a"}', b'{"text": "b"}')
+    score_file(path, output, settings=load_settings(None), predictor=StubPredictor())
+    assert [(r["source"], r["id"]) for r in read(output)] == [
+        ("ticket", "tickets-0-0"),
+        ("news", "news-0-1"),
+    ]
+
+
+def test_what_cannot_be_scored_is_kept_beside_the_output_with_its_reason(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    path = write(tmp_path, b'{"text": "fine"}', b"not json", b'{"text": "poison"}')
+    summary = score_file(
+        path, output, settings=load_settings(None), predictor=StubPredictor(fail_on="poison")
+    )
+    assert len(read(output)) == 1
+    assert summary.dead_letter_file is not None
+    letters = [
+        DeadLetter.decode(line) for line in Path(summary.dead_letter_file).read_bytes().splitlines()
+    ]
+    assert {(letter.reason, letter.value) for letter in letters} == {
+        ("not_json", b"not json"),
+        ("model_error", b'{"text": "poison"}'),
+    }
+
+
+def test_a_broken_model_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        score_file(
+            write(tmp_path, b'{"text": "the"}'),
+            tmp_path / "out.jsonl",
+            settings=load_settings(None),
+            predictor=StubPredictor(fail_on="the"),
+        )
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="can't be written"):
+        score_file(
+            write(tmp_path, b'{"text": "a"}'),
+            tmp_path / "no" / "such" / "out.jsonl",
+            settings=load_settings(None),
+            predictor=StubPredictor(),
+        )

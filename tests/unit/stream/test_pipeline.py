@@ -1,0 +1,277 @@
+"""A chunk is acknowledged after everything it caused is confirmed, and never otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+from faust.types import TP
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from models.stub import StubPredictor
+from stream.agents import chunk_agent
+from stream.alerts import evidence, fingerprint
+from stream.chunks import ChunkTracker
+from stream.names import Topics
+from stream.outbox import Outgoing
+from stream.pipeline import Pipeline
+from stream.records import Alert, DeadLetter, Scored, decode_scored
+from stream.rules import Match, RuleSet
+from stream.settings import DEFAULT_QUEUES, Limits, Source
+from stream.sources import Decoder
+from stream.telemetry import Telemetry
+
+DEADLINE_S = 10.0
+BAD_NEWS = b'{"text": "negative fraud_security high", "tickers": ["HALC"]}'
+
+
+class Gate:
+    """An alert store and an outbox that wait, fail and remember as a test tells them."""
+
+    def __init__(self) -> None:
+        self.sent: list[Outgoing] = []
+        self.raised: list[tuple[Scored, Match]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.redis_failures = 0
+        self.error: Exception | None = None
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        await self.open.wait()
+        if self.error:
+            raise self.error
+        self.sent.extend(records)
+
+    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]:
+        if self.redis_failures:
+            self.redis_failures -= 1
+            raise RedisConnectionError("Redis is away")
+        self.raised.extend(matches)
+        return [
+            Alert(
+                id=f"{fingerprint(match.rule.name, match.subject)}-1",
+                fingerprint=fingerprint(match.rule.name, match.subject),
+                episode=1,
+                sequence=1,
+                rule=match.rule.name,
+                rule_version=match.rule.version,
+                severity=match.rule.severity,
+                state="firing",
+                subject=match.subject,
+                title=match.title,
+                summary=match.summary,
+                first_seen=scored.time,
+                last_seen=scored.time,
+                count=1,
+                evidence=(evidence(scored),),
+                signal={},
+                model=scored.model,
+            )
+            for scored, match in matches
+        ]
+
+
+class Stand:
+    """A pipeline with an agent on a hand-fed stream."""
+
+    def __init__(self, predictor: StubPredictor | None = None, *, capacity: int = 100) -> None:
+        self.gate = Gate()
+        self.acks: list[int] = []
+        self.telemetry = Telemetry()
+        self.tracker = ChunkTracker(lambda: 1)
+        self.pipeline = Pipeline(
+            predictor=predictor or StubPredictor(),
+            max_batch_tokens=256,
+            rules=RuleSet.load(None),
+            queues=DEFAULT_QUEUES,
+            topics=Topics(),
+            alerts=self.gate,
+            outbox=self.gate,
+            tracker=self.tracker,
+            telemetry=self.telemetry,
+            capacity=capacity,
+        )
+        self.chunks: asyncio.Queue[Any] = asyncio.Queue()
+        self._offset = 0
+
+    def feed(self, *values: bytes | None, topic: str = "news") -> int:
+        """One chunk of these record values; its number is what acks reports."""
+        records = []
+        for value in values:
+            records.append(
+                SimpleNamespace(
+                    topic=topic,
+                    partition=0,
+                    offset=self._offset,
+                    key=b"key",
+                    value=value,
+                    timestamp=1_780_000_000_000,
+                    headers=(),
+                )
+            )
+            self._offset += 1
+        number = self._offset
+        self.chunks.put_nowait(
+            SimpleNamespace(
+                message=SimpleNamespace(tp=TP(topic, 0)),
+                value=records,
+                ack=lambda: self.acks.append(number),
+            )
+        )
+        return number
+
+    def noack(self) -> Stand:
+        return self
+
+    async def events(self) -> AsyncIterator[Any]:
+        while True:
+            yield await self.chunks.get()
+
+    async def until(self, condition: Any) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    def values(self, topic: str) -> list[dict[str, Any]]:
+        return [orjson.loads(record.value) for record in self.gate.sent if record.topic == topic]
+
+
+@pytest.fixture
+async def stands() -> AsyncIterator[Any]:
+    running: list[tuple[Stand, asyncio.Task[None]]] = []
+
+    def start(
+        predictor: StubPredictor | None = None, *, capacity: int = 100, kind: str = "news"
+    ) -> Stand:
+        stand = Stand(predictor, capacity=capacity)
+        decoder = Decoder(Source(topic=kind, kind=kind), Limits())  # type: ignore[arg-type]
+        agent = chunk_agent(decoder, stand.tracker, stand.pipeline, stand.pipeline.fail)
+        stand.pipeline.start()
+        running.append((stand, asyncio.ensure_future(agent(stand))))
+        return stand
+
+    yield start
+    for stand, task in running:
+        task.cancel()
+        await stand.pipeline.stop(DEADLINE_S)
+
+
+async def test_a_good_record_is_scored_and_its_chunk_acknowledged(stands: Any) -> None:
+    stand = stands()
+    number = stand.feed(b'{"id": "n-1", "text": "positive earnings low"}')
+    await stand.until(lambda: stand.acks == [number])
+    (record,) = [record for record in stand.gate.sent if record.topic == "bellwether.scored"]
+    scored = decode_scored(record.value)
+    assert record.key == b"key"
+    assert (scored.id, scored.model) == ("n-1", "stub")
+    assert scored.heads["sentiment"].label == "positive"
+    assert (scored.batch.size, scored.batch.released_by) == (1, "idle")
+    assert stand.telemetry.in_flight == 0
+
+
+async def test_nothing_is_acknowledged_before_kafka_has_confirmed(stands: Any) -> None:
+    stand = stands()
+    stand.gate.open.clear()
+    number = stand.feed(b'{"text": "a"}', b"not json")
+    await stand.until(lambda: stand.pipeline.batcher.statistics().texts == 1)
+    await asyncio.sleep(0)
+    assert stand.acks == []
+    stand.gate.open.set()
+    await stand.until(lambda: stand.acks == [number])
+
+
+async def test_bad_records_become_dead_letters_and_their_neighbours_are_scored(
+    stands: Any,
+) -> None:
+    stand = stands()
+    number = stand.feed(b'{"text": "one"}', None, b"\xff", b'{"text": 7}', b'{"text": "two"}')
+    await stand.until(lambda: stand.acks == [number])
+    assert [value["text"] for value in stand.values("bellwether.scored")] == ["one", "two"]
+    letters = stand.values("bellwether.dead-letter")
+    assert {letter["reason"] for letter in letters} == {"tombstone", "not_utf8", "wrong_type"}
+    assert stand.telemetry.dead_letters.total() == 3
+
+
+async def test_a_text_the_model_cannot_score_is_a_dead_letter_with_its_own_bytes(
+    stands: Any,
+) -> None:
+    stand = stands(StubPredictor(fail_on="poison"))
+    bad = b'{"text": "poison here"}'
+    number = stand.feed(b'{"text": "fine"}', bad, b'{"text": "fine too"}')
+    await stand.until(lambda: stand.acks == [number])
+    (record,) = [one for one in stand.gate.sent if one.topic == "bellwether.dead-letter"]
+    letter = DeadLetter.decode(record.value)
+    assert (letter.reason, letter.field, letter.value) == ("model_error", "text", bad)
+    assert len(stand.values("bellwether.scored")) == 2
+
+
+async def test_alerts_follow_their_scored_records_out(stands: Any) -> None:
+    stand = stands()
+    number = stand.feed(BAD_NEWS)
+    await stand.until(lambda: stand.acks == [number])
+    (alert,) = stand.values("bellwether.alerts")
+    assert alert["subject"] == "ticker:HALC"
+    assert alert["evidence"][0]["text"] == "negative fraud_security high"
+    assert stand.telemetry.alerts_by_source == {"news": 1}
+
+
+async def test_redis_being_away_delays_and_loses_nothing(stands: Any) -> None:
+    stand = stands()
+    stand.gate.redis_failures = 2
+    number = stand.feed(BAD_NEWS)
+    await stand.until(lambda: stand.acks == [number])
+    assert len(stand.gate.raised) == 1
+    assert len(stand.values("bellwether.alerts")) == 1
+
+
+async def test_tickets_reach_their_queue_and_doubtful_ones_review(stands: Any) -> None:
+    stand = stands(kind="ticket")
+    number = stand.feed(
+        b'{"id": "t-1", "text": "neutral cards low"}', b'{"id": "t-2", "text": "unsure cards low"}'
+    )
+    await stand.until(lambda: stand.acks == [number])
+    assert [value["id"] for value in stand.values("bellwether.tickets.cards")] == ["t-1"]
+    assert [value["id"] for value in stand.values("bellwether.review")] == ["t-2"]
+    assert (stand.telemetry.routed, stand.telemetry.reviewed) == (1, 1)
+
+
+async def test_work_in_flight_stays_within_capacity(stands: Any) -> None:
+    stand = stands(capacity=4)
+    stand.gate.open.clear()
+    for _ in range(5):
+        stand.feed(*[b'{"text": "a"}'] * 2)
+    await stand.until(lambda: stand.telemetry.in_flight == 4)
+    await stand.until(lambda: stand.chunks.qsize() <= 2)
+    assert stand.telemetry.in_flight == 4
+    stand.gate.open.set()
+    await stand.until(lambda: len(stand.acks) == 5)
+
+
+async def test_a_chunk_larger_than_the_capacity_still_passes(stands: Any) -> None:
+    stand = stands(capacity=2)
+    number = stand.feed(*[b'{"text": "a"}'] * 7)
+    await stand.until(lambda: stand.acks == [number])
+
+
+async def test_a_broken_model_ends_the_worker_and_acknowledges_nothing(stands: Any) -> None:
+    stand = stands(StubPredictor(fail_on="the"))  # the probe text holds it too
+    stand.feed(b'{"text": "the end"}')
+    async with asyncio.timeout(DEADLINE_S):
+        await stand.pipeline.broken
+    assert stand.acks == []
+    assert stand.gate.sent == []
+
+
+async def test_an_error_nobody_foresaw_ends_the_worker_and_acknowledges_nothing(
+    stands: Any,
+) -> None:
+    stand = stands()
+    stand.gate.error = RuntimeError("a bug")
+    stand.feed(b'{"text": "a"}')
+    async with asyncio.timeout(DEADLINE_S):
+        assert str(await stand.pipeline.broken) == "a bug"
+    assert stand.acks == []
