@@ -32,8 +32,9 @@ help:
 
 setup: .venv/.ready
 
+# --seconds is what makes the demo end by itself when its feed is done.
 demo: .venv/.ready
-	@.venv/bin/bellwether demo $(ARGS)
+	@.venv/bin/bellwether demo $(or $(ARGS),--seconds 300)
 
 test: .venv/.ready
 	@.venv/bin/python -m pytest $(ARGS)

@@ -33,6 +33,7 @@ class Deployment:
     bootstrap: str
     redis_url: str
     folder: Path
+    more_settings: str = ""
     name: str = field(default_factory=lambda: f"t{os.getpid()}-{next(_names)}")
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -69,6 +70,7 @@ class Deployment:
             [[sources]]
             topic = "{self.topic("tickets")}"
             kind = "ticket"
+            {self.more_settings}
             """
         )
         return path
