@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 
+import aiokafka
 import faust
 import pytest
 from faust.transport.consumer import Consumer
@@ -38,6 +39,14 @@ def test_a_method_that_chunks_replaces_or_calls_is_unchanged(name: str) -> None:
     assert source_hash(getattr(Consumer, name)) == READ_AND_UNDERSTOOD[name], (
         f"faust's Consumer.{name} has changed: read it, adapt stream/chunks.py, then the hash"
     )
+
+
+def test_the_long_poll_is_still_set_where_chunks_sets_it() -> None:
+    parameters = inspect.signature(aiokafka.AIOKafkaConsumer).parameters
+    assert "fetch_max_wait_ms" in parameters
+    create = driver.AIOKafkaConsumerThread._create_worker_consumer
+    assert "fetch_max_wait_ms=1500" in inspect.getsource(create)
+    assert "self._fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
 
 
 def test_the_driver_still_takes_its_consumer_from_a_class_attribute() -> None:
