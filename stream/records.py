@@ -17,6 +17,7 @@ AlertState = Literal["firing", "updated", "resolved", "acknowledged", "silenced"
 Priority = Literal["urgent", "normal", "low"]
 
 LONGEST_AS_TEXT = 4 / 3
+MAX_WRAPPED_BYTES = 4_000_000
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -149,8 +150,13 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         return self.origin.record_id
 
     def encode(self) -> bytes:
-        """JSON; bytes that are not plain UTF-8 travel as base64 with encoding "base64"."""
-        value, encoding = _bytes_to_text(self.value)
+        """JSON; bytes that are not plain UTF-8 travel as base64 with encoding "base64".
+
+        A value above MAX_WRAPPED_BYTES is cut, and value_bytes says how long it was: a dead letter
+        that no broker takes would hold up its whole partition.
+        """
+        kept = None if self.value is None else self.value[:MAX_WRAPPED_BYTES]
+        value, encoding = _bytes_to_text(kept)
         key, key_encoding = _bytes_to_text(self.key)
         return orjson.dumps(
             {
@@ -163,6 +169,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
                 "key_encoding": key_encoding,
                 "value": value,
                 "encoding": encoding,
+                "value_bytes": len(self.value or b""),
                 "headers": [
                     # Kafka allows a header without a value.
                     [name, base64.b64encode(content or b"").decode()]

@@ -84,7 +84,7 @@ class Model(Section):
 class Limits(Section):
     """What an event may look like before it is a dead letter."""
 
-    max_record_bytes: int = Field(1_000_000, ge=1_000)
+    max_record_bytes: int = Field(1_000_000, ge=1_000, le=4_000_000)
     max_text_chars: int = Field(20_000, ge=100, description="longer texts are cut, not refused")
     max_future_s: float = Field(86_400.0, ge=0.0)
     oldest_time: str = "1990-01-01T00:00:00Z"

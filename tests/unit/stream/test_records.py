@@ -102,3 +102,19 @@ def test_a_dead_letter_is_little_larger_than_what_it_wraps(content: bytes) -> No
         time=NOW,
     )
     assert len(letter.encode()) <= 1.5 * len(content) + 400
+
+
+def test_a_dead_letter_too_large_for_its_topic_is_cut_and_says_how_long_it_was() -> None:
+    letter = DeadLetter(
+        origin=Origin("news", 1, 2),
+        reason="oversize",
+        field="",
+        detail="",
+        key=None,
+        value=b"\x00" * 9_000_000,
+        time=NOW,
+    )
+    encoded = letter.encode()
+    assert len(encoded) < 6_000_000
+    assert orjson.loads(encoded)["value_bytes"] == 9_000_000
+    assert DeadLetter.decode(encoded).value == b"\x00" * 4_000_000

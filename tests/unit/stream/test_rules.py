@@ -194,3 +194,16 @@ def test_the_version_changes_with_the_rule(tmp_path: Path) -> None:
         load(tmp_path, when).match(scored())[0].rule.version for when in ("true", "true || false")
     )
     assert first != second
+
+
+def test_the_example_file_of_the_documentation_is_sound() -> None:
+    example = Path(__file__).parents[3] / "examples" / "rules.toml"
+    rules = RuleSet.load(example)
+    gold = scored(
+        source="ticket",
+        subjects=(Subject("customer", "c-1"),),
+        heads=scores(risk="high"),
+        attributes={"plan": "gold"},
+    )
+    assert [match.title for match in rules.match(gold)] == ["Gold customer c-1 needs help"]
+    assert len(rules) == 2
