@@ -102,6 +102,8 @@ class Queue(Section):
     def _name_is_legal(cls, name: str) -> str:
         if not TOPIC_NAME.fullmatch(name):
             raise ValueError("must be usable in a Kafka topic name: letters, digits, '.', '_', '-'")
+        if name == "review":
+            raise ValueError("is reserved for the doubtful tickets; choose another name")
         return name
 
 

@@ -65,6 +65,7 @@ def test_a_source_maps_its_own_fields(tmp_path: Path) -> None:
         ("[[sources]]\ntopic = 'a'\nkind = 'news'\n" * 2, "'a' is listed twice"),
         ("[[sources]]\ntopic = 'bellwether.alerts'\nkind = 'news'\n", "kafka.prefix"),
         ("[[queues]]\nname = 'a'\nrisks = ['huge']\n[[queues]]\nname = 'b'\n", "huge"),
+        ("[[queues]]\nname = 'review'\n", "queues.0.name"),
         ("[[queues]]\nname = 'only'\ntopics = ['cards']\n", "the last queue 'only'"),
         ("[kafka\n", "is not valid TOML"),
     ],
