@@ -15,5 +15,5 @@ def set_up_logging(level: str = "INFO") -> None:
         force=True,
     )
     # These report every reconnect attempt as an error of its own; Patience reports the cause once.
-    for chatty in ("aiokafka", "faust", "mode", "kafka"):
+    for chatty in ("aiokafka", "faust", "mode", "kafka", "stream.chunks"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

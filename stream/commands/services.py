@@ -71,7 +71,12 @@ def worker(settings: Settings) -> None:
     service = Worker(settings, load_predictor(settings))
 
     async def serve(stop: asyncio.Event) -> None:
-        await service.start()
+        starting = asyncio.create_task(service.start())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            os._exit(0)  # nothing was consumed yet, and a half-started consumer can't be stopped
+        await starting
         await service.run(stop)
         if not await service.stop():
             sys.stderr.write(
@@ -97,7 +102,7 @@ def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -
     from stream.publish import publish as send
     from stream.topics import prepare_topics
 
-    async def play(_stop: asyncio.Event) -> dict[str, int]:
+    async def play() -> dict[str, int]:
         await prepare_topics(settings)
         outbox = Outbox(settings.kafka.bootstrap)
         await outbox.start()
@@ -115,4 +120,4 @@ def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -
         finally:
             await outbox.stop()
 
-    show.record("published", run_service(play), as_json=as_json)
+    show.record("published", asyncio.run(play()), as_json=as_json)
