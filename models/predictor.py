@@ -60,7 +60,7 @@ class TorchPredictor:
         self._version = version
         self._device = device
         self._precision: Literal["auto", "fp32", "bf16"] = precision
-        self._threads = threads or _free_cores()
+        self._threads = threads or _default_threads()
         self._reason = "measured at warm-up" if precision == "auto" else "as set"
         # One row per label, so that all heads share one division before their softmaxes.
         self._temperatures = torch.cat(
@@ -215,7 +215,7 @@ def _device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device("cuda")
 
 
-def _free_cores() -> int:
+def _default_threads() -> int:
     # Affinity counts what a container or taskset allows; macOS does not have it.
     allowed = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
