@@ -69,6 +69,15 @@ def compile_condition(expression: str, heads: Sequence[Head], where: str) -> Any
     return program
 
 
+def fields_used(expression: str) -> dict[str, set[str]]:
+    """Variable to the fields of it that an expression reads; a "*" among them stands for all."""
+    used: dict[str, set[str]] = {}
+    for name, rest in _PATH.findall(_STRING.sub("''", expression)):
+        steps = [step.strip() for step in rest.split(".")[1:]]
+        used.setdefault(name, set()).add(steps[0] if steps else "*")
+    return used
+
+
 def _check_names(
     expression: str, variables: Sequence[str], heads: Sequence[Head], where: str
 ) -> None:

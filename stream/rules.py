@@ -6,7 +6,7 @@ import hashlib
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +14,8 @@ from typing import Any, Literal
 import cel
 import msgspec
 
-from models.spec import DEFAULT_HEADS, Head, HeadScore
-from stream.conditions import RuleError, compile_condition
+from models.spec import DEFAULT_HEADS, Head
+from stream.conditions import EVENT_FIELDS, HEAD_FIELDS, RuleError, compile_condition, fields_used
 from stream.names import SourceKind
 from stream.records import Scored, Severity
 
@@ -60,6 +60,7 @@ class RuleSet:
 
     def __init__(self, rules: Sequence[Rule], *, heads: Sequence[Head], where: str) -> None:
         self._programs: dict[SourceKind, list[tuple[Rule, Any]]] = {}
+        self._used: dict[SourceKind, dict[str, set[str]]] = {}
         self.errors: Counter[str] = Counter()
         self.last_error: dict[str, str] = {}
         self._count = 0
@@ -70,6 +71,9 @@ class RuleSet:
             self._count += 1
             for kind in rule.sources or ("news", "social", "ticket"):
                 self._programs.setdefault(kind, []).append((rule, program))
+                used = self._used.setdefault(kind, {})
+                for name, fields in fields_used(rule.when).items():
+                    used.setdefault(name, set()).update(fields)
 
     def __len__(self) -> int:
         return self._count
@@ -106,7 +110,7 @@ class RuleSet:
         programs = self._programs.get(scored.source)
         if not programs:
             return []
-        context = cel.Context(variables=_variables(scored))
+        context = cel.Context(variables=_variables(scored, self._used[scored.source]))
         matches: list[Match] = []
         for rule, program in programs:
             try:
@@ -147,33 +151,24 @@ def _convert(entry: Any, place: int, where: str) -> Rule:
     return rule
 
 
-def _variables(scored: Scored) -> dict[str, Any]:
-    variables: dict[str, Any] = {
-        "event": {
-            "id": scored.id,
-            "source": scored.source,
-            "text": scored.text,
-            "title": scored.title,
-            "author": scored.author,
-            "customer": scored.customer,
-            "lang": scored.lang,
-            "tickers": [subject.id for subject in scored.subjects if subject.kind == "ticker"],
-            "time": scored.time,
-            "attributes": scored.attributes,
-        }
-    }
-    for name, head in scored.heads.items():
-        variables[name] = _head_variables(head)
+def _variables(scored: Scored, used: Mapping[str, set[str]]) -> dict[str, Any]:
+    """What the conditions read and no more: cel copies all it is given, 100 us for everything."""
+    variables: dict[str, Any] = {}
+    for name, fields in used.items():
+        if name == "event":
+            wanted: Iterable[str] = EVENT_FIELDS if "*" in fields else fields
+            variables[name] = {field: _event_field(scored, field) for field in wanted}
+        elif name in scored.heads:
+            wanted = HEAD_FIELDS if "*" in fields else fields
+            head = scored.heads[name]
+            variables[name] = {field: getattr(head, field) for field in wanted}
     return variables
 
 
-def _head_variables(head: HeadScore) -> dict[str, Any]:
-    return {
-        "label": head.label,
-        "confidence": head.confidence,
-        "abstained": head.abstained,
-        "scores": head.scores,
-    }
+def _event_field(scored: Scored, field: str) -> Any:
+    if field == "tickers":
+        return [subject.id for subject in scored.subjects if subject.kind == "ticker"]
+    return getattr(scored, field)
 
 
 def _matches(rule: Rule, scored: Scored) -> list[Match]:

@@ -207,3 +207,19 @@ def test_the_example_file_of_the_documentation_is_sound() -> None:
     )
     assert [match.title for match in rules.match(gold)] == ["Gold customer c-1 needs help"]
     assert len(rules) == 2
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "event['text'].startsWith('Halcyon')",
+        "[event].exists(e, e.title == '' && e.lang == 'en')",
+        "sentiment['scores']['negative'] > 0.9",
+        "event.source == 'news' && event.tickers == ['HALC'] && risk.scores['low'] > 0.9",
+        "'a.b' != event.author && size(event.attributes) == 0",
+    ],
+)
+def test_a_condition_finds_every_field_however_it_is_written(tmp_path: Path, when: str) -> None:
+    rules = load(tmp_path, when)
+    assert len(rules.match(scored())) == 1
+    assert not rules.errors
