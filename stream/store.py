@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -19,7 +18,6 @@ from stream.rules import Match
 from stream.settings import Alerting
 
 SEVERITY_RANKS = {"info": 0, "warning": 1, "critical": 2}
-TIDY_EVERY_S = 60.0
 
 _json = msgspec.json.Encoder().encode
 
@@ -34,7 +32,6 @@ class AlertStore:
         source = (files("stream") / "scripts" / "raise_alert.lua").read_text()
         self._script = source
         self._digest = ""
-        self._tidied = 0.0
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]:
         """The transition each match caused, in order. A redelivered event repeats its first one."""
@@ -46,15 +43,20 @@ class AlertStore:
         except NoScriptError:  # Redis was restarted; calls that went through repeat themselves
             self._digest = await self._redis.script_load(self._script)
             transitions = await self._call(calls)
-        await self._tidy()
         return [decode_alert(transition) for transition in transitions]
 
     async def list_open(self, limit: int) -> list[Alert]:
-        """Open alerts, the latest event first."""
-        await self._tidy()
-        ids: list[Any] = await self._redis.zrevrange(self._keys.alerts_open, 0, limit - 1)
-        found = [await self.get(alert_id.decode()) for alert_id in ids]
-        return [alert for alert in found if alert is not None]
+        """Open alerts, the latest event first. Ids whose alert has expired are dropped for good."""
+        while True:
+            ids: list[Any] = await self._redis.zrevrange(self._keys.alerts_open, 0, limit - 1)
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for alert_id in ids:
+                    pipeline.hgetall(self._keys.alert(alert_id.decode()))
+                found = await pipeline.execute()
+            gone = [alert_id for alert_id, fields in zip(ids, found, strict=True) if not fields]
+            if not gone:
+                return [_from_hash(fields) for fields in found]
+            await self._redis.zrem(self._keys.alerts_open, *gone)
 
     async def get(self, alert_id: str) -> Alert | None:
         fields = await self._redis.hgetall(self._keys.alert(alert_id))
@@ -107,20 +109,6 @@ class AlertStore:
             EVIDENCE_EVENTS,
             *pairs,
         ]
-
-    async def _tidy(self) -> None:
-        """Drop ids whose alert has expired. Scores are event times, so only a look can tell."""
-        if time.monotonic() - self._tidied < TIDY_EVERY_S and self._tidied:
-            return
-        self._tidied = time.monotonic()
-        ids: list[Any] = await self._redis.zrange(self._keys.alerts_open, 0, -1)
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for alert_id in ids:
-                pipeline.exists(self._keys.alert(alert_id.decode()))
-            alive = await pipeline.execute()
-        gone = [alert_id for alert_id, there in zip(ids, alive, strict=True) if not there]
-        if gone:
-            await self._redis.zrem(self._keys.alerts_open, *gone)
 
 
 def _from_hash(fields: Any) -> Alert:

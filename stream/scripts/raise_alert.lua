@@ -75,6 +75,13 @@ redis.call('EXPIRE', alert, ARGV[9])
 redis.call('HSET', KEYS[2], 'id', id, 'episode', episode, 'last_us', string.format('%.0f', last_us))
 redis.call('EXPIRE', KEYS[2], ARGV[9])
 redis.call('ZADD', KEYS[3], string.format('%.6f', last_us / 1000000), id)
+-- Scores are event times, so only a look tells which open alerts have expired. Two looks for at most
+-- one new id: the set cannot fill up with dead ones, and no call ever pays for all of them.
+for _, other in ipairs(redis.call('ZRANDMEMBER', KEYS[3], 2)) do
+  if redis.call('EXISTS', ARGV[12] .. other) == 0 then
+    redis.call('ZREM', KEYS[3], other)
+  end
+end
 redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[11], '*', 'alert', transition)
 redis.call('PUBLISH', ARGV[13], transition)
 redis.call('SET', KEYS[1], transition, 'EX', ARGV[10])

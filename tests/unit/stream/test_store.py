@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 
 import orjson
 import pytest
-from fakeredis import FakeAsyncRedis
+from fakeredis import FakeAsyncRedis, FakeServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream.names import Keys
-from stream.records import Alert, Scored, decode_alert, encode
+from stream.records import Alert, Scored, Severity, decode_alert, encode
 from stream.rules import Match, Rule
 from stream.settings import Alerting
 from stream.store import AlertStore
@@ -92,6 +93,13 @@ async def test_silence_longer_than_quiet_s_starts_a_new_episode(client: Redis) -
     assert later.id != first.id
 
 
+async def test_a_match_after_an_alert_was_resolved_starts_a_new_episode(client: Redis) -> None:
+    first = await raise_one(client, at(0))
+    await client.hset(Keys().alert(first.id), "state", "resolved")
+    second = await raise_one(client, at(1))
+    assert (second.episode, second.sequence, second.state) == (2, 1, "firing")
+
+
 async def test_a_late_event_joins_the_present_episode_and_moves_first_seen(client: Redis) -> None:
     await raise_one(client, at(50))
     late = await raise_one(client, at(20))
@@ -142,6 +150,16 @@ async def test_hash_stream_and_open_set_agree_with_what_is_returned(client: Redi
     assert 0 < await client.ttl(keys.alert(alert.id)) <= ALERTING.keep_s
 
 
+async def test_what_redis_remembers_is_bounded_in_time_and_length(client: Redis) -> None:
+    few = AlertStore(client, Keys(), ALERTING.model_copy(update={"stream_length": 1}))
+    alerts = await few.raise_alerts([(at(number / 10), match()) for number in range(300)])
+    keys, mark = Keys(), alerts[0].fingerprint
+    # Redis trims a stream by whole nodes, so the length is a goal.
+    assert await client.xlen(keys.alerts_stream) < 300
+    assert ALERTING.replay_s < await client.ttl(keys.fingerprint(mark)) <= ALERTING.keep_s
+    assert 0 < await client.ttl(keys.judged(mark, "news:e0.0")) <= ALERTING.replay_s
+
+
 async def test_listeners_hear_every_transition(client: Redis) -> None:
     async with client.pubsub() as listener:
         await listener.subscribe(Keys().alerts_live)
@@ -162,6 +180,33 @@ async def test_the_list_is_newest_first_and_drops_what_has_expired(client: Redis
     assert await client.zcard(Keys().alerts_open) == 2
 
 
+async def test_the_list_looks_past_expired_alerts_for_as_many_as_were_asked(client: Redis) -> None:
+    for seconds in range(6):
+        await raise_one(client, at(seconds), match(f"ticker:T{seconds}"))
+    for alert in await store(client).list_open(3):
+        await client.delete(Keys().alert(alert.id))
+    found = await store(client).list_open(3)
+    assert [alert.subject for alert in found] == ["ticker:T2", "ticker:T1", "ticker:T0"]
+
+
+async def test_the_open_set_does_not_fill_up_with_expired_alerts(client: Redis) -> None:
+    await client.zadd(Keys().alerts_open, {f"expired-{number}": 1e12 for number in range(20)})
+    await store(client).raise_alerts([(at(number / 10), match()) for number in range(500)])
+    assert await client.zcard(Keys().alerts_open) == 1
+
+
+async def test_an_unreachable_redis_is_for_the_caller_to_handle() -> None:
+    server = FakeServer()
+    async with FakeAsyncRedis(server=server) as client:
+        alerts = store(client)
+        await alerts.raise_alerts([(at(0), match())])
+        server.connected = False
+        with pytest.raises(RedisConnectionError):
+            await alerts.raise_alerts([(at(1), match())])
+        server.connected = True
+        assert (await raise_one(client, at(1))).count == 2
+
+
 async def test_a_redis_that_forgot_the_script_is_given_it_again(client: Redis) -> None:
     alerts = store(client)
     await alerts.raise_alerts([(at(0), match())])
@@ -177,34 +222,46 @@ async def test_workers_that_raise_the_same_event_at_once_count_it_once(client: R
     assert (alert.count, alert.sequence) == (20, 20)
 
 
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     deliveries=st.lists(
-        st.tuples(st.integers(0, 8), st.sampled_from(["A", "B"])), min_size=1, max_size=25
+        st.tuples(st.integers(0, 8), st.sampled_from(["A", "B"]), st.sampled_from(SEVERITIES)),
+        min_size=1,
+        max_size=25,
     )
 )
 def test_any_sequence_of_deliveries_equals_a_plain_model(
-    deliveries: list[tuple[int, str]],
+    deliveries: list[tuple[int, str, Severity]],
 ) -> None:
     """Events 60 s apart in event time, delivered in any order, any number of times."""
 
     async def run() -> None:
         async with FakeAsyncRedis() as client:
-            episodes: dict[str, list[set[int]]] = {}
-            last: dict[str, float] = {}
-            seen: dict[tuple[int, str], str] = {}
-            for number, name in deliveries:
-                alert = await raise_one(client, at(60 * number), match(f"ticker:{name}"))
+            episodes: dict[str, list[list[tuple[int, Severity]]]] = {}
+            seen: dict[tuple[int, str], Alert] = {}
+            for number, name, severity in deliveries:
+                found = match(f"ticker:{name}", severity=severity)
+                alert = await raise_one(client, at(60 * number), found)
                 if (number, name) in seen:
-                    assert alert.id == seen[number, name]
+                    assert alert == seen[number, name]
                     continue
-                if name not in last or 60 * number > last[name] + QUIET_S:
-                    episodes.setdefault(name, []).append(set())
-                    last[name] = 60 * number
-                last[name] = max(last[name], 60 * number)
-                episodes[name][-1].add(number)
-                seen[number, name] = alert.id
-                assert alert.episode == len(episodes[name])
-                assert alert.count == len(episodes[name][-1])
+                past = episodes.setdefault(name, [])
+                if not past or 60 * number > 60 * max(past[-1])[0] + QUIET_S:
+                    past.append([])
+                present = past[-1]
+                present.append((number, severity))
+                seen[number, name] = alert
+                assert alert.id == f"{alert.fingerprint}-{len(past)}"
+                assert (alert.episode, alert.count) == (len(past), len(present))
+                assert alert.first_seen == at(60 * min(present)[0]).time
+                assert alert.last_seen == at(60 * max(present)[0]).time
+                assert alert.severity == max((one for _, one in present), key=SEVERITIES.index)
+                kept = [f"e{60 * one}" for one, _ in present[-5:]]
+                assert [one.event_id for one in alert.evidence] == kept
+            latest = {alert.id: alert for alert in seen.values()}
+            assert {alert.id: alert for alert in await store(client).list_open(100)} == latest
 
     asyncio.run(run())
