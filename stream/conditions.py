@@ -28,11 +28,26 @@ EVENT_FIELDS = (
 )
 HEAD_FIELDS = ("label", "confidence", "abstained", "scores")
 
-_STRING = re.compile(r"""[rRbB]{0,2}('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""")
-_PATH = re.compile(r"(?<![\w.\])])([A-Za-z_]\w*)((?:\s*\.\s*[A-Za-z_]\w*(?!\s*\())*)")
+# A raw string ends at the first quote; in any other a backslash protects what follows it.
+_STRING_OR_COMMENT = re.compile(
+    r"""
+    //[^\n]*
+    | (?<!\w)(?:[rR][bB]?|[bB][rR]) (?:'{3}.*?'{3} | "{3}.*?"{3} | '[^']*' | "[^"]*")
+    | (?:(?<!\w)[bB])? (?:
+        '{3}(?:\\.|[^\\])*?'{3} | "{3}(?:\\.|[^\\])*?"{3}
+        | '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*"
+    )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# *+ gives nothing back, or the method in sentiment.scores.exists(...) would be a field "exist".
+_PATH = re.compile(r"(?<![\w.\])])([A-Za-z_]\w*+)((?:\s*\.\s*[A-Za-z_]\w*+(?!\s*\())*)")
+_TYPE_NAMES = {"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"}
 _LABEL = re.compile(
     r"""\b([A-Za-z_]\w*)\s*\.\s*label\s*(?:[=!]=\s*|in\s*\[)((?:\s*,?\s*(?:'[^']*'|"[^"]*"))+)"""
 )
+_LABEL_BEHIND = re.compile(r"""((?:'[^']*'|"[^"]*"))\s*[=!]=\s*([A-Za-z_]\w*)\s*\.\s*label\b""")
+_SCORE_KEY = re.compile(r"""\b([A-Za-z_]\w*)\s*\.\s*scores\s*\[\s*((?:'[^']*'|"[^"]*"))\s*\]""")
 _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 
 
@@ -58,7 +73,7 @@ def compile_condition(expression: str, heads: Sequence[Head], where: str) -> Any
     try:
         outcome = program.execute(cel.Context(variables=_sample(heads)))
     except KeyError:
-        if "event.attributes" in expression:
+        if not fields_used(expression).get("event", set()).isdisjoint({"attributes", "*"}):
             return program
         raise RuleError(f"{where}: when asks for a key that no event has") from None
     except Exception as error:  # noqa: BLE001 - cel raises many kinds
@@ -72,7 +87,7 @@ def compile_condition(expression: str, heads: Sequence[Head], where: str) -> Any
 def fields_used(expression: str) -> dict[str, set[str]]:
     """Variable to the fields of it that an expression reads; a "*" among them stands for all."""
     used: dict[str, set[str]] = {}
-    for name, rest in _PATH.findall(_STRING.sub("''", expression)):
+    for name, rest in _PATH.findall(_STRING_OR_COMMENT.sub("''", expression)):
         steps = [step.strip() for step in rest.split(".")[1:]]
         used.setdefault(name, set()).add(steps[0] if steps else "*")
     return used
@@ -83,11 +98,12 @@ def _check_names(
 ) -> None:
     known = {"event": EVENT_FIELDS, **{head.name: HEAD_FIELDS for head in heads}}
     labels = {head.name: head.labels for head in heads}
-    for path, rest in _PATH.findall(_STRING.sub("''", expression)):
+    for path, rest in _PATH.findall(_STRING_OR_COMMENT.sub("''", expression)):
         steps = [step.strip() for step in rest.split(".")[1:]]
         if path not in known:
             # Names bound by macros (x in list.exists(x, ...)) are variables without a field check.
-            if path in variables and not _is_bound(path, expression):
+            known_otherwise = path in _TYPE_NAMES or _is_bound(path, expression)
+            if path in variables and not known_otherwise:
                 raise RuleError(f"{where}: unknown name {path!r}{_hint(path, known)}")
             continue
         if steps and steps[0] not in known[path]:
@@ -102,7 +118,9 @@ def _check_names(
 
 def _check_labels(expression: str, heads: Sequence[Head], where: str) -> None:
     labels = {head.name: head.labels for head in heads}
-    for name, literals in _LABEL.findall(expression):
+    behind = [(name, literal) for literal, name in _LABEL_BEHIND.findall(expression)]
+    keys = _SCORE_KEY.findall(expression)
+    for name, literals in [*_LABEL.findall(expression), *behind, *keys]:
         for single, double in _LITERAL.findall(literals):
             label = single or double
             if name in labels and label not in labels[name]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 import tomllib
@@ -23,9 +24,19 @@ MAX_FILE_BYTES = 1_000_000
 MAX_RULES = 500
 
 PLACEHOLDERS = ("subject", "text", "title", "source", "author", "customer")
+"""What titles and summaries may quote, beside {<head>}, its label, and {<head>.confidence}."""
+MAX_QUOTED_CHARS = 280
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_TABLE_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
+_FAULTY_FIELD = re.compile(r"\$\.(\w+)")
+_WANTED = {
+    "subject": "ticker, customer, topic, source or event",
+    "severity": "info, warning or critical",
+    "sources": 'a list of news, social and ticket, such as ["news"]',
+    "enabled": "true or false",
+}
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,21 +69,25 @@ class Match(msgspec.Struct, frozen=True):
 class RuleSet:
     """Compiled rules. A rule that errs on an event is counted in errors and does not match."""
 
-    def __init__(self, rules: Sequence[Rule], *, heads: Sequence[Head], where: str) -> None:
-        self._programs: dict[SourceKind, list[tuple[Rule, Any]]] = {}
+    def __init__(self, rules: Mapping[str, Rule], heads: Sequence[Head]) -> None:
+        """Takes rules by where they stand, which begins every message. Raises RuleError."""
+        self._programs: dict[SourceKind, list[tuple[Rule, Any, bool]]] = {}
         self._used: dict[SourceKind, dict[str, set[str]]] = {}
         self.errors: Counter[str] = Counter()
         self.last_error: dict[str, str] = {}
         self._count = 0
-        for rule in rules:
-            program = compile_condition(rule.when, heads, f"{where}, rule {rule.name!r}")
+        for where, rule in rules.items():
+            program = compile_condition(rule.when, heads, where)
+            _check_placeholders(rule, heads, where)
             if not rule.enabled:
                 continue
             self._count += 1
+            reads = fields_used(rule.when)
+            reads_attributes = not reads.get("event", set()).isdisjoint({"attributes", "*"})
             for kind in rule.sources or ("news", "social", "ticket"):
-                self._programs.setdefault(kind, []).append((rule, program))
+                self._programs.setdefault(kind, []).append((rule, program, reads_attributes))
                 used = self._used.setdefault(kind, {})
-                for name, fields in fields_used(rule.when).items():
+                for name, fields in reads.items():
                     used.setdefault(name, set()).update(fields)
 
     def __len__(self) -> int:
@@ -88,7 +103,8 @@ class RuleSet:
             content = source.read_bytes()
             if len(content) > MAX_FILE_BYTES:
                 raise RuleError(f"{where}: larger than {MAX_FILE_BYTES:,} bytes; split it")
-            table = tomllib.loads(content.decode())
+            text = content.decode()
+            table = tomllib.loads(text)
         except OSError as error:
             raise RuleError(
                 f"{where}: can't be read ({error.strerror}); correct alerting.rules"
@@ -98,26 +114,30 @@ class RuleSet:
         if unknown := set(table) - {"rule"}:
             raise RuleError(f"{where}: unknown table {min(unknown)!r}; rules are [[rule]]")
         entries = table.get("rule", [])
-        if not isinstance(entries, list) or len(entries) > MAX_RULES:
-            raise RuleError(f"{where}: wants at most {MAX_RULES} tables named [[rule]]")
-        rules = [_convert(entry, place, where) for place, entry in enumerate(entries, 1)]
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise RuleError(f"{where}: rule must be a table; begin each rule with [[rule]]")
+        if len(entries) > MAX_RULES:
+            raise RuleError(f"{where}: has {len(entries)} rules; {MAX_RULES} at most are allowed")
+        places = _places(entries, text, where)
+        rules = [_convert(entry, place) for place, entry in zip(places, entries, strict=True)]
         names = Counter(rule.name for rule in rules)
         if twice := [name for name, count in names.items() if count > 1]:
             raise RuleError(f"{where}: two rules are named {twice[0]!r}; names must differ")
-        return cls(rules, heads=heads, where=where)
+        return cls(dict(zip(places, rules, strict=True)), heads)
 
     def match(self, scored: Scored) -> list[Match]:
+        """A match for each rule that holds and each subject of its kind. Never raises."""
         programs = self._programs.get(scored.source)
         if not programs:
             return []
         context = cel.Context(variables=_variables(scored, self._used[scored.source]))
         matches: list[Match] = []
-        for rule, program in programs:
+        for rule, program, reads_attributes in programs:
             try:
                 holds = program.execute(context)
             except Exception as error:  # noqa: BLE001 - cel raises many kinds; none may stop the stream
                 # An attribute that this event does not carry is no fault of the rule.
-                if not (isinstance(error, KeyError) and "event.attributes" in rule.when):
+                if not (isinstance(error, KeyError) and reads_attributes):
                     self._count_error(rule, f"{type(error).__name__}: {error}")
                 continue
             if holds is True:
@@ -131,24 +151,53 @@ class RuleSet:
         self.last_error[rule.name] = message
 
 
-def _convert(entry: Any, place: int, where: str) -> Rule:
-    name = entry.get("name", f"number {place}") if isinstance(entry, dict) else f"number {place}"
+def _places(entries: Sequence[dict[str, Any]], text: str, where: str) -> list[str]:
+    """Where each rule stands, for messages; with its line unless the file writes rules inline."""
+    starts = [found.start() for found in _TABLE_HEADER.finditer(text)]
+    lines = [f", line {text.count(chr(10), 0, start) + 1}" for start in starts]
+    if len(lines) != len(entries):
+        lines = [""] * len(entries)
+    return [
+        f"{where}{line}, rule {entry.get('name', f'number {number}')!r}"
+        for number, (line, entry) in enumerate(zip(lines, entries, strict=True), 1)
+    ]
+
+
+def _convert(entry: dict[str, Any], where: str) -> Rule:
+    fields = {field.name: field for field in msgspec.structs.fields(Rule)}
+    if unknown := [name for name in entry if name not in fields]:
+        close = difflib.get_close_matches(unknown[0], fields, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(fields)}"
+        raise RuleError(f"{where}: unknown field {unknown[0]!r}; {remedy}")
+    if missing := [name for name, field in fields.items() if field.required and name not in entry]:
+        wanted = _WANTED.get(missing[0], "a string")
+        raise RuleError(f"{where}: {missing[0]} is missing; add it as {wanted}")
     try:
         rule = msgspec.convert(entry, Rule)
     except msgspec.ValidationError as error:
-        raise RuleError(f"{where}, rule {name!r}: {error}") from None
+        found = _FAULTY_FIELD.search(str(error))
+        if found is None:
+            raise RuleError(f"{where}: {error}") from None
+        wanted = _WANTED.get(found[1], "a string in quotes")
+        raise RuleError(f"{where}: {found[1]} is {entry[found[1]]!r}; write {wanted}") from None
     if not _NAME.fullmatch(rule.name):
-        raise RuleError(
-            f"{where}, rule {rule.name!r}: name must be lower-case letters, digits and '-'"
-        )
-    for field in ("title", "summary"):
-        for placeholder in _PLACEHOLDER.findall(getattr(rule, field)):
-            if placeholder not in PLACEHOLDERS:
-                raise RuleError(
-                    f"{where}, rule {rule.name!r}: {field} has the unknown placeholder "
-                    f"{{{placeholder}}}; known are {', '.join(PLACEHOLDERS)}"
-                )
+        raise RuleError(f"{where}: name must be lower-case letters, digits and '-', 80 at most")
     return rule
+
+
+def _check_placeholders(rule: Rule, heads: Sequence[Head], where: str) -> None:
+    known = [*PLACEHOLDERS, *(name for head in heads for name in _head_placeholders(head.name))]
+    for field, template in (("title", rule.title), ("summary", rule.summary)):
+        for placeholder in _PLACEHOLDER.findall(template):
+            if placeholder not in known:
+                raise RuleError(
+                    f"{where}: {field} has the unknown placeholder {{{placeholder}}}; "
+                    f"known are {', '.join(known)}"
+                )
+
+
+def _head_placeholders(head: str) -> tuple[str, str]:
+    return head, f"{head}.confidence"
 
 
 def _variables(scored: Scored, used: Mapping[str, set[str]]) -> dict[str, Any]:
@@ -178,24 +227,35 @@ def _matches(rule: Rule, scored: Scored) -> list[Match]:
         ids = [scored.source]
     else:
         ids = [subject.id for subject in scored.subjects if subject.kind == rule.subject]
+    values = _quotable(scored)
     return [
         Match(
             rule=rule,
             subject=f"{rule.subject}:{identity}",
-            title=_fill(rule.title, scored, identity),
-            summary=_fill(rule.summary, scored, identity),
+            title=_fill(rule.title, values, identity),
+            summary=_fill(rule.summary, values, identity),
         )
         for identity in ids
     ]
 
 
-def _fill(template: str, scored: Scored, subject: str) -> str:
-    values = {
-        "subject": subject,
-        "text": scored.text[:280],
-        "title": scored.title,
+def _quotable(scored: Scored) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, head in scored.heads.items():
+        label, confidence = _head_placeholders(name)
+        values[label] = head.label
+        values[confidence] = f"{head.confidence:.2f}"
+    # A user's head may be called "text"; the event's own fields keep their names.
+    return values | {
+        "text": scored.text[:MAX_QUOTED_CHARS],
+        "title": scored.title[:MAX_QUOTED_CHARS],
         "source": scored.source,
         "author": scored.author,
         "customer": scored.customer,
     }
-    return _PLACEHOLDER.sub(lambda found: values[found[1]], template)
+
+
+def _fill(template: str, values: Mapping[str, str], subject: str) -> str:
+    filled = {**values, "subject": subject}
+    # A record scored by an older model may lack a head.
+    return _PLACEHOLDER.sub(lambda found: filled.get(found[1], ""), template)

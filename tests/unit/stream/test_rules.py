@@ -9,7 +9,7 @@ import pytest
 from models.spec import Head
 from stream.conditions import RuleError
 from stream.records import Subject
-from stream.rules import RuleSet
+from stream.rules import MAX_QUOTED_CHARS, MAX_RULES, RuleSet
 from tests.fakes import scored, scores
 
 
@@ -76,6 +76,31 @@ def test_text_that_looks_like_a_placeholder_is_not_filled_again(tmp_path: Path) 
     assert match.summary == "{subject} {nonsense} {0.__class__}"
 
 
+def test_titles_quote_the_scores_and_long_fields_are_cut(tmp_path: Path) -> None:
+    rules = load(
+        tmp_path,
+        title="{sentiment} ({sentiment.confidence}) for {customer}, risk {risk}",
+        summary="{title}|{text}",
+    )
+    event = scored(
+        title="x" * 1_000,
+        text="y" * 1_000,
+        customer="c-1",
+        heads=scores(sentiment=("negative", 0.934), risk="high"),
+    )
+    (match,) = rules.match(event)
+    assert match.title == "negative (0.93) for c-1, risk high"
+    assert match.summary == "x" * MAX_QUOTED_CHARS + "|" + "y" * MAX_QUOTED_CHARS
+
+
+def test_a_head_that_an_older_record_lacks_is_quoted_as_nothing(tmp_path: Path) -> None:
+    rules = load(tmp_path, title="risk [{risk}]")
+    heads = scores()
+    del heads["risk"]
+    (match,) = rules.match(scored(heads=heads))
+    assert match.title == "risk []"
+
+
 def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Path) -> None:
     only_posts = load(tmp_path, sources=["social"])
     assert only_posts.match(scored(source="news")) == []
@@ -91,6 +116,8 @@ def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Pat
         ("sentiment.label == 'negativ'", "no label 'negativ'; did you mean 'negative'"),
         ("'x' == event.text && risk.label in ['high', 'hihg']", "no label 'hihg'"),
         ("sentiment.scores.negatve > 0.5", "no label 'negatve'"),
+        ("'negativ' != sentiment.label", "no label 'negativ'; did you mean 'negative'"),
+        ("sentiment.scores['negatve'] > 0.5", "no label 'negatve'; did you mean 'negative'"),
         ("sentimnt.label == 'negative'", "unknown name 'sentimnt'; did you mean 'sentiment'"),
         ("nonsense > 1", "unknown name 'nonsense'"),
         ("sentiment.confidence", "must be true or false"),
@@ -121,6 +148,10 @@ def test_a_wrong_condition_is_refused_with_rule_file_and_remedy(
         "has(event.attributes.plan) && event.attributes.plan == 'gold'",
         "topic.label in ['cards', 'billing_fees']",
         "topic.scores.cards > 0.2 && !topic.abstained",
+        "sentiment.scores.exists(k, k == 'negative' && sentiment.scores[k] > 0.9)",
+        "event.text != ''  // not risk.lable\n || true",
+        "type(event.text) == string",
+        "event['attributes']['plan'] == 'gold'",
     ],
 )
 def test_a_sound_condition_is_taken(tmp_path: Path, when: str) -> None:
@@ -130,19 +161,51 @@ def test_a_sound_condition_is_taken(tmp_path: Path, when: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"severity": "huge"}, "severity"),
-        ({"subject": "planet"}, "subject"),
-        ({"name": "Has Spaces"}, "lower-case"),
-        ({"title": "{nonsense}"}, "unknown placeholder {nonsense}"),
-        ({"sources": ["mail"]}, "mail"),
-        ({"whem": "x"}, "whem"),
-        ({"when": None}, "when"),
+        ({"severity": "huge"}, "severity is 'huge'; write info, warning or critical"),
+        ({"subject": "planet"}, "subject is 'planet'; write ticker, customer"),
+        ({"name": "Has Spaces"}, "name must be lower-case"),
+        ({"title": "{nonsense}"}, "title has the unknown placeholder {nonsense}"),
+        ({"summary": "{mood}"}, "summary has the unknown placeholder {mood}"),
+        ({"sources": ["mail"]}, "sources is ['mail']; write a list of news, social"),
+        ({"whem": "x"}, "unknown field 'whem'; did you mean 'when'?"),
+        ({"when": None}, "when is missing"),
+        ({"title": True}, "title is True; write a string in quotes"),
     ],
 )
-def test_a_wrong_field_is_named(tmp_path: Path, fields: dict[str, object], named: str) -> None:
+def test_a_wrong_field_is_named_with_file_line_rule_and_remedy(
+    tmp_path: Path, fields: dict[str, object], named: str
+) -> None:
+    path = rule_file(tmp_path, **fields)  # type: ignore[arg-type]
+    sound = path.read_text()
+    path.write_text(f"# a comment\n\n{sound}")
     with pytest.raises(RuleError) as caught:
-        load(tmp_path, **fields)  # type: ignore[arg-type]
-    assert named in str(caught.value)
+        RuleSet.load(path)
+    place, _, reason = str(caught.value).partition(": ")
+    name = fields.get("name", "a-rule")
+    assert place == f"rule file {path}, line 3, rule {name!r}"
+    assert reason.startswith(named)
+
+
+def test_a_file_with_too_many_rules_or_no_tables_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    for content, named in [
+        ("[[rule]]\n" * (MAX_RULES + 1), "has 501 rules; 500 at most"),
+        ("rule = ['x']", "begin each rule with [[rule]]"),
+        ("[rule]\nname = 'a'", "begin each rule with [[rule]]"),
+        ("[[rules]]", "unknown table 'rules'"),
+        ("# " + "x" * 1_000_000, "larger than 1,000,000 bytes"),
+    ]:
+        path.write_text(content)
+        with pytest.raises(RuleError) as caught:
+            RuleSet.load(path)
+        assert named in str(caught.value)
+
+
+def test_rules_written_inline_are_named_without_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text("rule = [{name = 'short'}]")
+    with pytest.raises(RuleError, match=r"rules\.toml, rule 'short': when is missing"):
+        RuleSet.load(path)
 
 
 def test_two_rules_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -217,6 +280,8 @@ def test_the_example_file_of_the_documentation_is_sound() -> None:
         "sentiment['scores']['negative'] > 0.9",
         "event.source == 'news' && event.tickers == ['HALC'] && risk.scores['low'] > 0.9",
         "'a.b' != event.author && size(event.attributes) == 0",
+        r"event.text != r'C:\' && event.title == '' && event.author != 'x'",
+        'event.text != """say "it""" && event.title == "" && event.author != "x"',
     ],
 )
 def test_a_condition_finds_every_field_however_it_is_written(tmp_path: Path, when: str) -> None:
