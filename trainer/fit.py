@@ -42,8 +42,8 @@ class FitConfig:
     lora_rank: int = 16
     lora_alpha: int = 32
     max_tokens: int = 64
-    sampling_power: float = 0.5
-    class_balance: float = 0.5
+    sampling_power: float = 0.6
+    class_balance: float = 0.3
     label_smoothing: float = 0.05
     bf16: bool = True
     seed: int = 13
