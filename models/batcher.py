@@ -65,9 +65,10 @@ class _Waiting(msgspec.Struct, Generic[T]):
 class Batcher(Generic[T]):
     """Feeds one predictor from one thread of its own.
 
-    deliver receives the results of each batch on the model thread, in order of arrival. broken is
-    called once, also there, when the model itself can't go on: nothing is delivered after it, and
-    whoever owns the texts must not count them as done.
+    kind_of tells an item's kind of source, which picks the calibration of its answers. deliver
+    receives the results of each batch on the model thread, in order of arrival. broken is called
+    once, also there, when the model itself can't go on: nothing is delivered after it, and whoever
+    owns the texts must not count them as done.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Batcher(Generic[T]):
         predictor: Predictor,
         *,
         max_batch_tokens: int,
+        kind_of: Callable[[T], str] = lambda _item: "",
         deliver: Callable[[list[Result[T]]], None],
         broken: Callable[[Exception], None],
     ) -> None:
         self._predictor = predictor
         self._max_batch_tokens = max_batch_tokens
+        self._kind_of = kind_of
         self._deliver = deliver
         self._broken = broken
         self._arrivals: deque[_Waiting[T]] = deque()
@@ -185,7 +188,9 @@ class Batcher(Generic[T]):
             return
         started = time.monotonic()
         try:
-            answers = self._predictor.predict([entry.tokens for entry in batch])
+            answers = self._predictor.predict(
+                [entry.tokens for entry in batch], [self._kind_of(entry.item) for entry in batch]
+            )
         except Exception as error:  # noqa: BLE001 - find the text at fault, if it is a text
             self._busy_s += time.monotonic() - started
             self._recover(batch, error)

@@ -27,7 +27,7 @@ from models.encoder import Encoder
 from models.heads import JointHeads
 from models.spec import Head, ModelError
 
-FORMAT = 1
+FORMAT = 2
 CONFIG = "checkpoint.json"
 WEIGHTS = "weights.safetensors"
 LOW_RANK = "low_rank."
@@ -140,7 +140,8 @@ def merge(
         )
         parameters = dict(encoder.model.named_parameters())
         with torch.no_grad():
-            for name, tensor in weights.items():
+            # In this order a replaced parameter comes before what is added to it.
+            for name, tensor in sorted(weights.items()):
                 if name.startswith(REPLACED):
                     parameters[name.removeprefix(REPLACED)].copy_(tensor)
                 elif name.startswith(LOW_RANK) and name.endswith(".a"):

@@ -29,8 +29,9 @@ PROBE_TEXT = "Shares of Bellwether fell 3.5% after its card outage - why?"
 class Encoder(nn.Module):
     """A Hugging Face encoder with its fast tokenizer.
 
-    reference is the id or folder it was loaded from, hidden the width of a pooled vector, and
-    max_tokens the length, special tokens included, at which texts are cut.
+    reference is the id or folder it was loaded from, hidden the width of a pooled vector,
+    max_tokens the length, special tokens included, at which texts are cut, mask_id the token
+    that stands for a hidden word, and special_ids all tokens that stand for no word.
     """
 
     def __init__(
@@ -47,9 +48,15 @@ class Encoder(nn.Module):
         self.max_tokens = min(max_tokens, _limit(model, tokenizer))
         self.hidden = int(model.config.hidden_size)
         self._pad_id = int(tokenizer.pad_token_id or 0)
+        self.mask_id = int(tokenizer.mask_token_id or tokenizer.unk_token_id or 0)
+        self.special_ids = torch.tensor(tokenizer.all_special_ids)
         self._tokenizer = tokenizer.backend_tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, special tokens included, at most max_tokens of them.
@@ -71,10 +78,15 @@ class Encoder(nn.Module):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Means of the last layer over each text's own tokens: (n, hidden), float32."""
-        states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+        states = self.states(ids, mask).float()
         weights = mask.unsqueeze(-1).to(states.dtype)
         pooled: torch.Tensor = (states * weights).sum(dim=1) / weights.sum(dim=1)
         return pooled
+
+    def states(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The last layer: (n, longest, hidden)."""
+        states: torch.Tensor = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states
 
     def fingerprint(self) -> str:
         """Names the weights and the tokenizer, whatever file they came from.

@@ -27,6 +27,31 @@ class JointHeads(nn.Module):
         parts = self.linear(pooled).split([len(head.labels) for head in self.heads], dim=1)
         return {head.name: part for head, part in zip(self.heads, parts, strict=True)}
 
+    @torch.no_grad()
+    def start_from(self, other: JointHeads, *, only: Sequence[str] | None = None) -> list[str]:
+        """Copy the rows of heads that other has under the same name and labels; returns the names.
+
+        only narrows which heads are copied.
+        """
+        theirs = {head.name: (head.labels, rows) for head, rows in other.rows()}
+        copied = []
+        for head, rows in self.rows():
+            labels, from_rows = theirs.get(head.name, ((), slice(0)))
+            if labels == head.labels and (only is None or head.name in only):
+                self.linear.weight[rows] = other.linear.weight[from_rows]
+                self.linear.bias[rows] = other.linear.bias[from_rows]
+                copied.append(head.name)
+        return copied
+
+    def rows(self) -> list[tuple[Head, slice]]:
+        """Each head with the rows of the weight matrix that are its own."""
+        rows = []
+        start = 0
+        for head in self.heads:
+            rows.append((head, slice(start, start + len(head.labels))))
+            start += len(head.labels)
+        return rows
+
 
 def joint_loss(
     logits: Mapping[str, torch.Tensor],
@@ -53,6 +78,20 @@ def joint_loss(
         )
         total = total + losses
     return total / len(next(iter(targets.values())))
+
+
+def distillation_loss(
+    logits: torch.Tensor, before: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
+    """Kullback-Leibler divergence of a head's answers from those before, over the n texts.
+
+    logits, before: (n, labels). Texts with a label of their own (targets not MISSING) don't count.
+    """
+    unlabelled = (targets == MISSING).float()
+    divergence = F.kl_div(
+        logits.float().log_softmax(dim=1), before.float().softmax(dim=1), reduction="none"
+    ).sum(dim=1)
+    return (divergence * unlabelled).sum() / len(targets)
 
 
 def balanced_weights(counts: Sequence[int], power: float) -> torch.Tensor:

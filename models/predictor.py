@@ -62,10 +62,9 @@ class TorchPredictor:
         self._precision: Literal["auto", "fp32", "bf16"] = precision
         self._threads = threads or _default_threads()
         self._reason = "measured at warm-up" if precision == "auto" else "as set"
-        # One row per label, so that all heads share one division before their softmaxes.
-        self._temperatures = torch.cat(
-            [torch.full((len(head.labels),), head.temperature) for head in heads.heads]
-        ).to(device)
+        # One number per label, so that all heads share one division before their softmaxes.
+        kinds = {kind for head in heads.heads for kind in head.by_kind}
+        self._temperatures = {kind: _temperatures(heads.heads, kind) for kind in ("", *kinds)}
         if precision == "bf16":
             use_bf16_linears(self._encoder.model)
         torch.set_num_threads(self._threads)
@@ -100,11 +99,12 @@ class TorchPredictor:
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         return self._encoder.tokenize(texts)
 
-    def predict(self, tokens: Sequence[list[int]]) -> list[Scores]:
+    def predict(self, tokens: Sequence[list[int]], kinds: Sequence[str] = ()) -> list[Scores]:
         if not tokens:
             return []
+        kinds = kinds or [""] * len(tokens)
         try:
-            return self._scores(self._probabilities(self._encoder, tokens))
+            return self._scores(self._probabilities(self._encoder, tokens, kinds), kinds)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemoryError(_too_large(tokens, self._device)) from error
@@ -114,18 +114,22 @@ class TorchPredictor:
                 raise
             raise OutOfMemoryError(_too_large(tokens, self._device)) from error
 
-    def _probabilities(self, encoder: Encoder, tokens: Sequence[list[int]]) -> list[torch.Tensor]:
+    def _probabilities(
+        self, encoder: Encoder, tokens: Sequence[list[int]], kinds: Sequence[str]
+    ) -> list[torch.Tensor]:
         """Per head (n, labels) on the CPU. Heads, temperature and softmax are float32 always."""
+        general = self._temperatures[""]
+        temperatures = torch.stack([self._temperatures.get(kind, general) for kind in kinds])
         with torch.inference_mode():
             ids, mask = encoder.pad(tokens)
             pooled = encoder(ids.to(self._device), mask.to(self._device))
-            logits = self._joint.linear(pooled) / self._temperatures
+            logits = self._joint.linear(pooled).cpu() / temperatures
             widths = [len(head.labels) for head in self.heads]
-            return [part.softmax(dim=1) for part in logits.cpu().split(widths, dim=1)]
+            return [part.softmax(dim=1) for part in logits.split(widths, dim=1)]
 
-    def _scores(self, probabilities: list[torch.Tensor]) -> list[Scores]:
+    def _scores(self, probabilities: list[torch.Tensor], kinds: Sequence[str]) -> list[Scores]:
         answers = [
-            [_answer(head, row) for row in part.tolist()]
+            [_answer(head, row, kind) for row, kind in zip(part.tolist(), kinds, strict=True)]
             for head, part in zip(self.heads, probabilities, strict=True)
         ]
         names = [head.name for head in self.heads]
@@ -133,12 +137,13 @@ class TorchPredictor:
 
     def _measure(self, tokens: Sequence[list[int]]) -> tuple[Literal["fp32", "bf16"], str]:
         other = copy.deepcopy(self._encoder)
+        kinds = [""] * len(tokens)
         use_bf16_linears(other.model)
         if not self._same_labels(other, tokens):
             return "fp32", "bf16 changes labels of the sample texts"
         ours, theirs = self._race(
-            lambda: self._probabilities(self._encoder, tokens),
-            lambda: self._probabilities(other, tokens),
+            lambda: self._probabilities(self._encoder, tokens, kinds),
+            lambda: self._probabilities(other, tokens, kinds),
         )
         speeds = f"fp32 {ours * 1e3:.1f} ms, bf16 {theirs * 1e3:.1f} ms for {len(tokens)} samples"
         if ours < theirs * BF16_MIN_SPEEDUP:
@@ -147,8 +152,9 @@ class TorchPredictor:
         return "bf16", speeds
 
     def _same_labels(self, other: Encoder, tokens: Sequence[list[int]]) -> bool:
+        kinds = [""] * len(tokens)
         ours, theirs = (
-            [part.argmax(dim=1).tolist() for part in self._probabilities(encoder, tokens)]
+            [part.argmax(dim=1).tolist() for part in self._probabilities(encoder, tokens, kinds)]
             for encoder in (self._encoder, other)
         )
         return ours == theirs
@@ -177,10 +183,9 @@ def load_predictor(
 
     encoder overrides where the checkpoint's encoder is found (an id or folder). threads applies to
     the CPU; 0 takes up to eight, and leaves one core to the rest of the process where there are
-    three or more. Raises ModelError naming the file or
-    setting to mend.
+    three or more. Raises ModelError naming the file or setting to mend.
     """
-    chosen = _device(device)
+    chosen = choose_device(device)
     checkpoint, weights = read_checkpoint(folder or shipped())
     base = load_encoder(encoder or checkpoint.encoder, max_tokens=checkpoint.max_tokens)
     heads = merge(checkpoint, weights, base)
@@ -194,17 +199,8 @@ def load_predictor(
     )
 
 
-def _answer(head: Head, row: list[float]) -> HeadScore:
-    confidence = max(row)
-    return HeadScore(
-        label=head.labels[row.index(confidence)],
-        confidence=confidence,
-        scores=dict(zip(head.labels, row, strict=True)),
-        abstained=confidence < head.abstain_below,
-    )
-
-
-def _device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
+def choose_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """The device of that name, the GPU for auto where there is one; ModelError where not."""
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
@@ -213,6 +209,23 @@ def _device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
             "its driver, or set model.device to auto"
         )
     return torch.device("cuda")
+
+
+def _temperatures(heads: Sequence[Head], kind: str) -> torch.Tensor:
+    """(all labels,): each head's temperature for that kind of source, once per label."""
+    return torch.cat(
+        [torch.full((len(head.labels),), head.calibrated_for(kind).temperature) for head in heads]
+    )
+
+
+def _answer(head: Head, row: list[float], kind: str) -> HeadScore:
+    confidence = max(row)
+    return HeadScore(
+        label=head.labels[row.index(confidence)],
+        confidence=confidence,
+        scores=dict(zip(head.labels, row, strict=True)),
+        abstained=confidence < head.calibrated_for(kind).abstain_below,
+    )
 
 
 def _default_threads() -> int:

@@ -26,17 +26,31 @@ TOPIC = (
 RISK = ("low", "medium", "high")
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One classification task read from the shared pooled vector.
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a head's logits become honest answers.
 
     temperature divides the logits before the softmax (Guo et al. 2017, "On Calibration of Modern
     Neural Networks"). A prediction whose highest probability is below abstain_below abstains.
     """
 
-    name: str
-    labels: tuple[str, ...]
     temperature: float = 1.0
     abstain_below: float = 0.0
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One classification task read from the shared pooled vector.
+
+    calibration holds for texts of any kind, by_kind for those kinds of source (news, social,
+    ticket) that had enough validation text to be calibrated on their own.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    calibration: Calibration = Calibration()
+    by_kind: dict[str, Calibration] = {}
+
+    def calibrated_for(self, kind: str) -> Calibration:
+        return self.by_kind.get(kind, self.calibration)
 
 
 DEFAULT_HEADS = (
@@ -105,8 +119,11 @@ class Predictor(Protocol):
         """Token ids of each text, special tokens included, cut to the encoder's maximum."""
         ...
 
-    def predict(self, tokens: Sequence[list[int]]) -> list[Scores]:
+    def predict(self, tokens: Sequence[list[int]], kinds: Sequence[str] = ()) -> list[Scores]:
         """One forward pass over one batch, answers in the order given.
+
+        kinds says for each text what kind of source it came from, which decides how a head is
+        calibrated; left out, no text's kind is known.
 
         Raises OutOfMemoryError when a smaller batch may succeed, any other exception when this
         batch can't be scored.

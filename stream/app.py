@@ -65,6 +65,7 @@ class Worker:
         self.pipeline = Pipeline(
             predictor=self.predictor,
             max_batch_tokens=settings.model.max_batch_tokens or self.predictor.batch_tokens,
+            languages=settings.model.languages,
             rules=self._rules,
             queues=settings.queues,
             topics=settings.topics,

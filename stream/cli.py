@@ -10,7 +10,7 @@ import click
 from redis.exceptions import RedisError
 
 from models.spec import ModelError
-from stream.commands import files, operate, services
+from stream.commands import files, learn, operate, services
 from stream.commands.options import FAILED, WRONG_USAGE
 from stream.conditions import RuleError
 from stream.embedded import EmbeddedError
@@ -18,7 +18,7 @@ from stream.logs import set_up_logging
 from stream.publish import InputError
 from stream.settings import SettingsError, load_settings
 from stream.topics import StartError
-from trainer.evaluate import EvaluateError
+from trainer.errors import TrainerError
 
 
 class _Commands(click.Group):
@@ -29,7 +29,7 @@ class _Commands(click.Group):
             return super().invoke(context)
         except (SettingsError, RuleError, ModelError) as error:
             _fail(error, WRONG_USAGE)
-        except (StartError, InputError, EmbeddedError, EvaluateError, RedisError) as error:
+        except (StartError, InputError, EmbeddedError, TrainerError, RedisError) as error:
             _fail(error, FAILED)
 
 
@@ -59,6 +59,7 @@ for command in (
     services.publish,
     files.score,
     files.evaluate,
+    learn.fit,
     operate.doctor,
     operate.alerts,
     operate.dead_letters,

@@ -13,6 +13,7 @@ from models.spec import BatchInfo, Scores
 from stream.chunks import Chunk
 from stream.names import Topics
 from stream.outbox import Outgoing
+from stream.readable import abstain, why_unreadable
 from stream.records import DeadLetter, Event, Origin, Scored, encode
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
@@ -56,6 +57,7 @@ def judge(
     rules: RuleSet,
     queues: Sequence[Queue],
     topics: Topics,
+    languages: Sequence[str],
     now: datetime,
 ) -> Shipment:
     shipment = Shipment()
@@ -70,7 +72,12 @@ def judge(
             _refuse(shipment, unscorable(work.record, finished.error, now), topics)
             continue
         scored = to_scored(
-            work.event, finished.scores, model=finished.model, batch=finished.batch, now=now
+            work.event,
+            finished.scores,
+            languages=languages,
+            model=finished.model,
+            batch=finished.batch,
+            now=now,
         )
         shipment.outgoing.append(Outgoing(topics.scored, work.event.key, encode(scored)))
         shipment.record_times_ms.append(work.record.timestamp)
@@ -90,8 +97,17 @@ def model_text(event: Event) -> str:
 
 
 def to_scored(
-    event: Event, scores: Scores, *, model: str, batch: BatchInfo, now: datetime
+    event: Event,
+    scores: Scores,
+    *,
+    languages: Sequence[str],
+    model: str,
+    batch: BatchInfo,
+    now: datetime,
 ) -> Scored:
+    """The scored record; every head abstains from a text that the model can't read."""
+    if unreadable := why_unreadable(model_text(event), event.lang, languages):
+        scores = abstain(scores)
     topic = scores.get("topic")
     predicted = topic.label if topic and not topic.abstained else None
     return Scored(
@@ -108,6 +124,7 @@ def to_scored(
         lang=event.lang,
         subjects=find_subjects(event, predicted),
         heads=scores,
+        unreadable=unreadable,
         model=model,
         batch=batch,
         attributes=event.attributes,

@@ -71,7 +71,12 @@ def score_file(
                         refused.append(unscorable(line, result.error, now))
                         continue
                     record = to_scored(
-                        event, result.scores, model=result.model, batch=result.batch, now=now
+                        event,
+                        result.scores,
+                        languages=settings.model.languages,
+                        model=result.model,
+                        batch=result.batch,
+                        now=now,
                     )
                     sink.write(encode(record) + b"\n")
                     scored += 1
@@ -102,6 +107,7 @@ def score_in_order(
     batcher: Batcher[int] = Batcher(
         predictor,
         max_batch_tokens=max_batch_tokens or predictor.batch_tokens,
+        kind_of=lambda place: events[place].source,
         deliver=deliver,
         broken=failure.append,
     )

@@ -44,6 +44,7 @@ class Pipeline:
         *,
         predictor: Predictor,
         max_batch_tokens: int,
+        languages: Sequence[str],
         rules: RuleSet,
         queues: Sequence[Queue],
         topics: Topics,
@@ -53,6 +54,7 @@ class Pipeline:
         telemetry: Telemetry,
         capacity: int,
     ) -> None:
+        self._languages = languages
         self._rules = rules
         self._queues = queues
         self._topics = topics
@@ -70,6 +72,7 @@ class Pipeline:
         self.batcher: Batcher[Work] = Batcher(
             predictor,
             max_batch_tokens=max_batch_tokens,
+            kind_of=lambda work: work.event.source,
             deliver=self._deliver_from_model_thread,
             broken=self._break_from_model_thread,
         )
@@ -138,7 +141,12 @@ class Pipeline:
 
     async def _ship(self, batch: Sequence[Finished]) -> None:
         shipment = judge(
-            batch, rules=self._rules, queues=self._queues, topics=self._topics, now=utc_now()
+            batch,
+            rules=self._rules,
+            queues=self._queues,
+            topics=self._topics,
+            languages=self._languages,
+            now=utc_now(),
         )
         alerts = await self._raise_alerts(shipment.matches)
         await self._outbox.send(

@@ -75,6 +75,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     lang: str
     subjects: tuple[Subject, ...]
     heads: Scores
+    unreadable: str
     model: str
     batch: BatchInfo
     attributes: dict[str, Any]

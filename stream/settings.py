@@ -75,6 +75,9 @@ class Model(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: int = Field(0, ge=0, description="of the model on the CPU; 0 chooses")
+    languages: tuple[str, ...] = Field(
+        ("en",), description="ISO 639-1 codes that the model reads; empty for all"
+    )
     max_batch_tokens: int = Field(
         0, ge=0, description="padded: longest text x texts; 0 takes what suits the device"
     )

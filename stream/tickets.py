@@ -16,8 +16,8 @@ PRIORITIES: dict[str, Priority] = {"high": "urgent", "medium": "normal", "low": 
 def route(scored: Scored, queues: Sequence[Queue]) -> RoutedTicket | None:
     """The routed ticket of a scored ticket, None for news and posts.
 
-    The first queue whose topics and risks hold takes it. When the topic or the risk head abstained
-    it goes to review instead, with a provisional priority.
+    The first queue whose topics and risks hold takes it. One that the model can't read, or whose
+    topic or risk head abstained, goes to review instead, with a provisional priority.
     """
     if scored.source != "ticket":
         return None
@@ -27,7 +27,9 @@ def route(scored: Scored, queues: Sequence[Queue]) -> RoutedTicket | None:
         for name, head in zip(DECIDING_HEADS, (topic, risk), strict=True)
         if head is not None and head.abstained
     ]
-    if doubts:
+    if scored.unreadable:
+        queue, reason = REVIEW, f"not read: {scored.unreadable}"
+    elif doubts:
         queue, reason = REVIEW, "; ".join(doubts)
     else:
         queue = next(queue.name for queue in queues if _takes(queue, topic, risk))

@@ -55,6 +55,7 @@ def scored(*, after_s: float = 0, **changes: Any) -> Scored:
         "lang": "en",
         "subjects": (Subject("ticker", "HALC"),),
         "heads": scores(sentiment="negative"),
+        "unreadable": "",
         "model": "m-1",
         "batch": BatchInfo(1, 8, 0.1, "idle"),
         "attributes": {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections.abc import Iterator
@@ -89,6 +90,8 @@ def _shown(field: FieldInfo) -> str:
         return "none"
     if field.default == ():
         return "any"
+    if isinstance(field.default, tuple):
+        return f"`{json.dumps(field.default)}`"
     value = str(field.default)
     return f"`{value.lower() if isinstance(field.default, bool) else value}`"
 

@@ -20,11 +20,17 @@ TORCH_USERS = (
     "models.heads",
     "models.predictor",
     "models.checkpoint",
+    "trainer.adapt",
+    "trainer.adapters",
     "trainer.base",
+    "trainer.batches",
     "trainer.calibrate",
-    "trainer.dataset",
-    "trainer.evaluate",
     "trainer.fit",
+    "trainer.learner",
+    "trainer.measure",
+    "trainer.resume",
+    "trainer.tensorboard",
+    "trainer.tune",
 )
 LEAVES = ("models.spec", "stream.names", "stream.records", "stream.settings")
 PURE = (
@@ -38,6 +44,7 @@ PURE = (
     "stream.conditions",
     "stream.rules",
     "stream.alerts",
+    "stream.readable",
     "stream.tickets",
 )
 

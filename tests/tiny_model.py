@@ -10,11 +10,11 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 from models.checkpoint import Checkpoint, write_checkpoint
 from models.encoder import load_encoder
-from models.spec import Head
+from models.spec import Calibration, Head
 
 HEADS = (
     Head(name="mood", labels=("bad", "good")),
-    Head(name="kind", labels=("card", "loan", "other"), temperature=2.0, abstain_below=0.9),
+    Head(name="kind", labels=("card", "loan", "other"), calibration=Calibration(2.0, 0.9)),
 )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterator, Sequence
+
+import torch
 
 from models.encoder import Encoder
 from models.heads import MISSING
@@ -11,6 +14,7 @@ from models.spec import Head
 from trainer.dataset import Example
 
 SORTED_TOGETHER = 32
+TOKENISED_TOGETHER = 10_000
 
 
 class Texts:
@@ -19,9 +23,15 @@ class Texts:
     def __init__(
         self, examples: Sequence[Example], encoder: Encoder, heads: Sequence[Head], max_tokens: int
     ) -> None:
-        tokens = encoder.tokenize([example.text for example in examples])
-        # The last token is the separator, which the encoder expects after a cut as well.
-        self.tokens = [t if len(t) <= max_tokens else [*t[: max_tokens - 1], t[-1]] for t in tokens]
+        # Four bytes a token: a million texts fit into memory. Slices keep the lists of int short.
+        self.tokens: list[array[int]] = []
+        for start in range(0, len(examples), TOKENISED_TOGETHER):
+            some = examples[start : start + TOKENISED_TOGETHER]
+            for tokens in encoder.tokenize([example.text for example in some]):
+                # The last token is the separator, which the encoder expects after a cut as well.
+                whole = len(tokens) <= max_tokens
+                fits = tokens if whole else [*tokens[: max_tokens - 1], tokens[-1]]
+                self.tokens.append(array("i", fits))
         self.sources = [example.source for example in examples]
         self.targets = {
             head.name: [_target(example, head) for example in examples] for head in heads
@@ -29,6 +39,19 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def counts(self, head: Head) -> list[int]:
+        """How many texts each label of the head has."""
+        return [self.targets[head.name].count(label) for label in range(len(head.labels))]
+
+
+def hide_tokens(ids: torch.Tensor, share: float, encoder: Encoder) -> torch.Tensor:
+    """Ids with that share of the words' tokens replaced by the mask token, drawn by torch's seed.
+
+    The heads learn not to hang on a single word, a ticker or a company's name.
+    """
+    hidden = (torch.rand(ids.shape) < share) & ~torch.isin(ids, encoder.special_ids)
+    return ids.masked_fill(hidden, encoder.mask_id)
 
 
 def batches(

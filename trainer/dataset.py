@@ -7,31 +7,30 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from models.spec import Head
+from trainer.errors import DatasetError
 
 # CFPB narratives run to 14,000 characters, quoted in one field.
 csv.field_size_limit(10_000_000)
-
-
-class DatasetError(Exception):
-    """A data or mapping file can't be used; the message names the file, the row and what to do."""
 
 
 class Example(msgspec.Struct, frozen=True):
     """A text, the file it came from, and per head the labels that count as right.
 
     More than one label means that the source can't tell them apart: fine to judge by, not to learn.
+    kind is the kind of source (news, social, ticket) where the row says so in its column "source";
+    heads may be calibrated for it.
     """
 
     text: str
     source: str
     labels: dict[str, tuple[str, ...]]
+    kind: str = ""
 
 
 class LabelMap(NamedTuple):
@@ -69,14 +68,25 @@ def read_examples(
         labels = _labels(str(row[column]), head, label_map, f"{file}: row {number}")
         text = str(row[text_column]).strip()
         if labels and text:
-            examples.append(Example(text=text, source=file.stem, labels={head.name: labels}))
+            kind = row.get("source")
+            examples.append(
+                Example(
+                    text=text,
+                    source=file.stem,
+                    labels={head.name: labels},
+                    kind=kind if isinstance(kind, str) else "",
+                )
+            )
     if not examples:
         raise DatasetError(f"{file}: holds no labelled text; give a file with at least one row")
     return examples
 
 
 def read_sentences(folder: Path, heads: Sequence[Head]) -> list[Example]:
-    """Our own sentences: *.tsv with a text column and one column a head, empty where not known."""
+    """Our own sentences: *.tsv with a text column and one column a head, empty where not known.
+
+    A file is named by the kind of source that its sentences imitate.
+    """
     examples = []
     for file in sorted(folder.glob("*.tsv")):
         for number, row in enumerate(read_rows(file), start=1):
@@ -85,7 +95,9 @@ def read_sentences(folder: Path, heads: Sequence[Head]) -> list[Example]:
                 for head in heads
                 if row.get(head.name)
             }
-            examples.append(Example(text=row["text"], source=file.stem, labels=labels))
+            examples.append(
+                Example(text=row["text"], source=file.stem, labels=labels, kind=file.stem)
+            )
     if not examples:
         raise DatasetError(f"{folder}: holds no .tsv file with sentences")
     return examples
@@ -158,13 +170,29 @@ def split(
     return rest, held_out
 
 
-def limit(examples: Sequence[Example], most: int) -> list[Example]:
-    """At most that many examples of each source, chosen by hash: the same ones every time."""
-    chosen: list[Example] = []
-    in_order = sorted(examples, key=lambda example: example.source)
-    for _, group in groupby(in_order, key=lambda example: example.source):
-        chosen += sorted(group, key=lambda example: _position(example.text, "limit"))[:most]
-    return chosen
+def split_by_label(
+    examples: Sequence[Example], head: str, share: float
+) -> tuple[list[Example], list[Example]]:
+    """(the rest, a share held out) with every label in both as far as its texts go.
+
+    Of each label the texts of the lowest hashes are held out, so the choice does not depend on the
+    order of the rows; a label with a single text stays in the rest.
+    """
+    held_out: list[Example] = []
+    for members in _by_label(examples, head):
+        wanted = min(len(members) - 1, max(1, round(len(members) * share)))
+        held_out += members[:wanted]
+    out = {example.text for example in held_out}
+    return [example for example in examples if example.text not in out], held_out
+
+
+def folds(examples: Sequence[Example], head: str, k: int) -> list[list[Example]]:
+    """K parts of like size, each with its share of every label."""
+    parts: list[list[Example]] = [[] for _ in range(k)]
+    in_order = [example for members in _by_label(examples, head) for example in members]
+    for at, example in enumerate(in_order):
+        parts[at % k].append(example)
+    return parts
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:
@@ -210,6 +238,17 @@ def _labels(own: str, head: Head, label_map: LabelMap | None, where: str) -> tup
             f"({', '.join(head.labels)}); say what it means with --mapping FILE"
         )
     return ours
+
+
+def _by_label(examples: Sequence[Example], head: str) -> list[list[Example]]:
+    """The examples of each label, in the order of their hashes."""
+    groups: dict[tuple[str, ...], list[Example]] = {}
+    for example in examples:
+        groups.setdefault(example.labels[head], []).append(example)
+    return [
+        sorted(groups[labels], key=lambda example: _position(example.text, "fit"))
+        for labels in sorted(groups)
+    ]
 
 
 def _identity(text: str) -> str:

@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from models.spec import Head, Predictor, Scores
-from trainer.dataset import DatasetError, Example, read_examples, read_label_map
+from trainer.dataset import Example, read_examples, read_label_map
+from trainer.errors import DatasetError, EvaluateError
 
 ECE_BINS = 15
 MAX_BATCH_TOKENS = 4096
-
-
-class EvaluateError(Exception):
-    """A data set can't be judged; the message names the file or head and what to do."""
 
 
 def evaluate_file(
@@ -45,7 +42,9 @@ def evaluate_examples(
     predictor: Predictor, examples: Sequence[Example], head: Head
 ) -> dict[str, Any]:
     """One head's figures on examples that all have a label for it."""
-    scores = score_texts(predictor, [example.text for example in examples])
+    scores = score_texts(
+        predictor, [example.text for example in examples], [example.kind for example in examples]
+    )
     return evaluate(
         head.labels,
         [example.labels[head.name] for example in examples],
@@ -95,19 +94,25 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> fl
     return sum(gaps) / len(right)
 
 
-def score_texts(predictor: Predictor, texts: Sequence[str]) -> list[Scores]:
-    """Scores in the order of texts, computed in batches of like length."""
+def score_texts(
+    predictor: Predictor, texts: Sequence[str], kinds: Sequence[str] = ()
+) -> list[Scores]:
+    """Scores in the order of texts, computed in batches of like length.
+
+    kinds are the kinds of source of the texts, as models.spec.Predictor.predict takes them.
+    """
+    kinds = kinds or [""] * len(texts)
     tokens = predictor.tokenize(texts)
     order = sorted(range(len(texts)), key=lambda position: len(tokens[position]))
     scores: dict[int, Scores] = {}
     batch: list[int] = []
     for position in order:
         if batch and (len(batch) + 1) * len(tokens[position]) > MAX_BATCH_TOKENS:
-            scores.update(_predict(predictor, tokens, batch))
+            scores.update(_predict(predictor, tokens, kinds, batch))
             batch = []
         batch.append(position)
     if batch:
-        scores.update(_predict(predictor, tokens, batch))
+        scores.update(_predict(predictor, tokens, kinds, batch))
     return [scores[position] for position in range(len(texts))]
 
 
@@ -121,9 +126,14 @@ def find_head(heads: Sequence[Head], name: str) -> Head:
 
 
 def _predict(
-    predictor: Predictor, tokens: Sequence[list[int]], batch: Sequence[int]
+    predictor: Predictor,
+    tokens: Sequence[list[int]],
+    kinds: Sequence[str],
+    batch: Sequence[int],
 ) -> list[tuple[int, Scores]]:
-    answers = predictor.predict([tokens[position] for position in batch])
+    answers = predictor.predict(
+        [tokens[position] for position in batch], [kinds[position] for position in batch]
+    )
     return list(zip(batch, answers, strict=True))
 
 

@@ -45,7 +45,7 @@ class ScriptedPredictor:
             self._words.append(word)
         return self._words.index(word)
 
-    def predict(self, tokens: Sequence[list[int]]) -> list[Scores]:
+    def predict(self, tokens: Sequence[list[int]], kinds: Sequence[str] = ()) -> list[Scores]:
         self.running.set()
         assert self.may_run.wait(DEADLINE_S)
         if self.broken:

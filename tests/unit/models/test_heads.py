@@ -6,7 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from models.heads import MISSING, JointHeads, balanced_weights, joint_loss
+from models.heads import (
+    MISSING,
+    JointHeads,
+    balanced_weights,
+    distillation_loss,
+    joint_loss,
+)
 from models.spec import Head
 
 HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="kind", labels=("a", "b", "c")))
@@ -58,3 +64,30 @@ def test_class_weights_leave_the_mean_weight_of_a_text_at_one(power):
     assert float((weights * torch.tensor(counts)).sum()) == pytest.approx(100)
     assert weights[2] == 0
     assert float(weights[1] / weights[0]) == pytest.approx(9**power)
+
+
+def test_heads_of_the_same_name_and_labels_start_from_what_others_know(joint):
+    torch.manual_seed(1)
+    other = JointHeads(
+        (
+            Head(name="new", labels=("x", "y")),
+            HEADS[1],
+            Head(name="mood", labels=("bad", "better")),
+        ),
+        hidden=8,
+    )
+    before = other.linear.weight.clone()
+    assert other.start_from(joint) == ["kind"]
+    torch.testing.assert_close(other.linear.weight[2:5], joint.linear.weight[2:])
+    torch.testing.assert_close(other.linear.bias[2:5], joint.linear.bias[2:])
+    assert torch.equal(other.linear.weight[[0, 1, 5, 6]], before[[0, 1, 5, 6]])
+
+
+def test_distillation_is_zero_for_the_same_answers_and_counts_unlabelled_texts_only():
+    before = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
+    unlabelled = torch.tensor([MISSING, MISSING, MISSING])
+    assert float(distillation_loss(before, before, unlabelled)) == pytest.approx(0, abs=1e-6)
+    other = before.flip(1)
+    some = torch.tensor([MISSING, 0, MISSING])
+    expected = F.kl_div(other[[0, 2]].log_softmax(1), before[[0, 2]].softmax(1), reduction="sum")
+    assert float(distillation_loss(other, before, some)) == pytest.approx(float(expected) / 3)

@@ -69,7 +69,7 @@ def test_scores_are_softmax_of_logits_over_temperature(tiny):
     with torch.inference_mode():
         logits = tiny._joint(tiny._encoder(*tiny._encoder.pad(tokens)))["kind"]
     for row, scores in zip(logits, tiny.predict(tokens), strict=True):
-        expected = (row / HEADS[1].temperature).softmax(dim=0).tolist()
+        expected = (row / HEADS[1].calibration.temperature).softmax(dim=0).tolist()
         assert list(scores["kind"].scores.values()) == pytest.approx(expected, abs=1e-6)
 
 
@@ -79,7 +79,7 @@ def test_label_is_the_most_probable_and_doubt_abstains(tiny):
         assert tuple(answer.scores) == HEADS[1].labels
         assert sum(answer.scores.values()) == pytest.approx(1.0, abs=1e-5)
         assert answer.confidence == answer.scores[answer.label] == max(answer.scores.values())
-        assert answer.abstained == (answer.confidence < HEADS[1].abstain_below)
+        assert answer.abstained == (answer.confidence < HEADS[1].calibration.abstain_below)
     assert {answer.abstained for answer in answers} == {True, False}
 
 

@@ -86,6 +86,7 @@ class Stand:
         self.pipeline = Pipeline(
             predictor=predictor or StubPredictor(),
             max_batch_tokens=256,
+            languages=("en",),
             rules=RuleSet.load(None),
             queues=DEFAULT_QUEUES,
             topics=Topics(),

@@ -30,6 +30,7 @@ def scored(**changes: object) -> Scored:
         "lang": "en",
         "subjects": (Subject("ticker", "HALC"),),
         "heads": {"risk": HeadScore("high", 0.9, {"low": 0.1, "high": 0.9}, abstained=False)},
+        "unreadable": "",
         "model": "m1",
         "batch": BatchInfo(3, 96, 1.5, "idle"),
         "attributes": {"desk": "eu"},

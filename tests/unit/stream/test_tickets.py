@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from stream.records import Scored
@@ -71,3 +72,13 @@ def test_the_first_queue_that_holds_takes_the_ticket() -> None:
 def test_news_and_posts_are_not_routed() -> None:
     assert route(scored(source="news"), DEFAULT_QUEUES) is None
     assert route(scored(source="social"), DEFAULT_QUEUES) is None
+
+
+def test_ticket_that_the_model_can_not_read_goes_to_review_and_says_why() -> None:
+    foreign = ticket(topic="cards", risk="high", abstained=("sentiment", "topic", "risk"))
+    foreign = msgspec.structs.replace(foreign, unreadable="language de, the model reads en")
+    routed = route(foreign, DEFAULT_QUEUES)
+    assert routed is not None
+    assert routed.queue == "review"
+    assert routed.priority == "urgent"
+    assert routed.reason == "not read: language de, the model reads en"

@@ -21,12 +21,14 @@ def drawn(temperature: float, n: int = 6_000) -> tuple[torch.Tensor, torch.Tenso
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_temperature_is_the_one_the_targets_were_drawn_with(temperature):
-    assert calibrate(HEAD, *drawn(temperature)).temperature == pytest.approx(temperature, rel=0.05)
+    assert calibrate(HEAD, *drawn(temperature)).calibration.temperature == pytest.approx(
+        temperature, rel=0.05
+    )
 
 
 def test_accepted_answers_are_nearly_all_right():
     logits, targets = drawn(0.7)
-    head = calibrate(HEAD, logits, targets)
+    head = calibrate(HEAD, logits, targets).calibration
     confidence, answers = (logits / head.temperature).softmax(1).max(1)
     accepted = confidence >= head.abstain_below
     assert 0.6 <= accepted.float().mean() < 1.0
@@ -35,7 +37,7 @@ def test_accepted_answers_are_nearly_all_right():
 
 def test_hopeless_head_still_answers_most_texts():
     logits, targets = drawn(1.0)
-    head = calibrate(HEAD, logits, targets[torch.randperm(len(targets))])
+    head = calibrate(HEAD, logits, targets[torch.randperm(len(targets))]).calibration
     confidence = (logits / head.temperature).softmax(1).amax(1)
     assert (confidence >= head.abstain_below).float().mean() == pytest.approx(0.6, abs=0.02)
 
@@ -45,3 +47,14 @@ def test_texts_without_a_label_have_no_say():
     half = torch.cat([targets, torch.full_like(targets, MISSING)])
     assert calibrate(HEAD, torch.cat([logits, logits]), half) == calibrate(HEAD, logits, targets)
     assert calibrate(HEAD, logits, torch.full_like(targets, MISSING)) == HEAD
+
+
+def test_kind_of_source_with_enough_text_has_its_own_calibration():
+    hot, cool = drawn(3.0, 500), drawn(0.5, 500)
+    logits, targets = (torch.cat(parts) for parts in zip(hot, cool, strict=True))
+    kinds = ["news"] * 500 + ["ticket"] * 440 + ["social"] * 60
+    head = calibrate(HEAD, logits, targets, kinds)
+    assert head.by_kind.keys() == {"news", "ticket"}
+    assert head.calibrated_for("news").temperature == pytest.approx(3.0, rel=0.2)
+    assert head.calibrated_for("ticket").temperature == pytest.approx(0.5, rel=0.2)
+    assert head.calibrated_for("social") == head.calibration

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from models.spec import DEFAULT_HEADS, Head
 from trainer.dataset import (
-    DatasetError,
     Example,
     LabelMap,
-    limit,
     merge,
     read_examples,
     read_label_map,
     read_sentences,
     split,
 )
+from trainer.errors import DatasetError
 
 MOOD = Head(name="mood", labels=("bad", "good"))
 ROWS = [{"text": "It broke", "label": "bad"}, {"text": 'She said "fine", twice', "label": "good"}]
@@ -37,6 +37,10 @@ def write_rows(file: Path, rows: list[dict[str, str]]) -> Path:
             )
         )
     return file
+
+
+def kind_of_file(labelled: Example) -> Example:
+    return msgspec.structs.replace(labelled, kind=labelled.source)
 
 
 def example(text: str, source: str = "here", **labels: str) -> Example:
@@ -137,8 +141,8 @@ def test_sentences_carry_every_head_their_row_names(tmp_path):
     (tmp_path / "news.tsv").write_text(header + '"Up" it says\tpositive\tmarkets_prices\t\n')
     (tmp_path / "ticket.tsv").write_text(header + "My card\tneutral\tcards\tlow\n")
     assert read_sentences(tmp_path, DEFAULT_HEADS) == [
-        example('"Up" it says', "news", sentiment="positive", topic="markets_prices"),
-        example("My card", "ticket", sentiment="neutral", topic="cards", risk="low"),
+        kind_of_file(example('"Up" it says', "news", sentiment="positive", topic="markets_prices")),
+        kind_of_file(example("My card", "ticket", sentiment="neutral", topic="cards", risk="low")),
     ]
 
 
@@ -169,9 +173,9 @@ def test_split_depends_on_nothing_but_the_text():
     assert split(again, 0.1, salt="test") == ([], again)
 
 
-def test_limit_keeps_the_same_examples_of_each_source_in_any_order():
-    texts = [example(f"{n}", "large", mood="bad") for n in range(50)]
-    texts += [example("only one", "small", mood="bad")]
-    chosen = limit(texts, 10)
-    assert len(chosen) == 11
-    assert limit(texts[::-1], 10) == chosen
+def test_kind_of_source_is_read_where_a_row_says_it(tmp_path):
+    file = tmp_path / "own.jsonl"
+    rows = [{"text": "a", "label": "x", "source": "news"}, {"text": "b", "label": "x"}]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    read = read_examples(file, Head(name="any", labels=("x",)))
+    assert [one.kind for one in read] == ["news", ""]

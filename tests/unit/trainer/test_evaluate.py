@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from models.stub import StubPredictor
-from trainer.evaluate import EvaluateError, calibration_error, evaluate, evaluate_file, score_texts
+from trainer.errors import EvaluateError
+from trainer.evaluate import calibration_error, evaluate, evaluate_file, score_texts
 
 LABELS = ("a", "b", "c")
 
@@ -56,9 +57,9 @@ def test_batches_stay_within_their_budget():
     sizes = []
 
     class Watched(StubPredictor):
-        def predict(self, tokens):
+        def predict(self, tokens, kinds=()):
             sizes.append(len(tokens) * max(map(len, tokens)))
-            return super().predict(tokens)
+            return super().predict(tokens, kinds)
 
     score_texts(Watched(), ["word " * (1 + n % 100) for n in range(500)])
     assert max(sizes) <= 4096

@@ -14,7 +14,10 @@ from models.encoder import Encoder, load_encoder
 from models.spec import Head
 from tests.tiny_model import write_tiny_encoder
 from trainer.dataset import Example
-from trainer.fit import Epoch, FitConfig, FitError, fit, pooled_vectors
+from trainer.errors import FitError
+from trainer.fit import Watch, fit
+from trainer.learner import FitConfig
+from trainer.measure import Epoch, pooled_vectors
 
 HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="place", labels=("sea", "town")))
 WORDS = {"bad": ("broke", "lost", "late"), "good": ("shines", "works", "won")}
@@ -24,8 +27,9 @@ FAST = FitConfig(
     batch_size=8,
     max_tokens=16,
     head_rate=0.05,
+    encoder_rate=1e-3,
     bf16=False,
-    sampling_power=1.0,
+    dropout=0.0,
 )
 
 
@@ -52,7 +56,9 @@ def encoder(folder: Path) -> Encoder:
 def run(encoder: Encoder, **changes: object) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
     seen: list[Epoch] = []
     config = dataclasses.replace(FAST, **changes)
-    fitted = fit(encoder, HEADS, examples(), examples("held out"), config, report=seen.append)
+    fitted = fit(
+        encoder, HEADS, examples(), examples("held out"), config, watch=Watch(epoch=seen.append)
+    )
     assert fitted.epochs == seen
     return seen, fitted.weights
 

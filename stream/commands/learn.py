@@ -1,0 +1,230 @@
+"""fit: fine-tune the model on a file of labelled texts."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from stream import show
+from stream.commands.options import FILE, config_option, json_option
+from stream.settings import Settings
+
+if TYPE_CHECKING:
+    from trainer.adapters import Method
+    from trainer.tune import Tuned
+
+INTERRUPTED = 130
+SHARE = click.FloatRange(min=0, max=1, max_open=True)
+NATURAL = click.IntRange(min=0)
+AT_LEAST_ONE = click.IntRange(min=1)
+
+
+class _Rates(click.ParamType):
+    name = "RATE[,RATE...]"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            rates = tuple(float(one) for one in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no number and no list such as 1e-5,1e-4", param, ctx)
+        if not all(0 < rate <= 1 for rate in rates):
+            self.fail("a rate is above 0 and at most 1, for example 1e-4", param, ctx)
+        return rates
+
+
+@click.command()
+@config_option
+@click.option("--data", type=FILE, required=True, help="JSON lines, TSV or CSV with labels.")
+@click.option("--head", required=True, help="A new name for a head of your own, or sentiment, …")
+@click.option("--output", type=FILE, required=True, help="A new folder for the model.")
+@click.option("--text-column", default="text", show_default=True)
+@click.option("--label-column", default="label", show_default=True)
+@click.option("--mapping", type=FILE, help="JSON object from the file's labels to the head's.")
+@click.option(
+    "--method",
+    type=click.Choice(["heads", "lora", "full"]),
+    default="full",
+    show_default=True,
+    help="Train the head alone, low-rank adapters too, or the whole encoder.",
+)
+@click.option("--epochs", type=AT_LEAST_ONE, help="[default: 6; with --method heads 30]")
+@click.option(
+    "--rate", type=_Rates(), default=(), help="Peak learning rate; several with --cross-validate."
+)
+@click.option("--cross-validate", type=NATURAL, default=0, help="Choose the rate by K folds.")
+@click.option("--batch-size", type=AT_LEAST_ONE, default=32, show_default=True)
+@click.option("--weight-decay", type=click.FloatRange(min=0), default=0.01, show_default=True)
+@click.option("--dropout", type=SHARE, default=0.1, show_default=True)
+@click.option("--hide-words", type=SHARE, default=0.05, show_default=True, help="Augmentation.")
+@click.option(
+    "--balance", type=click.FloatRange(0, 1), default=0.0, help="1: rare labels count as much."
+)
+@click.option(
+    "--patience",
+    type=NATURAL,
+    default=3,
+    show_default=True,
+    help="Stop after so many epochs without a better one; 0 never.",
+)
+@click.option(
+    "--validation-share", type=click.FloatRange(0.01, 0.5), default=0.1, show_default=True
+)
+@click.option("--seed", type=int, default=13, show_default=True)
+@click.option("--unlabelled", type=FILE, help="Texts without labels, to learn from as well.")
+@click.option("--adapt-epochs", type=NATURAL, default=0, help="Language modelling on them first.")
+@click.option("--pseudo-label", is_flag=True, help="Fit again with the sure answers on them.")
+@click.option("--tensorboard", type=FILE, help="Folder for TensorBoard logs.")
+@click.option("--model", type=FILE, help="The checkpoint to start from; else as in score.")
+@json_option
+@click.pass_obj
+def fit(
+    settings: Settings,
+    *,
+    data: Path,
+    head: str,
+    output: Path,
+    text_column: str,
+    label_column: str,
+    mapping: Path | None,
+    method: Method,
+    epochs: int | None,
+    rate: tuple[float, ...],
+    cross_validate: int,
+    batch_size: int,
+    weight_decay: float,
+    dropout: float,
+    hide_words: float,
+    balance: float,
+    patience: int,
+    validation_share: float,
+    seed: int,
+    unlabelled: Path | None,
+    adapt_epochs: int,
+    pseudo_label: bool,
+    tensorboard: Path | None,
+    model: Path | None,
+    as_json: bool,
+) -> None:
+    """Fine-tune the model on labelled texts, for a new head or one it has.
+
+    The other heads go on answering as before, and model.path = "OUTPUT" in the settings serves them
+    all in one pass. Interrupted, the same command goes on after the last whole epoch.
+    """
+    from models.predictor import choose_device
+    from trainer.cross_validate import with_rate
+    from trainer.fit import Watch
+    from trainer.learner import bf16_helps, default_config
+    from trainer.tensorboard import logged
+    from trainer.tune import Request, tune
+
+    if (adapt_epochs or pseudo_label) != bool(unlabelled):
+        raise click.UsageError("--unlabelled goes with --adapt-epochs or --pseudo-label")
+    if len(rate) > 1 and not cross_validate:
+        raise click.UsageError("several rates need --cross-validate K to choose among them")
+    config = default_config(
+        method,
+        epochs=epochs,
+        batch_size=batch_size,
+        weight_decay=weight_decay,
+        dropout=dropout,
+        hide_share=hide_words,
+        class_balance=balance,
+        patience=patience,
+        seed=seed,
+        bf16=bf16_helps(choose_device(settings.model.device)),
+    )
+    request = Request(
+        data=data,
+        head=head,
+        output=output,
+        config=with_rate(config, rate[0]) if rate else config,
+        parent=model or settings.model.path,
+        encoder=settings.model.encoder,
+        device=settings.model.device,
+        text_column=text_column,
+        label_column=label_column,
+        mapping=mapping,
+        validation_share=validation_share,
+        folds=cross_validate,
+        rates=rate,
+        unlabelled=unlabelled,
+        adapt_epochs=adapt_epochs,
+        pseudo_label=pseudo_label,
+    )
+
+    def say(line: object) -> None:
+        click.echo(str(line), err=as_json)
+
+    with ExitStack() as stack:
+        progress = stack.enter_context(_progress_bar(quiet=as_json))
+        bar = progress.add_task("reading", total=None)
+
+        def on_step(done: int, of: int, loss: float) -> None:
+            progress.update(bar, completed=done, total=of, description=f"loss {loss:.3f}")
+
+        watch = Watch(epoch=say, step=on_step)
+        if tensorboard:
+            watch = stack.enter_context(logged(watch, tensorboard))
+        try:
+            tuned = tune(request, watch=watch, say=say)
+        except KeyboardInterrupt:
+            progress.stop()
+            _say_how_to_go_on(output)
+            sys.exit(INTERRUPTED)
+    _show(tuned, output, head, as_json=as_json)
+
+
+def _progress_bar(*, quiet: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=show.stderr,
+        disable=quiet,
+        transient=True,
+    )
+
+
+def _say_how_to_go_on(output: Path) -> None:
+    from trainer.resume import unfinished
+    from trainer.tune import STAGES
+
+    if any(unfinished(output, stage).exists() for stage in STAGES):
+        click.echo("Stopped. The same command goes on after the last whole epoch.", err=True)
+    else:
+        click.echo("Stopped before the first epoch was whole; nothing was written.", err=True)
+
+
+def _show(tuned: Tuned, output: Path, head: str, *, as_json: bool) -> None:
+    figures = {name: tuned.figures[name] for name in ("n", "accuracy", "macro_f1", "ece")}
+    record: dict[str, Any] = {
+        "version": tuned.checkpoint.version,
+        "output": str(output),
+        "head": head,
+        **{f"validation_{name}": value for name, value in figures.items()},
+        "answers_as_before": tuned.kept,
+    }
+    if as_json:
+        record["per_label"] = tuned.figures["per_label"]
+        record["epochs"] = [epoch.to_dict() for epoch in tuned.epochs]
+    show.record(tuned.checkpoint.version, record, as_json=as_json)
+    if not as_json:
+        click.echo(f'To serve it, write into bellwether.toml:\n[model]\npath = "{output}"')

@@ -1,0 +1,17 @@
+"""What can be wrong with data and fits; every message names the file or setting to mend."""
+
+
+class TrainerError(Exception):
+    """What was asked of the trainer can't be done."""
+
+
+class DatasetError(TrainerError):
+    """A data or mapping file can't be used; the message names the file, the row and what to do."""
+
+
+class EvaluateError(TrainerError):
+    """A data set can't be judged; the message names the file or head and what to do."""
+
+
+class FitError(TrainerError):
+    """The fit can't be done; the message names the setting or the missing package."""

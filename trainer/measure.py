@@ -1,0 +1,90 @@
+"""What a fit looks at: vectors and logits of texts, and how good the heads are on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from models.encoder import Encoder
+from models.heads import MISSING, JointHeads, joint_loss
+from trainer.batches import Texts
+from trainer.dataset import Example
+
+BATCH_TEXTS = 64
+Report = Callable[[int, int, float], None]
+"""Told after each step: steps done, steps in all, the step's loss."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the data gave.
+
+    val_loss is the plain cross entropy, train_loss what was minimised; accuracy is per head.
+    """
+
+    number: int
+    train_loss: float
+    val_loss: float
+    accuracy: dict[str, float]
+
+    def __str__(self) -> str:
+        heads = ", ".join(f"{head} {value:.3f}" for head, value in self.accuracy.items())
+        losses = f"train loss {self.train_loss:.4f}, val loss {self.val_loss:.4f}"
+        return f"epoch {self.number}: {losses}, val accuracy {heads}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def judge(
+    number: int, train_loss: float, joint: JointHeads, vectors: torch.Tensor, held_out: Texts
+) -> Epoch:
+    """The heads on pooled vectors (n, hidden) of the held-out texts."""
+    targets = targets_of(held_out, range(len(held_out)), vectors.device)
+    with torch.inference_mode():
+        logits = joint(vectors)
+        loss = float(joint_loss(logits, targets))
+    accuracy = {}
+    for name, values in logits.items():
+        known = targets[name] != MISSING
+        if known.any():
+            hits = values.argmax(dim=1)[known] == targets[name][known]
+            accuracy[name] = float(hits.float().mean())
+    return Epoch(number, train_loss, loss, accuracy)
+
+
+@torch.inference_mode()
+def pooled_vectors(
+    encoder: Encoder, tokens: Sequence[Sequence[int]], *, bf16: bool = False
+) -> torch.Tensor:
+    """The encoder's vectors (n, hidden) of n texts, in their order."""
+    vectors = torch.empty(len(tokens), encoder.hidden, device=encoder.device)
+    order = sorted(range(len(tokens)), key=lambda position: len(tokens[position]))
+    for start in range(0, len(order), BATCH_TEXTS):
+        batch = order[start : start + BATCH_TEXTS]
+        ids, mask = encoder.pad([tokens[position] for position in batch])
+        with torch.autocast(vectors.device.type, torch.bfloat16, enabled=bf16):
+            vectors[batch] = encoder(ids.to(vectors.device), mask.to(vectors.device))
+    return vectors
+
+
+def held_out_logits(
+    encoder: Encoder, joint: JointHeads, examples: Sequence[Example]
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Per head logits (n, labels) and targets (n,) of examples, on the CPU, for calibration."""
+    texts = Texts(examples, encoder, joint.heads, encoder.max_tokens)
+    with torch.inference_mode():
+        logits = joint(pooled_vectors(encoder, texts.tokens))
+    targets = targets_of(texts, range(len(texts)), torch.device("cpu"))
+    return {name: values.cpu() for name, values in logits.items()}, targets
+
+
+def targets_of(texts: Texts, batch: Sequence[int], device: torch.device) -> dict[str, torch.Tensor]:
+    """Per head the label indices (n,) of a batch of positions, MISSING where there is no label."""
+    return {
+        name: torch.tensor([values[position] for position in batch], device=device)
+        for name, values in texts.targets.items()
+    }

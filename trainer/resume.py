@@ -1,0 +1,54 @@
+"""A fit's state between two epochs, in one file, so that an interrupted fit can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+
+class State(NamedTuple):
+    """tensors by name, and facts that JSON can hold: whose fit it is and how far it came."""
+
+    tensors: dict[str, torch.Tensor]
+    facts: dict[str, Any]
+
+
+def unfinished(output: Path, stage: str = "labelled") -> Path:
+    """Where the state of the fit into that folder lies: beside it, never inside."""
+    return output.with_name(f"{output.name}.{stage}.unfinished.safetensors")
+
+
+def write_state(file: Path, state: State) -> None:
+    """Replace the file in one step: a kill leaves the old state or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}-{os.getpid()}")
+    tensors = {name: value.detach().contiguous() for name, value in state.tensors.items()}
+    try:
+        safetensors.torch.save_file(tensors, temporary, metadata={"facts": json.dumps(state.facts)})
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_state(file: Path, *, same: Mapping[str, Any]) -> State | None:
+    """The state, if there is one and its facts hold everything of same; else None.
+
+    A file that can't be read, or of another fit, is no state: the fit then begins anew.
+    """
+    if not file.exists():
+        return None
+    try:
+        with safe_open(file, framework="pt") as stored:
+            facts = json.loads(stored.metadata()["facts"])
+            if any(facts.get(name) != value for name, value in same.items()):
+                return None
+            return State({name: stored.get_tensor(name) for name in stored.keys()}, facts)  # noqa: SIM118 - no dict
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return None

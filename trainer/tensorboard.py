@@ -1,0 +1,47 @@
+"""What TensorBoard shows of a fit: the loss of each step, and losses and accuracy by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainer.errors import FitError
+from trainer.fit import Watch
+from trainer.measure import Epoch
+
+
+@contextmanager
+def logged(watch: Watch, folder: Path) -> Iterator[Watch]:
+    """The same watch, which also writes TensorBoard's event files into folder.
+
+    Raises FitError when the train extra is missing.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional extra
+    except ModuleNotFoundError:
+        raise FitError(
+            "--tensorboard needs the train extra: pip install 'bellwether[train]', "
+            "or leave the option out"
+        ) from None
+    steps = epochs = 0
+
+    def on_step(done: int, of: int, loss: float) -> None:
+        # Counted here: with cross-validation or pseudo-labels several fits follow each other.
+        nonlocal steps
+        steps += 1
+        writer.add_scalar("train loss by step", loss, steps)
+        watch.step(done, of, loss)
+
+    def on_epoch(epoch: Epoch) -> None:
+        nonlocal epochs
+        epochs += 1
+        scalars = {"train loss": epoch.train_loss, "val loss": epoch.val_loss}
+        scalars |= {f"val accuracy/{head}": value for head, value in epoch.accuracy.items()}
+        for name, value in scalars.items():
+            writer.add_scalar(name, value, epochs)
+        writer.flush()
+        watch.epoch(epoch)
+
+    with SummaryWriter(str(folder)) as writer:
+        yield Watch(epoch=on_epoch, step=on_step)

@@ -1,0 +1,295 @@
+"""Fine-tune a checkpoint on a file of somebody's own: a new head, or an old one taught further."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import torch
+
+from models.checkpoint import Checkpoint, merge, read_checkpoint, shipped, write_checkpoint
+from models.encoder import Encoder, load_encoder
+from models.heads import JointHeads
+from models.predictor import TorchPredictor, choose_device
+from models.spec import Head
+from trainer.adapt import adapt
+from trainer.adapters import stack
+from trainer.calibrate import calibrate
+from trainer.cross_validate import choose_rate
+from trainer.dataset import Example, source_counts, split_by_label
+from trainer.errors import FitError
+from trainer.evaluate import evaluate_examples
+from trainer.fit import Fitted, Watch, fit
+from trainer.keep import kept_answers, reminders
+from trainer.learner import FitConfig
+from trainer.measure import Epoch, held_out_logits
+from trainer.own_data import read_own, read_texts
+from trainer.pseudo import fill_in
+from trainer.resume import unfinished
+
+STAGES = ("labelled", "pseudo-labelled")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asks for.
+
+    parent is the checkpoint folder to start from, the shipped one if None; encoder and device are
+    those of the settings model.encoder and model.device. folds above 0 choose the
+    rate by cross-validation, among rates if given. unlabelled is a file of texts without labels:
+    adapt_epochs of masked language modelling on them come before the fit, and with pseudo_label a
+    second fit also learns from the answers that the first one is sure of.
+    """
+
+    data: Path
+    head: str
+    output: Path
+    config: FitConfig
+    parent: Path | None = None
+    encoder: str | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    text_column: str = "text"
+    label_column: str = "label"
+    mapping: Path | None = None
+    validation_share: float = 0.1
+    folds: int = 0
+    rates: tuple[float, ...] = ()
+    unlabelled: Path | None = None
+    adapt_epochs: int = 0
+    pseudo_label: bool = False
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The checkpoint as written, and how it came about.
+
+    figures are the head's on the validation part, as trainer.evaluate.evaluate gives them; kept has
+    for each other head the share of our sentences that it answers as before; epochs are the fit's.
+    """
+
+    checkpoint: Checkpoint
+    figures: dict[str, Any]
+    kept: dict[str, float]
+    epochs: list[Epoch]
+
+
+def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tuned:
+    """Read, check, split, fit, calibrate, measure, and write request.output in one step.
+
+    An interrupted call leaves no output folder, only the state beside it from which the same call
+    goes on. Raises DatasetError, FitError or ModelError, which say what to mend.
+    """
+    start = _load(request)
+    own = read_own(
+        request.data,
+        request.head,
+        start.parent.heads,
+        text_column=request.text_column,
+        label_column=request.label_column,
+        mapping=request.mapping,
+    )
+    if request.output.exists():
+        raise FitError(f"--output {request.output}: already exists; choose a new folder")
+    for remark in own.remarks:
+        say(remark)
+    train, validation = split_by_label(own.examples, own.head.name, request.validation_share)
+    say(
+        f"head {own.head.name}: {len(own.head.labels)} labels, {len(train)} texts to learn from, "
+        f"{len(validation)} to validate with"
+    )
+    unlabelled = read_texts(request.unlabelled, request.text_column) if request.unlabelled else []
+    if request.adapt_epochs:
+        start = _adapted(start, unlabelled, request, watch, say)
+    config = _chosen_config(start, own.head, train, request, watch=watch, say=say)
+    heads = (*(head for head in start.parent.heads if head.name != own.head.name), own.head)
+
+    def fit_on(examples: Sequence[Example], stage: str) -> _Result:
+        encoder = copy.deepcopy(start.encoder)
+        others = [] if config.method == "heads" else reminders(len(train))
+        fitted = fit(
+            encoder,
+            heads,
+            [*examples, *others],
+            validation,
+            config,
+            known=start.known,
+            teacher=start.teacher,
+            watch=watch,
+            state_file=unfinished(request.output, stage),
+            identity=_identity(request, start.parent, config, stage),
+        )
+        return _result(start, heads, own.head, fitted, validation)
+
+    result = fit_on(train, "labelled")
+    if request.pseudo_label:
+        asked = [Example(text, "unlabelled", {}) for text in unlabelled]
+        answered, reports = fill_in(result.predictor, asked, [own.head])
+        say(reports[0])
+        sure = [example for example in answered if example.labels]
+        result = fit_on([*train, *sure], "pseudo-labelled")
+    tuned = _write(
+        request, start, result, own.head, train=train, validation=validation, config=config
+    )
+    for stage in STAGES:
+        unfinished(request.output, stage).unlink(missing_ok=True)
+    return tuned
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a fit starts from: a checkpoint, its difference to the bare encoder, and both merged.
+
+    teacher is the encoder that known reads, where encoder has been adapted since.
+    """
+
+    parent: Checkpoint
+    weights: dict[str, torch.Tensor]
+    encoder: Encoder
+    known: JointHeads
+    teacher: Encoder
+
+
+class _Result(NamedTuple):
+    """What a fit gave: all weights as stored, the predictor that they make, and the epochs."""
+
+    weights: dict[str, torch.Tensor]
+    predictor: TorchPredictor
+    epochs: list[Epoch]
+
+
+def _load(request: Request) -> _Start:
+    device = choose_device(request.device)
+    parent, weights = read_checkpoint(request.parent or shipped())
+    reference = request.encoder or parent.encoder
+    encoder = load_encoder(reference, max_tokens=parent.max_tokens)
+    known = merge(parent, weights, encoder)
+    encoder.to(device)
+    return _Start(parent, weights, encoder, known.to(device), encoder)
+
+
+def _adapted(
+    start: _Start,
+    unlabelled: Sequence[str],
+    request: Request,
+    watch: Watch,
+    say: Callable[[object], None],
+) -> _Start:
+    encoder = copy.deepcopy(start.encoder)
+    adapted = adapt(
+        encoder, unlabelled, request.config, epochs=request.adapt_epochs, step=watch.step
+    )
+    say(adapted)
+    return dataclasses.replace(
+        start, encoder=encoder, weights=stack(start.weights, adapted.weights)
+    )
+
+
+def _chosen_config(
+    start: _Start,
+    head: Head,
+    train: Sequence[Example],
+    request: Request,
+    *,
+    watch: Watch,
+    say: Callable[[object], None],
+) -> FitConfig:
+    if not request.folds:
+        return request.config
+    return choose_rate(
+        start.encoder,
+        head,
+        train,
+        request.config,
+        folds_wanted=request.folds,
+        rates=request.rates,
+        known=start.known,
+        watch=watch,
+        say=say,
+    )
+
+
+def _result(
+    start: _Start,
+    heads: Sequence[Head],
+    fitted_head: Head,
+    fitted: Fitted,
+    validation: Sequence[Example],
+) -> _Result:
+    """The fitted head calibrated on the weights as they will be stored; the others as before."""
+    weights = stack(start.weights, fitted.weights)
+    bare = msgspec.structs.replace(start.parent, heads=tuple(heads))
+    encoder = load_encoder(start.encoder.reference, max_tokens=bare.max_tokens)
+    joint = merge(bare, weights, encoder).to(start.encoder.device)
+    encoder.to(start.encoder.device)
+    logits, targets = held_out_logits(encoder, joint, validation)
+    name = fitted_head.name
+    kinds = [example.kind for example in validation]
+    calibrated = calibrate(fitted_head, logits[name], targets[name], kinds)
+    joint.heads = tuple(calibrated if head.name == name else head for head in heads)
+    return _Result(weights, _fp32_predictor(encoder, joint), fitted.epochs)
+
+
+def _write(
+    request: Request,
+    start: _Start,
+    result: _Result,
+    head: Head,
+    *,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    config: FitConfig,
+) -> Tuned:
+    figures = evaluate_examples(result.predictor, validation, head)
+    before = _fp32_predictor(start.teacher, start.known)
+    kept = kept_answers(before, result.predictor, fitted=head.name)
+    short = {name: figures[name] for name in ("n", "accuracy", "macro_f1", "ece")}
+    checkpoint = Checkpoint(
+        name=request.output.name,
+        encoder=start.parent.encoder,
+        encoder_fingerprint=start.parent.encoder_fingerprint,
+        max_tokens=start.parent.max_tokens,
+        heads=result.predictor.heads,
+        training={
+            "parent": start.parent.version,
+            "config": dataclasses.asdict(config),
+            "texts": source_counts(train),
+            "data_sha256": _sha256(request.data),
+        },
+        metrics={"validation": {head.name: short}, "answers as before": kept},
+    )
+    checkpoint = write_checkpoint(request.output, checkpoint, result.weights)
+    return Tuned(checkpoint, figures, kept, result.epochs)
+
+
+def _fp32_predictor(encoder: Encoder, joint: JointHeads) -> TorchPredictor:
+    return TorchPredictor(
+        encoder,
+        joint,
+        version="fitted",
+        device=encoder.device,
+        precision="fp32",
+        threads=torch.get_num_threads(),
+    )
+
+
+def _identity(request: Request, parent: Checkpoint, config: FitConfig, stage: str) -> str:
+    """Names everything that decides the fit, so that only the same one is gone on with.
+
+    Device and precision are not among it: they are chosen by measurement, and either goes on well.
+    """
+    config = dataclasses.replace(config, bf16=False)
+    asked = dataclasses.replace(request, config=config, output=Path(), device="auto")
+    files = [file for file in (request.data, request.unlabelled, request.mapping) if file]
+    facts = [repr(asked), parent.version, stage, *map(_sha256, files)]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
