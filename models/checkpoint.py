@@ -53,6 +53,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     metrics: dict[str, Any] = {}
 
 
+class _Format(msgspec.Struct):
+    format: int
+
+
 def shipped() -> Path:
     """The folder of the checkpoint that comes with the package."""
     return Path(str(resources.files("models").joinpath("base")))
@@ -69,15 +73,18 @@ def read_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, torch.Tensor]]:
             "correct the path, or leave the setting out for the shipped model"
         )
     config, weights = folder / CONFIG, folder / WEIGHTS
+    description = _read(config)
     try:
-        checkpoint = msgspec.json.decode(_read(config), type=Checkpoint)
+        # On its own first: another format may well have other fields.
+        written = msgspec.json.decode(description, type=_Format).format
+        if written != FORMAT:
+            raise ModelError(
+                f"{config}: has format {written}, this program reads format {FORMAT}; "
+                "use the program version that wrote it, or fit the model again"
+            )
+        checkpoint = msgspec.json.decode(description, type=Checkpoint)
     except msgspec.DecodeError as error:
         raise ModelError(f"{config}: is no checkpoint description ({error}); {_AGAIN}") from None
-    if checkpoint.format != FORMAT:
-        raise ModelError(
-            f"{config}: has format {checkpoint.format}, this program reads format {FORMAT}; "
-            "use the program version that wrote it, or fit the model again"
-        )
     if checkpoint.version != _version(checkpoint):
         raise ModelError(f"{config}: was changed after it was written; {_AGAIN}")
     content = _read(weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ MOST_LABELS = 1_000
 # Beyond this share of different labels, the column holds ids or texts rather than labels.
 MOST_LABELS_PER_TEXT = 0.5
 NOTABLE_LABELS = 20
+# Rules speak of heads by name, beside "event" and CEL's own words.
+HEAD_NAME = re.compile(r"[a-z][a-z0-9_]*")
+RESERVED = ("event", "in", "true", "false", "null")
 
 
 class Own(NamedTuple):
@@ -42,6 +46,11 @@ def read_own(
     text or a label are left out, copies count once, and a text whose copies disagree not at all:
     remarks say how many. Raises DatasetError for a file that can't be learnt from.
     """
+    if not HEAD_NAME.fullmatch(name) or name in RESERVED:
+        raise DatasetError(
+            f"--head {name}: rules could not name it; use small letters, digits and _ "
+            f"(not {', '.join(RESERVED)})"
+        )
     table = read_label_map(mapping, name, file.stem) if mapping else LabelMap({})
     rows, remarks = _labelled_rows(file, text_column, table.column or label_column, table)
     known = next((head for head in heads if head.name == name), None)

@@ -76,6 +76,14 @@ def test_other_format_says_what_to_do(tmp_path):
         read_checkpoint(tmp_path / "new")
 
 
+def test_format_is_looked_at_before_the_fields_which_may_be_others(tmp_path):
+    write_checkpoint(tmp_path / "old", msgspec.structs.replace(BARE, format=1), tiny_weights())
+    file = tmp_path / "old" / "checkpoint.json"
+    file.write_bytes(file.read_bytes().replace(b'"encoder"', b'"backbone"'))
+    with pytest.raises(ModelError, match="has format 1, this program reads format 2"):
+        read_checkpoint(tmp_path / "old")
+
+
 def test_missing_folder_names_the_setting(tmp_path):
     with pytest.raises(ModelError, match=r"model\.path: the folder .*gone does not exist"):
         read_checkpoint(tmp_path / "gone")

@@ -105,6 +105,12 @@ def test_file_that_can_not_be_learnt_from_is_refused(tmp_path, rows, header, nam
         assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["event", "my-head", "Mood", "in", ""])
+def test_head_that_rules_could_not_name_is_refused(tmp_path, name):
+    with pytest.raises(DatasetError, match=f"--head {name}: rules could not name it"):
+        read(write(tmp_path, ROWS), name)
+
+
 def test_label_that_the_mapping_lacks_is_named_with_its_row(tmp_path):
     mapping = tmp_path / "map.json"
     mapping.write_text(json.dumps({"good": "low"}))
