@@ -90,6 +90,7 @@ class Batcher(Generic[T]):
         self._window: list[_Waiting[T]] = []
         self._window_tokens = 0
         self._stopping = False
+        self._next: tuple[Predictor, int] | None = None
         self._count = 0
         self._texts = self._failed = self._batches = self._halved = 0
         self._tokens = self._padded_tokens = 0
@@ -108,6 +109,20 @@ class Batcher(Generic[T]):
             for item, text in work:
                 self._arrivals.append(_Waiting(item, text, now, self._count))
                 self._count += 1
+            self._arrived.notify()
+
+    @property
+    def predictor(self) -> Predictor:
+        """The one that scores now."""
+        return self._predictor
+
+    def swap(self, predictor: Predictor, *, max_batch_tokens: int) -> None:
+        """Score with another, warm predictor from the next batch on. Safe from any thread.
+
+        Every text is scored by exactly one of the two, and its result names which.
+        """
+        with self._arrived:
+            self._next = predictor, max_batch_tokens
             self._arrived.notify()
 
     def stop(self, timeout_s: float) -> bool:
@@ -133,6 +148,7 @@ class Batcher(Generic[T]):
     def _run(self) -> None:
         try:
             while self._top_up():
+                self._swap_if_asked()
                 batch, released_by = self._take_batch()
                 self._score(batch, released_by)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
@@ -141,7 +157,7 @@ class Batcher(Generic[T]):
     def _top_up(self) -> bool:
         """Move arrivals into the window; wait only if there is nothing to do. False: finished."""
         with self._arrived:
-            while not (self._arrivals or self._window or self._stopping):
+            while not (self._arrivals or self._window or self._stopping or self._next):
                 self._arrived.wait()
             room = WINDOW_BATCHES * self._max_batch_tokens - self._window_tokens
             fresh: list[_Waiting[T]] = []
@@ -154,6 +170,17 @@ class Batcher(Generic[T]):
         if fresh:
             self._tokenize(fresh)
         return bool(self._window or self._arrivals) or not self._stopping
+
+    def _swap_if_asked(self) -> None:
+        with self._arrived:
+            if self._next is None:
+                return
+            self._predictor, self._max_batch_tokens = self._next
+            self._next = None
+        # Another encoder may cut its tokens elsewhere; a window is tokenised in milliseconds.
+        waiting, self._window, self._window_tokens = self._window, [], 0
+        if waiting:
+            self._tokenize(waiting)
 
     def _tokenize(self, fresh: list[_Waiting[T]]) -> None:
         try:

@@ -14,52 +14,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from models.description import CONFIG, WEIGHTS, Checkpoint, read_verified, sealed
 from models.encoder import Encoder
 from models.heads import JointHeads
-from models.spec import Head, ModelError
+from models.spec import ModelError
 
-FORMAT = 2
-CONFIG = "checkpoint.json"
-WEIGHTS = "weights.safetensors"
+HEADS = "heads."
 LOW_RANK = "low_rank."
 REPLACED = "encoder."
-
-
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """checkpoint.json. training and metrics are for people and for comparing checkpoints.
-
-    version is the name and a hash of everything else here, weights_sha256 included, so two
-    checkpoints of one version are the same model.
-    """
-
-    format: int = FORMAT
-    name: str
-    version: str = ""
-    encoder: str
-    encoder_fingerprint: str
-    max_tokens: int
-    heads: tuple[Head, ...]
-    weights_sha256: str = ""
-    training: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
-
-
-class _Format(msgspec.Struct):
-    format: int
-
-
-def shipped() -> Path:
-    """The folder of the checkpoint that comes with the package."""
-    return Path(str(resources.files("models").joinpath("base")))
 
 
 def read_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, torch.Tensor]]:
@@ -67,33 +36,13 @@ def read_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, torch.Tensor]]:
 
     Raises ModelError naming the file that is missing, damaged or not what was written.
     """
-    if not folder.is_dir():
-        raise ModelError(
-            f"setting model.path: the folder {folder} does not exist; "
-            "correct the path, or leave the setting out for the shipped model"
-        )
-    config, weights = folder / CONFIG, folder / WEIGHTS
-    description = _read(config)
-    try:
-        # On its own first: another format may well have other fields.
-        written = msgspec.json.decode(description, type=_Format).format
-        if written != FORMAT:
-            raise ModelError(
-                f"{config}: has format {written}, this program reads format {FORMAT}; "
-                "use the program version that wrote it, or fit the model again"
-            )
-        checkpoint = msgspec.json.decode(description, type=Checkpoint)
-    except msgspec.DecodeError as error:
-        raise ModelError(f"{config}: is no checkpoint description ({error}); {_AGAIN}") from None
-    if checkpoint.version != _version(checkpoint):
-        raise ModelError(f"{config}: was changed after it was written; {_AGAIN}")
-    content = _read(weights)
-    if hashlib.sha256(content).hexdigest() != checkpoint.weights_sha256:
-        raise ModelError(f"{weights}: is not the file that {CONFIG} describes; {_AGAIN}")
+    checkpoint, content = read_verified(folder)
     try:
         return checkpoint, safetensors.torch.load(content)
     except SafetensorError as error:
-        raise ModelError(f"{weights}: can't be read as safetensors ({error}); {_AGAIN}") from None
+        raise ModelError(
+            f"{folder / WEIGHTS}: can't be read as safetensors ({error}); fit the model again"
+        ) from None
 
 
 def write_checkpoint(
@@ -110,10 +59,7 @@ def write_checkpoint(
     content = safetensors.torch.save(
         {name: tensor.contiguous() for name, tensor in weights.items()}
     )
-    checkpoint = msgspec.structs.replace(
-        checkpoint, weights_sha256=hashlib.sha256(content).hexdigest()
-    )
-    checkpoint = msgspec.structs.replace(checkpoint, version=_version(checkpoint))
+    checkpoint = sealed(checkpoint, content)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -140,11 +86,8 @@ def merge(
             f"{checkpoint.version} was trained on ({checkpoint.encoder!r}); leave the setting out, "
             "or fit a checkpoint for this encoder"
         )
-    heads = JointHeads(checkpoint.heads, encoder.hidden)
+    heads = merge_heads(checkpoint, weights, encoder.hidden)
     try:
-        heads.linear.load_state_dict(
-            {part: weights[f"heads.{part}"].float() for part in ("weight", "bias")}
-        )
         parameters = dict(encoder.model.named_parameters())
         with torch.no_grad():
             # In this order a replaced parameter comes before what is added to it.
@@ -156,27 +99,39 @@ def merge(
                     up = weights[f"{LOW_RANK}{module}.b"].float()
                     parameters[f"{module}.weight"].add_(up @ tensor.float())
     except (KeyError, RuntimeError) as error:
-        raise ModelError(
-            f"checkpoint {checkpoint.version}: {WEIGHTS} fits neither its encoder nor its heads "
-            f"({error}); fit the model again"
-        ) from None
+        raise _unfit(checkpoint, error) from None
+    return heads
+
+
+def encoder_key(checkpoint: Checkpoint, weights: Mapping[str, torch.Tensor]) -> str:
+    """Equal for two checkpoints that differ in nothing but their heads and what is said of them."""
+    digest = hashlib.sha256(f"{checkpoint.encoder_fingerprint} {checkpoint.max_tokens}".encode())
+    for name, tensor in sorted(weights.items()):
+        if not name.startswith(HEADS):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def merge_heads(
+    checkpoint: Checkpoint, weights: Mapping[str, torch.Tensor], hidden: int
+) -> JointHeads:
+    """The checkpoint's heads for pooled vectors of that width. Raises ModelError."""
+    heads = JointHeads(checkpoint.heads, hidden)
+    try:
+        heads.linear.load_state_dict(
+            {part: weights[f"{HEADS}{part}"].float() for part in ("weight", "bias")}
+        )
+    except (KeyError, RuntimeError) as error:
+        raise _unfit(checkpoint, error) from None
     return heads.eval()
 
 
-_AGAIN = "copy the whole folder again, or fit the model again"
-
-
-def _version(checkpoint: Checkpoint) -> str:
-    unnamed = msgspec.structs.replace(checkpoint, version="")
-    content = msgspec.json.encode(unnamed, order="sorted")
-    return f"{checkpoint.name}-{hashlib.sha256(content).hexdigest()[:12]}"
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{file}: can't be read ({error.strerror}); {_AGAIN}") from None
+def _unfit(checkpoint: Checkpoint, error: Exception) -> ModelError:
+    return ModelError(
+        f"checkpoint {checkpoint.version}: {WEIGHTS} fits neither its encoder nor its heads "
+        f"({error}); fit the model again"
+    )
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -12,7 +12,8 @@ from typing import Literal
 
 import torch
 
-from models.checkpoint import merge, read_checkpoint, shipped
+from models.checkpoint import encoder_key, merge, merge_heads, read_checkpoint
+from models.description import shipped
 from models.encoder import Encoder, load_encoder, use_bf16_linears
 from models.heads import JointHeads
 from models.spec import Head, HeadScore, ModelError, OutOfMemoryError, Scores
@@ -54,7 +55,10 @@ class TorchPredictor:
         device: torch.device,
         precision: Literal["auto", "fp32", "bf16"] = "auto",
         threads: int = 0,
+        encoder_key: str = "",
     ) -> None:
+        """encoder_key names the encoder's weights, see models.checkpoint.encoder_key."""
+        self.encoder_key = encoder_key
         self._encoder = encoder.to(device).eval()
         self._joint = heads.to(device).eval()
         self._version = version
@@ -62,9 +66,7 @@ class TorchPredictor:
         self._precision: Literal["auto", "fp32", "bf16"] = precision
         self._threads = threads or _default_threads()
         self._reason = "measured at warm-up" if precision == "auto" else "as set"
-        # One number per label, so that all heads share one division before their softmaxes.
-        kinds = {kind for head in heads.heads for kind in head.by_kind}
-        self._temperatures = {kind: _temperatures(heads.heads, kind) for kind in ("", *kinds)}
+        self._temperatures = _temperatures(heads.heads)
         if precision == "bf16":
             use_bf16_linears(self._encoder.model)
         torch.set_num_threads(self._threads)
@@ -83,6 +85,15 @@ class TorchPredictor:
         return f"{self._version} on {place}, {self._precision} ({self._reason})"
 
     @property
+    def precision(self) -> Literal["auto", "fp32", "bf16"]:
+        """What was chosen; auto until warm_up has settled it."""
+        return self._precision
+
+    @property
+    def hidden(self) -> int:
+        return self._encoder.hidden
+
+    @property
     def batch_tokens(self) -> int:
         return CPU_BATCH_TOKENS if self._device.type == "cpu" else CUDA_BATCH_TOKENS
 
@@ -95,6 +106,15 @@ class TorchPredictor:
         if self._precision == "auto":
             self._precision, self._reason = self._measure(tokens)
         self.predict(tokens)
+
+    def with_heads(self, heads: JointHeads, *, version: str) -> TorchPredictor:
+        """Other heads on this encoder, which both then share; ready at once."""
+        other = copy.copy(self)
+        # A copy of our own class, so its inside is ours.
+        other._joint = heads.to(self._device).eval()  # noqa: SLF001
+        other._temperatures = _temperatures(heads.heads)  # noqa: SLF001
+        other._version = version  # noqa: SLF001
+        return other
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         return self._encoder.tokenize(texts)
@@ -178,15 +198,22 @@ def load_predictor(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     threads: int = 0,
+    beside: TorchPredictor | None = None,
 ) -> TorchPredictor:
     """The predictor of a checkpoint folder, the shipped one if None.
 
     encoder overrides where the checkpoint's encoder is found (an id or folder). threads applies to
     the CPU; 0 takes up to eight, and leaves one core to the rest of the process where there are
-    three or more. Raises ModelError naming the file or setting to mend.
+    three or more. beside is a warm predictor that this one is to follow: its encoder is shared
+    where only the heads differ, and else its precision is taken over, since measuring would slow it
+    down. Raises ModelError naming the file or setting to mend.
     """
     chosen = choose_device(device)
     checkpoint, weights = read_checkpoint(folder or shipped())
+    key = encoder_key(checkpoint, weights)
+    if beside and key == beside.encoder_key:
+        heads = merge_heads(checkpoint, weights, beside.hidden)
+        return beside.with_heads(heads, version=checkpoint.version)
     base = load_encoder(encoder or checkpoint.encoder, max_tokens=checkpoint.max_tokens)
     heads = merge(checkpoint, weights, base)
     return TorchPredictor(
@@ -194,8 +221,9 @@ def load_predictor(
         heads,
         version=checkpoint.version,
         device=chosen,
-        precision=precision,
+        precision=beside.precision if beside else precision,
         threads=threads,
+        encoder_key=key,
     )
 
 
@@ -211,11 +239,21 @@ def choose_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device("cuda")
 
 
-def _temperatures(heads: Sequence[Head], kind: str) -> torch.Tensor:
-    """(all labels,): each head's temperature for that kind of source, once per label."""
-    return torch.cat(
-        [torch.full((len(head.labels),), head.calibrated_for(kind).temperature) for head in heads]
-    )
+def _temperatures(heads: Sequence[Head]) -> dict[str, torch.Tensor]:
+    """By kind of source (all labels,): each head's temperature, once per label.
+
+    So all heads share one division before their softmaxes.
+    """
+    kinds = {kind for head in heads for kind in head.by_kind}
+    return {
+        kind: torch.cat(
+            [
+                torch.full((len(head.labels),), head.calibrated_for(kind).temperature)
+                for head in heads
+            ]
+        )
+        for kind in ("", *kinds)
+    }
 
 
 def _answer(head: Head, row: list[float], kind: str) -> HeadScore:

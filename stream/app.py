@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from models.spec import Predictor
 from stream.agents import chunk_agent
 from stream.chunks import ChunkTracker, feed_in_chunks
+from stream.follow import Champions, Follower
 from stream.names import Keys
 from stream.outbox import Outbox
 from stream.patience import Patience
@@ -39,9 +40,13 @@ class Worker:
     Raises SettingsError or RuleError from the constructor, StartError from start().
     """
 
-    def __init__(self, settings: Settings, predictor: Predictor) -> None:
+    def __init__(
+        self, settings: Settings, predictor: Predictor, champions: Champions | None = None
+    ) -> None:
+        """champions: where newer models come from while the stream runs, if from anywhere."""
         self.settings = settings
         self.predictor = predictor
+        self._champions = champions
         self.telemetry = Telemetry()
         self._rules = RuleSet.load(settings.alerting.rules, predictor.heads)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
@@ -82,6 +87,16 @@ class Worker:
             agent = chunk_agent(decoder, self.tracker, self.pipeline, self.pipeline.fail)
             self._app.agent(topic, name=f"source-{source.topic}")(agent)
         self.pipeline.start()
+        if self._champions:
+            follower = Follower(
+                self._champions,
+                bootstrap=settings.kafka.bootstrap,
+                topic=settings.topics.models,
+                running=lambda: self.predictor,
+                swap=self._take_over,
+            )
+            await follower.start()
+            self._stack.push_async_callback(follower.stop)
         await self._app.start()
         logger.info(
             "consuming %s as group %s",
@@ -128,6 +143,15 @@ class Worker:
         except TimeoutError:
             return False
         return True
+
+    def _take_over(self, predictor: Predictor) -> None:
+        # A model without a head that the rules read would silence them; RuleError names the rule.
+        RuleSet.load(self.settings.alerting.rules, predictor.heads)
+        self.pipeline.batcher.swap(
+            predictor,
+            max_batch_tokens=self.settings.model.max_batch_tokens or predictor.batch_tokens,
+        )
+        self.predictor = predictor
 
     def _faust_app(self) -> faust.App:
         settings = self.settings

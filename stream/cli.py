@@ -10,7 +10,7 @@ import click
 from redis.exceptions import RedisError
 
 from models.spec import ModelError
-from stream.commands import files, learn, operate, services
+from stream.commands import feedback, files, learn, models, operate, services
 from stream.commands.options import FAILED, WRONG_USAGE
 from stream.conditions import RuleError
 from stream.embedded import EmbeddedError
@@ -56,10 +56,13 @@ def main(context: click.Context, config: Path | None, log_level: str) -> None:
 for command in (
     services.demo,
     services.worker,
+    services.trainer,
     services.publish,
     files.score,
     files.evaluate,
     learn.fit,
+    models.models,
+    feedback.feedback,
     operate.doctor,
     operate.alerts,
     operate.dead_letters,

@@ -14,7 +14,7 @@ from stream.chunks import Chunk
 from stream.names import Topics
 from stream.outbox import Outgoing
 from stream.readable import abstain, why_unreadable
-from stream.records import DeadLetter, Event, Origin, Scored, encode
+from stream.records import DeadLetter, Event, Origin, Scored, encode, model_text
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
 from stream.sources import RawRecord
@@ -89,13 +89,6 @@ def judge(
     return shipment
 
 
-def model_text(event: Event) -> str:
-    """What the model reads of an event: the title where there is one, then the text."""
-    if event.title and not event.text.startswith(event.title):
-        return f"{event.title}. {event.text}"
-    return event.text
-
-
 def to_scored(
     event: Event,
     scores: Scores,
@@ -106,7 +99,7 @@ def to_scored(
     now: datetime,
 ) -> Scored:
     """The scored record; every head abstains from a text that the model can't read."""
-    if unreadable := why_unreadable(model_text(event), event.lang, languages):
+    if unreadable := why_unreadable(model_text(event.title, event.text), event.lang, languages):
         scores = abstain(scores)
     topic = scores.get("topic")
     predicted = topic.label if topic and not topic.abstained else None

@@ -11,9 +11,9 @@ import orjson
 
 from models.batcher import Batcher, Result
 from models.spec import Predictor
-from stream.judge import model_text, to_scored, unscorable
+from stream.judge import to_scored, unscorable
 from stream.publish import InputError, read_lines
-from stream.records import DeadLetter, Event, encode, utc_now
+from stream.records import DeadLetter, Event, encode, model_text, utc_now
 from stream.settings import Settings
 from stream.sources import Decoder
 
@@ -111,7 +111,9 @@ def score_in_order(
         deliver=deliver,
         broken=failure.append,
     )
-    batcher.submit([(place, model_text(event)) for place, event in enumerate(events)])
+    batcher.submit(
+        [(place, model_text(event.title, event.text)) for place, event in enumerate(events)]
+    )
     batcher.start()
     while not batcher.stop(timeout_s=1.0):
         pass

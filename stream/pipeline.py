@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 from models.batcher import Batcher, Result
 from models.spec import Predictor
 from stream.chunks import Chunk, ChunkTracker
-from stream.judge import Finished, Refused, Work, judge, model_text
+from stream.judge import Finished, Refused, Work, judge
 from stream.names import Topics
 from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
-from stream.records import Alert, DeadLetter, Scored, encode, utc_now
+from stream.records import Alert, DeadLetter, Scored, encode, model_text, utc_now
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
 from stream.sources import Decoder
@@ -98,7 +98,8 @@ class Pipeline:
             if isinstance(decoded, DeadLetter):
                 refused.append(Refused(decoded, chunk))
             else:
-                work.append((Work(decoded, record, chunk), model_text(decoded)))
+                text = model_text(decoded.title, decoded.text)
+                work.append((Work(decoded, record, chunk), text))
         if work:
             self.batcher.submit(work)
         if refused:

@@ -16,6 +16,7 @@ Severity = Literal["info", "warning", "critical"]
 AlertState = Literal["firing", "updated", "resolved", "acknowledged", "silenced"]
 Priority = Literal["urgent", "normal", "low"]
 
+FEEDBACK_VERSION = 1
 LONGEST_AS_TEXT = 4 / 3
 MAX_WRAPPED_BYTES = 4_000_000
 
@@ -134,6 +135,24 @@ class RoutedTicket(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any]
 
 
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's verdict on one event: what a head should have said.
+
+    id names the verdict, so that a repeat is told from a second opinion. text may be given for an
+    event that never ran through the stream; source tells apart events of one id.
+    """
+
+    id: str
+    event_id: str
+    head: str
+    label: str
+    author: str
+    time: datetime
+    text: str = ""
+    source: SourceKind | Literal[""] = ""
+    version: int = FEEDBACK_VERSION
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A record that can't be processed, whole, with the reason and the field at fault."""
 
@@ -200,7 +219,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 _encoder = msgspec.json.Encoder()
 
 
-def encode(record: Scored | Alert | RoutedTicket) -> bytes:
+def encode(record: Scored | Alert | RoutedTicket | Feedback) -> bytes:
     """JSON bytes of an output record; times are UTC ISO 8601 with Z."""
     return _encoder.encode(record)
 
@@ -208,6 +227,13 @@ def encode(record: Scored | Alert | RoutedTicket) -> bytes:
 decode_scored = msgspec.json.Decoder(Scored).decode
 decode_alert = msgspec.json.Decoder(Alert).decode
 decode_routed_ticket = msgspec.json.Decoder(RoutedTicket).decode
+
+
+def model_text(title: str, text: str) -> str:
+    """What the model reads of an event: the title where there is one, then the text."""
+    if title and not text.startswith(title):
+        return f"{title}. {text}"
+    return text
 
 
 def utc_now() -> datetime:

@@ -69,6 +69,10 @@ class Source(Section):
 
 class Model(Section):
     path: Path | None = Field(None, description="a checkpoint folder; the shipped one if unset")
+    registry: str | None = Field(
+        None,
+        description="folder or fsspec address of the versions; its champion goes before path",
+    )
     encoder: str | None = Field(
         None, description="a Hugging Face id or folder; else the checkpoint's"
     )
@@ -147,6 +151,28 @@ class Worker(Section):
     drain_s: float = Field(20.0, ge=1.0, description="after SIGTERM; then the process ends anyway")
 
 
+class Trainer(Section):
+    folder: Path = Field(Path("bellwether-trainer"), description="where the label log is kept")
+    refit_after_labels: int = Field(
+        20, ge=1, description="new labels that bring a fit of the heads"
+    )
+    refit_after_s: float = Field(
+        15.0, gt=0.0, description="or seconds without a further label, whichever is first"
+    )
+    deep_after_labels: int = Field(
+        1_000, ge=0, description="labels that bring a fit of the encoder; 0 never"
+    )
+    max_loss: float = Field(
+        0.03, ge=0.0, le=1.0, description="accuracy that a protected slice may lose by chance"
+    )
+    max_suspects: float = Field(
+        0.16, ge=0.0, le=1.0, description="share of labels that may contradict the others"
+    )
+    remember_events: int = Field(
+        1_000_000, ge=1_000, description="events whose texts are kept for labels to come"
+    )
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="BELLWETHER_", env_nested_delimiter="__", extra="forbid", frozen=True
@@ -160,6 +186,7 @@ class Settings(BaseSettings):
     queues: Annotated[tuple[Queue, ...], Field(min_length=1)] = DEFAULT_QUEUES
     alerting: Alerting = Alerting()
     worker: Worker = Worker()
+    trainer: Trainer = Trainer()
 
     @property
     def topics(self) -> Topics:

@@ -40,7 +40,8 @@ def table(title: str, rows: Sequence[Any], *, columns: Sequence[str]) -> None:
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(_plain(getattr(row, column))) for column in columns))
+        fields = msgspec.to_builtins(row)
+        grid.add_row(*(Text(_plain(fields[column])) for column in columns))
     stdout.print(grid)
 
 

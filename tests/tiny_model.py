@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
-from models.checkpoint import Checkpoint, write_checkpoint
+from models.checkpoint import write_checkpoint
+from models.description import Checkpoint
 from models.encoder import load_encoder
 from models.spec import Calibration, Head
 

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 import torch
 
-from models.checkpoint import Checkpoint, merge, read_checkpoint, write_checkpoint
+from models.checkpoint import merge, read_checkpoint, write_checkpoint
+from models.description import Checkpoint
 from models.encoder import DEFAULT_ENCODER, MAX_TOKENS, load_encoder
 from models.predictor import TorchPredictor, load_predictor
 from models.spec import DEFAULT_HEADS, Head

@@ -15,3 +15,11 @@ class EvaluateError(TrainerError):
 
 class FitError(TrainerError):
     """The fit can't be done; the message names the setting or the missing package."""
+
+
+class LabelLogError(TrainerError):
+    """The label log can't be read or written; the message names the file."""
+
+
+class ServiceError(TrainerError):
+    """The trainer service can't start or go on; the message names what is missing."""

@@ -24,12 +24,12 @@ def reminders(texts: int) -> list[Example]:
     """
     sentences = read_sentences(SENTENCES, DEFAULT_HEADS)
     most = min(len(sentences), round(texts * REMINDERS_PER_TEXT))
-    return [msgspec.structs.replace(one, labels={}) for one in _evenly(sentences, most)]
+    return [msgspec.structs.replace(one, labels={}) for one in evenly(sentences, most)]
 
 
 def kept_answers(before: Predictor, now: Predictor, *, fitted: str) -> dict[str, float]:
     """Of each head but the fitted one, the share of 500 of our sentences with the same label."""
-    chosen = _evenly(read_sentences(SENTENCES, DEFAULT_HEADS), COMPARED_TEXTS)
+    chosen = evenly(read_sentences(SENTENCES, DEFAULT_HEADS), COMPARED_TEXTS)
     texts = [example.text for example in chosen]
     pairs = list(zip(score_texts(before, texts), score_texts(now, texts), strict=True))
     return {
@@ -40,5 +40,5 @@ def kept_answers(before: Predictor, now: Predictor, *, fitted: str) -> dict[str,
     }
 
 
-def _evenly(examples: Sequence[Example], most: int) -> list[Example]:
+def evenly(examples: Sequence[Example], most: int) -> list[Example]:
     return [examples[at * len(examples) // most] for at in range(most)]

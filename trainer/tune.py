@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import torch
 
-from models.checkpoint import Checkpoint, merge, read_checkpoint, shipped, write_checkpoint
+from models.checkpoint import merge, read_checkpoint, write_checkpoint
+from models.description import Checkpoint, shipped
 from models.encoder import Encoder, load_encoder
 from models.heads import JointHeads
 from models.predictor import TorchPredictor, choose_device

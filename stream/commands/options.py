@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -18,6 +18,9 @@ from stream import show
 from stream.conditions import RuleError
 from stream.settings import Settings, SettingsError, load_settings
 from stream.topics import StartError
+
+if TYPE_CHECKING:
+    from models.registry import Registry
 
 T = TypeVar("T")
 
@@ -49,16 +52,60 @@ def config_option(command: Callable[..., T]) -> Callable[..., T]:
 
 
 def load_predictor(settings: Settings, path: Path | None = None) -> Predictor:
-    from models.predictor import load_predictor
+    """The model at path, else the registry's champion, else model.path, else the shipped one."""
+    champions = RegistryChampions(settings) if settings.model.registry and path is None else None
+    version = champions.version() if champions else None
+    if champions and version:
+        return champions.load(version)
+    return _load(settings, path or settings.model.path)
+
+
+class RegistryChampions:
+    """stream.follow.Champions over the registry of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError or ModelError."""
+        from models.registry import CHAMPION
+
+        self._settings = settings
+        self._registry = open_registry(settings)
+        self._alias = CHAMPION
+
+    def version(self) -> str | None:
+        alias = self._registry.alias(self._alias)
+        return alias.version if alias else None
+
+    def load(self, version: str, beside: Predictor | None = None) -> Predictor:
+        predictor = _load(self._settings, self._registry.folder(version), beside)
+        if beside:
+            predictor.warm_up()
+        return predictor
+
+
+def _load(settings: Settings, path: Path | None, beside: Predictor | None = None) -> Predictor:
+    from models.predictor import TorchPredictor, load_predictor
 
     model = settings.model
     return load_predictor(
-        path or model.path,
+        path,
         encoder=model.encoder,
         device=model.device,
         precision=model.precision,
         threads=model.threads,
+        beside=beside if isinstance(beside, TorchPredictor) else None,
     )
+
+
+def open_registry(settings: Settings) -> Registry:
+    """The registry of the settings; SettingsError where none is set."""
+    from models.registry import Registry
+
+    if settings.model.registry is None:
+        raise SettingsError(
+            "setting model.registry: is not set; give the folder (or address) where the versions "
+            "of the model are to be kept (BELLWETHER_MODEL__REGISTRY)"
+        )
+    return Registry(settings.model.registry)
 
 
 def run_service(

@@ -14,14 +14,18 @@ from stream.commands.options import (
     FAILED,
     FILE,
     POSITIVE,
+    RegistryChampions,
     config_option,
     json_option,
     load_predictor,
+    open_registry,
     progress_bar,
     run_service,
 )
 from stream.logs import set_up_logging
 from stream.settings import Settings
+
+TRAINER_NICENESS = 10
 
 
 @click.command()
@@ -68,7 +72,8 @@ def worker(settings: Settings) -> None:
     """Consume the sources, score, alert and route until SIGTERM."""
     from stream.app import Worker
 
-    service = Worker(settings, load_predictor(settings))
+    champions = RegistryChampions(settings) if settings.model.registry else None
+    service = Worker(settings, load_predictor(settings), champions)
 
     async def serve(stop: asyncio.Event) -> None:
         starting = asyncio.create_task(service.start())
@@ -87,6 +92,45 @@ def worker(settings: Settings) -> None:
             os._exit(FAILED)
 
     run_service(serve, leave_at_once=True)
+
+
+@click.command()
+@config_option
+@click.pass_obj
+def trainer(settings: Settings) -> None:
+    """Learn from feedback until SIGTERM: fit, judge, publish, and take back what is worse."""
+    from stream.topics import prepare_topics
+    from trainer.gate import Limits
+    from trainer.schedule import Schedule
+    from trainer.service import ServiceConfig, TrainerService
+
+    chosen = settings.trainer
+    service = TrainerService(
+        ServiceConfig(
+            bootstrap=settings.kafka.bootstrap,
+            topics=settings.topics,
+            folder=chosen.folder,
+            parent=settings.model.path,
+            remember_events=chosen.remember_events,
+            schedule=Schedule(
+                chosen.refit_after_labels, chosen.refit_after_s, chosen.deep_after_labels
+            ),
+            limits=Limits(max_loss=chosen.max_loss, max_suspects=chosen.max_suspects),
+        ),
+        open_registry(settings),
+    )
+    # A worker on this machine goes first: it has seconds, the trainer has minutes.
+    os.nice(TRAINER_NICENESS)
+
+    async def serve(stop: asyncio.Event) -> None:
+        await prepare_topics(settings)
+        await service.start()
+        try:
+            await service.run(stop)
+        finally:
+            await service.stop()
+
+    run_service(serve)
 
 
 @click.command()

@@ -79,6 +79,10 @@ class Deployment:
     def log(self) -> Path:
         return self.folder / f"{self.name}.log"
 
+    @property
+    def trainer_log(self) -> Path:
+        return self.folder / f"{self.name}-trainer.log"
+
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [_bellwether(), *arguments, "--config", str(self.config)],
@@ -95,6 +99,23 @@ class Deployment:
             )
         self.processes.append(process)
         return process
+
+    def start_trainer(self) -> subprocess.Popen[bytes]:
+        with self.trainer_log.open("ab") as log:
+            process = subprocess.Popen(
+                [_bellwether(), "trainer", "--config", str(self.config)], stdout=log, stderr=log
+            )
+        self.processes.append(process)
+        return process
+
+    async def says(
+        self, log: Path, words: str, *, times: int = 1, deadline_s: float = DEADLINE_S
+    ) -> None:
+        """Return when a service has logged the words so many times."""
+        deadline = time.monotonic() + deadline_s
+        while (text := _text_of(log)).count(words) < times:
+            assert time.monotonic() < deadline, f"{words!r} not said in {deadline_s} s:\n{text}"
+            await asyncio.sleep(POLL_S)
 
     def close(self) -> None:
         for process in self.processes:
@@ -183,6 +204,10 @@ class Deployment:
 
 def values(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[dict[str, Any]]:
     return [orjson.loads(record.value) for record in records]
+
+
+def _text_of(log: Path) -> str:
+    return log.read_text(errors="replace") if log.exists() else ""
 
 
 def _bellwether() -> str:

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import torch
 
-from models import checkpoint as module
-from models.checkpoint import CONFIG, WEIGHTS, Checkpoint, merge, read_checkpoint, write_checkpoint
+from models.checkpoint import merge, read_checkpoint, write_checkpoint
+from models.description import CONFIG, WEIGHTS, Checkpoint, shipped
 from models.encoder import load_encoder
 from models.spec import Calibration, ModelError
 from tests.tiny_model import HEADS, tiny_weights, write_tiny_checkpoint, write_tiny_encoder
@@ -143,7 +143,7 @@ def test_weights_of_other_heads_are_refused(tmp_path, tiny_encoder):
 
 
 def test_shipped_folder_is_whole_and_small():
-    checkpoint, _ = read_checkpoint(module.shipped())
+    checkpoint, _ = read_checkpoint(shipped())
     assert [head.name for head in checkpoint.heads] == ["sentiment", "topic", "risk"]
-    size = sum(file.stat().st_size for file in Path(module.shipped()).iterdir())
+    size = sum(file.stat().st_size for file in Path(shipped()).iterdir())
     assert size < 12_000_000

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.checkpoint import Checkpoint, merge
+from models.checkpoint import merge
+from models.description import Checkpoint
 from models.encoder import Encoder, load_encoder
 from models.spec import Head
 from tests.tiny_model import write_tiny_encoder

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.checkpoint import Checkpoint, merge, read_checkpoint, write_checkpoint
+from models.checkpoint import merge, read_checkpoint, write_checkpoint
+from models.description import Checkpoint
 from models.encoder import Encoder, load_encoder
 from models.spec import Head
 from tests.tiny_model import write_tiny_encoder

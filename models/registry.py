@@ -1,0 +1,220 @@
+"""Versions of the model on a shared folder or object store, and which of them is the champion.
+
+<address>/versions/<version>/   one checkpoint folder each; never changed once it is whole
+<address>/aliases/<alias>/<number>.json   every time the alias moved; the highest number holds
+A version exists from the moment its checkpoint.json is there, which is written last and holds the
+checksum of the weights, so a half-written one is never seen and a damaged one never served.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec  # type: ignore[import-untyped]
+import msgspec
+
+from models.description import CONFIG, WEIGHTS, Checkpoint, read_description, read_verified
+from models.spec import ModelError
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+ATTEMPTS = 5
+
+
+class Alias(msgspec.Struct, frozen=True, kw_only=True):
+    """Which version an alias names, since when, by whom and why.
+
+    number counts the moves of the alias from 1; previous is the version it named before.
+    """
+
+    alias: str
+    version: str
+    number: int
+    since: datetime
+    by: str
+    why: str
+    previous: str = ""
+
+
+class Registry:
+    """Safe for several writers: a version is named by its content, an alias moves by one at a time.
+
+    address is a folder or anything that fsspec speaks (s3://..., gs://..., memory://...). Every
+    method raises ModelError where the address can't be read or written.
+    """
+
+    def __init__(self, address: str, *, cache: Path | None = None) -> None:
+        """cache: where versions from other machines are kept; a folder of this user's if None."""
+        self.address = address
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(address)
+        except (ValueError, ImportError) as error:
+            raise ModelError(
+                f"setting model.registry: {address!r} can't be opened ({error}); give a folder, or "
+                "an address whose fsspec package is installed (s3fs for s3://)"
+            ) from None
+        self._local = "file" in self._files.protocol
+        if self._local:
+            self._root = str(Path(address.removeprefix("file://")).expanduser().absolute())
+        self._cache = cache or _cache_folder(address)
+
+    def add(self, folder: Path) -> Checkpoint:
+        """Copy a verified checkpoint folder in; a version that is there already stays as it is."""
+        checkpoint, weights = read_verified(folder)
+        place = self._version(checkpoint.version)
+        if not self._exists(f"{place}/{CONFIG}"):
+            self._write(f"{place}/{WEIGHTS}", weights)
+            self._write(f"{place}/{CONFIG}", (folder / CONFIG).read_bytes())
+        return checkpoint
+
+    def versions(self) -> list[Checkpoint]:
+        """The whole versions, in the order of their names; weights are not read."""
+        return [
+            self.describe(place.rpartition("/")[2])
+            for place in sorted(self._list(f"{self._root}/versions"))
+            if self._exists(f"{place}/{CONFIG}")
+        ]
+
+    def describe(self, version: str) -> Checkpoint:
+        """A version's description; ModelError where there is none or it was changed."""
+        place = f"{self._version(version)}/{CONFIG}"
+        return read_description(self._read(place), f"{self.address}: version {version}")
+
+    def folder(self, version: str) -> Path:
+        """A verified folder of that version on this machine, copied here first where need be.
+
+        Raises ModelError for an unknown, truncated, swapped or edited version.
+        """
+        place = self._version(version)
+        if not self._exists(f"{place}/{CONFIG}"):
+            known = ", ".join(checkpoint.version for checkpoint in self.versions()) or "none yet"
+            raise ModelError(
+                f"registry {self.address}: has no version {version!r} (it has {known}); "
+                "see `bellwether models list`"
+            )
+        local = Path(place) if self._local else self._fetched(version)
+        checkpoint, _ = read_verified(local)
+        if checkpoint.version != version:
+            raise ModelError(
+                f"registry {self.address}: the folder of version {version} holds "
+                f"{checkpoint.version}; put the right folder back or promote another version"
+            )
+        return local
+
+    def alias(self, name: str) -> Alias | None:
+        """Where the alias points now, None if it was never set."""
+        moves = self.history(name)
+        return moves[-1] if moves else None
+
+    def history(self, name: str) -> list[Alias]:
+        """Every move of the alias, the first one first."""
+        moves = []
+        for place in self._list(f"{self._root}/aliases/{name}"):
+            try:
+                moves.append(msgspec.json.decode(self._read(place), type=Alias))
+            except msgspec.DecodeError:
+                # Whoever wrote it was killed half-way and told nobody; the move never happened.
+                continue
+        return sorted(moves, key=lambda move: move.number)
+
+    def point(self, name: str, version: str, *, by: str, why: str, now: datetime) -> Alias:
+        """Move an alias to a verified version and return the move; two writers can't both win."""
+        self.folder(version)
+        for _ in range(ATTEMPTS):
+            before = self.alias(name)
+            move = Alias(
+                alias=name,
+                version=version,
+                number=self._last_number(name) + 1,
+                since=now,
+                by=by,
+                why=why,
+                previous=before.version if before else "",
+            )
+            place = f"{self._root}/aliases/{name}/{move.number:08d}.json"
+            try:
+                self._write(place, msgspec.json.encode(move), new=True)
+            except FileExistsError:
+                continue
+            return move
+        raise ModelError(
+            f"registry {self.address}: others move the alias {name!r} all the time; try again"
+        )
+
+    def _last_number(self, name: str) -> int:
+        places = self._list(f"{self._root}/aliases/{name}")
+        stems = (place.rpartition("/")[2].removesuffix(".json") for place in places)
+        return max((int(stem) for stem in stems if stem.isdecimal()), default=0)
+
+    def _version(self, version: str) -> str:
+        if not version or "/" in version or version.startswith("."):
+            raise ModelError(
+                f"version {version!r}: is no version's name; see `bellwether models list`"
+            )
+        return f"{self._root}/versions/{version}"
+
+    def _fetched(self, version: str) -> Path:
+        """The version's files in the cache; a folder there is whole, since it is moved in whole."""
+        target = self._cache / version
+        if not target.exists():
+            self._cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self._cache) as temporary:
+                partial = Path(temporary) / version
+                partial.mkdir()
+                for name in (WEIGHTS, CONFIG):
+                    (partial / name).write_bytes(self._read(f"{self._version(version)}/{name}"))
+                read_verified(partial)
+                try:
+                    partial.rename(target)
+                except OSError:
+                    # Another process of this machine was first; its folder is the same.
+                    if not target.exists():
+                        raise
+        return target
+
+    def _list(self, folder: str) -> list[str]:
+        try:
+            self._files.invalidate_cache()
+            return [str(place).rstrip("/") for place in self._files.ls(folder, detail=False)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._unreachable(error) from None
+
+    def _exists(self, place: str) -> bool:
+        try:
+            return bool(self._files.exists(place))
+        except OSError as error:
+            raise self._unreachable(error) from None
+
+    def _read(self, place: str) -> bytes:
+        try:
+            content: bytes = self._files.cat_file(place)
+        except OSError as error:
+            raise self._unreachable(error) from None
+        return content
+
+    def _write(self, place: str, content: bytes, *, new: bool = False) -> None:
+        mode: dict[str, Any] = {"mode": "create"} if new else {}
+        try:
+            self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
+            self._files.pipe_file(place, content, **mode)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: OSError) -> ModelError:
+        return ModelError(
+            f"setting model.registry: {self.address} can't be used "
+            f"({error.strerror or error}); correct it or its access rights"
+        )
+
+
+def _cache_folder(address: str) -> Path:
+    name = hashlib.sha256(address.encode()).hexdigest()[:12]
+    return Path.home() / ".cache" / "bellwether" / "models" / name

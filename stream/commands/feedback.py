@@ -1,0 +1,139 @@
+"""feedback: what people say an event should have been, on its way to the trainer."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import orjson
+
+from stream import show
+from stream.commands.options import FILE, config_option, json_option
+from stream.outbox import Outbox, Outgoing
+from stream.publish import InputError
+from stream.records import Feedback, encode, utc_now
+from stream.settings import Settings
+from stream.topics import prepare_topics
+
+SENT_TOGETHER = 1_000
+
+
+@click.group(invoke_without_command=True)
+@config_option
+@click.option("--event", help="The event's id.")
+@click.option("--head", help="For example topic.")
+@click.option("--label", help="What the head should have said.")
+@click.option("--author", default=getpass.getuser, help="Who says so; else the login name.")
+@click.option("--text", default="", help="The text, for an event that never ran through.")
+@json_option
+@click.pass_context
+def feedback(
+    context: click.Context,
+    event: str | None,
+    head: str | None,
+    label: str | None,
+    author: str,
+    text: str,
+    as_json: bool,
+) -> None:
+    """Say what the model should have answered; the trainer learns from it."""
+    if context.invoked_subcommand:
+        return
+    missing = [
+        f"--{name}"
+        for name, value in (("event", event), ("head", head), ("label", label))
+        if not value
+    ]
+    if missing:
+        raise click.UsageError(f"{', '.join(missing)} missing; or `feedback import FILE`")
+    row = {"event_id": event, "head": head, "label": label, "author": author, "text": text}
+    one = _complete(row, "command line", author)
+    asyncio.run(_send(context.obj, [one]))
+    show.record("sent", one, as_json=as_json)
+
+
+@feedback.command("import")
+@config_option
+@click.argument("file", type=FILE)
+@click.option("--author", default=getpass.getuser, help="Of rows that name none.")
+@json_option
+@click.pass_obj
+def import_feedback(settings: Settings, file: Path, author: str, as_json: bool) -> None:
+    """Send the JSON lines of FILE: event_id, head, label and, if known, author, time, text."""
+    records = list(_read(file, author))
+    asyncio.run(_send(settings, records))
+    show.record("sent", {"labels": len(records)}, as_json=as_json)
+
+
+@feedback.command("status")
+@config_option
+@json_option
+@click.pass_obj
+def feedback_status(settings: Settings, as_json: bool) -> None:
+    """What the label log holds, and the trainer's last verdicts."""
+    from trainer.label_log import open_to_read
+
+    with closing(open_to_read(settings.trainer.folder)) as log:
+        show.record("label log", log.summary(), as_json=as_json)
+
+
+@feedback.command("suspects")
+@config_option
+@json_option
+@click.pass_obj
+def feedback_suspects(settings: Settings, as_json: bool) -> None:
+    """Labels that contradict the others, the worst first; correct one by labelling it again."""
+    from trainer.label_log import open_to_read
+
+    with closing(open_to_read(settings.trainer.folder)) as log:
+        rows = log.suspects()
+    if as_json:
+        show.json_object({"suspects": rows})
+    else:
+        columns = ("head", "label", "event_id", "authors", "text")
+        show.table("suspects", rows, columns=columns)
+
+
+def _read(file: Path, author: str) -> Iterator[Feedback]:
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"{file}: can't be read ({error.strerror})") from None
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise InputError(f"{file}: line {number} is not JSON ({error})") from None
+            yield _complete(row, f"{file}: line {number}", author)
+
+
+def _complete(row: Any, where: str, author: str) -> Feedback:
+    """Feedback with what a row may leave out; the trainer checks the rest against the model."""
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: is no JSON object")
+    filled = {"id": uuid.uuid4().hex, "author": author, "time": utc_now().isoformat(), **row}
+    try:
+        return msgspec.convert(filled, Feedback)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+async def _send(settings: Settings, records: Sequence[Feedback]) -> None:
+    await prepare_topics(settings)
+    outbox = Outbox(settings.kafka.bootstrap)
+    await outbox.start()
+    topic = settings.topics.feedback
+    try:
+        for start in range(0, len(records), SENT_TOGETHER):
+            some = records[start : start + SENT_TOGETHER]
+            await outbox.send([Outgoing(topic, one.event_id.encode(), encode(one)) for one in some])
+    finally:
+        await outbox.stop()

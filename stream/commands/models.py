@@ -1,0 +1,158 @@
+"""models: the registry's versions, and which of them is the champion."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from models.registry import CHAMPION, Alias, Registry
+from models.spec import ModelError
+from stream import show
+from stream.commands.options import FILE, config_option, json_option, open_registry
+from stream.outbox import Outbox, Outgoing
+from stream.records import utc_now
+from stream.settings import Settings
+
+who = click.option("--author", default=getpass.getuser, help="Who decides; else the login name.")
+
+
+@click.group()
+def models() -> None:
+    """The versions of the model in the registry (model.registry)."""
+
+
+@models.command("list")
+@config_option
+@json_option
+@click.pass_obj
+def list_models(settings: Settings, as_json: bool) -> None:
+    """Every version, with its parent and whether it is champion."""
+    registry = open_registry(settings)
+    history = registry.history(CHAMPION)
+    since = {move.version: move.since for move in history}
+    champion = history[-1].version if history else ""
+    rows = [
+        {
+            "version": checkpoint.version,
+            "champion": checkpoint.version == champion,
+            "last_promoted": since.get(checkpoint.version),
+            "parent": checkpoint.training.get("parent", ""),
+            "heads": [head.name for head in checkpoint.heads],
+        }
+        for checkpoint in registry.versions()
+    ]
+    if as_json:
+        show.json_object({"models": rows})
+    else:
+        show.table(
+            "models", rows, columns=("version", "champion", "last_promoted", "parent", "heads")
+        )
+
+
+@models.command("show")
+@config_option
+@click.argument("version")
+@json_option
+@click.pass_obj
+def show_model(settings: Settings, version: str, as_json: bool) -> None:
+    """One version: lineage, figures, verdict, and when it was champion."""
+    registry = open_registry(settings)
+    checkpoint = registry.describe(version)
+    record = msgspec.to_builtins(checkpoint) | {
+        "champion": [move for move in registry.history(CHAMPION) if move.version == version]
+    }
+    show.record(version, record, as_json=as_json)
+
+
+@models.command("diff")
+@config_option
+@click.argument("before")
+@click.argument("after")
+@json_option
+@click.pass_obj
+def diff_models(settings: Settings, before: str, after: str, as_json: bool) -> None:
+    """What differs between two versions: heads, calibration, training, figures."""
+    registry = open_registry(settings)
+    old, new = (
+        _flat(msgspec.to_builtins(registry.describe(version))) for version in (before, after)
+    )
+    names = sorted(name for name in old | new if old.get(name) != new.get(name))
+    rows = [{"field": name, "before": old.get(name), "after": new.get(name)} for name in names]
+    if as_json:
+        show.json_object({"differences": rows})
+    else:
+        show.table(f"{before} -> {after}", rows, columns=("field", "before", "after"))
+
+
+@models.command("add")
+@config_option
+@click.argument("folder", type=FILE)
+@json_option
+@click.pass_obj
+def add_model(settings: Settings, folder: Path, as_json: bool) -> None:
+    """Copy a checkpoint folder, as fit writes it, into the registry."""
+    checkpoint = open_registry(settings).add(folder)
+    show.record("added", {"version": checkpoint.version}, as_json=as_json)
+
+
+@models.command("promote")
+@config_option
+@click.argument("version")
+@who
+@click.option("--why", required=True, help="The reason, for whoever looks at the history.")
+@json_option
+@click.pass_obj
+def promote(settings: Settings, version: str, author: str, why: str, as_json: bool) -> None:
+    """Make a version champion; a running trainer takes it back if it is worse."""
+    _move(settings, open_registry(settings), version, author, why, as_json=as_json)
+
+
+@models.command("rollback")
+@config_option
+@who
+@click.option("--why", default="rolled back", show_default=True)
+@json_option
+@click.pass_obj
+def rollback(settings: Settings, author: str, why: str, as_json: bool) -> None:
+    """Make the champion's predecessor champion again."""
+    registry = open_registry(settings)
+    now = registry.alias(CHAMPION)
+    if now is None or not now.previous:
+        raise ModelError(
+            f"registry {registry.address}: the champion has no predecessor; "
+            "name a version with `bellwether models promote`"
+        )
+    _move(settings, registry, now.previous, author, why, as_json=as_json)
+
+
+def _move(
+    settings: Settings, registry: Registry, version: str, author: str, why: str, *, as_json: bool
+) -> None:
+    alias = registry.point(CHAMPION, version, by=author, why=why, now=utc_now())
+    asyncio.run(_announce(settings, alias))
+    show.record("champion", alias, as_json=as_json)
+
+
+async def _announce(settings: Settings, alias: Alias) -> None:
+    outbox = Outbox(settings.kafka.bootstrap)
+    await outbox.start()
+    try:
+        value = msgspec.json.encode(alias)
+        await outbox.send([Outgoing(settings.topics.models, alias.alias.encode(), value)])
+    finally:
+        await outbox.stop()
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """{"a.b": 1} of {"a": {"b": 1}}."""
+    if not isinstance(value, dict):
+        return {name: value}
+    flat: dict[str, Any] = {}
+    for key, part in value.items():
+        flat |= _flat(part, f"{name}.{key}" if name else key)
+    return flat

@@ -1,0 +1,93 @@
+"""Follows the registry's champion: loads a new version beside the running one, then swaps.
+
+The topic of announcements only says when to look; which version is champion is read from the
+registry, so a lost, late or repeated announcement does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from models.spec import ModelError, Predictor
+from stream.conditions import RuleError
+
+logger = logging.getLogger(__name__)
+
+POLL_MS = 500
+# An announcement that never came: someone moved the alias while Kafka was away.
+LOOK_ANYWAY_S = 60.0
+RETRY_S = 5.0
+
+
+class Champions(Protocol):
+    """Where the champion is found. Both methods block."""
+
+    def version(self) -> str | None:
+        """The champion's version now; None before there is one. Raises ModelError."""
+        ...
+
+    def load(self, version: str, beside: Predictor) -> Predictor:
+        """That version, warm, sharing what it can with the running one. Raises ModelError."""
+        ...
+
+
+class Follower:
+    """Keeps the running model the champion. start() and stop() frame its use, on one event loop.
+
+    swap takes the new predictor over, and raises RuleError when the rules can't be judged by it.
+    """
+
+    def __init__(
+        self,
+        champions: Champions,
+        *,
+        bootstrap: str,
+        topic: str,
+        running: Callable[[], Predictor],
+        swap: Callable[[Predictor], None],
+    ) -> None:
+        self._champions = champions
+        self._running = running
+        self._swap = swap
+        self._consumer = AIOKafkaConsumer(
+            topic, bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="latest"
+        )
+
+    async def start(self) -> None:
+        """Raises KafkaError when no broker answers."""
+        await self._consumer.start()
+        self._task = asyncio.create_task(self._follow(), name="follower")
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._consumer.stop()
+
+    async def _follow(self) -> None:
+        loop = asyncio.get_running_loop()
+        look_at = 0.0
+        while True:
+            try:
+                heard = await self._consumer.getmany(timeout_ms=POLL_MS)
+                if heard or loop.time() >= look_at:
+                    look_at = loop.time() + LOOK_ANYWAY_S
+                    await self._look()
+            except (ModelError, RuleError, KafkaError, OSError) as error:
+                # The running model goes on; a champion that can't be served must not end it.
+                logger.error("the champion is not served: %s", error)  # noqa: TRY400
+                await asyncio.sleep(RETRY_S)
+
+    async def _look(self) -> None:
+        version = await asyncio.to_thread(self._champions.version)
+        running = self._running()
+        if version is None or version == running.version:
+            return
+        fresh = await asyncio.to_thread(self._champions.load, version, running)
+        self._swap(fresh)
+        logger.info("model %s takes over from %s", fresh.version, running.version)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from models.checkpoint import read_checkpoint, write_checkpoint
+from models.description import CONFIG, WEIGHTS
+from models.registry import CHAMPION, Registry
+from models.spec import ModelError
+
+NOW = datetime(2026, 3, 12, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=["folder", "object store"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    store = str(tmp_path / "registry")
+    address = store if request.param == "folder" else f"memory://{store}"
+    return Registry(address, cache=tmp_path / "cache")
+
+
+def other_version(checkpoint: Path, folder: Path) -> str:
+    described, weights = read_checkpoint(checkpoint)
+    weights["heads.bias"] = weights["heads.bias"] + 1
+    return write_checkpoint(folder, described, weights).version
+
+
+def test_a_version_that_was_added_is_served_as_it_was_written(
+    registry: Registry, tiny_checkpoint: Path
+) -> None:
+    added = registry.add(tiny_checkpoint)
+    assert [one.version for one in registry.versions()] == [added.version]
+    served, weights = read_checkpoint(registry.folder(added.version))
+    original, original_weights = read_checkpoint(tiny_checkpoint)
+    assert served == original
+    assert weights.keys() == original_weights.keys()
+
+
+def test_adding_a_version_twice_keeps_one(registry: Registry, tiny_checkpoint: Path) -> None:
+    registry.add(tiny_checkpoint)
+    registry.add(tiny_checkpoint)
+    assert len(registry.versions()) == 1
+
+
+def test_an_alias_moves_and_remembers_where_it_was(
+    registry: Registry, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    first = registry.add(tiny_checkpoint).version
+    second = other_version(tiny_checkpoint, tmp_path / "second")
+    registry.add(tmp_path / "second")
+    assert registry.alias(CHAMPION) is None
+    registry.point(CHAMPION, first, by="ann", why="first", now=NOW)
+    registry.point(CHAMPION, second, by="bob", why="better", now=NOW)
+    now = registry.alias(CHAMPION)
+    assert now is not None
+    assert (now.version, now.previous, now.number, now.by) == (second, first, 2, "bob")
+    assert [move.version for move in registry.history(CHAMPION)] == [first, second]
+
+
+def test_an_alias_points_to_nothing_that_is_not_there(registry: Registry) -> None:
+    with pytest.raises(ModelError, match="has no version 'tiny-123'"):
+        registry.point(CHAMPION, "tiny-123", by="ann", why="", now=NOW)
+    assert registry.alias(CHAMPION) is None
+
+
+@pytest.mark.parametrize("name", ["", "../tiny", "a/b", ".hidden"])
+def test_a_version_name_never_leaves_the_registry(registry: Registry, name: str) -> None:
+    with pytest.raises(ModelError, match="is no version's name"):
+        registry.folder(name)
+
+
+def test_a_half_written_version_is_not_seen(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    version = registry.add(tiny_checkpoint).version
+    (tmp_path / "registry" / "versions" / version / CONFIG).unlink()
+    assert registry.versions() == []
+    with pytest.raises(ModelError, match="has no version"):
+        registry.folder(version)
+    registry.add(tiny_checkpoint)
+    assert registry.folder(version).is_dir()
+
+
+@pytest.mark.parametrize("file", [WEIGHTS, CONFIG])
+def test_a_truncated_version_is_refused(tiny_checkpoint: Path, tmp_path: Path, file: str) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    version = registry.add(tiny_checkpoint).version
+    place = tmp_path / "registry" / "versions" / version / file
+    place.write_bytes(place.read_bytes()[:-20])
+    with pytest.raises(ModelError):
+        registry.folder(version)
+
+
+def test_an_edited_description_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    version = registry.add(tiny_checkpoint).version
+    place = tmp_path / "registry" / "versions" / version / CONFIG
+    place.write_bytes(place.read_bytes().replace(b"good", b"fine"))
+    with pytest.raises(ModelError, match="was changed after it was written"):
+        registry.folder(version)
+
+
+def test_swapped_versions_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    first = registry.add(tiny_checkpoint).version
+    other_version(tiny_checkpoint, tmp_path / "second")
+    place = tmp_path / "registry" / "versions" / first
+    shutil.rmtree(place)
+    shutil.copytree(tmp_path / "second", place)
+    with pytest.raises(ModelError, match="put the right folder back"):
+        registry.folder(first)
+
+
+def test_a_damaged_copy_from_an_object_store_is_not_kept(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    registry = Registry(f"memory://{tmp_path}/registry", cache=tmp_path / "cache")
+    version = registry.add(tiny_checkpoint).version
+    place = f"{tmp_path}/registry/versions/{version}/{WEIGHTS}"
+    whole = registry._files.cat_file(place)
+    registry._files.pipe_file(place, whole[:-8])
+    with pytest.raises(ModelError, match="is not the file"):
+        registry.folder(version)
+    registry._files.pipe_file(place, whole)
+    assert registry.folder(version).is_dir()
+
+
+def test_a_move_whose_writer_was_killed_never_happened(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    version = registry.add(tiny_checkpoint).version
+    registry.point(CHAMPION, version, by="ann", why="first", now=NOW)
+    half = tmp_path / "registry" / "aliases" / CHAMPION / "00000002.json"
+    half.write_bytes(b'{"alias":"champ')
+    now = registry.alias(CHAMPION)
+    assert now is not None
+    assert now.number == 1
+    assert registry.point(CHAMPION, version, by="bob", why="again", now=NOW).number == 3
+
+
+def test_an_address_nobody_can_open_names_the_setting() -> None:
+    with pytest.raises(ModelError, match=r"setting model\.registry"):
+        Registry("nosuchprotocol://somewhere")

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.spec import Head
+from stream.records import Feedback
+from tests.fakes import NOON
+from trainer.feedback import (
+    MAX_FEEDBACK_BYTES,
+    Accepted,
+    Refusal,
+    Settled,
+    Text,
+    read_feedback,
+    settle,
+)
+
+HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="kind", labels=("card", "loan")))
+TEXTS = {f"e{n}": [Text(f"text of event {n}", "news")] for n in range(5)}
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    fields = {
+        "id": "f1",
+        "event_id": "e1",
+        "head": "mood",
+        "label": "good",
+        "author": "ann",
+        "time": NOON.isoformat(),
+    }
+    return {**fields, **changes}
+
+
+def said(offset: int, **changes: Any) -> Accepted:
+    after_s = changes.pop("after_s", offset)
+    fields = row(id=f"f{offset}", **changes) | {"time": NOON + timedelta(seconds=after_s)}
+    return Accepted(0, offset, Feedback(**fields))
+
+
+def settled(*accepted: Accepted) -> Settled:
+    return settle(accepted, TEXTS, HEADS)
+
+
+def test_good_feedback_is_read_and_unknown_fields_do_no_harm() -> None:
+    feedback = read_feedback(orjson.dumps(row(mood="of the day")), HEADS, NOON)
+    assert isinstance(feedback, Feedback)
+    assert (feedback.event_id, feedback.label, feedback.version) == ("e1", "good", 1)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason", "field"),
+    [
+        (None, "empty", ""),
+        (b"not json", "not_json", ""),
+        (orjson.dumps([1]), "wrong_type", ""),
+        (orjson.dumps(row(label=3)), "wrong_type", "label"),
+        (orjson.dumps(row(head="taste")), "unknown_head", "head"),
+        (orjson.dumps(row(label="great")), "unknown_label", "label"),
+        (orjson.dumps(row(time="2126-01-01T00:00:00Z")), "future_time", "time"),
+        (orjson.dumps(row(time="2026-01-01T00:00:00")), "bad_time", "time"),
+        (orjson.dumps(row(author="  ")), "empty_field", "author"),
+        (orjson.dumps(row(event_id="")), "empty_field", "event_id"),
+        (orjson.dumps(row(id="x" * 500)), "too_long", "id"),
+        (orjson.dumps(row(version=2)), "unknown_version", "version"),
+        (orjson.dumps(row(text="x" * MAX_FEEDBACK_BYTES)), "too_large", ""),
+    ],
+)
+def test_bad_feedback_is_refused_with_its_reason_and_field(
+    payload: bytes | None, reason: str, field: str
+) -> None:
+    refusal = read_feedback(payload, HEADS, NOON)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.field) == (reason, field)
+    assert refusal.detail
+
+
+def test_a_label_is_joined_with_its_event() -> None:
+    (label,) = settled(said(1)).labels
+    assert (label.text, label.source, label.label) == ("text of event 1", "news", "good")
+    assert (label.authors, label.places) == (("ann",), ((0, 1),))
+
+
+def test_a_repeat_counts_once_and_a_correction_counts() -> None:
+    again = settled(said(1), said(2), said(3, label="bad"))
+    assert [one.label for one in again.labels] == ["bad"]
+    assert (again.repeats, again.corrections) == (1, 1)
+
+
+def test_the_same_record_delivered_twice_is_a_repeat() -> None:
+    first = said(1, label="good")
+    correction = said(2, label="bad")
+    late_copy = Accepted(0, 9, first.feedback)
+    summed = settled(first, correction, late_copy)
+    assert [one.label for one in summed.labels] == ["bad"]
+    assert summed.repeats == 1
+
+
+def test_people_who_disagree_leave_the_event_out_until_a_majority_settles_it() -> None:
+    two = (said(1, author="ann"), said(2, author="bob", label="bad"))
+    assert settled(*two).labels == ()
+    assert settled(*two).disputed == (("e1", "mood"),)
+    three = settled(*two, said(3, author="cid", label="bad"))
+    assert [one.label for one in three.labels] == ["bad"]
+    assert three.labels[0].authors == ("ann", "bob", "cid")
+
+
+def test_a_label_for_an_event_nobody_has_seen_waits() -> None:
+    assert settled(said(1, event_id="later")).unknown == (("later", "mood"),)
+    texts = TEXTS | {"later": [Text("it came", "social")]}
+    assert len(settle([said(1, event_id="later")], texts, HEADS).labels) == 1
+
+
+def test_feedback_may_bring_the_text_of_an_event_that_never_ran() -> None:
+    (label,) = settled(said(1, event_id="own", text="a text of my own", source="ticket")).labels
+    assert (label.text, label.source) == ("a text of my own", "ticket")
+
+
+def test_an_id_that_two_sources_use_needs_the_source() -> None:
+    texts = {"e1": [Text("a post", "social"), Text("a ticket", "ticket")]}
+    assert settle([said(1)], texts, HEADS).ambiguous == (("e1", "mood"),)
+    (label,) = settle([said(1, source="ticket")], texts, HEADS).labels
+    assert label.text == "a ticket"
+
+
+def test_labels_that_the_model_no_longer_has_are_left_out() -> None:
+    assert settle([said(1)], TEXTS, HEADS[1:]).labels == ()
+
+
+def test_what_is_new_to_a_fit_is_told_by_offsets() -> None:
+    before = settled(said(1), said(2, event_id="e2"))
+    after = settled(said(1), said(2, event_id="e2"), said(3, event_id="e1", label="bad"))
+    assert before.read_up_to == {"0": 3}
+    assert [one.event_id for one in after.labels if one.newer_than(before.read_up_to)] == ["e1"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["e1", "e2", "e3"]),
+            st.sampled_from(["ann", "bob"]),
+            st.sampled_from(["good", "bad"]),
+        ),
+        max_size=12,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_of_arrival_changes_nothing(words: list[tuple[str, str, str]], draw: Any) -> None:
+    accepted = [
+        said(n, event_id=event, author=author, label=label)
+        for n, (event, author, label) in enumerate(words)
+    ]
+    shuffled = draw.sample(accepted, len(accepted))
+    assert settled(*accepted) == settled(*shuffled)
+    assert settled(*accepted).fingerprint == settled(*shuffled).fingerprint

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from trainer.schedule import Progress, Schedule, due, waits_for
+
+SCHEDULE = Schedule(refit_after_labels=20, refit_after_s=15.0, deep_after_labels=100)
+
+
+@pytest.mark.parametrize(
+    ("progress", "speed"),
+    [
+        (Progress(new=0, quiet_s=900.0, since_deep=500), None),
+        (Progress(new=3, quiet_s=2.0, since_deep=3), None),
+        (Progress(new=20, quiet_s=0.0, since_deep=20), "fast"),
+        (Progress(new=1, quiet_s=15.0, since_deep=1), "fast"),
+        (Progress(new=1, quiet_s=0.0, since_deep=100), "deep"),
+    ],
+)
+def test_a_fit_is_due_after_enough_labels_or_enough_quiet(
+    progress: Progress, speed: str | None
+) -> None:
+    assert due(SCHEDULE, progress) == speed
+
+
+def test_without_deep_fits_only_the_heads_are_taught() -> None:
+    never = SCHEDULE._replace(deep_after_labels=0)
+    assert due(never, Progress(new=1, quiet_s=99.0, since_deep=9_999)) == "fast"
+
+
+def test_what_it_waits_for_is_said_in_words() -> None:
+    assert "17 more or 13 s" in waits_for(SCHEDULE, Progress(new=3, quiet_s=2.0, since_deep=3))
+    assert "97 more for a deep fit" in waits_for(SCHEDULE, Progress(0, 0.0, 3))

@@ -1,0 +1,202 @@
+"""The label log: feedback as it was accepted, the texts it speaks of, and how far both were read.
+
+One SQLite file, so that a record and the offset behind it are written in one transaction: killed
+at any point, the trainer neither loses a label nor takes one twice. Deleted, it is filled again
+from the topics.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from stream.records import Feedback
+from trainer.errors import LabelLogError
+from trainer.feedback import Accepted, Label, Settled, Text
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS feedback (
+    partition INTEGER, position INTEGER, event_id TEXT, record BLOB,
+    PRIMARY KEY (partition, position, record)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, source TEXT, text TEXT,
+    UNIQUE (id, source, text));
+CREATE TABLE IF NOT EXISTS read_up_to (
+    topic TEXT, partition INTEGER, position INTEGER, PRIMARY KEY (topic, partition));
+CREATE TABLE IF NOT EXISTS attempts (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT, fingerprint TEXT, labels INTEGER,
+    verdict TEXT);
+CREATE TABLE IF NOT EXISTS suspects (
+    head TEXT, label TEXT, event_id TEXT, authors TEXT, text TEXT);
+"""
+
+
+LABELS_FILE = "labels.sqlite"
+SHOWN_ATTEMPTS = 10
+
+
+class SeenEvent(NamedTuple):
+    """An event that ran through the stream, with its text as the model reads it."""
+
+    id: str
+    source: str
+    text: str
+
+
+class LabelLog:
+    """Not safe for use from two threads at once; two processes on one file wait for each other."""
+
+    def __init__(self, file: Path, *, remember_events: int) -> None:
+        """remember_events: how many of the latest events' texts are kept for feedback to name.
+
+        Raises LabelLogError when the file can't be opened or is damaged.
+        """
+        self._file = file
+        self._remember_events = remember_events
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(file, timeout=30.0)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.executescript(TABLES)
+        except (sqlite3.Error, OSError) as error:
+            raise LabelLogError(
+                f"label log {file}: can't be used ({error}); correct trainer.folder, or move the "
+                "file away and it is filled again from the topics"
+            ) from None
+
+    def close(self) -> None:
+        self._db.close()
+
+    def append(
+        self,
+        accepted: Sequence[Accepted],
+        events: Sequence[SeenEvent],
+        read_up_to: Mapping[tuple[str, int], int],
+    ) -> None:
+        """Take feedback, events and the offsets behind them, all or nothing; repeats do nothing."""
+        with self._db:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?)",
+                (
+                    (one.partition, one.offset, one.feedback.event_id, _encode(one.feedback))
+                    for one in accepted
+                ),
+            )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO events (id, source, text) VALUES (?, ?, ?)", events
+            )
+            if events:
+                self._forget_old_events()
+            self._db.executemany(
+                "INSERT OR REPLACE INTO read_up_to VALUES (?, ?, ?)",
+                ((topic, part, offset) for (topic, part), offset in read_up_to.items()),
+            )
+
+    def position(self, topic: str, partition: int) -> int | None:
+        """The offset to go on reading from, None if nothing of that partition was read yet."""
+        row = self._db.execute(
+            "SELECT position FROM read_up_to WHERE topic = ? AND partition = ?", (topic, partition)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def feedback(self) -> list[Accepted]:
+        """Everything accepted so far."""
+        rows = self._db.execute(
+            "SELECT partition, position, record FROM feedback ORDER BY partition, position"
+        )
+        return [Accepted(part, offset, _decode(record)) for part, offset, record in rows]
+
+    def texts(self) -> dict[str, list[Text]]:
+        """Of every event that feedback names, the texts seen under its id."""
+        found: dict[str, list[Text]] = {}
+        rows = self._db.execute(
+            "SELECT id, text, source FROM events WHERE id IN (SELECT event_id FROM feedback) "
+            "ORDER BY source, number"
+        )
+        for event_id, text, source in rows:
+            found.setdefault(event_id, []).append(Text(text, source))
+        return found
+
+    def note_attempt(
+        self, settled: Settled, suspects: Sequence[Label], verdict: str, now: datetime
+    ) -> None:
+        """Remember that these labels were tried, so that a restart does not try them again.
+
+        suspects are those that contradict the others, the worst first; they replace the last ones.
+        """
+        row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict)
+        with self._db:
+            self._db.execute(
+                "INSERT INTO attempts (time, fingerprint, labels, verdict) VALUES (?, ?, ?, ?)", row
+            )
+            self._db.execute("DELETE FROM suspects")
+            self._db.executemany(
+                "INSERT INTO suspects VALUES (?, ?, ?, ?, ?)",
+                (
+                    (one.head, one.label, one.event_id, ", ".join(one.authors), one.text)
+                    for one in suspects
+                ),
+            )
+
+    def suspects(self) -> list[dict[str, str]]:
+        """The labels that contradicted the others at the last attempt, the worst first."""
+        columns = ("head", "label", "event_id", "authors", "text")
+        rows = self._db.execute(f"SELECT {', '.join(columns)} FROM suspects ORDER BY rowid")  # noqa: S608 - ours
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def last_attempt(self) -> tuple[str, int]:
+        """(fingerprint, labels) of the last attempt, ("", 0) before the first."""
+        row = self._db.execute(
+            "SELECT fingerprint, labels FROM attempts ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        return (str(row[0]), int(row[1])) if row else ("", 0)
+
+    def summary(self) -> dict[str, Any]:
+        """Counts of what is in the log, and the latest attempts with their verdicts."""
+        counts = [
+            self._db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608 - ours
+            for table in ("feedback", "events")
+        ]
+        attempts = self._db.execute(
+            "SELECT time, labels, fingerprint, verdict FROM attempts ORDER BY number DESC LIMIT ?",
+            (SHOWN_ATTEMPTS,),
+        )
+        return {
+            "feedback": counts[0],
+            "remembered_events": counts[1],
+            "attempts": [
+                {"time": time, "labels": labels, "labels_fingerprint": named, "verdict": verdict}
+                for time, labels, named, verdict in attempts
+            ],
+        }
+
+    def _forget_old_events(self) -> None:
+        # Those that somebody has spoken of stay: their text is what the label is about.
+        self._db.execute(
+            "DELETE FROM events WHERE number <= (SELECT MAX(number) FROM events) - ? "
+            "AND id NOT IN (SELECT event_id FROM feedback)",
+            (self._remember_events,),
+        )
+
+
+def open_to_read(folder: Path) -> LabelLog:
+    """The label log of a trainer's folder; LabelLogError where there is none."""
+    file = folder / LABELS_FILE
+    if not file.exists():
+        raise LabelLogError(
+            f"setting trainer.folder: {folder} holds no label log; "
+            "run this where `bellwether trainer` runs, or correct the setting"
+        )
+    return LabelLog(file, remember_events=1)
+
+
+def _encode(feedback: Feedback) -> bytes:
+    return msgspec.json.encode(feedback)
+
+
+_decode = msgspec.json.Decoder(Feedback).decode

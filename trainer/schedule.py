@@ -1,0 +1,50 @@
+"""When to train: enough labels, enough quiet, enough time. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Speed = Literal["fast", "deep"]
+
+
+class Schedule(NamedTuple):
+    """fast: after so many new labels, or so many seconds after the last one.
+
+    deep: after so many labels since the last deep fit; 0 never.
+    """
+
+    refit_after_labels: int = 20
+    refit_after_s: float = 15.0
+    deep_after_labels: int = 0
+
+
+class Progress(NamedTuple):
+    """new: labels that no attempt has seen; quiet_s: seconds since the last of them came.
+
+    since_deep: labels since the last deep fit.
+    """
+
+    new: int
+    quiet_s: float
+    since_deep: int
+
+
+def due(schedule: Schedule, progress: Progress) -> Speed | None:
+    """The fit that it is time for."""
+    if not progress.new:
+        return None
+    if 0 < schedule.deep_after_labels <= progress.since_deep:
+        return "deep"
+    enough = progress.new >= schedule.refit_after_labels
+    return "fast" if enough or progress.quiet_s >= schedule.refit_after_s else None
+
+
+def waits_for(schedule: Schedule, progress: Progress) -> str:
+    """The same in words, for whoever watches."""
+    deep = schedule.deep_after_labels
+    later = f"; {deep - progress.since_deep} more for a deep fit" if deep else ""
+    if not progress.new:
+        return f"waits for labels{later}"
+    labels = schedule.refit_after_labels - progress.new
+    quiet_s = schedule.refit_after_s - progress.quiet_s
+    return f"{progress.new} new labels; waits for {labels} more or {quiet_s:.0f} s of quiet{later}"

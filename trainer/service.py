@@ -1,0 +1,273 @@
+"""The trainer service: labels in, challengers judged, champions published and watched over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from models.description import shipped
+from models.registry import CHAMPION, Alias, Registry
+from stream.names import Topics
+from stream.records import DeadLetter, utc_now
+from trainer.challenge import Challenger, challenge_deep, challenge_fast, compare, taught_by
+from trainer.contender import Contender, load_contender
+from trainer.errors import TrainerError
+from trainer.feedback import Settled, settle
+from trainer.fit import Watch
+from trainer.gate import Evidence, Limits, judge
+from trainer.label_log import LABELS_FILE, LabelLog
+from trainer.learner import bf16_helps
+from trainer.publish import TRAINER, announce, publish
+from trainer.schedule import Progress, Schedule, Speed, due, waits_for
+from trainer.topics import Reader, Reading
+
+logger = logging.getLogger(__name__)
+
+READ_UP_TO = "read_up_to"
+LOOK_AT_ALIAS_S = 1.0
+RETRY_S = 2.0
+MAX_REQUEST_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceConfig:
+    """Where the trainer reads and writes, and when it trains.
+
+    parent is the first champion of an empty registry, the shipped checkpoint if None. folder holds
+    the label log; remember_events is how many events' texts it keeps for labels to come.
+    """
+
+    bootstrap: str
+    topics: Topics
+    folder: Path
+    parent: Path | None = None
+    remember_events: int = 1_000_000
+    schedule: Schedule
+    limits: Limits
+
+
+class TrainerService:
+    """One trainer a registry. start() and stop() frame its use, on one event loop."""
+
+    def __init__(self, config: ServiceConfig, registry: Registry) -> None:
+        self._config = config
+        self._registry = registry
+        self._settled = settle([], {}, [])
+        self._changed_at = time.monotonic()
+        self._looked_at = 0.0
+        self._since_deep = 0
+        self._said = ""
+        self._attempt: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Raises ModelError, TrainerError, or KafkaError when no broker answers."""
+        config = self._config
+        # A worker on this machine needs the other cores: it has seconds, the trainer has minutes.
+        torch.set_num_threads(1)
+        self._alias = await asyncio.to_thread(self._first_champion)
+        self._champion = await asyncio.to_thread(self._load, self._alias.version)
+        # Now, so that the first label does not wait for it.
+        await asyncio.to_thread(self._look_at_own_sentences)
+        self._log = LabelLog(config.folder / LABELS_FILE, remember_events=config.remember_events)
+        self._reader = Reader(
+            config.bootstrap, feedback=config.topics.feedback, scored=config.topics.scored
+        )
+        await self._reader.start(self._log)
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=config.bootstrap,
+            enable_idempotence=True,
+            acks="all",
+            max_request_size=MAX_REQUEST_BYTES,
+        )
+        await self._producer.start()
+        # A trainer killed between alias and announcement told nobody.
+        await self._announce()
+        self._settle()
+        logger.info("champion %s since %s", self._alias.version, self._alias.since.isoformat())
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Return when stop is set; what is under way then is done again after the next start."""
+        while not stop.is_set():
+            reading = await self._reader.poll(self._champion.joint.heads)
+            await self._take(reading)
+            if self._attempt and self._attempt.done():
+                self._attempt.result()
+                self._attempt = None
+            if self._attempt is None:
+                await self._watch_over_champion()
+                self._begin_what_is_due()
+
+    async def stop(self) -> None:
+        if self._attempt:
+            self._attempt.cancel()
+        await self._reader.stop()
+        await self._producer.stop()
+        self._log.close()
+
+    async def _take(self, reading: Reading) -> None:
+        """Refused feedback is safe as a dead letter before the log counts it as read."""
+        for letter in reading.refused:
+            await self._refuse(letter)
+        if reading.read_up_to:
+            self._log.append(reading.accepted, reading.events, reading.read_up_to)
+        if reading.accepted or (reading.events and self._settled.unknown):
+            self._settle()
+
+    async def _refuse(self, letter: DeadLetter) -> None:
+        logger.warning("feedback %s refused: %s %s", letter.id, letter.field, letter.detail)
+        topic = self._config.topics.dead_letter
+        while True:
+            try:
+                await self._producer.send_and_wait(topic, letter.encode(), key=letter.key)
+            except KafkaError as error:
+                logger.warning("Kafka does not take a dead letter (%r); trying again", error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    def _settle(self) -> None:
+        before = self._settled
+        self._settled = settle(self._log.feedback(), self._log.texts(), self._champion.joint.heads)
+        if self._settled.fingerprint == before.fingerprint:
+            return
+        self._changed_at = time.monotonic()
+        self._since_deep += max(0, len(self._settled.labels) - len(before.labels))
+        logger.info(
+            "%d labels; %d disputed, %d of unknown events, %d repeats, %d corrections",
+            len(self._settled.labels),
+            len(self._settled.disputed),
+            len(self._settled.unknown),
+            self._settled.repeats,
+            self._settled.corrections,
+        )
+
+    def _begin_what_is_due(self) -> None:
+        tried, tried_labels = self._log.last_attempt()
+        labels = len(self._settled.labels)
+        new = 0 if tried == self._settled.fingerprint else max(1, labels - tried_labels)
+        progress = Progress(
+            new if labels else 0, time.monotonic() - self._changed_at, self._since_deep
+        )
+        if speed := due(self._config.schedule, progress):
+            self._attempt = asyncio.create_task(self._train(speed, self._settled))
+        elif (words := waits_for(self._config.schedule, progress)) != self._said and not new:
+            self._said = words
+            logger.info("%s", words)
+
+    async def _train(self, speed: Speed, settled: Settled) -> None:
+        begun = time.monotonic()
+        logger.info("%s fit on %d labels", speed, len(settled.labels))
+        try:
+            challenger = await asyncio.to_thread(self._challenge, speed, settled)
+        except TrainerError as error:
+            # The labels are at fault, not the service: it goes on and waits for more.
+            logger.warning("%s fit not done: %s", speed, error)
+            self._log.note_attempt(settled, [], f"not done: {error}", utc_now())
+            return
+        finally:
+            if speed == "deep":
+                self._since_deep = 0
+        verdict = judge(challenger.evidence, self._config.limits)
+        logger.info("%s after %.1f s", verdict, time.monotonic() - begun)
+        said = {(one.head, one.text): one for one in settled.labels}
+        suspects = [
+            said[head, text]
+            for head, texts in challenger.doubtful.items()
+            for text in texts
+            # A copy of another event's text stands for both, under the text of one of them.
+            if (head, text) in said
+        ]
+        if verdict.promoted:
+            alias = await asyncio.to_thread(publish, self._registry, challenger, verdict, utc_now())
+            await self._crown(alias)
+        self._log.note_attempt(settled, suspects, str(verdict), utc_now())
+
+    def _challenge(self, speed: Speed, settled: Settled) -> Challenger:
+        champion, root = self._champion, self._root()
+        taught = taught_by(settled.labels, champion.checkpoint.training.get(READ_UP_TO, {}))
+        lineage = {
+            "labels": len(settled.labels),
+            "labels_fingerprint": settled.fingerprint,
+            READ_UP_TO: settled.read_up_to,
+        }
+        if speed == "fast":
+            return challenge_fast(champion, root, taught, lineage=lineage)
+        watch = Watch(epoch=lambda epoch: logger.info("deep fit: %s", epoch))
+        return challenge_deep(champion, root, taught, lineage=lineage, watch=watch)
+
+    def _root(self) -> Contender:
+        """The version that the champion's fast fits descend from: itself, unless it is one."""
+        training = self._champion.checkpoint.training
+        return self._load(training["root"]) if training.get("speed") == "fast" else self._champion
+
+    async def _crown(self, alias: Alias) -> None:
+        self._champion = await asyncio.to_thread(self._load, alias.version)
+        self._alias = alias
+        await self._announce()
+        logger.info("champion is now %s", alias.version)
+
+    async def _announce(self) -> None:
+        try:
+            await announce(self._producer, self._config.topics.models, self._alias)
+        except KafkaError as error:
+            # The alias has moved all the same; a restart of whoever missed it, or of me, mends it.
+            logger.warning("could not announce %s (%r)", self._alias.version, error)
+
+    async def _watch_over_champion(self) -> None:
+        """Whom others made champion is judged too, and deposed if worse than the one before.
+
+        One that was champion before is left: somebody insists, or takes a bad one back.
+        """
+        if time.monotonic() - self._looked_at < LOOK_AT_ALIAS_S:
+            return
+        self._looked_at = time.monotonic()
+        history = await asyncio.to_thread(self._registry.history, CHAMPION)
+        newest = history[-1]
+        if newest.number == self._alias.number:
+            return
+        logger.info("%s made %s champion: %s", newest.by, newest.version, newest.why)
+        before = self._champion
+        self._champion = await asyncio.to_thread(self._load, newest.version)
+        self._alias = newest
+        if newest.version in {move.version for move in history[:-1]}:
+            return
+        evidence = await asyncio.to_thread(self._compared, before)
+        verdict = judge(evidence, self._config.limits, must_gain=False)
+        if verdict.promoted:
+            logger.info("it may stay: %s", "; ".join(verdict.reasons))
+            return
+        why = f"taken back from {newest.version}: {'; '.join(verdict.reasons)}"
+        logger.warning("%s", why)
+        back = before.checkpoint.version
+        alias = await asyncio.to_thread(
+            lambda: self._registry.point(CHAMPION, back, by=TRAINER, why=why, now=utc_now())
+        )
+        await self._crown(alias)
+
+    def _compared(self, before: Contender) -> Evidence:
+        taught = taught_by(self._settled.labels, {})
+        return Evidence(slices=tuple(compare(before, self._champion, taught)))
+
+    def _look_at_own_sentences(self) -> None:
+        taught = taught_by((), {})
+        self._champion.vectors([one.text for one in (*taught.base, *taught.reminders)])
+
+    def _load(self, version: str) -> Contender:
+        sharing: Contender | None = getattr(self, "_champion", None)
+        bf16 = bf16_helps(torch.device("cpu"))
+        return load_contender(self._registry.folder(version), bf16=bf16, sharing=sharing)
+
+    def _first_champion(self) -> Alias:
+        if alias := self._registry.alias(CHAMPION):
+            return alias
+        checkpoint = self._registry.add(self._config.parent or shipped())
+        return self._registry.point(
+            CHAMPION, checkpoint.version, by=TRAINER, why="the first version", now=utc_now()
+        )

@@ -1,0 +1,114 @@
+"""What the trainer reads from Kafka: people's labels, and the texts that they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import KafkaError
+
+from models.spec import Head
+from stream.records import DeadLetter, Origin, model_text, utc_now
+from trainer.errors import ServiceError
+from trainer.feedback import Accepted, Refusal, read_feedback
+from trainer.label_log import LabelLog, SeenEvent
+
+POLL_MS = 300
+MAX_RECORDS = 2_000
+
+
+class _ScoredText(msgspec.Struct):
+    """Of a scored record, what a label can be about."""
+
+    id: str
+    source: str
+    text: str
+    title: str = ""
+
+
+class Reading(NamedTuple):
+    """What one poll brought: nothing of it is in the label log yet."""
+
+    accepted: list[Accepted]
+    refused: list[DeadLetter]
+    events: list[SeenEvent]
+    read_up_to: dict[tuple[str, int], int]
+
+
+class Reader:
+    """Reads both topics from where the label log stands; no consumer group, no commits."""
+
+    def __init__(self, bootstrap: str, *, feedback: str, scored: str) -> None:
+        self._feedback = feedback
+        self._bootstrap = bootstrap
+        self._consumer = AIOKafkaConsumer(
+            feedback,
+            scored,
+            bootstrap_servers=bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+
+    async def start(self, log: LabelLog) -> None:
+        """Raises ServiceError when no broker answers."""
+        try:
+            await self._consumer.start()
+        except (KafkaError, OSError) as error:
+            raise ServiceError(
+                f"Kafka at {self._bootstrap} can't be reached ({error}); start it, or set "
+                "kafka.bootstrap (BELLWETHER_KAFKA__BOOTSTRAP)"
+            ) from error
+        for place in self._consumer.assignment():
+            position = log.position(place.topic, place.partition)
+            if position is not None:
+                self._consumer.seek(place, position)
+
+    async def stop(self) -> None:
+        await self._consumer.stop()
+
+    async def poll(self, heads: Sequence[Head]) -> Reading:
+        """What came since, empty after POLL_MS without anything."""
+        reading = Reading([], [], [], {})
+        polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
+        for place, records in polled.items():
+            for record in records:
+                if place.topic == self._feedback:
+                    _take(record, heads, reading)
+                elif (event := _event(record.value)) is not None:
+                    reading.events.append(event)
+            reading.read_up_to[place.topic, place.partition] = records[-1].offset + 1
+        return reading
+
+
+def _take(record: ConsumerRecord, heads: Sequence[Head], reading: Reading) -> None:
+    now = utc_now()
+    feedback = read_feedback(record.value, heads, now)
+    if not isinstance(feedback, Refusal):
+        reading.accepted.append(Accepted(record.partition, record.offset, feedback))
+        return
+    reading.refused.append(
+        DeadLetter(
+            origin=Origin(record.topic, record.partition, record.offset),
+            reason=feedback.reason,
+            field=feedback.field,
+            detail=feedback.detail,
+            key=record.key,
+            value=record.value,
+            headers=tuple(record.headers),
+            time=now,
+        )
+    )
+
+
+def _event(payload: bytes | None) -> SeenEvent | None:
+    # Only workers write to this topic; what is no scored record there is no event to speak of.
+    try:
+        scored = _decode(payload or b"")
+    except msgspec.DecodeError:
+        return None
+    return SeenEvent(scored.id, scored.source, model_text(scored.title, scored.text))
+
+
+_decode = msgspec.json.Decoder(_ScoredText).decode
