@@ -26,6 +26,7 @@ TORCH_USERS = (
     "trainer.batches",
     "trainer.calibrate",
     "trainer.challenge",
+    "trainer.compare",
     "trainer.contender",
     "trainer.fit",
     "trainer.learner",

@@ -41,8 +41,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the gate lets pass.
 
     max_loss: accuracy that a slice of 50 texts or more may lose where chance can't be ruled out; a
-    loss beyond chance is refused however small. max_suspects: share of a head's labels that may
-    contradict the others. max_slowdown: time of a batch against the champion's.
+    loss beyond chance is refused however small. max_suspects: share of a head's labels, and of each
+    author's, that may contradict the others. max_slowdown: time of a batch against the champion's.
     """
 
     max_loss: float = 0.03
@@ -61,15 +61,23 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     high: float
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the gate looks at.
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of a head's labels contradict the others; of one author's, or of all if empty."""
 
-    suspects: per head (labels that contradict the others, labels in all). slowdown: the
-    challenger's time for a batch over the champion's.
+    head: str
+    author: str = ""
+    suspects: int
+    labels: int
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the gate looks at. slowdown: the challenger's time for a batch over the champion's.
+
+    doubts hold each author apart too: among many good labels one person's bad ones would drown.
     """
 
     slices: tuple[Slice, ...]
-    suspects: dict[str, tuple[int, int]] = {}
+    doubts: tuple[Doubt, ...] = ()
     slowdown: float = 1.0
 
 
@@ -108,11 +116,12 @@ def judge(evidence: Evidence, limits: Limits, *, must_gain: bool = True) -> Verd
 
 def _suspicions(evidence: Evidence, limits: Limits) -> list[str]:
     return [
-        f"{wrong} of {labels} labels for {head} contradict what the others teach "
-        f"({wrong / labels * PER_CENT:.0f} %, {limits.max_suspects * PER_CENT:.0f} % at most are "
-        "trusted); see `bellwether feedback suspects`"
-        for head, (wrong, labels) in sorted(evidence.suspects.items())
-        if labels >= LEAST_FOR_SUSPECTS and wrong > limits.max_suspects * labels
+        f"{one.suspects} of {one.labels} labels for {one.head}"
+        f"{f' by {one.author}' if one.author else ''} contradict what the others teach "
+        f"({one.suspects / one.labels * PER_CENT:.0f} %, {limits.max_suspects * PER_CENT:.0f} % at "
+        "most are trusted); see `bellwether feedback suspects`"
+        for one in sorted(evidence.doubts, key=lambda one: (one.head, one.author))
+        if one.labels >= LEAST_FOR_SUSPECTS and one.suspects > limits.max_suspects * one.labels
     ]
 
 

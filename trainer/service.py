@@ -16,7 +16,8 @@ from models.description import shipped
 from models.registry import CHAMPION, Alias, Registry
 from stream.names import Topics
 from stream.records import DeadLetter, utc_now
-from trainer.challenge import Challenger, challenge_deep, challenge_fast, compare, taught_by
+from trainer.challenge import Challenger, challenge_deep, challenge_fast
+from trainer.compare import compare
 from trainer.contender import Contender, load_contender
 from trainer.errors import TrainerError
 from trainer.feedback import Settled, settle
@@ -26,6 +27,7 @@ from trainer.label_log import LABELS_FILE, LabelLog
 from trainer.learner import bf16_helps
 from trainer.publish import TRAINER, announce, publish
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
+from trainer.taught import taught_by
 from trainer.topics import Reader, Reading
 
 logger = logging.getLogger(__name__)

@@ -101,11 +101,10 @@ async def test_labels_of_a_new_kind_reach_the_live_model_and_bad_ones_do_not(
 
     flipped = {n: LABEL if n % 5 < 3 else "cards" for n in range(LABELLED, len(texts))}
     say(deployment, flipped, "mallory")
-    await deployment.says(deployment.trainer_log, "labels for topic contradict")
+    await deployment.says(deployment.trainer_log, "labels for topic by mallory contradict")
     assert "contradict what the others teach" in verdicts(deployment)[0]
     suspects = json.loads(deployment.command("feedback", "suspects", "--json").stdout)["suspects"]
-    worst = Counter(one["label"] for one in suspects[:10])
-    assert worst["cards"] >= 8
+    assert sum(one["label"] == "cards" for one in suspects) > 0.5 * len(suspects)
     assert champion(deployment) == second
 
     bad = write_bad_version(deployment.folder / "bad")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainer.gate import Evidence, Limits, Part, Slice, judge
+from trainer.gate import Doubt, Evidence, Limits, Part, Slice, judge
 
 LIMITS = Limits()
 
@@ -25,6 +25,10 @@ def part(
         champion_right=tuple(old for old, _ in rows),
         challenger_right=tuple(new for _, new in rows),
     )
+
+
+def doubt(suspects: int, labels: int, author: str = "") -> Doubt:
+    return Doubt(head="topic", author=author, suspects=suspects, labels=labels)
 
 
 def verdict(*slices: Slice, **more: Any) -> Any:
@@ -71,14 +75,20 @@ def test_one_answer_of_a_few_does_not_decide() -> None:
 
 
 def test_labels_that_contradict_each_other_are_refused() -> None:
-    said = verdict(part("recent", 10, 40, 40), suspects={"topic": (12, 50)})
+    said = verdict(part("recent", 10, 40, 40), doubts=(doubt(12, 50),))
     assert not said.promoted
     assert "12 of 50 labels for topic contradict" in said.reasons[0]
-    assert verdict(part("recent", 10, 40, 40), suspects={"topic": (5, 50)}).promoted
+    assert verdict(part("recent", 10, 40, 40), doubts=(doubt(5, 50),)).promoted
+
+
+def test_one_persons_bad_labels_do_not_drown_among_the_good_ones() -> None:
+    said = verdict(part("recent", 10, 40, 40), doubts=(doubt(12, 400), doubt(10, 30, "mallory")))
+    assert not said.promoted
+    assert "10 of 30 labels for topic by mallory contradict" in said.reasons[0]
 
 
 def test_a_few_labels_are_not_suspected_for_being_new() -> None:
-    assert verdict(part("recent", 1, 5, 5), suspects={"topic": (5, 5)}).promoted
+    assert verdict(part("recent", 1, 5, 5), doubts=(doubt(5, 5),)).promoted
 
 
 def test_a_slower_challenger_is_refused() -> None:
