@@ -23,7 +23,7 @@ TIMED_RUNS = 5
 class Contender:
     """A champion or a challenger.
 
-    bf16 multiplies in bfloat16. vectors_by_text grows with every text asked for; versions that
+    bf16 multiplies in bfloat16. vectors_by_text keeps every text to be remembered; versions that
     differ in their heads alone share it, since their encoder is the same.
     """
 
@@ -38,15 +38,16 @@ class Contender:
     def encoder_key(self) -> str:
         return encoder_key(self.checkpoint, self.weights)
 
-    def vectors(self, texts: Sequence[str]) -> torch.Tensor:
+    def vectors(self, texts: Sequence[str], *, remember: bool = True) -> torch.Tensor:
         """(n, hidden) in the order of texts, float32 on the CPU."""
-        fresh = [text for text in dict.fromkeys(texts) if text not in self.vectors_by_text]
+        known = self.vectors_by_text if remember else dict(self.vectors_by_text)
+        fresh = [text for text in dict.fromkeys(texts) if text not in known]
         if fresh:
             pooled = pooled_vectors(self.encoder, self.encoder.tokenize(fresh), bf16=self.bf16)
-            self.vectors_by_text.update(zip(fresh, pooled.cpu(), strict=True))
+            known.update(zip(fresh, pooled.cpu(), strict=True))
         if not texts:
             return torch.empty(0, self.encoder.hidden)
-        return torch.stack([self.vectors_by_text[text] for text in texts])
+        return torch.stack([known[text] for text in texts])
 
     def answers(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
         """Per head the index (n,) of the label it gives each text."""

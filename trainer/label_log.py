@@ -33,8 +33,9 @@ CREATE TABLE IF NOT EXISTS attempts (
     verdict TEXT);
 CREATE TABLE IF NOT EXISTS suspects (
     head TEXT, label TEXT, event_id TEXT, authors TEXT, text TEXT);
+CREATE TABLE IF NOT EXISTS questions (
+    head TEXT, event_id TEXT, source TEXT, text TEXT, label TEXT, confidence REAL, why TEXT);
 """
-
 
 LABELS_FILE = "labels.sqlite"
 SHOWN_ATTEMPTS = 10
@@ -46,6 +47,21 @@ class SeenEvent(NamedTuple):
     id: str
     source: str
     text: str
+
+
+class Question(NamedTuple):
+    """An event that people should label for a head, and why (see trainer.ask).
+
+    label and confidence (0..1) are the model's own answer.
+    """
+
+    head: str
+    event_id: str
+    source: str
+    text: str
+    label: str
+    confidence: float
+    why: str
 
 
 class LabelLog:
@@ -121,6 +137,29 @@ class LabelLog:
         for event_id, text, source in rows:
             found.setdefault(event_id, []).append(Text(text, source))
         return found
+
+    def unlabelled(self, limit: int) -> list[SeenEvent]:
+        """The latest events that nobody has spoken of, the latest first."""
+        rows = self._db.execute(
+            "SELECT id, source, text FROM events WHERE id NOT IN (SELECT event_id FROM feedback) "
+            "ORDER BY number DESC LIMIT ?",
+            (limit,),
+        )
+        return [SeenEvent(*row) for row in rows]
+
+    def note_questions(self, questions: Sequence[Question]) -> None:
+        """What to ask people next; replaces what was to be asked before."""
+        with self._db:
+            self._db.execute("DELETE FROM questions")
+            self._db.executemany("INSERT INTO questions VALUES (?, ?, ?, ?, ?, ?, ?)", questions)
+
+    def questions(self) -> list[Question]:
+        """What to ask people next and is not answered yet, by head the most useful first."""
+        rows = self._db.execute(
+            "SELECT * FROM questions WHERE (event_id, head) NOT IN "
+            "(SELECT event_id, json_extract(record, '$.head') FROM feedback) ORDER BY rowid"
+        )
+        return [Question(*row) for row in rows]
 
     def note_attempt(
         self, settled: Settled, suspects: Sequence[Label], verdict: str, now: datetime

@@ -26,6 +26,7 @@ from trainer.gate import Evidence, Limits, judge
 from trainer.label_log import LABELS_FILE, LabelLog
 from trainer.learner import bf16_helps
 from trainer.publish import TRAINER, announce, publish
+from trainer.questions import questions
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
 from trainer.taught import taught_by
 from trainer.topics import Reader, Reading
@@ -35,6 +36,9 @@ logger = logging.getLogger(__name__)
 READ_UP_TO = "read_up_to"
 LOOK_AT_ALIAS_S = 1.0
 RETRY_S = 2.0
+# What to label next changes slowly, and looking costs seconds of a core.
+ASK_EVERY_S = 60.0
+ASK_AMONG = 300
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 
 
@@ -66,6 +70,8 @@ class TrainerService:
         self._looked_at = 0.0
         self._since_deep = 0
         self._said = ""
+        self._unasked = 0
+        self._asked_at = 0.0
         self._attempt: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -102,6 +108,7 @@ class TrainerService:
             if self._attempt and self._attempt.done():
                 self._attempt.result()
                 self._attempt = None
+            self._unasked += len(reading.events)
             if self._attempt is None:
                 await self._watch_over_champion()
                 self._begin_what_is_due()
@@ -159,9 +166,18 @@ class TrainerService:
         )
         if speed := due(self._config.schedule, progress):
             self._attempt = asyncio.create_task(self._train(speed, self._settled))
+        elif self._unasked and time.monotonic() - self._asked_at >= ASK_EVERY_S:
+            self._attempt = asyncio.create_task(self._ask())
         elif (words := waits_for(self._config.schedule, progress)) != self._said and not new:
             self._said = words
             logger.info("%s", words)
+
+    async def _ask(self) -> None:
+        """Choose what people should label next, of the events that came last."""
+        self._unasked, self._asked_at = 0, time.monotonic()
+        events, labels = self._log.unlabelled(ASK_AMONG), self._settled.labels
+        asked = await asyncio.to_thread(questions, self._champion, events, labels)
+        self._log.note_questions(asked)
 
     async def _train(self, speed: Speed, settled: Settled) -> None:
         begun = time.monotonic()

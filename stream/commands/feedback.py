@@ -101,6 +101,24 @@ def feedback_suspects(settings: Settings, as_json: bool) -> None:
         show.table("suspects", rows, columns=columns)
 
 
+@feedback.command("ask")
+@config_option
+@click.option("--head", help="Of this head only.")
+@json_option
+@click.pass_obj
+def ask(settings: Settings, head: str | None, as_json: bool) -> None:
+    """The events whose labels would teach the model most, as the running trainer chose them."""
+    from trainer.label_log import open_to_read
+
+    with closing(open_to_read(settings.trainer.folder)) as log:
+        rows = [one._asdict() for one in log.questions() if head in {None, one.head}]
+    if as_json:
+        show.json_object({"questions": rows})
+    else:
+        columns = ("head", "why", "label", "confidence", "event_id", "text")
+        show.table("questions", rows, columns=columns)
+
+
 def _read(file: Path, author: str) -> Iterator[Feedback]:
     try:
         lines = file.read_bytes().split(b"\n")

@@ -11,7 +11,7 @@ from stream.records import Feedback
 from tests.fakes import NOON
 from trainer.errors import LabelLogError
 from trainer.feedback import Accepted, Text, settle
-from trainer.label_log import LABELS_FILE, LabelLog, SeenEvent, open_to_read
+from trainer.label_log import LABELS_FILE, LabelLog, Question, SeenEvent, open_to_read
 
 HEADS = (Head(name="mood", labels=("bad", "good")),)
 
@@ -87,3 +87,16 @@ def test_a_damaged_label_log_is_named(tmp_path: Path) -> None:
     (tmp_path / LABELS_FILE).write_bytes(b"this is no database" * 100)
     with pytest.raises(LabelLogError, match="move the file away"):
         LabelLog(tmp_path / LABELS_FILE, remember_events=3)
+
+
+def test_events_that_somebody_spoke_of_are_no_longer_asked_about(log: LabelLog) -> None:
+    log.append([], [event(1), event(2), event(3)], {})
+    log.note_questions(
+        [
+            Question("mood", f"e{number}", "news", f"text {number}", "bad", 0.5, "unsure")
+            for number in (1, 2)
+        ]
+    )
+    log.append([said(4)], [], {("feedback", 0): 5})
+    assert [one.event_id for one in log.questions()] == ["e2"]
+    assert [one.id for one in log.unlabelled(5)] == ["e3", "e2"]
