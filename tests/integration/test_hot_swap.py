@@ -1,0 +1,105 @@
+"""A new champion takes over while the stream runs; nothing is lost, nothing is scored twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from itertools import pairwise
+
+import orjson
+from aiokafka import AIOKafkaProducer
+
+from models.spec import ModelError, Predictor
+from models.stub import StubPredictor
+from stream.app import Worker
+from stream.settings import Settings
+from tests.integration.test_worker import DEADLINE_S, publish, read, settings, settle
+
+__all__ = ["settings"]
+
+SWAPS = 50
+PER_SWAP = 40
+
+
+class Shelf:
+    """stream.follow.Champions whose champion the test names."""
+
+    def __init__(self) -> None:
+        self.champion = "stub-0"
+        self.broken = {"stub-broken"}
+
+    def version(self) -> str:
+        return self.champion
+
+    def load(self, version: str, beside: Predictor) -> Predictor:
+        if version in self.broken:
+            raise ModelError(f"{version}: is not the file that checkpoint.json describes")
+        return StubPredictor(version=version)
+
+
+async def announce(settings: Settings) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap)
+    await producer.start()
+    await producer.send_and_wait(settings.topics.models, b"{}", key=b"champion")
+    await producer.stop()
+
+
+async def serves(worker: Worker, version: str) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while worker.predictor.version != version:
+            await asyncio.sleep(0.01)
+
+
+async def test_fifty_swaps_under_load_lose_nothing_and_score_nothing_twice(
+    settings: Settings,
+) -> None:
+    shelf = Shelf()
+    worker = Worker(settings, StubPredictor(version="stub-0"), shelf)
+    await worker.start()
+    try:
+        for swap in range(1, SWAPS + 1):
+            batch = [
+                orjson.dumps({"id": f"{swap}-{n}", "text": "neutral low"}) for n in range(PER_SWAP)
+            ]
+            await publish(settings, 0, *batch)
+            shelf.champion = f"stub-{swap}"
+            await announce(settings)
+            await serves(worker, f"stub-{swap}")
+        await publish(settings, 0, orjson.dumps({"id": "last", "text": "neutral low"}))
+        await settle(worker, SWAPS * PER_SWAP + 1)
+    finally:
+        assert await worker.stop()
+    scored = await read(settings, settings.topics.scored, SWAPS * PER_SWAP + 1)
+    assert Counter(record["id"] for record in scored) == {
+        "last": 1,
+        **{f"{swap}-{n}": 1 for swap in range(1, SWAPS + 1) for n in range(PER_SWAP)},
+    }
+    by_version = {record["id"]: int(record["model"].removeprefix("stub-")) for record in scored}
+    assert by_version["last"] == SWAPS
+    assert len(set(by_version.values())) > SWAPS // 2
+    # In the order of its partition an event is never scored by an older model than the one before.
+    in_order = sorted(scored, key=lambda one: (one["origin"]["partition"], one["origin"]["offset"]))
+    for before, after in pairwise(in_order):
+        if before["origin"]["partition"] == after["origin"]["partition"]:
+            assert by_version[before["id"]] <= by_version[after["id"]]
+
+
+async def test_a_champion_that_cannot_be_served_leaves_the_running_model_in_force(
+    settings: Settings, caplog
+) -> None:
+    shelf = Shelf()
+    worker = Worker(settings, StubPredictor(version="stub-0"), shelf)
+    await worker.start()
+    try:
+        shelf.champion = "stub-broken"
+        await announce(settings)
+        async with asyncio.timeout(DEADLINE_S):
+            while "the champion is not served" not in caplog.text:
+                await asyncio.sleep(0.02)
+        await publish(settings, 0, orjson.dumps({"id": "e", "text": "neutral low"}))
+        await settle(worker, 1)
+    finally:
+        assert await worker.stop()
+    (scored,) = await read(settings, settings.topics.scored, 1)
+    assert scored["model"] == "stub-0"
+    assert "is not the file that checkpoint.json describes" in caplog.text
