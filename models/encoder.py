@@ -76,6 +76,12 @@ class Encoder(nn.Module):
         ids[mask] = np.fromiter(flat, dtype=np.int64, count=int(lengths.sum()))
         return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
+    def pool(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Vectors of token ids, in one padded forward pass: (n, hidden), float32."""
+        ids, mask = self.pad(tokens)
+        pooled: torch.Tensor = self(ids.to(self.device), mask.to(self.device))
+        return pooled
+
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Means of the last layer over each text's own tokens: (n, hidden), float32."""
         states = self.states(ids, mask).float()

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import copy
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
 import torch
 
 from models.checkpoint import encoder_key, merge, merge_heads, read_checkpoint
 from models.description import shipped
-from models.encoder import Encoder, load_encoder, use_bf16_linears
+from models.encoder import Encoder, load_encoder
 from models.heads import JointHeads
+from models.paths import ForwardPath, build, candidates, choose
 from models.spec import Head, HeadScore, ModelError, OutOfMemoryError, Scores
 
 MAX_THREADS = 8
-MEASURE_S = 0.8
 # MiniLM in bf16 on two cores, microseconds a token: 256 tokens 153, 512 136, 1024 108, 2048 104,
 # 4096 115. Smaller batches of equal speed wait less.
 CPU_BATCH_TOKENS = 1024
 # Not measured yet: large enough to fill a data-centre GPU, far from filling its memory.
 CUDA_BATCH_TOKENS = 16_384
-# Below this gain, noise of a busy machine would decide, and two workers would differ for nothing.
-BF16_MIN_SPEEDUP = 1.15
 SAMPLE_TEXTS = (
     "Where is my card?",
     "Profit at the ferry operator doubled after a record summer, and the dividend rises a fifth.",
@@ -56,19 +52,25 @@ class TorchPredictor:
         precision: Literal["auto", "fp32", "bf16"] = "auto",
         threads: int = 0,
         encoder_key: str = "",
+        path: ForwardPath | None = None,
     ) -> None:
-        """encoder_key names the encoder's weights, see models.checkpoint.encoder_key."""
+        """encoder_key names the encoder's weights, see models.checkpoint.encoder_key.
+
+        path settles how vectors are computed; None leaves that to warm_up, and until then they are
+        computed with padding, in float32 unless precision says bf16.
+        """
         self.encoder_key = encoder_key
         self._encoder = encoder.to(device).eval()
         self._joint = heads.to(device).eval()
         self._version = version
         self._device = device
-        self._precision: Literal["auto", "fp32", "bf16"] = precision
+        self._precision = precision
+        self._settled = path is not None
+        self._path = path or ForwardPath("bf16" if precision == "bf16" else "fp32", packed=False)
+        self._reason = "as beside" if path else "not measured yet"
+        self._pool = build(self._encoder, self._path)
         self._threads = threads or _default_threads()
-        self._reason = "measured at warm-up" if precision == "auto" else "as set"
         self._temperatures = _temperatures(heads.heads)
-        if precision == "bf16":
-            use_bf16_linears(self._encoder.model)
         torch.set_num_threads(self._threads)
 
     @property
@@ -82,29 +84,38 @@ class TorchPredictor:
     @property
     def description(self) -> str:
         place = f"{self._threads} CPU threads" if self._device.type == "cpu" else str(self._device)
-        return f"{self._version} on {place}, {self._precision} ({self._reason})"
+        return f"{self._version} on {place}, {self._path} ({self._reason})"
 
     @property
-    def precision(self) -> Literal["auto", "fp32", "bf16"]:
-        """What was chosen; auto until warm_up has settled it."""
-        return self._precision
+    def path(self) -> ForwardPath:
+        """How vectors are computed; provisional until warm_up."""
+        return self._path
 
     @property
     def hidden(self) -> int:
         return self._encoder.hidden
 
     @property
+    def pads(self) -> bool:
+        return not self._path.packed
+
+    @property
     def batch_tokens(self) -> int:
         return CPU_BATCH_TOKENS if self._device.type == "cpu" else CUDA_BATCH_TOKENS
 
     def warm_up(self) -> None:
-        """Settle the precision where it is auto, then run once: the first batch is no slower.
-
-        auto takes bfloat16 where it is clearly faster and gives every sample text the same labels.
-        """
+        """Choose the forward path, unless it is settled, then run once: no first batch is slow."""
         tokens = self.tokenize(SAMPLE_TEXTS)
-        if self._precision == "auto":
-            self._precision, self._reason = self._measure(tokens)
+        if not self._settled:
+            with torch.inference_mode():
+                self._path, self._pool, self._reason = choose(
+                    self._encoder,
+                    candidates(self._encoder, self._precision),
+                    tokens,
+                    self._labels,
+                    padded_budget=self.batch_tokens,
+                )
+            self._settled = True
         self.predict(tokens)
 
     def with_heads(self, heads: JointHeads, *, version: str) -> TorchPredictor:
@@ -124,28 +135,29 @@ class TorchPredictor:
             return []
         kinds = kinds or [""] * len(tokens)
         try:
-            return self._scores(self._probabilities(self._encoder, tokens, kinds), kinds)
+            return self._scores(self._probabilities(tokens, kinds), kinds)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
-            raise OutOfMemoryError(_too_large(tokens, self._device)) from error
+            raise OutOfMemoryError(self._too_large(tokens)) from error
         except RuntimeError as error:
             # The CPU allocator has no exception class of its own.
             if "DefaultCPUAllocator" not in str(error):
                 raise
-            raise OutOfMemoryError(_too_large(tokens, self._device)) from error
+            raise OutOfMemoryError(self._too_large(tokens)) from error
 
     def _probabilities(
-        self, encoder: Encoder, tokens: Sequence[list[int]], kinds: Sequence[str]
+        self, tokens: Sequence[list[int]], kinds: Sequence[str]
     ) -> list[torch.Tensor]:
         """Per head (n, labels) on the CPU. Heads, temperature and softmax are float32 always."""
         general = self._temperatures[""]
         temperatures = torch.stack([self._temperatures.get(kind, general) for kind in kinds])
         with torch.inference_mode():
-            ids, mask = encoder.pad(tokens)
-            pooled = encoder(ids.to(self._device), mask.to(self._device))
-            logits = self._joint.linear(pooled).cpu() / temperatures
+            logits = self._joint.linear(self._pool(tokens)).cpu() / temperatures
             widths = [len(head.labels) for head in self.heads]
             return [part.softmax(dim=1) for part in logits.split(widths, dim=1)]
+
+    def _labels(self, pooled: torch.Tensor) -> list[list[int]]:
+        return [part.argmax(dim=1).tolist() for part in self._joint(pooled).values()]
 
     def _scores(self, probabilities: list[torch.Tensor], kinds: Sequence[str]) -> list[Scores]:
         answers = [
@@ -155,40 +167,13 @@ class TorchPredictor:
         names = [head.name for head in self.heads]
         return [dict(zip(names, row, strict=True)) for row in zip(*answers, strict=True)]
 
-    def _measure(self, tokens: Sequence[list[int]]) -> tuple[Literal["fp32", "bf16"], str]:
-        other = copy.deepcopy(self._encoder)
-        kinds = [""] * len(tokens)
-        use_bf16_linears(other.model)
-        if not self._same_labels(other, tokens):
-            return "fp32", "bf16 changes labels of the sample texts"
-        ours, theirs = self._race(
-            lambda: self._probabilities(self._encoder, tokens, kinds),
-            lambda: self._probabilities(other, tokens, kinds),
+    def _too_large(self, tokens: Sequence[list[int]]) -> str:
+        lengths = list(map(len, tokens))
+        size = f"{len(tokens) * max(lengths)} padded" if self.pads else f"{sum(lengths)}"
+        return (
+            f"a batch of {len(tokens)} texts ({size} tokens) does not fit into the memory of "
+            f"{self._device}; lower model.max_batch_tokens if this comes often"
         )
-        speeds = f"fp32 {ours * 1e3:.1f} ms, bf16 {theirs * 1e3:.1f} ms for {len(tokens)} samples"
-        if ours < theirs * BF16_MIN_SPEEDUP:
-            return "fp32", speeds
-        self._encoder = other
-        return "bf16", speeds
-
-    def _same_labels(self, other: Encoder, tokens: Sequence[list[int]]) -> bool:
-        kinds = [""] * len(tokens)
-        ours, theirs = (
-            [part.argmax(dim=1).tolist() for part in self._probabilities(encoder, tokens, kinds)]
-            for encoder in (self._encoder, other)
-        )
-        return ours == theirs
-
-    def _race(self, *runs: Callable[[], object]) -> list[float]:
-        """Median seconds of each, taken in turns so that a busy moment strikes them alike."""
-        times: list[list[float]] = [[] for _ in runs]
-        end = time.perf_counter() + MEASURE_S
-        while not times[0] or time.perf_counter() < end:
-            for run, taken in zip(runs, times, strict=True):
-                start = time.perf_counter()
-                run()
-                taken.append(time.perf_counter() - start)
-        return [median(taken) for taken in times]
 
 
 def load_predictor(
@@ -205,8 +190,8 @@ def load_predictor(
     encoder overrides where the checkpoint's encoder is found (an id or folder). threads applies to
     the CPU; 0 takes up to eight, and leaves one core to the rest of the process where there are
     three or more. beside is a warm predictor that this one is to follow: its encoder is shared
-    where only the heads differ, and else its precision is taken over, since measuring would slow it
-    down. Raises ModelError naming the file or setting to mend.
+    where only the heads differ, and else its forward path is taken over, since measuring would slow
+    it down. Raises ModelError naming the file or setting to mend.
     """
     chosen = choose_device(device)
     checkpoint, weights = read_checkpoint(folder or shipped())
@@ -221,7 +206,8 @@ def load_predictor(
         heads,
         version=checkpoint.version,
         device=chosen,
-        precision=beside.precision if beside else precision,
+        precision=precision,
+        path=beside.path if beside else None,
         threads=threads,
         encoder_key=key,
     )
@@ -274,11 +260,3 @@ def _default_threads() -> int:
     # On two cores the second thread gives 1.7 times the throughput and costs the event loop 4 ms at
     # its 99th percentile; from three on, a core of its own costs little.
     return min(MAX_THREADS, allowed if allowed <= 2 else allowed - 1)  # noqa: PLR2004
-
-
-def _too_large(tokens: Sequence[list[int]], device: torch.device) -> str:
-    size = len(tokens) * max(map(len, tokens))
-    return (
-        f"a batch of {len(tokens)} texts ({size} padded tokens) does not fit into the memory of "
-        f"{device}; lower model.max_batch_tokens if this comes often"
-    )

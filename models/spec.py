@@ -103,12 +103,17 @@ class Predictor(Protocol):
 
     @property
     def description(self) -> str:
-        """Device, precision and why they were chosen, in one line for people."""
+        """Device, forward path and why it was chosen, in one line for people."""
         ...
 
     @property
     def batch_tokens(self) -> int:
-        """Padded tokens (longest text x texts) of the batches this device is fastest at."""
+        """Tokens of the largest batch worth running here; padded ones (see pads) if it pads."""
+        ...
+
+    @property
+    def pads(self) -> bool:
+        """Whether a batch costs its longest text x its texts; else its own tokens and no more."""
         ...
 
     def warm_up(self) -> None:

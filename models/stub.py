@@ -58,6 +58,10 @@ class StubPredictor:
     def batch_tokens(self) -> int:
         return self._batch_tokens
 
+    @property
+    def pads(self) -> bool:
+        return False
+
     def warm_up(self) -> None:
         """Nothing to measure."""
 

@@ -18,6 +18,8 @@ TORCH = ("torch", "transformers", "peft")
 TORCH_USERS = (
     "models.encoder",
     "models.heads",
+    "models.packed",
+    "models.paths",
     "models.predictor",
     "models.checkpoint",
     "trainer.adapt",

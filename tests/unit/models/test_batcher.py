@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.batcher import PROBE_TEXT, Batcher, Result, cut_batch
+from models.batcher import PROBE_TEXT, Batcher, Result
 from models.spec import DEFAULT_HEADS, HeadScore, ModelError, OutOfMemoryError, Scores
+from models.window import cut_batch
 
 DEADLINE_S = 10.0
 
@@ -22,6 +23,7 @@ class ScriptedPredictor:
     heads = DEFAULT_HEADS
     description = "scripted"
     batch_tokens = 64
+    pads = True
 
     def __init__(self, *, poison: str = "", most: int = 1_000, broken: bool = False) -> None:
         self.poison = poison

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import re
 
 import pytest
 import torch
 
+from models import paths
+from models.paths import ForwardPath
 from models.predictor import TorchPredictor, _default_threads, load_predictor
 from models.spec import ModelError, OutOfMemoryError, Predictor, Scores
 from tests.tiny_model import HEADS
@@ -112,31 +115,37 @@ def test_bf16_stays_near_fp32(shipped_fp32, shipped_bf16):
             assert rounded[name].scores == pytest.approx(answer.scores, abs=0.02)
 
 
-def test_warm_up_settles_auto_precision_and_says_why(tiny_checkpoint):
+def test_warm_up_settles_the_path_and_says_why(tiny_checkpoint):
     predictor = load_predictor(tiny_checkpoint, device="cpu")
-    assert "auto" in predictor.description
+    assert "not measured" in predictor.description
     predictor.warm_up()
-    assert "auto" not in predictor.description
-    assert " ms" in predictor.description or "changes labels" in predictor.description
+    assert f", {predictor.path} (" in predictor.description
+    assert re.search(r"padded fp32 \d+ ms, packed fp32 \d+ ms", predictor.description)
+    assert predictor.pads != predictor.path.packed
 
 
-@pytest.mark.parametrize(("fp32_s", "bf16_s", "chosen"), [(2.0, 1.0, "bf16"), (1.0, 1.0, "fp32")])
-def test_auto_takes_bf16_only_where_it_is_clearly_faster(
-    tiny_checkpoint, monkeypatch, fp32_s, bf16_s, chosen
-):
-    predictor = load_predictor(tiny_checkpoint, device="cpu")
-    monkeypatch.setattr(predictor, "_race", lambda *_: [fp32_s, bf16_s])
-    monkeypatch.setattr(predictor, "_same_labels", lambda *_: True)
+def test_scores_stay_the_same_when_warm_up_changes_the_path(tiny_checkpoint, monkeypatch):
+    predictor = load_predictor(tiny_checkpoint, device="cpu", precision="fp32")
+    before = score(predictor, TEXTS)
+    monkeypatch.setattr(paths, "fastest", lambda _: ForwardPath("fp32", packed=True))
     predictor.warm_up()
-    assert f", {chosen} (" in predictor.description
+    assert not predictor.pads
+    for old, new in zip(before, score(predictor, TEXTS), strict=True):
+        for name, answer in old.items():
+            assert new[name].scores == pytest.approx(answer.scores, abs=1e-5)
 
 
-def test_auto_refuses_a_bf16_that_changes_labels(tiny_checkpoint, monkeypatch):
-    predictor = load_predictor(tiny_checkpoint, device="cpu")
-    monkeypatch.setattr(predictor, "_race", lambda *_: [2.0, 1.0])
-    monkeypatch.setattr(predictor, "_same_labels", lambda *_: False)
-    predictor.warm_up()
-    assert "fp32 (bf16 changes labels" in predictor.description
+def test_a_model_beside_a_warm_one_takes_over_its_path(tiny_checkpoint, shipped_fp32, monkeypatch):
+    monkeypatch.setattr(paths, "fastest", lambda _: ForwardPath("fp32", packed=True))
+    warm = load_predictor(tiny_checkpoint, device="cpu", precision="fp32")
+    warm.warm_up()
+    other = load_predictor(device="cpu", beside=warm)
+    monkeypatch.setattr(paths, "choose", None)
+    other.warm_up()
+    assert other.path == warm.path
+    for old, new in zip(score(shipped_fp32, TEXTS), score(other, TEXTS), strict=True):
+        for name, answer in old.items():
+            assert new[name].scores == pytest.approx(answer.scores, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,129 @@
+"""The ways of computing the same vectors, and which of them is the fastest honest one here."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Literal, NamedTuple
+
+import torch
+
+from models.encoder import Encoder, use_bf16_linears
+from models.packed import PackedEncoder, can_pack, multiplies_bf16
+from models.window import cut_padded
+
+MEASURE_S = 0.8
+# Below this gain, noise of a busy machine would decide, and two workers would differ for nothing.
+BF16_MIN_SPEEDUP = 1.15
+
+Precision = Literal["fp32", "bf16"]
+Pool = Callable[[Sequence[list[int]]], torch.Tensor]
+"""Token ids of n texts to their vectors: (n, hidden), float32, on the encoder's device."""
+
+
+class ForwardPath(NamedTuple):
+    """How vectors are computed: the precision of matrix products, and whether padding is left out.
+
+    Packed and padded differ by the order of additions only (1e-5 in fp32); bf16 rounds.
+    """
+
+    precision: Precision
+    packed: bool
+
+    def __str__(self) -> str:
+        return f"{'packed' if self.packed else 'padded'} {self.precision}"
+
+
+def build(encoder: Encoder, path: ForwardPath) -> Pool:
+    """That path over the encoder's weights as they are now; the encoder itself stays as it is."""
+    if path.packed:
+        return PackedEncoder(encoder, path.precision).pool
+    if path.precision == "fp32":
+        return encoder.pool
+    other = copy.deepcopy(encoder)
+    use_bf16_linears(other.model)
+    return other.pool
+
+
+def candidates(encoder: Encoder, precision: Literal["auto", "fp32", "bf16"]) -> list[ForwardPath]:
+    """The paths worth trying, the one that the others must agree with first."""
+    precisions: list[Precision] = ["fp32", "bf16"] if precision == "auto" else [precision]
+    if precision == "auto" and encoder.device.type == "cpu" and not multiplies_bf16():
+        precisions.remove("bf16")
+    return [
+        ForwardPath(one, packed)
+        for one in precisions
+        for packed in ((False, True) if can_pack(encoder) else (False,))
+    ]
+
+
+def choose(
+    encoder: Encoder,
+    paths: Sequence[ForwardPath],
+    samples: Sequence[list[int]],
+    labels: Callable[[torch.Tensor], list[list[int]]],
+    *,
+    padded_budget: int,
+) -> tuple[ForwardPath, Pool, str]:
+    """Run each path on samples; returns the fastest honest one and the reason, for people.
+
+    labels: vectors to the labels that would be answered. A path must give those of the first.
+    padded_budget: tokens of a batch, padding included, that a padded path would be given. A path
+    that can't run here is out of the race, and the reason says so; the first must run.
+    """
+    samples = sorted(samples, key=len)
+    batches = {True: [samples], False: cut_padded(samples, padded_budget)}
+    running: dict[ForwardPath, Pool] = {}
+    out: list[str] = []
+    expected: list[list[int]] = []
+    for path in paths:
+        try:
+            pool = build(encoder, path)
+            found = labels(torch.cat([pool(batch) for batch in batches[path.packed]]))
+        except (RuntimeError, ImportError) as error:
+            if not running:
+                raise
+            out.append(f"{path} fails here: {str(error).strip().splitlines()[0]}")
+            continue
+        expected = expected or found
+        if found == expected:
+            running[path] = pool
+        else:
+            out.append(f"{path} changes labels of the sample texts")
+    seconds = _race({path: _over(pool, batches[path.packed]) for path, pool in running.items()})
+    path = fastest(seconds)
+    speeds = ", ".join(f"{one} {took * 1e3:.0f} ms" for one, took in seconds.items())
+    return path, running[path], "; ".join([f"{speeds} for {len(samples)} samples", *out])
+
+
+def fastest(seconds: Mapping[ForwardPath, float]) -> ForwardPath:
+    """The quickest path, a bf16 one only if it beats every fp32 one clearly."""
+    best: dict[Precision, ForwardPath] = {}
+    for path in sorted(seconds, key=lambda path: -seconds[path]):
+        best[path.precision] = path
+    if len(best) == 1:
+        return next(iter(best.values()))
+    clear = seconds[best["fp32"]] >= seconds[best["bf16"]] * BF16_MIN_SPEEDUP
+    return best["bf16"] if clear else best["fp32"]
+
+
+def _over(pool: Pool, batches: Sequence[Sequence[list[int]]]) -> Callable[[], None]:
+    def run() -> None:
+        # To the CPU, since a GPU answers before it is done.
+        torch.cat([pool(batch) for batch in batches]).cpu()
+
+    return run
+
+
+def _race(runs: Mapping[ForwardPath, Callable[[], None]]) -> dict[ForwardPath, float]:
+    """Median seconds of each, taken in turns so that a busy moment strikes them alike."""
+    times: dict[ForwardPath, list[float]] = {path: [] for path in runs}
+    end = time.perf_counter() + MEASURE_S
+    while len(runs) > 1 and time.perf_counter() < end:
+        for path, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[path].append(time.perf_counter() - start)
+    return {path: median(taken) if taken else 0.0 for path, taken in times.items()}

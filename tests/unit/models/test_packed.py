@@ -1,0 +1,124 @@
+"""Vectors without padding are those with padding, whatever rides in the batch."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer, RobertaConfig, RobertaModel
+
+from models.encoder import Encoder, load_encoder
+from models.packed import PackedEncoder, can_pack, group_lengths
+from models.paths import ForwardPath, build
+
+WORDS = st.integers(1_000, 30_000)
+BATCHES = st.lists(st.lists(WORDS, min_size=1, max_size=120), min_size=1, max_size=12)
+
+
+@cache
+def default() -> Encoder:
+    return load_encoder()
+
+
+@cache
+def packed(precision) -> PackedEncoder:
+    return PackedEncoder(default(), precision)
+
+
+@torch.inference_mode()
+def padded_vectors(encoder: Encoder, tokens) -> torch.Tensor:
+    return torch.cat([encoder.pool([row]) for row in tokens])
+
+
+@torch.inference_mode()
+def packed_vectors(encoder: PackedEncoder, tokens) -> torch.Tensor:
+    return encoder.pool(tokens)
+
+
+@settings(max_examples=15, deadline=None)
+@given(BATCHES)
+def test_fp32_vectors_equal_those_of_each_text_alone(tokens):
+    found = packed_vectors(packed("fp32"), tokens)
+    torch.testing.assert_close(found, padded_vectors(default(), tokens), atol=1e-5, rtol=0)
+
+
+@settings(max_examples=5, deadline=None)
+@given(BATCHES)
+def test_bf16_vectors_stay_near_fp32(tokens):
+    found = packed_vectors(packed("bf16"), tokens)
+    assert found.dtype == torch.float32
+    expected = padded_vectors(default(), tokens)
+    assert torch.cosine_similarity(found, expected).min() > 0.999
+
+
+def test_vectors_come_in_the_order_given():
+    tokens = [[101, 2000, 102], [101, *range(3000, 3060), 102], [101, 102]]
+    forwards = packed_vectors(packed("fp32"), tokens)
+    backwards = packed_vectors(packed("fp32"), tokens[::-1])
+    torch.testing.assert_close(forwards, backwards.flip(0), atol=1e-5, rtol=0)
+
+
+def test_bf16_matches_the_padded_bf16_path():
+    tokens = [[101, *range(3000, 3000 + n), 102] for n in (4, 40, 11, 12)]
+    with torch.inference_mode():
+        expected = build(default(), ForwardPath("bf16", packed=False))(tokens)
+    found = packed_vectors(packed("bf16"), tokens)
+    assert torch.cosine_similarity(found, expected).min() > 0.999
+
+
+def test_positions_of_robertas_kind_begin_behind_the_padding_id(tiny_encoder, tmp_path):
+    torch.manual_seed(1)
+    config = RobertaConfig(
+        vocab_size=30_522,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=66,
+        initializer_range=0.2,
+    )
+    RobertaModel(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path)
+    encoder = load_encoder(str(tmp_path))
+    assert can_pack(encoder)
+    tokens = [[5, 6, 7, 8], [9, 10]]
+    torch.testing.assert_close(
+        packed_vectors(PackedEncoder(encoder, "fp32"), tokens),
+        padded_vectors(encoder, tokens),
+        atol=1e-5,
+        rtol=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("hidden_act", "relu"), ("model_type", "deberta-v2"), ("is_decoder", True)],
+)
+def test_other_kinds_of_layers_are_not_packed(tiny_encoder, setting, value):
+    encoder = load_encoder(str(tiny_encoder))
+    assert can_pack(encoder)
+    # model_type belongs to the class of the configuration and can't be set on it.
+    config = {"model_type": "bert", **vars(encoder.model.config), setting: value}
+    encoder.model.config = SimpleNamespace(**config)
+    assert not can_pack(encoder)
+
+
+@given(st.lists(st.integers(1, 128), min_size=1).map(sorted))
+def test_groups_hold_every_text_once_and_similar_ones_together(lengths):
+    groups = group_lengths(lengths)
+    assert [at for low, high in groups for at in range(low, high)] == list(range(len(lengths)))
+    for low, high in groups:
+        assert lengths[high - 1] <= max(lengths[low] * 1.25, lengths[low] + 4)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_cuda_vectors_stay_near_the_cpu(precision):
+    tokens = [[101, *range(3000, 3000 + n), 102] for n in (4, 40, 11, 12)]
+    found = packed_vectors(PackedEncoder(load_encoder().to("cuda"), precision), tokens).cpu()
+    assert torch.cosine_similarity(found, padded_vectors(default(), tokens)).min() > 0.999

@@ -1,0 +1,91 @@
+"""The fastest path that answers alike is taken, and the reason says what was measured."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models import paths
+from models.encoder import Encoder, load_encoder
+from models.paths import ForwardPath, build, candidates, choose, fastest
+
+PADDED = ForwardPath("fp32", packed=False)
+PACKED = ForwardPath("fp32", packed=True)
+PADDED_BF16 = ForwardPath("bf16", packed=False)
+PACKED_BF16 = ForwardPath("bf16", packed=True)
+SAMPLES = [[101, 2000 + n, *range(3000, 3000 + n), 102] for n in (3, 9, 4)]
+
+
+@pytest.fixture
+def encoder(tiny_encoder) -> Encoder:
+    return load_encoder(str(tiny_encoder))
+
+
+def rounded(pooled: torch.Tensor) -> list[list[int]]:
+    return [[round(float(row.sum()) * 10) for row in pooled]]
+
+
+@torch.inference_mode()
+def chosen(encoder, tried, labels=rounded):
+    return choose(encoder, tried, SAMPLES, labels, padded_budget=64)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({PADDED: 2.0, PACKED: 1.0}, PACKED),
+        ({PADDED: 1.0, PACKED: 2.0}, PADDED),
+        ({PADDED: 2.0, PACKED: 1.5, PADDED_BF16: 1.2, PACKED_BF16: 1.0}, PACKED_BF16),
+        ({PADDED: 2.0, PACKED: 1.1, PADDED_BF16: 1.0, PACKED_BF16: 1.2}, PACKED),
+        ({PADDED_BF16: 2.0, PACKED_BF16: 1.9}, PACKED_BF16),
+    ],
+)
+def test_fastest_wins_and_bf16_only_clearly(seconds, expected):
+    assert fastest(seconds) == expected
+
+
+def test_the_winner_of_the_race_is_taken_and_the_times_are_told(encoder, monkeypatch):
+    monkeypatch.setattr(paths, "_race", lambda runs: {path: 1.0 + path.packed for path in runs})
+    path, _, reason = chosen(encoder, [PADDED, PACKED])
+    assert path == PADDED
+    assert reason == "padded fp32 1000 ms, packed fp32 2000 ms for 3 samples"
+
+
+def test_a_path_that_changes_labels_is_out(encoder, monkeypatch):
+    monkeypatch.setattr(paths, "_race", lambda runs: {path: 2.0 - path.packed for path in runs})
+    answers = iter([[[0, 1, 0]], [[0, 1, 1]]])
+    path, _, reason = chosen(encoder, [PADDED, PACKED], lambda _: next(answers))
+    assert path == PADDED
+    assert "packed fp32 changes labels" in reason
+
+
+def test_a_path_that_fails_is_out_and_the_reason_says_so(encoder, monkeypatch):
+    def build_or_fail(encoder, path):
+        if path.packed:
+            raise RuntimeError("no kernel for this device\nstack of it")
+        return build(encoder, path)
+
+    monkeypatch.setattr(paths, "build", build_or_fail)
+    path, _, reason = chosen(encoder, [PADDED, PACKED])
+    assert path == PADDED
+    assert reason.endswith("packed fp32 fails here: no kernel for this device")
+
+
+def test_a_failure_of_the_plain_path_is_not_hidden(encoder, monkeypatch):
+    monkeypatch.setattr(encoder, "pool", None)
+    with pytest.raises(TypeError):
+        chosen(encoder, [PADDED, PACKED])
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_auto_tries_bf16_only_on_a_cpu_that_multiplies_it(encoder, monkeypatch, has_bf16):
+    monkeypatch.setattr(paths, "multiplies_bf16", lambda: has_bf16)
+    tried = candidates(encoder, "auto")
+    assert tried[:2] == [PADDED, PACKED]
+    assert tried[2:] == ([PADDED_BF16, PACKED_BF16] if has_bf16 else [])
+    assert candidates(encoder, "bf16") == [PADDED_BF16, PACKED_BF16]
+
+
+def test_an_encoder_of_another_kind_keeps_the_padded_path(encoder):
+    encoder.model.config.hidden_act = "relu"
+    assert candidates(encoder, "fp32") == [PADDED]
