@@ -24,6 +24,7 @@ from stream.rules import RuleSet
 from stream.settings import Settings
 from stream.sources import Decoder
 from stream.store import AlertStore
+from stream.subjects import SubjectFinder
 from stream.telemetry import Telemetry
 from stream.topics import StartError, prepare_topics
 
@@ -48,7 +49,8 @@ class Worker:
         self.predictor = predictor
         self._champions = champions
         self.telemetry = Telemetry()
-        self._rules = RuleSet.load(settings.alerting.rules, predictor.heads)
+        self._subjects = SubjectFinder.load(settings.subjects)
+        self._rules = self._load_rules(predictor)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
         self._stack = contextlib.AsyncExitStack()
 
@@ -71,6 +73,7 @@ class Worker:
             predictor=self.predictor,
             max_batch_tokens=settings.model.max_batch_tokens or self.predictor.batch_tokens,
             languages=settings.model.languages,
+            subjects=self._subjects,
             rules=self._rules,
             queues=settings.queues,
             topics=settings.topics,
@@ -146,12 +149,18 @@ class Worker:
 
     def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that the rules read would silence them; RuleError names the rule.
-        RuleSet.load(self.settings.alerting.rules, predictor.heads)
+        self._load_rules(predictor)
         self.pipeline.batcher.swap(
             predictor,
             max_batch_tokens=self.settings.model.max_batch_tokens or predictor.batch_tokens,
         )
         self.predictor = predictor
+
+    def _load_rules(self, predictor: Predictor) -> RuleSet:
+        settings = self.settings
+        return RuleSet.load(
+            settings.alerting.rules, predictor.heads, tuple(settings.subjects.fields)
+        )
 
     def _faust_app(self) -> faust.App:
         settings = self.settings

@@ -18,7 +18,7 @@ from stream.records import DeadLetter, Event, Origin, Scored, encode, model_text
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
 from stream.sources import RawRecord
-from stream.subjects import find_subjects
+from stream.subjects import SubjectFinder
 from stream.tickets import REVIEW, route
 
 
@@ -54,6 +54,7 @@ class Shipment(msgspec.Struct):
 def judge(
     batch: Sequence[Finished],
     *,
+    subjects: SubjectFinder,
     rules: RuleSet,
     queues: Sequence[Queue],
     topics: Topics,
@@ -74,6 +75,7 @@ def judge(
         scored = to_scored(
             work.event,
             finished.scores,
+            subjects=subjects,
             languages=languages,
             model=finished.model,
             batch=finished.batch,
@@ -93,6 +95,7 @@ def to_scored(
     event: Event,
     scores: Scores,
     *,
+    subjects: SubjectFinder,
     languages: Sequence[str],
     model: str,
     batch: BatchInfo,
@@ -115,7 +118,7 @@ def to_scored(
         author=event.author,
         customer=event.customer,
         lang=event.lang,
-        subjects=find_subjects(event, predicted),
+        subjects=subjects.find(event, predicted),
         heads=scores,
         unreadable=unreadable,
         model=model,

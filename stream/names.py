@@ -7,6 +7,11 @@ from typing import Literal
 SourceKind = Literal["news", "social", "ticket"]
 SOURCE_KINDS: tuple[SourceKind, ...] = ("news", "social", "ticket")
 
+SUBJECT_KINDS = ("ticker", "sector", "customer", "topic")
+"""What the stream finds an event to be about, beside the kinds that subjects.fields adds."""
+EVENT_KINDS = ("source", "event")
+"""What a rule may also raise an alert about."""
+
 
 class Topics:
     """Names of our own topics under a prefix; users' source topics keep their own names."""

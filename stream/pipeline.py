@@ -21,6 +21,7 @@ from stream.records import Alert, DeadLetter, Scored, encode, model_text, utc_no
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
 from stream.sources import Decoder
+from stream.subjects import SubjectFinder
 from stream.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Pipeline:
         predictor: Predictor,
         max_batch_tokens: int,
         languages: Sequence[str],
+        subjects: SubjectFinder,
         rules: RuleSet,
         queues: Sequence[Queue],
         topics: Topics,
@@ -55,6 +57,7 @@ class Pipeline:
         capacity: int,
     ) -> None:
         self._languages = languages
+        self._subjects = subjects
         self._rules = rules
         self._queues = queues
         self._topics = topics
@@ -143,6 +146,7 @@ class Pipeline:
     async def _ship(self, batch: Sequence[Finished]) -> None:
         shipment = judge(
             batch,
+            subjects=self._subjects,
             rules=self._rules,
             queues=self._queues,
             topics=self._topics,

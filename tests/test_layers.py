@@ -45,6 +45,8 @@ PURE = (
     "stream.mapping",
     "stream.attributes",
     "stream.text",
+    "stream.companies",
+    "stream.mentions",
     "stream.subjects",
     "stream.conditions",
     "stream.rules",

@@ -21,8 +21,9 @@ from stream.outbox import Outgoing
 from stream.pipeline import Pipeline
 from stream.records import Alert, DeadLetter, Scored, decode_scored
 from stream.rules import Match, RuleSet
-from stream.settings import DEFAULT_QUEUES, Limits, Source
+from stream.settings import DEFAULT_QUEUES, Limits, Source, Subjects
 from stream.sources import Decoder
+from stream.subjects import SubjectFinder
 from stream.telemetry import Telemetry
 
 DEADLINE_S = 10.0
@@ -87,6 +88,7 @@ class Stand:
             predictor=predictor or StubPredictor(),
             max_batch_tokens=256,
             languages=("en",),
+            subjects=SubjectFinder.load(Subjects()),
             rules=RuleSet.load(None),
             queues=DEFAULT_QUEUES,
             topics=Topics(),

@@ -162,7 +162,7 @@ def test_a_sound_condition_is_taken(tmp_path: Path, when: str) -> None:
     ("fields", "named"),
     [
         ({"severity": "huge"}, "severity is 'huge'; write info, warning or critical"),
-        ({"subject": "planet"}, "subject is 'planet'; write ticker, customer"),
+        ({"subject": "planet"}, "subject is 'planet'; write one of ticker"),
         ({"name": "Has Spaces"}, "name must be lower-case"),
         ({"title": "{nonsense}"}, "title has the unknown placeholder {nonsense}"),
         ({"summary": "{mood}"}, "summary has the unknown placeholder {mood}"),
