@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from models.spec import Predictor
 from stream.agents import chunk_agent
 from stream.chunks import ChunkTracker, feed_in_chunks
+from stream.copies import CopyStore
 from stream.follow import Champions, Follower
 from stream.names import Keys
 from stream.outbox import Outbox
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 # Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
 STREAM_BUFFER_CHUNKS = 8
 CRASH_POLL_S = 0.5
+# Redis remembers this many times what may be in work, so that every redelivered event is known.
+WORK_REMEMBERED = 4
 
 
 class Worker:
@@ -69,6 +72,7 @@ class Worker:
 
         self._app = self._faust_app()
         self.tracker = ChunkTracker(lambda: self._app.consumer_generation_id)
+        keys = Keys(settings.redis.prefix)
         self.pipeline = Pipeline(
             predictor=self.predictor,
             max_batch_tokens=settings.model.max_batch_tokens or self.predictor.batch_tokens,
@@ -77,7 +81,14 @@ class Worker:
             rules=self._rules,
             queues=settings.queues,
             topics=settings.topics,
-            alerts=AlertStore(redis, Keys(settings.redis.prefix), settings.alerting),
+            novelty=CopyStore(
+                redis,
+                keys,
+                settings.novelty,
+                replay_s=settings.alerting.replay_s,
+                remembered=WORK_REMEMBERED * settings.model.max_waiting,
+            ),
+            alerts=AlertStore(redis, keys, settings.alerting),
             outbox=outbox,
             tracker=self.tracker,
             telemetry=self.telemetry,

@@ -44,6 +44,8 @@ class Shipment(msgspec.Struct):
     """What has to be confirmed before the records of a micro-batch count as done."""
 
     outgoing: list[Outgoing] = []
+    scored: list[Scored] = []
+    source_keys: list[bytes | None] = []
     matches: list[tuple[Scored, Match]] = []
     dead_letters: Counter[str] = msgspec.field(default_factory=Counter)
     queues: Counter[str] = msgspec.field(default_factory=Counter)
@@ -55,12 +57,12 @@ def judge(
     batch: Sequence[Finished],
     *,
     subjects: SubjectFinder,
-    rules: RuleSet,
     queues: Sequence[Queue],
     topics: Topics,
     languages: Sequence[str],
     now: datetime,
 ) -> Shipment:
+    """All but the rules' verdicts, which need to know what is new."""
     shipment = Shipment()
     for finished in batch:
         if isinstance(finished, Refused):
@@ -81,14 +83,27 @@ def judge(
             batch=finished.batch,
             now=now,
         )
-        shipment.outgoing.append(Outgoing(topics.scored, work.event.key, encode(scored)))
+        shipment.scored.append(scored)
+        shipment.source_keys.append(work.event.key)
         shipment.record_times_ms.append(work.record.timestamp)
-        shipment.matches.extend((scored, match) for match in rules.match(scored))
         if ticket := route(scored, queues):
             topic = topics.review if ticket.queue == REVIEW else topics.queue(ticket.queue)
             shipment.outgoing.append(Outgoing(topic, ticket.id.encode(), encode(ticket)))
             shipment.queues[ticket.queue] += 1
     return shipment
+
+
+def apply_rules(shipment: Shipment, rules: RuleSet) -> None:
+    """Add the verdicts on each scored event."""
+    for scored in shipment.scored:
+        shipment.matches.extend((scored, match) for match in rules.match(scored))
+
+
+def scored_records(shipment: Shipment, topics: Topics) -> list[Outgoing]:
+    return [
+        Outgoing(topics.scored, key, encode(scored))
+        for key, scored in zip(shipment.source_keys, shipment.scored, strict=True)
+    ]
 
 
 def to_scored(

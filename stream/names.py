@@ -37,9 +37,16 @@ class Keys:
         self.alerts_open = f"{prefix}alerts:open"
         self.alerts_stream = f"{prefix}alerts:stream"
         self.alerts_live = f"{prefix}alerts:live"
+        self.novelty = f"{prefix}novelty"
+        self.novelty_answers = f"{prefix}novelty:answers:"
+        self.copies = f"{prefix}copies:"
 
     def alert(self, alert_id: str) -> str:
         return f"{self.prefix}alert:{alert_id}"
+
+    def copies_of(self, source: str, event_id: str) -> str:
+        """Which copies of an event were seen, to be counted (HyperLogLog)."""
+        return f"{self.copies}{source}:{event_id}"
 
     def fingerprint(self, fingerprint: str) -> str:
         """The current episode of a fingerprint: alert id, episode number, last event time."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cel
 import msgspec
@@ -66,6 +66,13 @@ class Match(msgspec.Struct, frozen=True):
     summary: str
 
 
+class _Program(NamedTuple):
+    rule: Rule
+    compiled: Any
+    reads_attributes: bool
+    takes_copies: bool
+
+
 class RuleSet:
     """Compiled rules. A rule that errs on an event is counted in errors and does not match."""
 
@@ -76,22 +83,28 @@ class RuleSet:
 
         kinds are those of subjects that the settings add.
         """
-        self._programs: dict[SourceKind, list[tuple[Rule, Any, bool]]] = {}
+        self._programs: dict[SourceKind, list[_Program]] = {}
         self._used: dict[SourceKind, dict[str, set[str]]] = {}
         self.errors: Counter[str] = Counter()
         self.last_error: dict[str, str] = {}
         self._count = 0
         for where, rule in rules.items():
             _check_subject(rule, kinds, where)
-            program = compile_condition(rule.when, heads, where)
+            compiled = compile_condition(rule.when, heads, where)
             _check_placeholders(rule, heads, where)
             if not rule.enabled:
                 continue
             self._count += 1
             reads = fields_used(rule.when)
-            reads_attributes = not reads.get("event", set()).isdisjoint({"attributes", "*"})
+            of_event = reads.get("event", set())
+            program = _Program(
+                rule,
+                compiled,
+                reads_attributes=not of_event.isdisjoint({"attributes", "*"}),
+                takes_copies=not of_event.isdisjoint({"novelty", "copy_of"}),
+            )
             for kind in rule.sources or ("news", "social", "ticket"):
-                self._programs.setdefault(kind, []).append((rule, program, reads_attributes))
+                self._programs.setdefault(kind, []).append(program)
                 used = self._used.setdefault(kind, {})
                 for name, fields in reads.items():
                     used.setdefault(name, set()).update(fields)
@@ -137,15 +150,20 @@ class RuleSet:
         return cls(dict(zip(places, rules, strict=True)), heads, kinds)
 
     def match(self, scored: Scored) -> list[Match]:
-        """A match for each rule that holds and each subject of its kind. Never raises."""
+        """A match for each rule that holds and each subject of its kind. Never raises.
+
+        A copy is no news: only rules that read event.novelty or event.copy_of are asked about it.
+        """
         programs = self._programs.get(scored.source)
+        if programs and scored.copy_of:
+            programs = [program for program in programs if program.takes_copies]
         if not programs:
             return []
         context = cel.Context(variables=_variables(scored, self._used[scored.source]))
         matches: list[Match] = []
-        for rule, program, reads_attributes in programs:
+        for rule, compiled, reads_attributes, _ in programs:
             try:
-                holds = program.execute(context)
+                holds = compiled.execute(context)
             except Exception as error:  # noqa: BLE001 - cel raises many kinds; none may stop the stream
                 # An attribute that this event does not carry is no fault of the rule.
                 if not (isinstance(error, KeyError) and reads_attributes):

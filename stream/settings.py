@@ -120,6 +120,20 @@ class Subjects(Section):
         return fields
 
 
+class Novelty(Section):
+    """When an event is a copy of an earlier one, which is counted and not judged again."""
+
+    window_s: float = Field(
+        86_400.0, ge=0.0, description="event time between a first event and its copy; 0 never"
+    )
+    similarity: float = Field(
+        0.7, gt=0.0, le=1.0, description="share of common word pairs from which one is a copy"
+    )
+    remember: int = Field(
+        100_000, ge=1_000, description="slots of the table of first events; each takes three"
+    )
+
+
 class Queue(Section):
     """A ticket queue; the first whose matchers hold takes a ticket. An empty one holds always."""
 
@@ -207,6 +221,7 @@ class Settings(BaseSettings):
     model: Model = Model()
     limits: Limits = Limits()
     subjects: Subjects = Subjects()
+    novelty: Novelty = Novelty()
     queues: Annotated[tuple[Queue, ...], Field(min_length=1)] = DEFAULT_QUEUES
     alerting: Alerting = Alerting()
     worker: Worker = Worker()

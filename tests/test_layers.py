@@ -47,6 +47,7 @@ PURE = (
     "stream.text",
     "stream.companies",
     "stream.mentions",
+    "stream.novelty",
     "stream.subjects",
     "stream.conditions",
     "stream.rules",
