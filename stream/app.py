@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from models.spec import Predictor
 from stream.agents import chunk_agent
 from stream.chunks import ChunkTracker, feed_in_chunks
+from stream.copies import CopyStore
 from stream.follow import Champions, Follower
 from stream.names import Keys
 from stream.outbox import Outbox
@@ -24,6 +25,7 @@ from stream.rules import RuleSet
 from stream.settings import Settings
 from stream.sources import Decoder
 from stream.store import AlertStore
+from stream.subjects import SubjectFinder
 from stream.telemetry import Telemetry
 from stream.topics import StartError, prepare_topics
 
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 # Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
 STREAM_BUFFER_CHUNKS = 8
 CRASH_POLL_S = 0.5
+# Redis remembers this many times what may be in work, so that every redelivered event is known.
+WORK_REMEMBERED = 4
 
 
 class Worker:
@@ -48,7 +52,8 @@ class Worker:
         self.predictor = predictor
         self._champions = champions
         self.telemetry = Telemetry()
-        self._rules = RuleSet.load(settings.alerting.rules, predictor.heads)
+        self._subjects = SubjectFinder.load(settings.subjects)
+        self._rules = self._load_rules(predictor)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
         self._stack = contextlib.AsyncExitStack()
 
@@ -67,14 +72,23 @@ class Worker:
 
         self._app = self._faust_app()
         self.tracker = ChunkTracker(lambda: self._app.consumer_generation_id)
+        keys = Keys(settings.redis.prefix)
         self.pipeline = Pipeline(
             predictor=self.predictor,
             max_batch_tokens=settings.model.max_batch_tokens or self.predictor.batch_tokens,
             languages=settings.model.languages,
+            subjects=self._subjects,
             rules=self._rules,
             queues=settings.queues,
             topics=settings.topics,
-            alerts=AlertStore(redis, Keys(settings.redis.prefix), settings.alerting),
+            novelty=CopyStore(
+                redis,
+                keys,
+                settings.novelty,
+                replay_s=settings.alerting.replay_s,
+                remembered=WORK_REMEMBERED * settings.model.max_waiting,
+            ),
+            alerts=AlertStore(redis, keys, settings.alerting),
             outbox=outbox,
             tracker=self.tracker,
             telemetry=self.telemetry,
@@ -146,12 +160,18 @@ class Worker:
 
     def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that the rules read would silence them; RuleError names the rule.
-        RuleSet.load(self.settings.alerting.rules, predictor.heads)
+        self._load_rules(predictor)
         self.pipeline.batcher.swap(
             predictor,
             max_batch_tokens=self.settings.model.max_batch_tokens or predictor.batch_tokens,
         )
         self.predictor = predictor
+
+    def _load_rules(self, predictor: Predictor) -> RuleSet:
+        settings = self.settings
+        return RuleSet.load(
+            settings.alerting.rules, predictor.heads, tuple(settings.subjects.fields)
+        )
 
     def _faust_app(self) -> faust.App:
         settings = self.settings

@@ -25,6 +25,8 @@ EVENT_FIELDS = (
     "tickers",
     "time",
     "attributes",
+    "novelty",
+    "copy_of",
 )
 HEAD_FIELDS = ("label", "confidence", "abstained", "scores")
 
@@ -146,6 +148,8 @@ def _sample(heads: Sequence[Head]) -> dict[str, Any]:
         "source": "news",
         "tickers": ["HALC"],
         "attributes": {},
+        "novelty": 1.0,
+        "copy_of": "",
         "time": datetime(2026, 1, 1, tzinfo=UTC),
     }
     return {

@@ -51,6 +51,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     published: int
     scored: int
+    copies: int
     dead_letters: int
     alerts: int
     routed: int
@@ -192,6 +193,7 @@ def _summary(player: _Player, worker: Worker) -> Summary:
     return Summary(
         published=player.published,
         scored=telemetry.scored,
+        copies=telemetry.copies,
         dead_letters=sum(reasons.values()),
         alerts=telemetry.alerts.total(),
         routed=telemetry.routed,

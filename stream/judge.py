@@ -18,7 +18,7 @@ from stream.records import DeadLetter, Event, Origin, Scored, encode, model_text
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
 from stream.sources import RawRecord
-from stream.subjects import find_subjects
+from stream.subjects import SubjectFinder
 from stream.tickets import REVIEW, route
 
 
@@ -44,6 +44,8 @@ class Shipment(msgspec.Struct):
     """What has to be confirmed before the records of a micro-batch count as done."""
 
     outgoing: list[Outgoing] = []
+    scored: list[Scored] = []
+    source_keys: list[bytes | None] = []
     matches: list[tuple[Scored, Match]] = []
     dead_letters: Counter[str] = msgspec.field(default_factory=Counter)
     queues: Counter[str] = msgspec.field(default_factory=Counter)
@@ -54,12 +56,13 @@ class Shipment(msgspec.Struct):
 def judge(
     batch: Sequence[Finished],
     *,
-    rules: RuleSet,
+    subjects: SubjectFinder,
     queues: Sequence[Queue],
     topics: Topics,
     languages: Sequence[str],
     now: datetime,
 ) -> Shipment:
+    """All but the rules' verdicts, which need to know what is new."""
     shipment = Shipment()
     for finished in batch:
         if isinstance(finished, Refused):
@@ -74,14 +77,15 @@ def judge(
         scored = to_scored(
             work.event,
             finished.scores,
+            subjects=subjects,
             languages=languages,
             model=finished.model,
             batch=finished.batch,
             now=now,
         )
-        shipment.outgoing.append(Outgoing(topics.scored, work.event.key, encode(scored)))
+        shipment.scored.append(scored)
+        shipment.source_keys.append(work.event.key)
         shipment.record_times_ms.append(work.record.timestamp)
-        shipment.matches.extend((scored, match) for match in rules.match(scored))
         if ticket := route(scored, queues):
             topic = topics.review if ticket.queue == REVIEW else topics.queue(ticket.queue)
             shipment.outgoing.append(Outgoing(topic, ticket.id.encode(), encode(ticket)))
@@ -89,10 +93,24 @@ def judge(
     return shipment
 
 
+def apply_rules(shipment: Shipment, rules: RuleSet) -> None:
+    """Add the verdicts on each scored event."""
+    for scored in shipment.scored:
+        shipment.matches.extend((scored, match) for match in rules.match(scored))
+
+
+def scored_records(shipment: Shipment, topics: Topics) -> list[Outgoing]:
+    return [
+        Outgoing(topics.scored, key, encode(scored))
+        for key, scored in zip(shipment.source_keys, shipment.scored, strict=True)
+    ]
+
+
 def to_scored(
     event: Event,
     scores: Scores,
     *,
+    subjects: SubjectFinder,
     languages: Sequence[str],
     model: str,
     batch: BatchInfo,
@@ -115,7 +133,7 @@ def to_scored(
         author=event.author,
         customer=event.customer,
         lang=event.lang,
-        subjects=find_subjects(event, predicted),
+        subjects=subjects.find(event, predicted),
         heads=scores,
         unreadable=unreadable,
         model=model,

@@ -61,6 +61,20 @@ class FieldMapping:
         return values
 
 
+def compile_name(setting: str, name: str) -> tuple[Path, Read]:
+    """A dotted name as its parts and a function that looks it up, None where nothing is.
+
+    Raises SettingsError naming the setting.
+    """
+    path = _chain_of_names(_compile(setting, name).parsed)
+    if path is None:
+        raise SettingsError(
+            f"setting {setting}: {name!r} is more than a dotted name; write one such as "
+            "attributes.product"
+        )
+    return path, _path_reader(path)
+
+
 def _compile(setting: str, expression: str) -> Any:
     try:
         compiled = jmespath.compile(expression)

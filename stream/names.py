@@ -7,6 +7,11 @@ from typing import Literal
 SourceKind = Literal["news", "social", "ticket"]
 SOURCE_KINDS: tuple[SourceKind, ...] = ("news", "social", "ticket")
 
+SUBJECT_KINDS = ("ticker", "sector", "customer", "topic")
+"""What the stream finds an event to be about, beside the kinds that subjects.fields adds."""
+EVENT_KINDS = ("source", "event")
+"""What a rule may also raise an alert about."""
+
 
 class Topics:
     """Names of our own topics under a prefix; users' source topics keep their own names."""
@@ -32,9 +37,16 @@ class Keys:
         self.alerts_open = f"{prefix}alerts:open"
         self.alerts_stream = f"{prefix}alerts:stream"
         self.alerts_live = f"{prefix}alerts:live"
+        self.novelty = f"{prefix}novelty"
+        self.novelty_answers = f"{prefix}novelty:answers:"
+        self.copies = f"{prefix}copies:"
 
     def alert(self, alert_id: str) -> str:
         return f"{self.prefix}alert:{alert_id}"
+
+    def copies_of(self, source: str, event_id: str) -> str:
+        """Which copies of an event were seen, to be counted (HyperLogLog)."""
+        return f"{self.copies}{source}:{event_id}"
 
     def fingerprint(self, fingerprint: str) -> str:
         """The current episode of a fingerprint: alert id, episode number, last event time."""

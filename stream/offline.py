@@ -16,6 +16,7 @@ from stream.publish import InputError, read_lines
 from stream.records import DeadLetter, Event, encode, model_text, utc_now
 from stream.settings import Settings
 from stream.sources import Decoder
+from stream.subjects import SubjectFinder
 
 # Lines in work at once: enough to fill batches of one length, little enough to stay in memory.
 SLICE_LINES = 2_000
@@ -55,6 +56,7 @@ def score_file(
     """
     refused_path = output.with_name(f"{output.name}.dead-letters.jsonl")
     refused_path.unlink(missing_ok=True)
+    subjects = SubjectFinder.load(settings.subjects)
     scored = 0
     refused: list[DeadLetter] = []
     try:
@@ -73,6 +75,7 @@ def score_file(
                     record = to_scored(
                         event,
                         result.scores,
+                        subjects=subjects,
                         languages=settings.model.languages,
                         model=result.model,
                         batch=result.batch,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 from redis.exceptions import RedisError
 
 from models.batcher import Batcher, Result
 from models.spec import Predictor
 from stream.chunks import Chunk, ChunkTracker
-from stream.judge import Finished, Refused, Work, judge
+from stream.judge import Finished, Refused, Work, apply_rules, judge, scored_records
 from stream.names import Topics
 from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
@@ -21,7 +21,10 @@ from stream.records import Alert, DeadLetter, Scored, encode, model_text, utc_no
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
 from stream.sources import Decoder
+from stream.subjects import SubjectFinder
 from stream.telemetry import Telemetry
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,12 @@ class AlertSink(Protocol):
     """Where alerts live; raising the same event's match again repeats its first answer."""
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]: ...
+
+
+class NoveltySink(Protocol):
+    """Where first events are kept; marking the same event again repeats its first answer."""
+
+    async def mark(self, batch: Sequence[Scored]) -> list[Scored]: ...
 
 
 class Pipeline:
@@ -45,9 +54,11 @@ class Pipeline:
         predictor: Predictor,
         max_batch_tokens: int,
         languages: Sequence[str],
+        subjects: SubjectFinder,
         rules: RuleSet,
         queues: Sequence[Queue],
         topics: Topics,
+        novelty: NoveltySink,
         alerts: AlertSink,
         outbox: RecordSink,
         tracker: ChunkTracker,
@@ -55,9 +66,11 @@ class Pipeline:
         capacity: int,
     ) -> None:
         self._languages = languages
+        self._subjects = subjects
         self._rules = rules
         self._queues = queues
         self._topics = topics
+        self._novelty = novelty
         self._alerts = alerts
         self._outbox = outbox
         self._tracker = tracker
@@ -143,15 +156,21 @@ class Pipeline:
     async def _ship(self, batch: Sequence[Finished]) -> None:
         shipment = judge(
             batch,
-            rules=self._rules,
+            subjects=self._subjects,
             queues=self._queues,
             topics=self._topics,
             languages=self._languages,
             now=utc_now(),
         )
-        alerts = await self._raise_alerts(shipment.matches)
+        scored = shipment.scored
+        if scored:
+            shipment.scored = await self._insist(lambda: self._novelty.mark(scored))
+        apply_rules(shipment, self._rules)
+        matches = shipment.matches
+        alerts = await self._insist(lambda: self._alerts.raise_alerts(matches)) if matches else []
         await self._outbox.send(
             [
+                *scored_records(shipment, self._topics),
                 *shipment.outgoing,
                 *(
                     Outgoing(self._topics.alerts, alert.fingerprint.encode(), encode(alert))
@@ -164,12 +183,10 @@ class Pipeline:
         for chunk, records in shipment.settled.items():
             self._tracker.settle(chunk, records)
 
-    async def _raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]:
-        if not matches:
-            return []
-        patience = Patience("Redis does not take alerts", logger)
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        patience = Patience("Redis takes neither events nor alerts", logger)
         while True:
             try:
-                return await self._alerts.raise_alerts(matches)
+                return await ask()
             except (RedisError, OSError) as error:
                 await patience.wait(error)

@@ -61,7 +61,11 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model said of one event: the durable record on the scored topic."""
+    """What the model said of one event: the durable record on the scored topic.
+
+    novelty is in 0..1, 1 for a text unlike any before. copy_of is the id of the first event of
+    this text, empty unless this one is a near copy that adds nothing.
+    """
 
     id: str
     source: SourceKind
@@ -80,6 +84,8 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     batch: BatchInfo
     attributes: dict[str, Any]
+    novelty: float = 1.0
+    copy_of: str = ""
 
 
 class Evidence(msgspec.Struct, frozen=True):

@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import cel
 import msgspec
 
 from models.spec import DEFAULT_HEADS, Head
 from stream.conditions import EVENT_FIELDS, HEAD_FIELDS, RuleError, compile_condition, fields_used
-from stream.names import SourceKind
+from stream.names import EVENT_KINDS, SUBJECT_KINDS, SourceKind
 from stream.records import Scored, Severity
 
 MAX_FILE_BYTES = 1_000_000
@@ -32,7 +32,7 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _TABLE_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
 _FAULTY_FIELD = re.compile(r"\$\.(\w+)")
 _WANTED = {
-    "subject": "ticker, customer, topic, source or event",
+    "subject": "a kind in quotes, such as ticker",
     "severity": "info, warning or critical",
     "sources": 'a list of news, social and ticket, such as ["news"]',
     "enabled": "true or false",
@@ -44,7 +44,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: str
     when: str
-    subject: Literal["ticker", "customer", "topic", "source", "event"]
+    subject: str
     severity: Severity
     title: str
     summary: str = "{text}"
@@ -66,26 +66,45 @@ class Match(msgspec.Struct, frozen=True):
     summary: str
 
 
+class _Program(NamedTuple):
+    rule: Rule
+    compiled: Any
+    reads_attributes: bool
+    takes_copies: bool
+
+
 class RuleSet:
     """Compiled rules. A rule that errs on an event is counted in errors and does not match."""
 
-    def __init__(self, rules: Mapping[str, Rule], heads: Sequence[Head]) -> None:
-        """Takes rules by where they stand, which begins every message. Raises RuleError."""
-        self._programs: dict[SourceKind, list[tuple[Rule, Any, bool]]] = {}
+    def __init__(
+        self, rules: Mapping[str, Rule], heads: Sequence[Head], kinds: Sequence[str] = ()
+    ) -> None:
+        """Takes rules by where they stand, which begins every message. Raises RuleError.
+
+        kinds are those of subjects that the settings add.
+        """
+        self._programs: dict[SourceKind, list[_Program]] = {}
         self._used: dict[SourceKind, dict[str, set[str]]] = {}
         self.errors: Counter[str] = Counter()
         self.last_error: dict[str, str] = {}
         self._count = 0
         for where, rule in rules.items():
-            program = compile_condition(rule.when, heads, where)
+            _check_subject(rule, kinds, where)
+            compiled = compile_condition(rule.when, heads, where)
             _check_placeholders(rule, heads, where)
             if not rule.enabled:
                 continue
             self._count += 1
             reads = fields_used(rule.when)
-            reads_attributes = not reads.get("event", set()).isdisjoint({"attributes", "*"})
+            of_event = reads.get("event", set())
+            program = _Program(
+                rule,
+                compiled,
+                reads_attributes=not of_event.isdisjoint({"attributes", "*"}),
+                takes_copies=not of_event.isdisjoint({"novelty", "copy_of"}),
+            )
             for kind in rule.sources or ("news", "social", "ticket"):
-                self._programs.setdefault(kind, []).append((rule, program, reads_attributes))
+                self._programs.setdefault(kind, []).append(program)
                 used = self._used.setdefault(kind, {})
                 for name, fields in reads.items():
                     used.setdefault(name, set()).update(fields)
@@ -94,7 +113,12 @@ class RuleSet:
         return self._count
 
     @classmethod
-    def load(cls, path: Path | None, heads: Sequence[Head] = DEFAULT_HEADS) -> RuleSet:
+    def load(
+        cls,
+        path: Path | None,
+        heads: Sequence[Head] = DEFAULT_HEADS,
+        kinds: Sequence[str] = (),
+    ) -> RuleSet:
         """Read and check a rule file, the shipped one if None. Raises RuleError."""
         shipped = path is None
         where = "the shipped rules" if shipped else f"rule file {path}"
@@ -123,18 +147,23 @@ class RuleSet:
         names = Counter(rule.name for rule in rules)
         if twice := [name for name, count in names.items() if count > 1]:
             raise RuleError(f"{where}: two rules are named {twice[0]!r}; names must differ")
-        return cls(dict(zip(places, rules, strict=True)), heads)
+        return cls(dict(zip(places, rules, strict=True)), heads, kinds)
 
     def match(self, scored: Scored) -> list[Match]:
-        """A match for each rule that holds and each subject of its kind. Never raises."""
+        """A match for each rule that holds and each subject of its kind. Never raises.
+
+        A copy is no news: only rules that read event.novelty or event.copy_of are asked about it.
+        """
         programs = self._programs.get(scored.source)
+        if programs and scored.copy_of:
+            programs = [program for program in programs if program.takes_copies]
         if not programs:
             return []
         context = cel.Context(variables=_variables(scored, self._used[scored.source]))
         matches: list[Match] = []
-        for rule, program, reads_attributes in programs:
+        for rule, compiled, reads_attributes, _ in programs:
             try:
-                holds = program.execute(context)
+                holds = compiled.execute(context)
             except Exception as error:  # noqa: BLE001 - cel raises many kinds; none may stop the stream
                 # An attribute that this event does not carry is no fault of the rule.
                 if not (isinstance(error, KeyError) and reads_attributes):
@@ -183,6 +212,15 @@ def _convert(entry: dict[str, Any], where: str) -> Rule:
     if not _NAME.fullmatch(rule.name):
         raise RuleError(f"{where}: name must be lower-case letters, digits and '-', 80 at most")
     return rule
+
+
+def _check_subject(rule: Rule, kinds: Sequence[str], where: str) -> None:
+    known = (*SUBJECT_KINDS, *kinds, *EVENT_KINDS)
+    if rule.subject not in known:
+        raise RuleError(
+            f"{where}: subject is {rule.subject!r}; write one of {', '.join(known)}, "
+            "or add the kind under subjects.fields"
+        )
 
 
 def _check_placeholders(rule: Rule, heads: Sequence[Head], where: str) -> None:

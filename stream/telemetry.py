@@ -27,6 +27,7 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.scored = 0
+        self.copies = 0
         self.dead_letters: Counter[str] = Counter()
         self.alerts: Counter[str] = Counter()
         self.alerts_by_source: Counter[str] = Counter()
@@ -63,6 +64,7 @@ class Telemetry:
         self.first_shipped = self.first_shipped or now
         self.last_shipped = now
         self.scored += len(shipment.record_times_ms)
+        self.copies += sum(1 for scored in shipment.scored if scored.copy_of)
         self.dead_letters += shipment.dead_letters
         self.queues += shipment.queues
         for (scored, match), alert in zip(shipment.matches, alerts, strict=True):

@@ -46,7 +46,11 @@ def _figures(telemetry: Telemetry, batches: Statistics, published: int) -> Table
     queues = ", ".join(
         f"{name} {count}" for name, count in telemetry.queues.most_common() if name != "review"
     )
-    table.add_row(_figure("alerts", f"{telemetry.alerts.total():,}"), _figure("queues", queues))
+    table.add_row(
+        _figure("alerts", f"{telemetry.alerts.total():,}"),
+        _figure("copies", f"{telemetry.copies:,}"),
+        _figure("queues", queues),
+    )
     return table
 
 

@@ -17,12 +17,14 @@ from stream.agents import chunk_agent
 from stream.alerts import evidence, fingerprint
 from stream.chunks import ChunkTracker
 from stream.names import Topics
+from stream.novelty import marked
 from stream.outbox import Outgoing
 from stream.pipeline import Pipeline
 from stream.records import Alert, DeadLetter, Scored, decode_scored
 from stream.rules import Match, RuleSet
-from stream.settings import DEFAULT_QUEUES, Limits, Source
+from stream.settings import DEFAULT_QUEUES, Limits, Source, Subjects
 from stream.sources import Decoder
+from stream.subjects import SubjectFinder
 from stream.telemetry import Telemetry
 
 DEADLINE_S = 10.0
@@ -38,6 +40,7 @@ class Gate:
         self.open = asyncio.Event()
         self.open.set()
         self.redis_failures = 0
+        self.firsts: dict[str, str] = {}
         self.error: Exception | None = None
 
     async def send(self, records: Sequence[Outgoing]) -> None:
@@ -45,6 +48,17 @@ class Gate:
         if self.error:
             raise self.error
         self.sent.extend(records)
+
+    async def mark(self, batch: Sequence[Scored]) -> list[Scored]:
+        """A text that was seen before is a copy."""
+        if self.redis_failures:
+            self.redis_failures -= 1
+            raise RedisConnectionError("Redis is away")
+        first = [self.firsts.setdefault(one.text, one.id) for one in batch]
+        return [
+            one if one.id == known else marked(one, 0.0, known)
+            for one, known in zip(batch, first, strict=True)
+        ]
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]:
         if self.redis_failures:
@@ -87,9 +101,11 @@ class Stand:
             predictor=predictor or StubPredictor(),
             max_batch_tokens=256,
             languages=("en",),
+            subjects=SubjectFinder.load(Subjects()),
             rules=RuleSet.load(None),
             queues=DEFAULT_QUEUES,
             topics=Topics(),
+            novelty=self.gate,
             alerts=self.gate,
             outbox=self.gate,
             tracker=self.tracker,
@@ -218,6 +234,19 @@ async def test_alerts_follow_their_scored_records_out(stands: Any) -> None:
     assert alert["subject"] == "ticker:HALC"
     assert alert["evidence"][0]["text"] == "negative fraud_security high"
     assert stand.telemetry.alerts_by_source == {"news": 1}
+
+
+async def test_a_copy_is_scored_and_linked_but_not_judged_again(stands: Any) -> None:
+    stand = stands()
+    bad = b'{"id": "%b", "text": "negative company_product high", "tickers": ["HALC"]}'
+    number = stand.feed(bad % b"n-1", bad % b"n-2")
+    await stand.until(lambda: stand.acks == [number])
+    first, second = stand.values("bellwether.scored")
+    assert (first["copy_of"], first["novelty"]) == ("", 1.0)
+    assert (second["copy_of"], second["novelty"]) == ("n-1", 0.0)
+    assert [subject["novelty"] for subject in second["subjects"]] == [0.0, 0.0]
+    assert [scored.id for scored, _ in stand.gate.raised] == ["n-1"]
+    assert (stand.telemetry.scored, stand.telemetry.copies) == (2, 1)
 
 
 async def test_redis_being_away_delays_and_loses_nothing(stands: Any) -> None:

@@ -70,6 +70,24 @@ def test_a_match_is_made_for_each_subject_of_the_rules_kind(tmp_path: Path) -> N
     assert matches[0].summary == "news: Halcyon lost its largest customer."
 
 
+def test_only_rules_that_read_its_novelty_are_asked_about_a_copy(tmp_path: Path) -> None:
+    copy = scored(copy_of="e-0", novelty=0.1)
+    assert load(tmp_path, "true").match(copy) == []
+    assert load(tmp_path, "event.novelty < 0.5").match(copy)
+    assert load(tmp_path, 'event.copy_of == "e-0"').match(copy)
+    assert load(tmp_path, "event.novelty < 0.5").match(scored()) == []
+
+
+def test_a_kind_of_the_settings_may_be_the_subject(tmp_path: Path) -> None:
+    path = rule_file(tmp_path, subject="product")
+    with pytest.raises(RuleError, match=r"subject is 'product'.*subjects\.fields"):
+        RuleSet.load(path)
+    (match,) = RuleSet.load(path, kinds=("product",)).match(
+        scored(subjects=(Subject("product", "Card"),))
+    )
+    assert match.subject == "product:Card"
+
+
 def test_text_that_looks_like_a_placeholder_is_not_filled_again(tmp_path: Path) -> None:
     rules = load(tmp_path, summary="{text}")
     (match,) = rules.match(scored(text="{subject} {nonsense} {0.__class__}"))
@@ -162,7 +180,7 @@ def test_a_sound_condition_is_taken(tmp_path: Path, when: str) -> None:
     ("fields", "named"),
     [
         ({"severity": "huge"}, "severity is 'huge'; write info, warning or critical"),
-        ({"subject": "planet"}, "subject is 'planet'; write ticker, customer"),
+        ({"subject": "planet"}, "subject is 'planet'; write one of ticker"),
         ({"name": "Has Spaces"}, "name must be lower-case"),
         ({"title": "{nonsense}"}, "title has the unknown placeholder {nonsense}"),
         ({"summary": "{mood}"}, "summary has the unknown placeholder {mood}"),
