@@ -13,11 +13,11 @@ from models.spec import ModelError
 from stream.commands import feedback, files, learn, models, operate, services
 from stream.commands.options import FAILED, WRONG_USAGE
 from stream.conditions import RuleError
+from stream.connection import StartError
 from stream.embedded import EmbeddedError
 from stream.logs import set_up_logging
 from stream.publish import InputError
 from stream.settings import SettingsError, load_settings
-from stream.topics import StartError
 from trainer.errors import TrainerError
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from stream.connection import StartError, kafka_arguments, kafka_fault
 from stream.records import DeadLetter
 from stream.settings import Settings
-from stream.topics import StartError
 
 POLL_MS = 1_000
 
@@ -17,7 +17,7 @@ async def list_dead_letters(settings: Settings, *, limit: int) -> list[DeadLette
     topic = settings.topics.dead_letter
     consumer = AIOKafkaConsumer(
         topic,
-        bootstrap_servers=settings.kafka.bootstrap,
+        **kafka_arguments(settings.kafka),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=8 * 1024 * 1024,
@@ -26,8 +26,8 @@ async def list_dead_letters(settings: Settings, *, limit: int) -> list[DeadLette
         await consumer.start()
     except (KafkaError, OSError) as error:
         raise StartError(
-            f"Kafka at {settings.kafka.bootstrap} can't be reached ({error}); "
-            "start it, or set kafka.bootstrap (BELLWETHER_KAFKA__BOOTSTRAP)"
+            f"Kafka at {settings.kafka.bootstrap} can't be reached "
+            f"{await kafka_fault(settings.kafka, error)}"
         ) from error
     try:
         places = consumer.assignment()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -41,14 +41,15 @@ class RecordSink(Protocol):
 class Outbox:
     """Sends records in the order given within each partition. start() and stop() frame its use."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: Mapping[str, Any]) -> None:
+        """kafka: what stream.connection.kafka_arguments gives."""
+        self._kafka = kafka
         self._partitioner = DefaultPartitioner()
         self._turn = count()
 
     async def start(self) -> None:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **self._kafka,
             enable_idempotence=True,
             acks="all",
             compression_type="gzip",

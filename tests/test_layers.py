@@ -37,7 +37,13 @@ TORCH_USERS = (
     "trainer.tensorboard",
     "trainer.tune",
 )
-LEAVES = ("models.spec", "stream.names", "stream.records", "stream.settings")
+LEAVES = (
+    "models.spec",
+    "stream.names",
+    "stream.records",
+    "stream.settings",
+    "stream.connection_settings",
+)
 PURE = (
     "stream.sources",
     "stream.event_time",
@@ -58,7 +64,8 @@ OURS_ALLOWED = {
     "models.spec": (),
     "stream.names": (),
     "stream.records": ("models.spec", "stream.names"),
-    "stream.settings": ("stream.names",),
+    "stream.settings": ("stream.names", "stream.connection_settings"),
+    "stream.connection_settings": (),
     **dict.fromkeys(PURE, (*LEAVES, *PURE)),
     "trainer.gate": LEAVES,
     "models.*": ("models.*",),

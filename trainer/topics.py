@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -40,15 +40,15 @@ class Reading(NamedTuple):
 class Reader:
     """Reads both topics from where the label log stands; no consumer group, no commits."""
 
-    def __init__(self, bootstrap: str, *, feedback: str, scored: str) -> None:
+    def __init__(self, kafka: Mapping[str, Any], *, feedback: str, scored: str) -> None:
         self._feedback = feedback
-        self._bootstrap = bootstrap
+        self._bootstrap = kafka["bootstrap_servers"]
         self._consumer = AIOKafkaConsumer(
             feedback,
             scored,
-            bootstrap_servers=bootstrap,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            **kafka,
         )
 
     async def start(self, log: LabelLog) -> None:

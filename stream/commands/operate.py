@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 
 from stream import show
 from stream.commands.options import FAILED, config_option, json_option, load_predictor
+from stream.connection import StartError
 from stream.logs import set_up_logging
 from stream.settings import Settings
-from stream.topics import StartError
 
 T = TypeVar("T")
 
@@ -104,22 +104,13 @@ def list_dead_letters(settings: Settings, limit: int, as_json: bool) -> None:
 
 
 async def _with_store(settings: Settings, ask: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-    from redis.asyncio import Redis
-
+    from stream.connection import redis_client, redis_remedy
     from stream.names import Keys
     from stream.store import AlertStore
 
-    client = Redis.from_url(
-        settings.redis.url,
-        socket_timeout=settings.redis.timeout_s,
-        socket_connect_timeout=settings.redis.timeout_s,
-    )
-    async with client:
+    async with redis_client(settings.redis) as client:
         try:
             await client.ping()
         except (RedisError, OSError) as error:
-            raise StartError(
-                f"Redis can't be reached ({error}); start it, or set redis.url "
-                "(BELLWETHER_REDIS__URL)"
-            ) from error
+            raise StartError(f"Redis can't be reached ({error}); {redis_remedy(error)}") from error
         return await ask(AlertStore(client, Keys(settings.redis.prefix), settings.alerting))

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from models.stub import StubPredictor
 from stream.app import Worker
+from stream.connection import kafka_arguments
 from stream.dead_letters import list_dead_letters
 from stream.names import Keys
 from stream.outbox import Outbox, Outgoing
@@ -67,7 +68,7 @@ async def settle(worker: Worker, records: int) -> None:
 
 
 async def publish(settings: Settings, place: int, *values: bytes | None) -> None:
-    outbox = Outbox(settings.kafka.bootstrap)
+    outbox = Outbox(kafka_arguments(settings.kafka))
     await outbox.start()
     topic = settings.sources[place].topic
     await outbox.send(
