@@ -27,9 +27,13 @@ logger = logging.getLogger(__name__)
 
 
 class Outgoing(NamedTuple):
+    """value None is a tombstone; without timestamp_ms the record's time is that of sending."""
+
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+    timestamp_ms: int | None = None
 
 
 class RecordSink(Protocol):
@@ -109,7 +113,12 @@ class Outbox:
             batch = self._producer.create_batch()
             end = sent
             while end < len(records) and (
-                batch.append(key=records[end].key, value=records[end].value, timestamp=None)
+                batch.append(
+                    key=records[end].key,
+                    value=records[end].value,
+                    timestamp=records[end].timestamp_ms,
+                    headers=list(records[end].headers),
+                )
                 is not None
             ):
                 end += 1
@@ -117,7 +126,12 @@ class Outbox:
                 if end == sent:  # larger than a batch may be: it travels alone
                     record = records[sent]
                     confirmed = await self._producer.send(
-                        topic, value=record.value, key=record.key, partition=partition
+                        topic,
+                        value=record.value,
+                        key=record.key,
+                        partition=partition,
+                        timestamp_ms=record.timestamp_ms,
+                        headers=list(record.headers),
                     )
                     end += 1
                 else:

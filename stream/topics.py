@@ -74,6 +74,7 @@ def wanted_topics(settings: Settings) -> dict[str, dict[str, str]]:
     ]
     wanted: dict[str, dict[str, str]] = {name: {} for name in names}
     wanted[topics.models] = {"cleanup.policy": "compact"}
+    wanted[topics.replays] = {"cleanup.policy": "compact"}
     wanted[topics.dead_letter] = {"max.message.bytes": str(MAX_REQUEST_BYTES)}
     return wanted
 

@@ -41,6 +41,7 @@ LEAVES = (
     "models.spec",
     "stream.names",
     "stream.records",
+    "stream.dead_letter",
     "stream.settings",
     "stream.connection_settings",
 )
@@ -64,12 +65,19 @@ OURS_ALLOWED = {
     "models.spec": (),
     "stream.names": (),
     "stream.records": ("models.spec", "stream.names"),
+    "stream.dead_letter": ("stream.records",),
     "stream.settings": ("stream.names", "stream.connection_settings"),
     "stream.connection_settings": (),
     **dict.fromkeys(PURE, (*LEAVES, *PURE)),
     "trainer.gate": LEAVES,
     "models.*": ("models.*",),
-    "trainer.*": ("models.*", "trainer.*", "stream.records", "stream.names"),
+    "trainer.*": (
+        "models.*",
+        "trainer.*",
+        "stream.records",
+        "stream.dead_letter",
+        "stream.names",
+    ),
 }
 
 # The first may never import the second, whoever wrote it.

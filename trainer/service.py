@@ -16,8 +16,9 @@ from aiokafka.errors import KafkaError
 
 from models.description import shipped
 from models.registry import CHAMPION, Alias, Registry
+from stream.dead_letter import DeadLetter
 from stream.names import Topics
-from stream.records import DeadLetter, utc_now
+from stream.records import utc_now
 from trainer.challenge import Challenger, challenge_deep, challenge_fast, compare, taught_by
 from trainer.contender import Contender, load_contender
 from trainer.errors import TrainerError

@@ -10,7 +10,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from models.spec import Head
-from stream.records import DeadLetter, Origin, model_text, utc_now
+from stream.dead_letter import DeadLetter
+from stream.records import Origin, model_text, utc_now
 from trainer.errors import ServiceError
 from trainer.feedback import Accepted, Refusal, read_feedback
 from trainer.label_log import LabelLog, SeenEvent
@@ -97,6 +98,7 @@ def _take(record: ConsumerRecord, heads: Sequence[Head], reading: Reading) -> No
             key=record.key,
             value=record.value,
             headers=tuple(record.headers),
+            timestamp_ms=record.timestamp,
             time=now,
         )
     )

@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
-import msgspec
 from redis.exceptions import RedisError
 
 from stream import show
@@ -80,27 +79,6 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
             "(`bellwether alerts list` shows the open ones)"
         )
     show.record(alert.title, alert, as_json=as_json)
-
-
-@click.group("dead-letters")
-def dead_letters() -> None:
-    """Records that could not be processed."""
-
-
-@dead_letters.command("list")
-@config_option
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
-@json_option
-@click.pass_obj
-def list_dead_letters(settings: Settings, limit: int, as_json: bool) -> None:
-    """The newest dead letters with their reasons."""
-    from stream.dead_letters import list_dead_letters as read
-
-    letters = asyncio.run(read(settings, limit=limit))
-    if as_json:
-        show.json_object({"dead_letters": [msgspec.Raw(letter.encode()) for letter in letters]})
-    else:
-        show.table("dead letters", letters, columns=("id", "reason", "field", "detail", "value"))
 
 
 async def _with_store(settings: Settings, ask: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
