@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from models.stub import StubPredictor
 from stream.app import Worker
+from stream.connection import kafka_arguments
 from stream.embedded import EmbeddedBroker, EmbeddedRedis
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings, load_settings
@@ -66,7 +67,7 @@ def _settings(bootstrap: str, redis_url: str, *, rules: Path | None) -> Settings
 
 
 async def _fill(settings: Settings, texts: Sequence[str]) -> None:
-    outbox = Outbox(settings.kafka.bootstrap)
+    outbox = Outbox(kafka_arguments(settings.kafka))
     await outbox.start()
     for start in range(0, len(texts), 2_000):
         await outbox.send(

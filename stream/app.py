@@ -6,20 +6,19 @@ import asyncio
 import contextlib
 import logging
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 import faust
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from models.spec import Predictor
 from stream.agents import chunk_agent
-from stream.chunks import ChunkTracker, feed_in_chunks
+from stream.chunks import ChunkTracker, credentials, feed_in_chunks
+from stream.connection import StartError, connect_redis, kafka_arguments
 from stream.copies import CopyStore
 from stream.follow import Champions, Follower
 from stream.names import Keys
 from stream.outbox import Outbox
-from stream.patience import Patience
 from stream.pipeline import Pipeline
 from stream.rules import RuleSet
 from stream.settings import Settings
@@ -27,7 +26,7 @@ from stream.sources import Decoder
 from stream.store import AlertStore
 from stream.subjects import SubjectFinder
 from stream.telemetry import Telemetry
-from stream.topics import StartError, prepare_topics
+from stream.topics import prepare_topics
 
 logger = logging.getLogger(__name__)
 
@@ -60,17 +59,18 @@ class Worker:
     async def start(self) -> None:
         """Wait for Kafka and Redis, warm the model up, then start to consume."""
         settings = self.settings
+        kafka = kafka_arguments(settings.kafka)
         await prepare_topics(settings)
         redis = await connect_redis(settings)
         self._stack.push_async_callback(redis.aclose)
         await asyncio.to_thread(self.predictor.warm_up)
         logger.info("model %s: %s", self.predictor.version, self.predictor.description)
 
-        outbox = Outbox(settings.kafka.bootstrap)
+        outbox = Outbox(kafka)
         await outbox.start()
         self._stack.push_async_callback(outbox.stop)
 
-        self._app = self._faust_app()
+        self._app = self._faust_app(kafka)
         self.tracker = ChunkTracker(lambda: self._app.consumer_generation_id)
         keys = Keys(settings.redis.prefix)
         self.pipeline = Pipeline(
@@ -104,7 +104,7 @@ class Worker:
         if self._champions:
             follower = Follower(
                 self._champions,
-                bootstrap=settings.kafka.bootstrap,
+                kafka=kafka,
                 topic=settings.topics.models,
                 running=lambda: self.predictor,
                 swap=self._take_over,
@@ -173,11 +173,12 @@ class Worker:
             settings.alerting.rules, predictor.heads, tuple(settings.subjects.fields)
         )
 
-    def _faust_app(self) -> faust.App:
+    def _faust_app(self, kafka: Mapping[str, Any]) -> faust.App:
         settings = self.settings
         app = faust.App(
             settings.kafka.group,
             broker=[f"kafka://{address}" for address in settings.kafka.bootstrap.split(",")],
+            broker_credentials=credentials(kafka),
             datadir=self._stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="bellwether-faust-")
             ),
@@ -195,26 +196,3 @@ class Worker:
         )
         feed_in_chunks(app)
         return app
-
-
-async def connect_redis(settings: Settings) -> Redis:
-    """A client that has answered once. Waits up to worker.start_timeout_s; then StartError."""
-    client = Redis.from_url(
-        settings.redis.url,
-        socket_timeout=settings.redis.timeout_s,
-        socket_connect_timeout=settings.redis.timeout_s,
-    )
-    patience = Patience("waiting for Redis", logger)
-    while True:
-        try:
-            await client.ping()
-        except (RedisError, OSError) as error:
-            if patience.waited_s > settings.worker.start_timeout_s:
-                await client.aclose()
-                raise StartError(
-                    f"Redis can't be reached after {patience.waited_s:.0f} s ({error}); "
-                    "start it, or set redis.url (BELLWETHER_REDIS__URL)"
-                ) from error
-            await patience.wait(error)
-        else:
-            return client

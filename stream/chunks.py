@@ -8,7 +8,7 @@ is pinned, and tests/unit/stream/test_faust_pin.py fails when one of those parts
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import faust
@@ -124,6 +124,19 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
 
 class ChunkTransport(driver.Transport):  # type: ignore[misc]  # faust is untyped here
     Consumer: ClassVar[type] = ChunkConsumer
+
+
+def credentials(kafka: Mapping[str, Any]) -> faust.auth.Credentials | None:
+    """Faust's own way to say what stream.connection says to aiokafka's clients."""
+    context = kafka.get("ssl_context")
+    if mechanism := kafka.get("sasl_mechanism"):
+        return faust.SASLCredentials(
+            username=kafka["sasl_plain_username"],
+            password=kafka["sasl_plain_password"],
+            mechanism=mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
 
 
 def feed_in_chunks(app: faust.App) -> None:

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from models.spec import ModelError
-from stream.commands import feedback, files, learn, models, operate, services
+from stream.commands import dead_letters, feedback, files, learn, models, operate, services
 from stream.commands.options import FAILED, WRONG_USAGE
 from stream.conditions import RuleError
+from stream.connection import StartError
 from stream.embedded import EmbeddedError
 from stream.logs import set_up_logging
 from stream.publish import InputError
 from stream.settings import SettingsError, load_settings
-from stream.topics import StartError
 from trainer.errors import TrainerError
 
 
@@ -29,7 +30,14 @@ class _Commands(click.Group):
             return super().invoke(context)
         except (SettingsError, RuleError, ModelError) as error:
             _fail(error, WRONG_USAGE)
-        except (StartError, InputError, EmbeddedError, TrainerError, RedisError) as error:
+        except (
+            StartError,
+            InputError,
+            EmbeddedError,
+            TrainerError,
+            RedisError,
+            KafkaError,
+        ) as error:
             _fail(error, FAILED)
 
 
@@ -65,7 +73,7 @@ for command in (
     feedback.feedback,
     operate.doctor,
     operate.alerts,
-    operate.dead_letters,
+    dead_letters.dead_letters,
 ):
     main.add_command(command)
 

@@ -17,12 +17,13 @@ from rich.live import Live
 
 from models.spec import Predictor
 from stream.app import Worker
+from stream.connection import StartError, kafka_arguments
 from stream.embedded import EmbeddedBroker, EmbeddedRedis
 from stream.outbox import Outbox, Outgoing
 from stream.publish import Addresser, publish, read_lines
 from stream.settings import Settings
 from stream.telemetry import Latency, Telemetry
-from stream.topics import StartError, wanted_topics
+from stream.topics import wanted_topics
 from stream.view import render
 
 FEED = Path(str(files("stream") / "demo_feed.jsonl"))
@@ -112,7 +113,7 @@ class _Player:
         return self.published - self.refused - self._telemetry.settled
 
     async def play(self) -> None:
-        outbox = Outbox(self._settings.kafka.bootstrap)
+        outbox = Outbox(kafka_arguments(self._settings.kafka))
         await outbox.start()
         try:
             await publish(

@@ -9,13 +9,14 @@ from typing import Literal
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from models.spec import ModelError, Predictor
 from stream.conditions import RuleError
+from stream.connection import kafka_arguments, kafka_fault, redis_client, redis_remedy
+from stream.connection_settings import Kafka
 from stream.rules import RuleSet
-from stream.settings import Settings
+from stream.settings import Settings, SettingsError
 from stream.sources import Decoder
 from stream.topics import wanted_topics
 
@@ -48,24 +49,25 @@ def _sources(settings: Settings) -> Check:
 
 
 async def _kafka(settings: Settings) -> list[Check]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap)
+    kafka = settings.kafka
+    try:
+        admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
+    except SettingsError as error:
+        return [Check("kafka", "failed", str(error))]
     try:
         async with asyncio.timeout(KAFKA_DEADLINE_S):
             await admin.start()
             present = set(await admin.list_topics())
     except (KafkaError, OSError, ValueError, TimeoutError) as error:
-        return [
-            Check(
-                "kafka",
-                "failed",
-                f"{settings.kafka.bootstrap} can't be reached ({error or type(error).__name__}); "
-                "start it, or set kafka.bootstrap (BELLWETHER_KAFKA__BOOTSTRAP)",
-            )
-        ]
+        fault = await kafka_fault(kafka, error)
+        return [Check("kafka", "failed", f"{kafka.bootstrap} can't be reached {fault}")]
     finally:
         await admin.close()
     missing = sorted(wanted_topics(settings).keys() - present)
-    reachable = Check("kafka", "ok", f"{settings.kafka.bootstrap}, {len(present)} topics")
+    reachable = Check("kafka", "ok", f"{kafka.bootstrap}, {len(present)} topics, {_way(kafka)}")
+    if kafka.sasl == "PLAIN" and not kafka.tls:
+        detail = f"{kafka.bootstrap}: the password travels readable; set kafka.tls"
+        reachable = Check("kafka", "warning", detail)
     if not missing:
         return [reachable, Check("topics", "ok", "all there")]
     if settings.kafka.create_topics:
@@ -75,13 +77,14 @@ async def _kafka(settings: Settings) -> list[Check]:
     return [reachable, Check("topics", "failed", detail)]
 
 
-async def _redis(settings: Settings) -> str:
-    client = Redis.from_url(
-        settings.redis.url,
-        socket_timeout=settings.redis.timeout_s,
-        socket_connect_timeout=settings.redis.timeout_s,
+def _way(kafka: Kafka) -> str:
+    return (
+        f"{'TLS' if kafka.tls else 'no TLS'}, {'no login' if kafka.sasl == 'none' else kafka.sasl}"
     )
-    async with client:
+
+
+async def _redis(settings: Settings) -> str:
+    async with redis_client(settings.redis) as client:
         information = await client.info()
     memory = information.get("used_memory_human", "?")
     return f"Redis {information.get('redis_version', '?')}, {memory} used"
@@ -90,9 +93,10 @@ async def _redis(settings: Settings) -> str:
 async def _guard(name: str, check: Awaitable[str]) -> Check:
     try:
         return Check(name, "ok", await check)
+    except SettingsError as error:
+        return Check(name, "failed", str(error))
     except (RedisError, OSError) as error:
-        detail = f"can't be reached ({error}); start it, or set redis.url (BELLWETHER_REDIS__URL)"
-        return Check(name, "failed", detail)
+        return Check(name, "failed", f"can't be reached ({error}); {redis_remedy(error)}")
 
 
 def _model(load_model: Callable[[], Predictor]) -> tuple[Check, Predictor | None]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -47,7 +47,7 @@ class Follower:
         self,
         champions: Champions,
         *,
-        bootstrap: str,
+        kafka: Mapping[str, Any],
         topic: str,
         running: Callable[[], Predictor],
         swap: Callable[[Predictor], None],
@@ -56,7 +56,7 @@ class Follower:
         self._running = running
         self._swap = swap
         self._consumer = AIOKafkaConsumer(
-            topic, bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="latest"
+            topic, enable_auto_commit=False, auto_offset_reset="latest", **kafka
         )
 
     async def start(self) -> None:

@@ -11,10 +11,11 @@ import msgspec
 from models.batcher import Result
 from models.spec import BatchInfo, Scores
 from stream.chunks import Chunk
+from stream.dead_letter import DeadLetter
 from stream.names import Topics
 from stream.outbox import Outgoing
 from stream.readable import abstain, why_unreadable
-from stream.records import DeadLetter, Event, Origin, Scored, encode, model_text
+from stream.records import Event, Origin, Scored, encode, model_text
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
 from stream.sources import RawRecord
@@ -152,6 +153,7 @@ def unscorable(record: RawRecord, error: str, now: datetime) -> DeadLetter:
         key=record.key,
         value=record.value,
         headers=tuple(record.headers),
+        timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
         time=now,
     )
 

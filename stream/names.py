@@ -24,6 +24,7 @@ class Topics:
         self.feedback = f"{prefix}feedback"
         self.models = f"{prefix}models"
         self.dead_letter = f"{prefix}dead-letter"
+        self.replays = f"{prefix}dead-letter.replays"
 
     def queue(self, name: str) -> str:
         return f"{self.prefix}tickets.{name}"

@@ -11,9 +11,10 @@ import orjson
 
 from models.batcher import Batcher, Result
 from models.spec import Predictor
+from stream.dead_letter import DeadLetter
 from stream.judge import to_scored, unscorable
 from stream.publish import InputError, read_lines
-from stream.records import DeadLetter, Event, encode, model_text, utc_now
+from stream.records import Event, encode, model_text, utc_now
 from stream.settings import Settings
 from stream.sources import Decoder
 from stream.subjects import SubjectFinder

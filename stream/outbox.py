@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -27,9 +27,13 @@ logger = logging.getLogger(__name__)
 
 
 class Outgoing(NamedTuple):
+    """value None is a tombstone; without timestamp_ms the record's time is that of sending."""
+
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+    timestamp_ms: int | None = None
 
 
 class RecordSink(Protocol):
@@ -41,14 +45,15 @@ class RecordSink(Protocol):
 class Outbox:
     """Sends records in the order given within each partition. start() and stop() frame its use."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: Mapping[str, Any]) -> None:
+        """kafka: what stream.connection.kafka_arguments gives."""
+        self._kafka = kafka
         self._partitioner = DefaultPartitioner()
         self._turn = count()
 
     async def start(self) -> None:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **self._kafka,
             enable_idempotence=True,
             acks="all",
             compression_type="gzip",
@@ -108,7 +113,12 @@ class Outbox:
             batch = self._producer.create_batch()
             end = sent
             while end < len(records) and (
-                batch.append(key=records[end].key, value=records[end].value, timestamp=None)
+                batch.append(
+                    key=records[end].key,
+                    value=records[end].value,
+                    timestamp=records[end].timestamp_ms,
+                    headers=list(records[end].headers),
+                )
                 is not None
             ):
                 end += 1
@@ -116,7 +126,12 @@ class Outbox:
                 if end == sent:  # larger than a batch may be: it travels alone
                     record = records[sent]
                     confirmed = await self._producer.send(
-                        topic, value=record.value, key=record.key, partition=partition
+                        topic,
+                        value=record.value,
+                        key=record.key,
+                        partition=partition,
+                        timestamp_ms=record.timestamp_ms,
+                        headers=list(record.headers),
                     )
                     end += 1
                 else:

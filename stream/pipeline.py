@@ -13,11 +13,12 @@ from redis.exceptions import RedisError
 from models.batcher import Batcher, Result
 from models.spec import Predictor
 from stream.chunks import Chunk, ChunkTracker
+from stream.dead_letter import DeadLetter
 from stream.judge import Finished, Refused, Work, apply_rules, judge, scored_records
 from stream.names import Topics
 from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
-from stream.records import Alert, DeadLetter, Scored, encode, model_text, utc_now
+from stream.records import Alert, Scored, encode, model_text, utc_now
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
 from stream.sources import Decoder

@@ -11,8 +11,9 @@ from typing import IO, cast
 
 import orjson
 
+from stream.dead_letter import DeadLetter
 from stream.outbox import Outgoing, RecordSink
-from stream.records import DeadLetter, Origin, utc_now
+from stream.records import Origin, utc_now
 from stream.settings import Settings
 
 BATCH_LINES = 256

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
-import orjson
 
 from models.spec import BatchInfo, HeadScore, Scores
 from stream.names import SourceKind
@@ -17,8 +15,6 @@ AlertState = Literal["firing", "updated", "resolved", "acknowledged", "silenced"
 Priority = Literal["urgent", "normal", "low"]
 
 FEEDBACK_VERSION = 1
-LONGEST_AS_TEXT = 4 / 3
-MAX_WRAPPED_BYTES = 4_000_000
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -159,69 +155,6 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     version: int = FEEDBACK_VERSION
 
 
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that can't be processed, whole, with the reason and the field at fault."""
-
-    origin: Origin
-    reason: str
-    field: str
-    detail: str
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-    time: datetime
-
-    @property
-    def id(self) -> str:
-        return self.origin.record_id
-
-    def encode(self) -> bytes:
-        """JSON; bytes that are not plain UTF-8 travel as base64 with encoding "base64".
-
-        A value above MAX_WRAPPED_BYTES is cut, and value_bytes says how long it was: a dead letter
-        that no broker takes would hold up its whole partition.
-        """
-        kept = None if self.value is None else self.value[:MAX_WRAPPED_BYTES]
-        value, encoding = _bytes_to_text(kept)
-        key, key_encoding = _bytes_to_text(self.key)
-        return orjson.dumps(
-            {
-                "id": self.id,
-                "origin": self.origin,
-                "reason": self.reason,
-                "field": self.field,
-                "detail": self.detail,
-                "key": key,
-                "key_encoding": key_encoding,
-                "value": value,
-                "encoding": encoding,
-                "value_bytes": len(self.value or b""),
-                "headers": [
-                    # Kafka allows a header without a value.
-                    [name, base64.b64encode(content or b"").decode()]
-                    for name, content in self.headers
-                ],
-                "time": self.time,
-            },
-            default=msgspec.to_builtins,
-            option=orjson.OPT_UTC_Z,
-        )
-
-    @classmethod
-    def decode(cls, payload: bytes) -> DeadLetter:
-        fields = orjson.loads(payload)
-        return cls(
-            origin=msgspec.convert(fields["origin"], Origin),
-            reason=fields["reason"],
-            field=fields["field"],
-            detail=fields["detail"],
-            key=_text_to_bytes(fields["key"], fields["key_encoding"]),
-            value=_text_to_bytes(fields["value"], fields["encoding"]),
-            headers=tuple((name, base64.b64decode(content)) for name, content in fields["headers"]),
-            time=datetime.fromisoformat(fields["time"]),
-        )
-
-
 _encoder = msgspec.json.Encoder()
 
 
@@ -244,23 +177,3 @@ def model_text(title: str, text: str) -> str:
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def _bytes_to_text(content: bytes | None) -> tuple[str | None, str]:
-    if content is None:
-        return None, "none"
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        text = None
-    # JSON writes a control character in six bytes; base64 keeps a dead letter near the size of
-    # what it wraps, so that it fits the topic.
-    if text is not None and len(orjson.dumps(text)) <= LONGEST_AS_TEXT * len(content) + 2:
-        return text, "utf-8"
-    return base64.b64encode(content).decode(), "base64"
-
-
-def _text_to_bytes(text: str | None, encoding: str) -> bytes | None:
-    if text is None:
-        return None
-    return base64.b64decode(text) if encoding == "base64" else text.encode()

@@ -7,9 +7,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableVariableError
 
+from stream.connection_settings import Http, Kafka, Redis, Section, literal_secret
 from stream.names import EVENT_KINDS, SUBJECT_KINDS, SourceKind, Topics
 
 SUBJECT_KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -18,26 +20,6 @@ TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 class SettingsError(Exception):
     """A setting is wrong; the message names the setting and says what to do."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Kafka(Section):
-    bootstrap: str = "localhost:9092"
-    group: str = "bellwether"
-    prefix: str = "bellwether."
-    partitions: int = Field(4, ge=1, description="of the topics we create ourselves")
-    replication: int = Field(1, ge=1)
-    create_topics: bool = True
-    session_timeout_s: float = Field(15.0, ge=6.0, le=300.0)
-
-
-class Redis(Section):
-    url: str = "redis://localhost:6379/0"
-    prefix: str = "bw:"
-    timeout_s: float = Field(5.0, gt=0.0)
 
 
 class Fields(Section):
@@ -226,6 +208,7 @@ class Settings(BaseSettings):
     alerting: Alerting = Alerting()
     worker: Worker = Worker()
     trainer: Trainer = Trainer()
+    http: Http = Http()
 
     @property
     def topics(self) -> Topics:
@@ -288,8 +271,17 @@ def load_settings(path: Path | None) -> Settings:
             ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"settings file {file}: is not valid TOML ({error})") from None
+    if secret := literal_secret(values):
+        raise SettingsError(
+            f"setting {secret}: a secret may not stand in {file}; set "
+            f"BELLWETHER_{secret.upper().replace('.', '__')}, or name a file of its own "
+            "(kafka.password_file, redis.password_file, http.token_file)"
+        )
     try:
         return Settings(**values)
+    except UnreadableVariableError as error:
+        # Of a list or section given whole, for example BELLWETHER_SOURCES.
+        raise SettingsError(f"environment: {error}; it must be JSON") from None
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(fault) for fault in error.errors())) from None
 

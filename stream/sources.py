@@ -10,10 +10,11 @@ from typing import Any, NoReturn, Protocol
 import orjson
 
 from stream.attributes import bound_attributes
+from stream.dead_letter import DeadLetter
 from stream.event_time import EPOCH, parse_time
 from stream.language import detect_language
 from stream.mapping import FieldError, FieldMapping
-from stream.records import DeadLetter, Event, Origin
+from stream.records import Event, Origin
 from stream.settings import Limits, SettingsError, Source
 from stream.text import clean_text
 
@@ -169,6 +170,7 @@ class Decoder:
             value=record.value,
             # Kafka lets a header have no value, which the record's type does not know.
             headers=tuple((name, content or b"") for name, content in record.headers),
+            timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
             time=now,
         )
 

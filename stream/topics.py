@@ -7,15 +7,12 @@ import logging
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from stream.connection import StartError, kafka_arguments, kafka_fault
 from stream.outbox import MAX_REQUEST_BYTES
 from stream.patience import Patience
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-
-class StartError(Exception):
-    """A service can't start; the message names what is missing and how to mend it."""
 
 
 async def prepare_topics(settings: Settings) -> None:
@@ -77,23 +74,25 @@ def wanted_topics(settings: Settings) -> dict[str, dict[str, str]]:
     ]
     wanted: dict[str, dict[str, str]] = {name: {} for name in names}
     wanted[topics.models] = {"cleanup.policy": "compact"}
+    wanted[topics.replays] = {"cleanup.policy": "compact"}
     wanted[topics.dead_letter] = {"max.message.bytes": str(MAX_REQUEST_BYTES)}
     return wanted
 
 
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:
-    bootstrap = settings.kafka.bootstrap
-    patience = Patience(f"waiting for Kafka at {bootstrap}", logger)
+    kafka = settings.kafka
+    arguments = kafka_arguments(kafka)
+    patience = Patience(f"waiting for Kafka at {kafka.bootstrap}", logger)
     while True:
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        admin = AIOKafkaAdminClient(**arguments)
         try:
             await admin.start()
         except (KafkaError, OSError, ValueError) as error:
             await admin.close()
             if isinstance(error, ValueError) or patience.waited_s > settings.worker.start_timeout_s:
                 raise StartError(
-                    f"Kafka at {bootstrap} can't be reached after {patience.waited_s:.0f} s; "
-                    "start it, or set kafka.bootstrap (BELLWETHER_KAFKA__BOOTSTRAP)"
+                    f"Kafka at {kafka.bootstrap} can't be reached after {patience.waited_s:.0f} s "
+                    f"{await kafka_fault(kafka, error)}"
                 ) from error
             await patience.wait(error)
         else:

@@ -15,6 +15,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.certificates import Certificates
 from tests.server_process import MissingComponentError, ServerError, ServerProcess, free_ports
 
 POM = Path(__file__).with_name("kafka.pom.xml")
@@ -30,8 +31,10 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=CONTROLLER://127.0.0.1:{controller_port},{listeners}
+advertised.listeners={listeners}
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
 log.dirs={data}
 num.partitions=4
 # How long a killed broker counts as alive, and its successor under the same id must wait.
@@ -46,6 +49,24 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 """
+
+# PLAINTEXT stays, for the broker itself and for tests to look in by.
+SECURE_PROPERTIES = """\
+ssl.keystore.type=PEM
+ssl.keystore.location={certificates.server_chain}
+ssl.truststore.type=PEM
+ssl.truststore.location={certificates.ca}
+listener.name.ssl.ssl.client.auth=required
+listener.name.sasl_ssl.sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
+    org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=\
+    org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config=\
+    org.apache.kafka.common.security.plain.PlainLoginModule required \
+    user_{user}="{password}";
+"""
+USER = "bellwether"
 
 
 @contextmanager
@@ -63,17 +84,37 @@ def kafka_server(folder: Path) -> Iterator[KafkaServer]:
 
 
 class KafkaServer:
-    """One broker; after kill() or stop(), start() brings it back on the same port and data."""
+    """One broker; after kill() or stop(), start() brings it back on the same port and data.
 
-    def __init__(self, folder: Path) -> None:
-        port, controller_port = free_ports(2)
+    With certificates it also listens at sasl_bootstrap, over TLS to USER with the password by
+    SCRAM or PLAIN, and at mutual_tls_bootstrap to whoever has a certificate of our authority.
+    """
+
+    def __init__(
+        self, folder: Path, *, certificates: Certificates | None = None, password: str = ""
+    ) -> None:
+        port, controller_port, sasl_port, tls_port = free_ports(4)
         self.bootstrap = f"127.0.0.1:{port}"
+        self.sasl_bootstrap = f"127.0.0.1:{sasl_port}"
+        self.mutual_tls_bootstrap = f"127.0.0.1:{tls_port}"
+        listeners = [f"PLAINTEXT://{self.bootstrap}"]
+        secure = ""
+        if certificates:
+            listeners += [f"SASL_SSL://{self.sasl_bootstrap}", f"SSL://{self.mutual_tls_bootstrap}"]
+            secure = SECURE_PROPERTIES.format(
+                certificates=certificates, user=USER, password=password
+            )
         java = ["java", *JVM, LOG_LEVEL, "-cp", kafka_classpath()]
         properties = folder / "server.properties"
         properties.write_text(
-            PROPERTIES.format(port=port, controller_port=controller_port, data=folder / "data")
+            PROPERTIES.format(
+                listeners=",".join(listeners),
+                controller_port=controller_port,
+                data=folder / "data",
+            )
+            + secure
         )
-        _format_storage(java, properties)
+        _format_storage(java, properties, password if certificates else "")
         self._process = ServerProcess(
             [*java, "kafka.Kafka", str(properties)],
             log=folder / "kafka.log",
@@ -129,7 +170,7 @@ def _jars(listing: Path) -> list[str]:
     return listing.read_text().split(os.pathsep)
 
 
-def _format_storage(java: list[str], properties: Path) -> None:
+def _format_storage(java: list[str], properties: Path, password: str) -> None:
     # An id may begin with a dash, which only the --name=value form survives.
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     tool = [
@@ -139,6 +180,9 @@ def _format_storage(java: list[str], properties: Path) -> None:
         "-c",
         str(properties),
     ]
+    if password:
+        for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+            tool += ["--add-scram", f"{mechanism}=[name={USER},password={password}]"]
     run = subprocess.run([*java, *tool], capture_output=True, text=True, check=False)
     if run.returncode:
         raise ServerError(f"Kafka's storage could not be formatted:\n{run.stdout}{run.stderr}")

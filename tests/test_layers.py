@@ -42,7 +42,14 @@ TORCH_USERS = (
     "trainer.tensorboard",
     "trainer.tune",
 )
-LEAVES = ("models.spec", "stream.names", "stream.records", "stream.settings")
+LEAVES = (
+    "models.spec",
+    "stream.names",
+    "stream.records",
+    "stream.dead_letter",
+    "stream.settings",
+    "stream.connection_settings",
+)
 PURE = (
     "stream.sources",
     "stream.event_time",
@@ -66,11 +73,19 @@ OURS_ALLOWED = {
     "models.spec": (),
     "stream.names": (),
     "stream.records": ("models.spec", "stream.names"),
-    "stream.settings": ("stream.names",),
+    "stream.dead_letter": ("stream.records",),
+    "stream.settings": ("stream.names", "stream.connection_settings"),
+    "stream.connection_settings": (),
     **dict.fromkeys(PURE, (*LEAVES, *PURE)),
     "trainer.gate": LEAVES,
     "models.*": ("models.*",),
-    "trainer.*": ("models.*", "trainer.*", "stream.records", "stream.names"),
+    "trainer.*": (
+        "models.*",
+        "trainer.*",
+        "stream.records",
+        "stream.dead_letter",
+        "stream.names",
+    ),
 }
 
 # The first may never import the second, whoever wrote it.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from aiokafka import AIOKafkaProducer
@@ -14,8 +16,9 @@ from aiokafka.errors import KafkaError
 
 from models.description import shipped
 from models.registry import CHAMPION, Alias, Registry
+from stream.dead_letter import DeadLetter
 from stream.names import Topics
-from stream.records import DeadLetter, utc_now
+from stream.records import utc_now
 from trainer.challenge import Challenger, challenge_deep, challenge_fast
 from trainer.compare import compare
 from trainer.contender import Contender, load_contender
@@ -46,11 +49,12 @@ MAX_REQUEST_BYTES = 8 * 1024 * 1024
 class ServiceConfig:
     """Where the trainer reads and writes, and when it trains.
 
+    kafka holds the arguments that every client of aiokafka takes to reach the brokers.
     parent is the first champion of an empty registry, the shipped checkpoint if None. folder holds
     the label log; remember_events is how many events' texts it keeps for labels to come.
     """
 
-    bootstrap: str
+    kafka: Mapping[str, Any]
     topics: Topics
     folder: Path
     parent: Path | None = None
@@ -85,14 +89,14 @@ class TrainerService:
         await asyncio.to_thread(self._look_at_own_sentences)
         self._log = LabelLog(config.folder / LABELS_FILE, remember_events=config.remember_events)
         self._reader = Reader(
-            config.bootstrap, feedback=config.topics.feedback, scored=config.topics.scored
+            config.kafka, feedback=config.topics.feedback, scored=config.topics.scored
         )
         await self._reader.start(self._log)
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=config.bootstrap,
             enable_idempotence=True,
             acks="all",
             max_request_size=MAX_REQUEST_BYTES,
+            **config.kafka,
         )
         await self._producer.start()
         # A trainer killed between alias and announcement told nobody.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from models.spec import Head
-from stream.records import DeadLetter, Origin, model_text, utc_now
+from stream.dead_letter import DeadLetter
+from stream.records import Origin, model_text, utc_now
 from trainer.errors import ServiceError
 from trainer.feedback import Accepted, Refusal, read_feedback
 from trainer.label_log import LabelLog, SeenEvent
@@ -40,15 +41,15 @@ class Reading(NamedTuple):
 class Reader:
     """Reads both topics from where the label log stands; no consumer group, no commits."""
 
-    def __init__(self, bootstrap: str, *, feedback: str, scored: str) -> None:
+    def __init__(self, kafka: Mapping[str, Any], *, feedback: str, scored: str) -> None:
         self._feedback = feedback
-        self._bootstrap = bootstrap
+        self._bootstrap = kafka["bootstrap_servers"]
         self._consumer = AIOKafkaConsumer(
             feedback,
             scored,
-            bootstrap_servers=bootstrap,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            **kafka,
         )
 
     async def start(self, log: LabelLog) -> None:
@@ -97,6 +98,7 @@ def _take(record: ConsumerRecord, heads: Sequence[Head], reading: Reading) -> No
             key=record.key,
             value=record.value,
             headers=tuple(record.headers),
+            timestamp_ms=record.timestamp,
             time=now,
         )
     )

@@ -16,6 +16,7 @@ import orjson
 
 from stream import show
 from stream.commands.options import FILE, config_option, json_option
+from stream.connection import kafka_arguments
 from stream.outbox import Outbox, Outgoing
 from stream.publish import InputError
 from stream.records import Feedback, encode, utc_now
@@ -146,7 +147,7 @@ def _complete(row: Any, where: str, author: str) -> Feedback:
 
 async def _send(settings: Settings, records: Sequence[Feedback]) -> None:
     await prepare_topics(settings)
-    outbox = Outbox(settings.kafka.bootstrap)
+    outbox = Outbox(kafka_arguments(settings.kafka))
     await outbox.start()
     topic = settings.topics.feedback
     try:

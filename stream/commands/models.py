@@ -14,6 +14,7 @@ from models.registry import CHAMPION, Alias, Registry
 from models.spec import ModelError
 from stream import show
 from stream.commands.options import FILE, config_option, json_option, open_registry
+from stream.connection import kafka_arguments
 from stream.outbox import Outbox, Outgoing
 from stream.records import utc_now
 from stream.settings import Settings
@@ -139,7 +140,7 @@ def _move(
 
 
 async def _announce(settings: Settings, alias: Alias) -> None:
-    outbox = Outbox(settings.kafka.bootstrap)
+    outbox = Outbox(kafka_arguments(settings.kafka))
     await outbox.start()
     try:
         value = msgspec.json.encode(alias)

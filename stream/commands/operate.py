@@ -8,14 +8,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
-import msgspec
 from redis.exceptions import RedisError
 
 from stream import show
 from stream.commands.options import FAILED, config_option, json_option, load_predictor
+from stream.connection import StartError
 from stream.logs import set_up_logging
 from stream.settings import Settings
-from stream.topics import StartError
 
 T = TypeVar("T")
 
@@ -82,44 +81,14 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
     show.record(alert.title, alert, as_json=as_json)
 
 
-@click.group("dead-letters")
-def dead_letters() -> None:
-    """Records that could not be processed."""
-
-
-@dead_letters.command("list")
-@config_option
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
-@json_option
-@click.pass_obj
-def list_dead_letters(settings: Settings, limit: int, as_json: bool) -> None:
-    """The newest dead letters with their reasons."""
-    from stream.dead_letters import list_dead_letters as read
-
-    letters = asyncio.run(read(settings, limit=limit))
-    if as_json:
-        show.json_object({"dead_letters": [msgspec.Raw(letter.encode()) for letter in letters]})
-    else:
-        show.table("dead letters", letters, columns=("id", "reason", "field", "detail", "value"))
-
-
 async def _with_store(settings: Settings, ask: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-    from redis.asyncio import Redis
-
+    from stream.connection import redis_client, redis_remedy
     from stream.names import Keys
     from stream.store import AlertStore
 
-    client = Redis.from_url(
-        settings.redis.url,
-        socket_timeout=settings.redis.timeout_s,
-        socket_connect_timeout=settings.redis.timeout_s,
-    )
-    async with client:
+    async with redis_client(settings.redis) as client:
         try:
             await client.ping()
         except (RedisError, OSError) as error:
-            raise StartError(
-                f"Redis can't be reached ({error}); start it, or set redis.url "
-                "(BELLWETHER_REDIS__URL)"
-            ) from error
+            raise StartError(f"Redis can't be reached ({error}); {redis_remedy(error)}") from error
         return await ask(AlertStore(client, Keys(settings.redis.prefix), settings.alerting))

@@ -16,8 +16,8 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from models.spec import Predictor
 from stream import show
 from stream.conditions import RuleError
+from stream.connection import StartError
 from stream.settings import Settings, SettingsError, load_settings
-from stream.topics import StartError
 
 if TYPE_CHECKING:
     from models.registry import Registry

@@ -99,6 +99,7 @@ def worker(settings: Settings) -> None:
 @click.pass_obj
 def trainer(settings: Settings) -> None:
     """Learn from feedback until SIGTERM: fit, judge, publish, and take back what is worse."""
+    from stream.connection import kafka_arguments
     from stream.topics import prepare_topics
     from trainer.gate import Limits
     from trainer.schedule import Schedule
@@ -107,7 +108,7 @@ def trainer(settings: Settings) -> None:
     chosen = settings.trainer
     service = TrainerService(
         ServiceConfig(
-            bootstrap=settings.kafka.bootstrap,
+            kafka=kafka_arguments(settings.kafka),
             topics=settings.topics,
             folder=chosen.folder,
             parent=settings.model.path,
@@ -141,6 +142,7 @@ def trainer(settings: Settings) -> None:
 @click.pass_obj
 def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -> None:
     """Send the JSON lines of FILE to the source topics."""
+    from stream.connection import kafka_arguments
     from stream.outbox import Outbox
     from stream.publish import Addresser, read_lines
     from stream.publish import publish as send
@@ -148,7 +150,7 @@ def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -
 
     async def play() -> dict[str, int]:
         await prepare_topics(settings)
-        outbox = Outbox(settings.kafka.bootstrap)
+        outbox = Outbox(kafka_arguments(settings.kafka))
         await outbox.start()
         try:
             with progress_bar(as_json) as progress:

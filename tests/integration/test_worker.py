@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 
 from models.stub import StubPredictor
 from stream.app import Worker
-from stream.dead_letters import list_dead_letters
+from stream.connection import kafka_arguments
+from stream.letter_log import list_dead_letters
 from stream.names import Keys
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings, load_settings
@@ -67,7 +68,7 @@ async def settle(worker: Worker, records: int) -> None:
 
 
 async def publish(settings: Settings, place: int, *values: bytes | None) -> None:
-    outbox = Outbox(settings.kafka.bootstrap)
+    outbox = Outbox(kafka_arguments(settings.kafka))
     await outbox.start()
     topic = settings.sources[place].topic
     await outbox.send(
@@ -119,10 +120,10 @@ async def test_three_sources_reach_every_output(settings: Settings) -> None:
         alerts = await read(settings, topics.alerts, 40)
         assert max(alert["count"] for alert in alerts) == 40
 
-        letters = await list_dead_letters(settings, limit=10)
+        letters = (await list_dead_letters(settings, limit=10)).letters
         assert {letter.reason for letter in letters} == {"not_json", "wrong_type"}
         assert {letter.value for letter in letters} == {b"not json", b'{"text": 5}'}
-        assert len(await list_dead_letters(settings, limit=1)) == 1
+        assert len((await list_dead_letters(settings, limit=1)).letters) == 1
 
         async with Redis.from_url(settings.redis.url) as client:
             (alert,) = await AlertStore(client, Keys(), settings.alerting).list_open(10)
@@ -153,7 +154,7 @@ async def test_a_tombstone_and_a_record_too_large_are_dead_letters(settings: Set
     async with running(limited) as worker:
         await publish(limited, 0, large, None)
         await settle(worker, 2)
-        letters = await list_dead_letters(limited, limit=10)
+        letters = (await list_dead_letters(limited, limit=10)).letters
     assert {(letter.reason, letter.value) for letter in letters} == {
         ("oversize", large),
         ("tombstone", None),

@@ -16,11 +16,12 @@ from models.stub import StubPredictor
 from stream.agents import chunk_agent
 from stream.alerts import evidence, fingerprint
 from stream.chunks import ChunkTracker
+from stream.dead_letter import DeadLetter
 from stream.names import Topics
 from stream.novelty import marked
 from stream.outbox import Outgoing
 from stream.pipeline import Pipeline
-from stream.records import Alert, DeadLetter, Scored, decode_scored
+from stream.records import Alert, Scored, decode_scored
 from stream.rules import Match, RuleSet
 from stream.settings import DEFAULT_QUEUES, Limits, Source, Subjects
 from stream.sources import Decoder

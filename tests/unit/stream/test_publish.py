@@ -9,9 +9,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from stream.dead_letter import DeadLetter
 from stream.outbox import Outgoing
 from stream.publish import Addresser, InputError, publish, read_lines
-from stream.records import DeadLetter
 from stream.settings import load_settings
 
 FILE = Path("feed.jsonl")

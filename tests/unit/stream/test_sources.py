@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.records import DeadLetter, Event, Origin
+from stream.dead_letter import DeadLetter
+from stream.records import Event, Origin
 from stream.settings import Fields, Limits, SettingsError, Source
 from stream.sources import MAX_ID_CHARS, MAX_TICKER_CHARS, MAX_TICKERS, Decoder
 

@@ -1,0 +1,147 @@
+"""dead-letters: what could not be processed, and sending it again after a fix."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from stream import show
+from stream.commands.options import FAILED, config_option, json_option
+from stream.dead_letter import DeadLetter
+from stream.event_time import parse_time
+from stream.records import utc_now
+from stream.settings import Settings
+
+if TYPE_CHECKING:
+    from stream.letter_log import Listing
+
+T = TypeVar("T")
+UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+class Moment(click.ParamType):
+    """A time as ISO 8601, or how long ago: 90s, 15m, 2h, 7d."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        if ago := re.fullmatch("([0-9]{1,6})([smhd])", value):
+            return utc_now() - timedelta(seconds=int(ago[1]) * UNITS_S[ago[2]])
+        try:
+            return parse_time(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is neither an ISO 8601 time nor an age like 15m or 7d", param, ctx
+            )
+
+
+def _filters(command: Callable[..., T]) -> Callable[..., T]:
+    for option in (
+        click.option("--since", type=Moment(), help="Only failures since then; ISO 8601 or 2h."),
+        click.option("--topic", "topics", multiple=True, help="Only records of this source topic."),
+        click.option("--reason", "reasons", multiple=True, help="Only failures of this reason."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Records that could not be processed."""
+
+
+@dead_letters.command("list")
+@config_option
+@_filters
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
+@json_option
+@click.pass_obj
+def list_dead_letters(
+    settings: Settings,
+    reasons: tuple[str, ...],
+    topics: tuple[str, ...],
+    since: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """The newest dead letters with their reasons; a record that failed again is shown once."""
+    from stream.letter_log import Wanted
+    from stream.letter_log import list_dead_letters as read
+
+    wanted = Wanted(reasons=reasons, topics=topics, since=since)
+    listing = asyncio.run(read(settings, limit=limit, wanted=wanted))
+    if as_json:
+        show.json_object(
+            {
+                "dead_letters": [msgspec.Raw(letter.encode()) for letter in listing.letters],
+                "replayed": [
+                    listing.replayed[letter.id]
+                    for letter in listing.letters
+                    if letter.id in listing.replayed
+                ],
+                "unreadable": listing.unreadable,
+            }
+        )
+        return
+    columns = ("id", "reason", "field", "detail", "attempt", "replayed", "value")
+    rows = [_row(letter, listing) for letter in listing.letters]
+    show.table("dead letters", rows, columns=columns)
+    if listing.unreadable:
+        show.stderr.print(f"{listing.unreadable} records on the topic are no dead letters")
+
+
+def _row(letter: DeadLetter, listing: Listing) -> dict[str, Any]:
+    replay = listing.replayed.get(letter.id)
+    return {
+        "id": letter.id,
+        "reason": letter.reason,
+        "field": letter.field,
+        "detail": letter.detail,
+        "attempt": letter.attempt,
+        "replayed": f"{replay.time:%Y-%m-%d %H:%M}" if replay else "",
+        "value": letter.value,
+    }
+
+
+@dead_letters.command("replay")
+@config_option
+@_filters
+@click.option("--id", "ids", multiple=True, help="Only this dead letter.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--again", is_flag=True, help="Also what was replayed before or fails every time.")
+@json_option
+@click.pass_obj
+def replay_dead_letters(
+    settings: Settings,
+    reasons: tuple[str, ...],
+    topics: tuple[str, ...],
+    since: datetime | None,
+    ids: tuple[str, ...],
+    dry_run: bool,
+    again: bool,
+    as_json: bool,
+) -> None:
+    """Send dead letters to their source topics again, after a fix; all of them without filters.
+
+    Fails if nothing could be sent although something was wanted.
+    """
+    from stream.letter_log import Wanted
+    from stream.replay import replay
+
+    wanted = Wanted(reasons=reasons, topics=topics, ids=ids, since=since)
+    outcome = asyncio.run(replay(settings, wanted, again=again, dry_run=dry_run))
+    if as_json:
+        show.json_object(outcome)
+    else:
+        show.record("would be replayed" if dry_run else "replayed", outcome, as_json=False)
+        if outcome.refused:
+            show.table("not replayed", outcome.refused, columns=("id", "why"))
+    if outcome.refused and not outcome.replayed:
+        sys.exit(FAILED)

@@ -1,0 +1,165 @@
+"""A dead letter: one record that could not be processed, whole, and its bytes on the wire."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+import orjson
+
+from stream.records import Origin
+
+LONGEST_AS_TEXT = 4 / 3
+MAX_WRAPPED_BYTES = 4_000_000
+# Headers of a replayed record: the id of its first dead letter, and which attempt this is.
+REPLAY_OF = "bellwether-replay-of"
+REPLAY_ATTEMPT = "bellwether-replay-attempt"
+
+_Encoding = Literal["utf-8", "base64", "none"]
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that can't be processed, whole, with the reason and the field at fault.
+
+    timestamp_ms is the record's Kafka time, None if unknown. value_bytes is how long the value was
+    where the letter holds less of it, else -1.
+    """
+
+    origin: Origin
+    reason: str
+    field: str
+    detail: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp_ms: int | None = None
+    time: datetime
+    value_bytes: int = -1
+
+    @property
+    def id(self) -> str:
+        return self.origin.record_id
+
+    @property
+    def first(self) -> str:
+        """The id of the record's first failure: the same after each replay that fails again."""
+        return self._header(REPLAY_OF) or self.id
+
+    @property
+    def attempt(self) -> int:
+        """How often the record has been tried: 1, and 1 more with each replay."""
+        attempt = self._header(REPLAY_ATTEMPT)
+        # Anyone may write headers; what is no count of ours says nothing.
+        return int(attempt) if re.fullmatch("[1-9][0-9]{0,3}", attempt) else 1
+
+    @property
+    def cut(self) -> bool:
+        return self.value_bytes > len(self.value or b"")
+
+    def _header(self, name: str) -> str:
+        return dict(self.headers).get(name, b"").decode(errors="replace")
+
+    def encode(self) -> bytes:
+        """JSON; bytes that are not plain UTF-8 travel as base64 with encoding "base64".
+
+        A value above MAX_WRAPPED_BYTES is cut, and value_bytes says how long it was: a dead letter
+        that no broker takes would hold up its whole partition.
+        """
+        kept = None if self.value is None else self.value[:MAX_WRAPPED_BYTES]
+        value, encoding = _bytes_to_text(kept)
+        key, key_encoding = _bytes_to_text(self.key)
+        return orjson.dumps(
+            {
+                "id": self.id,
+                "origin": self.origin,
+                "reason": self.reason,
+                "field": self.field,
+                "detail": self.detail,
+                "key": key,
+                "key_encoding": key_encoding,
+                "value": value,
+                "encoding": encoding,
+                "value_bytes": max(self.value_bytes, len(self.value or b"")),
+                "headers": [
+                    # Kafka allows a header without a value.
+                    [name, base64.b64encode(content or b"").decode()]
+                    for name, content in self.headers
+                ],
+                "timestamp_ms": self.timestamp_ms,
+                "first": self.first,
+                "attempt": self.attempt,
+                "time": self.time,
+            },
+            default=msgspec.to_builtins,
+            option=orjson.OPT_UTC_Z,
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes) -> DeadLetter:
+        """Raises UnreadableLetterError for whatever encode() did not write."""
+        try:
+            letter = _decode_letter(payload)
+            value = _text_to_bytes(letter.value, letter.encoding)
+            cut = letter.value_bytes > len(value or b"")
+            return cls(
+                origin=letter.origin,
+                reason=letter.reason,
+                field=letter.field,
+                detail=letter.detail,
+                key=_text_to_bytes(letter.key, letter.key_encoding),
+                value=value,
+                headers=tuple(
+                    (name, base64.b64decode(content, validate=True))
+                    for name, content in letter.headers
+                ),
+                timestamp_ms=letter.timestamp_ms,
+                time=letter.time,
+                value_bytes=letter.value_bytes if cut else -1,
+            )
+        except (msgspec.DecodeError, ValueError) as error:
+            raise UnreadableLetterError(f"is no dead letter ({error})") from error
+
+
+class UnreadableLetterError(Exception):
+    """A record on the dead-letter topic that is no dead letter."""
+
+
+class _LetterOnTheWire(msgspec.Struct, frozen=True):
+    origin: Origin
+    reason: str
+    field: str
+    detail: str
+    key: str | None
+    key_encoding: _Encoding
+    value: str | None
+    encoding: _Encoding
+    headers: tuple[tuple[str, str], ...]
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
+    value_bytes: int = -1
+    timestamp_ms: int | None = None
+
+
+_decode_letter = msgspec.json.Decoder(_LetterOnTheWire).decode
+
+
+def _bytes_to_text(content: bytes | None) -> tuple[str | None, str]:
+    if content is None:
+        return None, "none"
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = None
+    # JSON writes a control character in six bytes; base64 keeps a dead letter near the size of
+    # what it wraps, so that it fits the topic.
+    if text is not None and len(orjson.dumps(text)) <= LONGEST_AS_TEXT * len(content) + 2:
+        return text, "utf-8"
+    return base64.b64encode(content).decode(), "base64"
+
+
+def _text_to_bytes(text: str | None, encoding: str) -> bytes | None:
+    if text is None:
+        return None
+    return base64.b64decode(text, validate=True) if encoding == "base64" else text.encode()

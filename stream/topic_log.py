@@ -1,0 +1,93 @@
+"""Reading a topic as a log: from a time, or its last records, up to where it ends now."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from stream.connection import StartError, kafka_arguments, kafka_fault
+from stream.settings import Settings
+
+POLL_MS = 1_000
+MAX_RECORDS = 500
+# Of one fetch: a dead letter may be as large as the largest request.
+MAX_FETCH_BYTES = 8 * 1024 * 1024
+
+
+async def read_log(
+    settings: Settings, topic: str, *, since: datetime | None = None, last: int | None = None
+) -> AsyncIterator[ConsumerRecord[bytes, bytes]]:
+    """Every record there is now, in order within each partition; none if there is no such topic.
+
+    since skips what Kafka took earlier; last skips all but so many offsets of each partition.
+    Raises StartError without Kafka.
+    """
+    places = await _places(settings, topic)
+    if not places:
+        return
+    consumer = AIOKafkaConsumer(
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_FETCH_BYTES,
+        max_poll_records=MAX_RECORDS,
+        **kafka_arguments(settings.kafka),
+    )
+    try:
+        await consumer.start()
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        begins = await _begins(consumer, places, ends, since)
+        for place in places:
+            begin = begins[place] if last is None else max(begins[place], ends[place] - last)
+            consumer.seek(place, begin)
+        unread = {place for place in places if ends[place] > begins[place]}
+        while unread:
+            for place, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+                for record in records:
+                    if record.offset < ends[place]:
+                        yield record
+            # Holes at the end of a partition never arrive as records, but are passed over.
+            unread = {place for place in unread if await consumer.position(place) < ends[place]}
+    finally:
+        await consumer.stop()
+
+
+async def _places(settings: Settings, topic: str) -> list[TopicPartition]:
+    """The partitions of a topic; none, and none made, where it does not exist."""
+    admin = AIOKafkaAdminClient(**kafka_arguments(settings.kafka))
+    try:
+        await admin.start()
+        # Asking for a topic by its name makes it on a broker that creates topics unasked.
+        if topic not in await admin.list_topics():
+            return []
+        (description,) = await admin.describe_topics([topic])
+        return [TopicPartition(topic, one["partition"]) for one in description["partitions"]]
+    except (KafkaError, OSError) as error:
+        raise StartError(
+            f"Kafka at {settings.kafka.bootstrap} can't be reached "
+            f"{await kafka_fault(settings.kafka, error)}"
+        ) from error
+    finally:
+        await admin.close()
+
+
+async def _begins(
+    consumer: AIOKafkaConsumer,
+    places: list[TopicPartition],
+    ends: dict[TopicPartition, int],
+    since: datetime | None,
+) -> dict[TopicPartition, int]:
+    begins: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
+    if since is None:
+        return begins
+    at_ms = round(since.timestamp() * 1000)
+    found: dict[TopicPartition, Any] = await consumer.offsets_for_times(
+        dict.fromkeys(places, at_ms)
+    )
+    return {place: found[place].offset if found[place] else ends[place] for place in places}

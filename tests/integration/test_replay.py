@@ -1,0 +1,185 @@
+"""Dead letters go back once, whole, and a second failure is the first one's next attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from models.stub import StubPredictor
+from stream.app import Worker
+from stream.connection import kafka_arguments
+from stream.dead_letter import DeadLetter
+from stream.letter_log import Wanted, list_dead_letters
+from stream.outbox import Outbox, Outgoing
+from stream.records import Origin, utc_now
+from stream.replay import replay
+from stream.settings import Settings, Source, load_settings
+from stream.topic_log import read_log
+from stream.topics import prepare_topics
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+
+DEADLINE_S = 60.0
+HEADERS = [("trace", b"\x00\xff"), ("trace", b"again"), ("empty", b"")]
+
+
+@pytest.fixture
+def settings(kafka: str, redis_url: str) -> Settings:
+    name = f"replay-{uuid.uuid4().hex[:8]}"
+    base = load_settings(None)
+    return base.model_copy(
+        update={
+            "kafka": base.kafka.model_copy(
+                update={"bootstrap": kafka, "prefix": f"{name}.", "group": name, "partitions": 2}
+            ),
+            "redis": base.redis.model_copy(update={"url": redis_url}),
+            "sources": (Source(topic=f"{name}-news", kind="news"),),
+        }
+    )
+
+
+def accepts(settings: Settings, *, field: str) -> Settings:
+    """The same deployment after a fix: the text is found under another name."""
+    (source,) = settings.sources
+    fields = source.fields.model_copy(update={"text": field})
+    return settings.model_copy(update={"sources": (source.model_copy(update={"fields": fields}),)})
+
+
+@asynccontextmanager
+async def worker(settings: Settings) -> AsyncIterator[Worker]:
+    running = Worker(settings, StubPredictor())
+    await running.start()
+    try:
+        yield running
+    finally:
+        assert await running.stop()
+
+
+async def settled(running: Worker, records: int) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while running.telemetry.settled < records:
+            await asyncio.sleep(0.02)
+
+
+async def send(settings: Settings, *records: tuple[bytes | None, bytes | None]) -> None:
+    """With headers and a time of yesterday, as a record might really have."""
+    producer = AIOKafkaProducer(**kafka_arguments(settings.kafka))
+    await producer.start()
+    yesterday_ms = round((utc_now() - timedelta(days=1)).timestamp() * 1000)
+    for key, value in records:
+        await producer.send_and_wait(
+            settings.sources[0].topic,
+            key=key,
+            value=value,
+            headers=HEADERS,
+            timestamp_ms=yesterday_ms,
+        )
+    await producer.stop()
+
+
+async def test_after_a_fix_what_failed_is_scored_with_its_bytes_key_headers_and_time(
+    settings: Settings,
+) -> None:
+    await prepare_topics(settings)
+    body = orjson.dumps({"body": "negative high"})
+    await send(settings, (b"a", body), (None, body), (b"c", None), (b"d", b"not json"))
+    async with worker(settings) as running:
+        await settled(running, 4)
+
+    rehearsal = await replay(settings, Wanted(reasons=("no_text",)), dry_run=True)
+    assert (rehearsal.replayed, dict(rehearsal.by_reason)) == (2, {"no_text": 2})
+    outcome = await replay(settings, Wanted(reasons=("no_text",)))
+    assert (outcome.replayed, outcome.refused) == (2, [])
+
+    async with worker(accepts(settings, field="body")) as running:
+        await settled(running, 2)
+        assert running.telemetry.scored == 2
+
+    topic = settings.sources[0].topic
+    records = [record async for record in read_log(settings, topic)]
+    again = [record for record in records if len(record.headers) > len(HEADERS)]
+    assert sorted(record.key or b"" for record in again) == [b"", b"a"]
+    assert {record.value for record in again} == {body}
+    for record in again:
+        assert list(record.headers[: len(HEADERS)]) == HEADERS
+        assert dict(record.headers)["bellwether-replay-attempt"] == b"2"
+        assert record.timestamp == records[0].timestamp
+
+
+async def test_replaying_twice_by_accident_is_refused_without_again(settings: Settings) -> None:
+    await prepare_topics(settings)
+    await send(settings, (b"a", b"not json"))
+    async with worker(settings) as running:
+        await settled(running, 1)
+    assert (await replay(settings, Wanted())).replayed == 1
+    second = await replay(settings, Wanted())
+    assert second.replayed == 0
+    assert "was replayed at" in second.refused[0].why
+    assert (await replay(settings, Wanted(), again=True)).replayed == 1
+
+
+async def test_a_second_failure_is_linked_counted_once_and_not_replayed_for_ever(
+    settings: Settings,
+) -> None:
+    await prepare_topics(settings)
+    await send(settings, (b"a", b"not json"))
+    async with worker(settings) as running:
+        for attempt in (1, 2, 3):
+            await settled(running, attempt)
+            listing = await list_dead_letters(settings, limit=10)
+            (letter,) = listing.letters
+            assert (letter.attempt, letter.value) == (attempt, b"not json")
+            outcome = await replay(settings, Wanted())
+            assert outcome.replayed == (1 if attempt < 3 else 0)
+    assert any("has failed 3 times" in refused.why for refused in outcome.refused)
+    assert any(f"failed again since, as {letter.id}" in refused.why for refused in outcome.refused)
+    assert letter.first != letter.id
+
+
+async def test_what_would_be_incomplete_or_lead_nowhere_is_refused_with_the_reason(
+    settings: Settings,
+) -> None:
+    await prepare_topics(settings)
+
+    def letter(origin: Origin, value: bytes) -> DeadLetter:
+        return DeadLetter(
+            origin=origin, reason="r", field="", detail="", key=None, value=value, time=utc_now()
+        )
+
+    large = letter(Origin(settings.sources[0].topic, 0, 1), b"x" * 4_000_001)
+    elsewhere = letter(Origin("feed.jsonl", 0, 2), b"y")
+    outbox = Outbox(kafka_arguments(settings.kafka))
+    await outbox.start()
+    topic = settings.topics.dead_letter
+    garbage = [b"{}", b"\xff", b'{"origin": 5}', None]
+    await outbox.send(
+        [
+            *(Outgoing(topic, None, value) for value in garbage),
+            # Twice, as after a crash: one letter all the same.
+            *(Outgoing(topic, None, one.encode()) for one in (large, elsewhere, large, elsewhere)),
+        ]
+    )
+    await outbox.stop()
+
+    outcome = await replay(settings, Wanted())
+    assert (outcome.replayed, outcome.unreadable) == (0, len(garbage))
+    why = {refused.id: refused.why for refused in outcome.refused}
+    assert "only 4000000 of its 4000001 bytes" in why[large.id]
+    assert "no source of these settings" in why["feed.jsonl-0-2"]
+    assert len(outcome.refused) == 2
+    missing = await replay(settings, Wanted(ids=("nobody-0-0",)))
+    assert [refused.why for refused in missing.refused] == ["is not on the dead-letter topic"]
+
+    listing = await list_dead_letters(settings, limit=10)
+    assert {one.id for one in listing.letters} == {large.id, elsewhere.id}
+    assert listing.unreadable == len(garbage)
+    assert (await list_dead_letters(settings, limit=1)).letters == [listing.letters[-1]]
+    later = Wanted(since=utc_now() + timedelta(hours=1))
+    assert (await list_dead_letters(settings, limit=10, wanted=later)).letters == []

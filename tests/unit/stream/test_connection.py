@@ -1,0 +1,125 @@
+"""How connections are built: complete or refused with a reason, and no secret in any message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stream.connection import http_token, kafka_arguments, redis_client
+from stream.settings import SettingsError, load_settings
+
+SECRET = "swordfish-1234567"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "bellwether.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (f"[kafka]\npassword = '{SECRET}'\n", "BELLWETHER_KAFKA__PASSWORD"),
+        (f"[redis]\npassword = '{SECRET}'\n", "BELLWETHER_REDIS__PASSWORD"),
+        (f"[redis]\nurl = 'redis://u:{SECRET}@h:1/0'\n", "BELLWETHER_REDIS__URL"),
+        (f"[http]\ntoken = '{SECRET}'\n", "BELLWETHER_HTTP__TOKEN"),
+        (f"[redis]\nurl = 'redis://u:{SECRET}/x@h:1/0'\n", "setting redis.url"),
+        (f"[redis]\nurl = 'http://u:{SECRET}'\n", "setting redis.url"),
+        ("[kafka]\nsasl = 'PLAIN'\n", "kafka.username"),
+        ("[kafka]\nusername = 'u'\n", "kafka.sasl"),
+        ("[kafka]\nca_file = 'ca.pem'\n", "kafka.tls = true"),
+        ("[kafka]\ntls = true\ncert_file = 'c.pem'\n", "key_file"),
+        ("[redis]\nca_file = 'ca.pem'\n", "rediss://"),
+        ("[redis]\nusername = 'u'\n", "redis.password_file"),
+        ("[http]\nlisten = '0.0.0.0:9464'\n", "http.token_file"),
+        ("[http]\nlisten = '9464'\n", "host:port"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_a_secret_is_not(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, text))
+    assert named in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BELLWETHER_REDIS__URL", f"redis://u:{SECRET}/x@h:1"),
+        ("BELLWETHER_SOURCES", f"not JSON {SECRET}"),
+        ("BELLWETHER_HTTP__TOKEN", "short-secret"),
+    ],
+)
+def test_a_wrong_variable_is_one_sentence_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None)
+    assert value not in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_secrets_come_from_the_environment_and_are_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BELLWETHER_KAFKA__PASSWORD", SECRET)
+    monkeypatch.setenv("BELLWETHER_REDIS__PASSWORD", SECRET)
+    settings = load_settings(write(tmp_path, "[kafka]\nsasl = 'SCRAM-SHA-512'\nusername = 'u'\n"))
+    assert kafka_arguments(settings.kafka)["sasl_plain_password"] == SECRET
+    client = redis_client(settings.redis)
+    assert client.connection_pool.connection_kwargs["password"] == SECRET
+    assert SECRET not in repr(settings)
+    assert SECRET not in settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "can't be read"), ("\n", "is empty"), (b"\xff\xfe", "can't be")]
+)
+def test_a_password_file_that_holds_none_is_named(
+    tmp_path: Path, content: str | bytes | None, said: str
+) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+    settings = load_settings(
+        write(
+            tmp_path,
+            f"[kafka]\nsasl = 'PLAIN'\nusername = 'u'\npassword_file = '{file}'\n"
+            f"[http]\ntoken_file = '{file}'\n",
+        )
+    )
+    with pytest.raises(SettingsError, match=r"kafka\.password_file") as caught:
+        kafka_arguments(settings.kafka)
+    assert said in str(caught.value)
+    with pytest.raises(SettingsError, match=r"http\.token_file"):
+        http_token(settings.http)
+
+
+def test_certificates_that_are_none_are_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    settings = load_settings(
+        write(
+            tmp_path,
+            f"[kafka]\ntls = true\nca_file = '{tmp_path}/ca.pem'\n"
+            f"[redis]\nurl = 'rediss://h:1/0'\nca_file = '{tmp_path}/absent.pem'\n",
+        )
+    )
+    with pytest.raises(SettingsError, match=r"kafka\.ca_file"):
+        kafka_arguments(settings.kafka)
+    with pytest.raises(SettingsError, match=r"redis\.ca_file: .*absent\.pem"):
+        redis_client(settings.redis)
+
+
+def test_names_are_verified_and_a_plain_connection_stays_plain(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, "[kafka]\ntls = true\n"))
+    arguments = kafka_arguments(settings.kafka)
+    assert arguments["security_protocol"] == "SSL"
+    assert arguments["ssl_context"].check_hostname
+    plain = kafka_arguments(load_settings(None).kafka)
+    assert plain == {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
