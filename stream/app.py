@@ -21,7 +21,9 @@ from stream.outbox import Outbox
 from stream.patience import Patience
 from stream.pipeline import Pipeline
 from stream.rules import RuleSet
+from stream.rules_live import LiveRules
 from stream.settings import Settings
+from stream.signal_store import SignalStore
 from stream.sources import Decoder
 from stream.store import AlertStore
 from stream.telemetry import Telemetry
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 # Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
 STREAM_BUFFER_CHUNKS = 8
 CRASH_POLL_S = 0.5
+# Redis remembers this many times what may be in work, so that every redelivered event is known.
+WORK_REMEMBERED = 4
 
 
 class Worker:
@@ -48,7 +52,7 @@ class Worker:
         self.predictor = predictor
         self._champions = champions
         self.telemetry = Telemetry()
-        self._rules = RuleSet.load(settings.alerting.rules, predictor.heads)
+        self._rules = LiveRules(settings, predictor.heads)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
         self._stack = contextlib.AsyncExitStack()
 
@@ -65,16 +69,24 @@ class Worker:
         await outbox.start()
         self._stack.push_async_callback(outbox.stop)
 
+        keys = Keys(settings.redis.prefix)
         self._app = self._faust_app()
         self.tracker = ChunkTracker(lambda: self._app.consumer_generation_id)
         self.pipeline = Pipeline(
             predictor=self.predictor,
             max_batch_tokens=settings.model.max_batch_tokens or self.predictor.batch_tokens,
             languages=settings.model.languages,
-            rules=self._rules,
+            rules=self._rules.present,
             queues=settings.queues,
             topics=settings.topics,
-            alerts=AlertStore(redis, Keys(settings.redis.prefix), settings.alerting),
+            signals=SignalStore(
+                redis,
+                keys,
+                settings.signals,
+                replay_s=settings.alerting.replay_s,
+                remembered=WORK_REMEMBERED * settings.model.max_waiting,
+            ),
+            alerts=AlertStore(redis, keys, settings.alerting),
             outbox=outbox,
             tracker=self.tracker,
             telemetry=self.telemetry,
@@ -87,6 +99,8 @@ class Worker:
             agent = chunk_agent(decoder, self.tracker, self.pipeline, self.pipeline.fail)
             self._app.agent(topic, name=f"source-{source.topic}")(agent)
         self.pipeline.start()
+        self._stack.push_async_callback(self._rules.stop)
+        self._rules.start(self._judge_by)
         if self._champions:
             follower = Follower(
                 self._champions,
@@ -146,12 +160,15 @@ class Worker:
 
     def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that the rules read would silence them; RuleError names the rule.
-        RuleSet.load(self.settings.alerting.rules, predictor.heads)
+        self._rules.check(predictor.heads)
         self.pipeline.batcher.swap(
             predictor,
             max_batch_tokens=self.settings.model.max_batch_tokens or predictor.batch_tokens,
         )
         self.predictor = predictor
+
+    def _judge_by(self, rules: RuleSet) -> None:
+        self.pipeline.rules = rules
 
     def _faust_app(self) -> faust.App:
         settings = self.settings

@@ -1,9 +1,9 @@
-"""What one finished micro-batch causes: scored records, matches, tickets, dead letters. Pure."""
+"""What one finished micro-batch causes: scored records, verdicts, tickets, dead letters. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -17,6 +17,7 @@ from stream.readable import abstain, why_unreadable
 from stream.records import DeadLetter, Event, Origin, Scored, encode, model_text
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
+from stream.signals import Windows
 from stream.sources import RawRecord
 from stream.subjects import find_subjects
 from stream.tickets import REVIEW, route
@@ -44,6 +45,7 @@ class Shipment(msgspec.Struct):
     """What has to be confirmed before the records of a micro-batch count as done."""
 
     outgoing: list[Outgoing] = []
+    scored: list[Scored] = []
     matches: list[tuple[Scored, Match]] = []
     dead_letters: Counter[str] = msgspec.field(default_factory=Counter)
     queues: Counter[str] = msgspec.field(default_factory=Counter)
@@ -54,12 +56,12 @@ class Shipment(msgspec.Struct):
 def judge(
     batch: Sequence[Finished],
     *,
-    rules: RuleSet,
     queues: Sequence[Queue],
     topics: Topics,
     languages: Sequence[str],
     now: datetime,
 ) -> Shipment:
+    """All but the rules' verdicts, which need the windows with this batch in them."""
     shipment = Shipment()
     for finished in batch:
         if isinstance(finished, Refused):
@@ -79,14 +81,22 @@ def judge(
             batch=finished.batch,
             now=now,
         )
+        shipment.scored.append(scored)
         shipment.outgoing.append(Outgoing(topics.scored, work.event.key, encode(scored)))
         shipment.record_times_ms.append(work.record.timestamp)
-        shipment.matches.extend((scored, match) for match in rules.match(scored))
         if ticket := route(scored, queues):
             topic = topics.review if ticket.queue == REVIEW else topics.queue(ticket.queue)
             shipment.outgoing.append(Outgoing(topic, ticket.id.encode(), encode(ticket)))
             shipment.queues[ticket.queue] += 1
     return shipment
+
+
+def apply_rules(
+    shipment: Shipment, rules: RuleSet, windows: Sequence[Mapping[str, Windows]]
+) -> None:
+    """Add the verdicts on each scored event, given the windows of its subjects, in order."""
+    for scored, around in zip(shipment.scored, windows, strict=True):
+        shipment.matches.extend((scored, match) for match in rules.match(scored, around))
 
 
 def to_scored(

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from redis.exceptions import RedisError
 
 from models.batcher import Batcher, Result
 from models.spec import Predictor
 from stream.chunks import Chunk, ChunkTracker
-from stream.judge import Finished, Refused, Work, judge
+from stream.judge import Finished, Refused, Work, apply_rules, judge
 from stream.names import Topics
 from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
 from stream.records import Alert, DeadLetter, Scored, encode, model_text, utc_now
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
+from stream.signals import Windows
 from stream.sources import Decoder
 from stream.telemetry import Telemetry
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +32,21 @@ logger = logging.getLogger(__name__)
 class AlertSink(Protocol):
     """Where alerts live; raising the same event's match again repeats its first answer."""
 
-    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]: ...
+    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]: ...
+
+
+class Observer(Protocol):
+    """Where windows live; observing the same event again repeats its first answer."""
+
+    async def observe(self, batch: Sequence[Scored]) -> Sequence[Mapping[str, Windows]]: ...
 
 
 class Pipeline:
     """Owns the records in work: at most capacity of them, counted from decoding to confirmation.
 
-    start() and stop() frame its use, on one event loop. broken resolves to the error that makes
-    going on impossible; nothing is acknowledged after it.
+    start() and stop() frame its use, on one event loop. rules may be replaced at any time; the next
+    micro-batch is judged by the new ones. broken resolves to the error that makes going on
+    impossible; nothing is acknowledged after it.
     """
 
     def __init__(
@@ -48,6 +58,7 @@ class Pipeline:
         rules: RuleSet,
         queues: Sequence[Queue],
         topics: Topics,
+        signals: Observer,
         alerts: AlertSink,
         outbox: RecordSink,
         tracker: ChunkTracker,
@@ -55,9 +66,10 @@ class Pipeline:
         capacity: int,
     ) -> None:
         self._languages = languages
-        self._rules = rules
+        self.rules = rules
         self._queues = queues
         self._topics = topics
+        self._signals = signals
         self._alerts = alerts
         self._outbox = outbox
         self._tracker = tracker
@@ -68,6 +80,8 @@ class Pipeline:
         self._room = asyncio.Event()
         self._finished: deque[Finished] = deque()
         self._any_finished = asyncio.Event()
+        self._named_errors: set[str] = set()
+        self._named_slow: set[str] = set()
         self.broken: asyncio.Future[Exception] = self._loop.create_future()
         self.batcher: Batcher[Work] = Batcher(
             predictor,
@@ -143,13 +157,18 @@ class Pipeline:
     async def _ship(self, batch: Sequence[Finished]) -> None:
         shipment = judge(
             batch,
-            rules=self._rules,
             queues=self._queues,
             topics=self._topics,
             languages=self._languages,
             now=utc_now(),
         )
-        alerts = await self._raise_alerts(shipment.matches)
+        rules = self.rules
+        scored, matches = shipment.scored, shipment.matches
+        windows = await self._insist(lambda: self._signals.observe(scored)) if scored else []
+        apply_rules(shipment, rules, windows)
+        self._name_faults(rules)
+        answers = await self._insist(lambda: self._alerts.raise_alerts(matches)) if matches else []
+        alerts = [alert for alert in answers if alert]
         await self._outbox.send(
             [
                 *shipment.outgoing,
@@ -159,17 +178,25 @@ class Pipeline:
                 ),
             ]
         )
-        self._telemetry.shipped(shipment, alerts)
+        self._telemetry.shipped(shipment, answers)
         self._room.set()
         for chunk, records in shipment.settled.items():
             self._tracker.settle(chunk, records)
 
-    async def _raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]:
-        if not matches:
-            return []
-        patience = Patience("Redis does not take alerts", logger)
+    def _name_faults(self, rules: RuleSet) -> None:
+        """Say once of each rule that it errs or is slow; the counts go on in the telemetry."""
+        for name in rules.errors.keys() - self._named_errors:
+            self._named_errors.add(name)
+            logger.warning("rule %s fails on an event: %s", name, rules.last_error[name])
+        for name in rules.slow.keys() - self._named_slow:
+            self._named_slow.add(name)
+            logger.warning("rule %s is slow on an event (alerting.slow_rule_ms)", name)
+        self._telemetry.rule_errors, self._telemetry.slow_rules = rules.errors, rules.slow
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        patience = Patience("Redis takes neither events nor alerts", logger)
         while True:
             try:
-                return await self._alerts.raise_alerts(matches)
+                return await ask()
             except (RedisError, OSError) as error:
                 await patience.wait(error)

@@ -22,6 +22,7 @@ from stream.pipeline import Pipeline
 from stream.records import Alert, DeadLetter, Scored, decode_scored
 from stream.rules import Match, RuleSet
 from stream.settings import DEFAULT_QUEUES, Limits, Source
+from stream.signals import Windows
 from stream.sources import Decoder
 from stream.telemetry import Telemetry
 
@@ -46,7 +47,13 @@ class Gate:
             raise self.error
         self.sent.extend(records)
 
-    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]:
+    async def observe(self, batch: Sequence[Scored]) -> list[dict[str, Windows]]:
+        if self.redis_failures:
+            self.redis_failures -= 1
+            raise RedisConnectionError("Redis is away")
+        return [{} for _ in batch]
+
+    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:
         if self.redis_failures:
             self.redis_failures -= 1
             raise RedisConnectionError("Redis is away")
@@ -90,6 +97,7 @@ class Stand:
             rules=RuleSet.load(None),
             queues=DEFAULT_QUEUES,
             topics=Topics(),
+            signals=self.gate,
             alerts=self.gate,
             outbox=self.gate,
             tracker=self.tracker,
@@ -222,7 +230,7 @@ async def test_alerts_follow_their_scored_records_out(stands: Any) -> None:
 
 async def test_redis_being_away_delays_and_loses_nothing(stands: Any) -> None:
     stand = stands()
-    stand.gate.redis_failures = 2
+    stand.gate.redis_failures = 3
     number = stand.feed(BAD_NEWS)
     await stand.until(lambda: stand.acks == [number])
     assert len(stand.gate.raised) == 1
