@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 
 from stream.records import Evidence, Scored
+from stream.rules import Match
 
+SEVERITY_RANKS = {"info": 0, "warning": 1, "critical": 2}
 EVIDENCE_CHARS = 500
 EVIDENCE_EVENTS = 5
 """An alert keeps the latest events that made it grow."""
@@ -24,3 +26,18 @@ def evidence(scored: Scored) -> Evidence:
         text=scored.text[:EVIDENCE_CHARS],
         scores=scored.heads,
     )
+
+
+def labels_of(match: Match) -> dict[str, str]:
+    """What routing goes by, but for the severity, which the alert's life decides."""
+    return {
+        "rule": match.rule.name,
+        "subject_kind": match.subject.partition(":")[0],
+        **match.rule.labels,
+    }
+
+
+def condition_of(match: Match) -> str:
+    """What the rule asked when it gave this verdict, with its thresholds."""
+    condition = match.rule.resolve if match.outcome == "resolves" else match.rule.when
+    return " ".join(condition.split())

@@ -21,7 +21,9 @@ from stream.names import Keys
 from stream.outbox import Outbox
 from stream.pipeline import Pipeline
 from stream.rules import RuleSet
+from stream.rules_live import LiveRules
 from stream.settings import Settings
+from stream.signal_store import SignalStore
 from stream.sources import Decoder
 from stream.store import AlertStore
 from stream.subjects import SubjectFinder
@@ -52,7 +54,7 @@ class Worker:
         self._champions = champions
         self.telemetry = Telemetry()
         self._subjects = SubjectFinder.load(settings.subjects)
-        self._rules = self._load_rules(predictor)
+        self._rules = LiveRules(settings, predictor.heads)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
         self._stack = contextlib.AsyncExitStack()
 
@@ -78,13 +80,20 @@ class Worker:
             max_batch_tokens=settings.model.max_batch_tokens or self.predictor.batch_tokens,
             languages=settings.model.languages,
             subjects=self._subjects,
-            rules=self._rules,
+            rules=self._rules.present,
             queues=settings.queues,
             topics=settings.topics,
             novelty=CopyStore(
                 redis,
                 keys,
                 settings.novelty,
+                replay_s=settings.alerting.replay_s,
+                remembered=WORK_REMEMBERED * settings.model.max_waiting,
+            ),
+            signals=SignalStore(
+                redis,
+                keys,
+                settings.signals,
                 replay_s=settings.alerting.replay_s,
                 remembered=WORK_REMEMBERED * settings.model.max_waiting,
             ),
@@ -101,6 +110,8 @@ class Worker:
             agent = chunk_agent(decoder, self.tracker, self.pipeline, self.pipeline.fail)
             self._app.agent(topic, name=f"source-{source.topic}")(agent)
         self.pipeline.start()
+        self._stack.push_async_callback(self._rules.stop)
+        self._rules.start(self._judge_by)
         if self._champions:
             follower = Follower(
                 self._champions,
@@ -160,18 +171,15 @@ class Worker:
 
     def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that the rules read would silence them; RuleError names the rule.
-        self._load_rules(predictor)
+        self._rules.check(predictor.heads)
         self.pipeline.batcher.swap(
             predictor,
             max_batch_tokens=self.settings.model.max_batch_tokens or predictor.batch_tokens,
         )
         self.predictor = predictor
 
-    def _load_rules(self, predictor: Predictor) -> RuleSet:
-        settings = self.settings
-        return RuleSet.load(
-            settings.alerting.rules, predictor.heads, tuple(settings.subjects.fields)
-        )
+    def _judge_by(self, rules: RuleSet) -> None:
+        self.pipeline.rules = rules
 
     def _faust_app(self, kafka: Mapping[str, Any]) -> faust.App:
         settings = self.settings

@@ -5,30 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import cel
 
 from models.spec import Head
+from stream.figures import FIGURES
+from stream.hostile import find_danger
+from stream.variables import EVENT_FIELDS, HEAD_FIELDS, SUBJECT_FIELDS, sample
 
 MAX_EXPRESSION_CHARS = 4_000
-
-EVENT_FIELDS = (
-    "id",
-    "source",
-    "text",
-    "title",
-    "author",
-    "customer",
-    "lang",
-    "tickers",
-    "time",
-    "attributes",
-    "novelty",
-    "copy_of",
-)
-HEAD_FIELDS = ("label", "confidence", "abstained", "scores")
 
 # A raw string ends at the first quote; in any other a backslash protects what follows it.
 _STRING_OR_COMMENT = re.compile(
@@ -54,35 +40,48 @@ _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 
 
 class RuleError(Exception):
-    """A rule file can't be used; the message names file, rule, reason and remedy."""
+    """A rule file can't be used; the message names file, rule, reason and remedy.
+
+    faults holds every fault that was found, the message only the first.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(faults[0])
+        self.faults = faults
 
 
-def compile_condition(expression: str, heads: Sequence[Head], where: str) -> Any:
+def compile_condition(
+    expression: str, heads: Sequence[Head], where: str, *, field: str = "when"
+) -> Any:
     """A cel.Program that gives a bool on any event of a model with these heads.
 
-    Raises RuleError, beginning with where, on bad syntax, an unknown name, field or label, and on
-    anything but a bool for a sample event.
+    Raises RuleError, beginning with where, on bad syntax, an unknown name, field or label, on what
+    could take long on some event, and on anything but a bool for a sample event.
     """
     if len(expression) > MAX_EXPRESSION_CHARS:
-        raise RuleError(f"{where}: when is longer than {MAX_EXPRESSION_CHARS:,} characters")
+        raise RuleError(f"{where}: {field} is longer than {MAX_EXPRESSION_CHARS:,} characters")
+    if danger := find_danger(expression, _STRING_OR_COMMENT):
+        raise RuleError(f"{where}: {field} {danger}")
     try:
         program = cel.compile(expression)
     except Exception as error:  # noqa: BLE001 - cel has no error class of its own
         detail = " ".join(str(error).split())
-        raise RuleError(f"{where}: when is not valid CEL ({detail})") from None
+        raise RuleError(f"{where}: {field} is not valid CEL ({detail})") from None
     _check_names(expression, program.variables(), heads, where)
     _check_labels(expression, heads, where)
     try:
-        outcome = program.execute(cel.Context(variables=_sample(heads)))
+        outcome = program.execute(cel.Context(variables=sample(heads)))
     except KeyError:
         if not fields_used(expression).get("event", set()).isdisjoint({"attributes", "*"}):
             return program
-        raise RuleError(f"{where}: when asks for a key that no event has") from None
+        raise RuleError(f"{where}: {field} asks for a key that no event has") from None
     except Exception as error:  # noqa: BLE001 - cel raises many kinds
         detail = " ".join(str(error).split())
-        raise RuleError(f"{where}: when fails on a sample event ({detail})") from None
+        raise RuleError(f"{where}: {field} fails on a sample event ({detail})") from None
     if not isinstance(outcome, bool):
-        raise RuleError(f"{where}: when must be true or false, it gives a {type(outcome).__name__}")
+        raise RuleError(
+            f"{where}: {field} must be true or false, it gives a {type(outcome).__name__}"
+        )
     return program
 
 
@@ -98,7 +97,12 @@ def fields_used(expression: str) -> dict[str, set[str]]:
 def _check_names(
     expression: str, variables: Sequence[str], heads: Sequence[Head], where: str
 ) -> None:
-    known = {"event": EVENT_FIELDS, **{head.name: HEAD_FIELDS for head in heads}}
+    known: dict[str, Sequence[str]] = {
+        **{head.name: HEAD_FIELDS for head in heads},
+        "event": EVENT_FIELDS,
+        "subject": SUBJECT_FIELDS,
+        "signal": FIGURES,
+    }
     labels = {head.name: head.labels for head in heads}
     for path, rest in _PATH.findall(_STRING_OR_COMMENT.sub("''", expression)):
         steps = [step.strip() for step in rest.split(".")[1:]]
@@ -140,27 +144,3 @@ def _is_bound(name: str, expression: str) -> bool:
 def _hint(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
-
-
-def _sample(heads: Sequence[Head]) -> dict[str, Any]:
-    event: dict[str, Any] = dict.fromkeys(EVENT_FIELDS, "sample")
-    event |= {
-        "source": "news",
-        "tickers": ["HALC"],
-        "attributes": {},
-        "novelty": 1.0,
-        "copy_of": "",
-        "time": datetime(2026, 1, 1, tzinfo=UTC),
-    }
-    return {
-        "event": event,
-        **{
-            head.name: {
-                "label": head.labels[0],
-                "confidence": 0.5,
-                "abstained": False,
-                "scores": dict.fromkeys(head.labels, 1 / len(head.labels)),
-            }
-            for head in heads
-        },
-    }

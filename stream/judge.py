@@ -1,9 +1,9 @@
-"""What one finished micro-batch causes: scored records, matches, tickets, dead letters. Pure."""
+"""What one finished micro-batch causes: scored records, verdicts, tickets, dead letters. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -18,6 +18,7 @@ from stream.readable import abstain, why_unreadable
 from stream.records import Event, Origin, Scored, encode, model_text
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
+from stream.signals import Windows
 from stream.sources import RawRecord
 from stream.subjects import SubjectFinder
 from stream.tickets import REVIEW, route
@@ -63,7 +64,7 @@ def judge(
     languages: Sequence[str],
     now: datetime,
 ) -> Shipment:
-    """All but the rules' verdicts, which need to know what is new."""
+    """All but the rules' verdicts, which need to know what is new and what the windows say."""
     shipment = Shipment()
     for finished in batch:
         if isinstance(finished, Refused):
@@ -94,10 +95,12 @@ def judge(
     return shipment
 
 
-def apply_rules(shipment: Shipment, rules: RuleSet) -> None:
-    """Add the verdicts on each scored event."""
-    for scored in shipment.scored:
-        shipment.matches.extend((scored, match) for match in rules.match(scored))
+def apply_rules(
+    shipment: Shipment, rules: RuleSet, windows: Sequence[Mapping[str, Windows]]
+) -> None:
+    """Add the verdicts on each scored event, given the windows of its subjects, in order."""
+    for scored, around in zip(shipment.scored, windows, strict=True):
+        shipment.matches.extend((scored, match) for match in rules.match(scored, around))
 
 
 def scored_records(shipment: Shipment, topics: Topics) -> list[Outgoing]:

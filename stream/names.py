@@ -56,3 +56,12 @@ class Keys:
     def judged(self, fingerprint: str, event_id: str) -> str:
         """The transition an event already caused: a replay repeats it and counts nothing twice."""
         return f"{self.prefix}judged:{fingerprint}:{event_id}"
+
+    def subject(self, subject: str) -> str:
+        """The present windows of a subject, "<kind>:<id>"."""
+        return f"{self.prefix}subject:{subject}"
+
+    def answers(self, topic: str, partition: int) -> tuple[str, str]:
+        """What the latest events of a partition were told of their subjects, and their order."""
+        begin = f"{self.prefix}signals:{topic}:{partition}"
+        return f"{begin}:answers", f"{begin}:order"

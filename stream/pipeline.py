@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from redis.exceptions import RedisError
@@ -21,6 +21,7 @@ from stream.patience import Patience
 from stream.records import Alert, Scored, encode, model_text, utc_now
 from stream.rules import Match, RuleSet
 from stream.settings import Queue
+from stream.signals import Windows
 from stream.sources import Decoder
 from stream.subjects import SubjectFinder
 from stream.telemetry import Telemetry
@@ -33,7 +34,13 @@ logger = logging.getLogger(__name__)
 class AlertSink(Protocol):
     """Where alerts live; raising the same event's match again repeats its first answer."""
 
-    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]: ...
+    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]: ...
+
+
+class Observer(Protocol):
+    """Where windows live; observing the same event again repeats its first answer."""
+
+    async def observe(self, batch: Sequence[Scored]) -> Sequence[Mapping[str, Windows]]: ...
 
 
 class NoveltySink(Protocol):
@@ -45,8 +52,9 @@ class NoveltySink(Protocol):
 class Pipeline:
     """Owns the records in work: at most capacity of them, counted from decoding to confirmation.
 
-    start() and stop() frame its use, on one event loop. broken resolves to the error that makes
-    going on impossible; nothing is acknowledged after it.
+    start() and stop() frame its use, on one event loop. rules may be replaced at any time; the next
+    micro-batch is judged by the new ones. broken resolves to the error that makes going on
+    impossible; nothing is acknowledged after it.
     """
 
     def __init__(
@@ -60,6 +68,7 @@ class Pipeline:
         queues: Sequence[Queue],
         topics: Topics,
         novelty: NoveltySink,
+        signals: Observer,
         alerts: AlertSink,
         outbox: RecordSink,
         tracker: ChunkTracker,
@@ -68,10 +77,11 @@ class Pipeline:
     ) -> None:
         self._languages = languages
         self._subjects = subjects
-        self._rules = rules
+        self.rules = rules
         self._queues = queues
         self._topics = topics
         self._novelty = novelty
+        self._signals = signals
         self._alerts = alerts
         self._outbox = outbox
         self._tracker = tracker
@@ -82,6 +92,8 @@ class Pipeline:
         self._room = asyncio.Event()
         self._finished: deque[Finished] = deque()
         self._any_finished = asyncio.Event()
+        self._named_errors: set[str] = set()
+        self._named_slow: set[str] = set()
         self.broken: asyncio.Future[Exception] = self._loop.create_future()
         self.batcher: Batcher[Work] = Batcher(
             predictor,
@@ -163,12 +175,14 @@ class Pipeline:
             languages=self._languages,
             now=utc_now(),
         )
-        scored = shipment.scored
-        if scored:
-            shipment.scored = await self._insist(lambda: self._novelty.mark(scored))
-        apply_rules(shipment, self._rules)
-        matches = shipment.matches
-        alerts = await self._insist(lambda: self._alerts.raise_alerts(matches)) if matches else []
+        rules, matches = self.rules, shipment.matches
+        if fresh := shipment.scored:
+            shipment.scored = scored = await self._insist(lambda: self._novelty.mark(fresh))
+            windows = await self._insist(lambda: self._signals.observe(scored))
+            apply_rules(shipment, rules, windows)
+            self._name_faults(rules)
+        answers = await self._insist(lambda: self._alerts.raise_alerts(matches)) if matches else []
+        alerts = [alert for alert in answers if alert]
         await self._outbox.send(
             [
                 *scored_records(shipment, self._topics),
@@ -179,10 +193,20 @@ class Pipeline:
                 ),
             ]
         )
-        self._telemetry.shipped(shipment, alerts)
+        self._telemetry.shipped(shipment, answers)
         self._room.set()
         for chunk, records in shipment.settled.items():
             self._tracker.settle(chunk, records)
+
+    def _name_faults(self, rules: RuleSet) -> None:
+        """Say once of each rule that it errs or is slow; the counts go on in the telemetry."""
+        for name in rules.errors.keys() - self._named_errors:
+            self._named_errors.add(name)
+            logger.warning("rule %s fails on an event: %s", name, rules.last_error[name])
+        for name in rules.slow.keys() - self._named_slow:
+            self._named_slow.add(name)
+            logger.warning("rule %s is slow on an event (alerting.slow_rule_ms)", name)
+        self._telemetry.rule_errors, self._telemetry.slow_rules = rules.errors, rules.slow
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
         patience = Patience("Redis takes neither events nor alerts", logger)

@@ -97,7 +97,9 @@ class Evidence(msgspec.Struct, frozen=True):
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One transition of one alert; sequence counts the transitions of an episode from 1.
 
-    subject is "<kind>:<id>", for example "ticker:HALC".
+    subject is "<kind>:<id>", for example "ticker:HALC". signal holds the figures of the subject's
+    windows at this moment (docs/rules.md), condition what the rule asked of them, labels what
+    routing goes by: the rule's own and rule, severity, subject_kind.
     """
 
     id: str
@@ -117,6 +119,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...]
     signal: dict[str, Any]
     model: str
+    labels: dict[str, str] = {}
+    condition: str = ""
 
 
 class RoutedTicket(msgspec.Struct, frozen=True, kw_only=True):

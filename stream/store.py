@@ -11,13 +11,19 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from stream.alerts import EVIDENCE_EVENTS, evidence, fingerprint
+from stream.alerts import (
+    EVIDENCE_EVENTS,
+    SEVERITY_RANKS,
+    condition_of,
+    evidence,
+    fingerprint,
+    labels_of,
+)
 from stream.names import Keys
 from stream.records import Alert, Scored, decode_alert
 from stream.rules import Match
 from stream.settings import Alerting
-
-SEVERITY_RANKS = {"info": 0, "warning": 1, "critical": 2}
+from stream.signals import microseconds
 
 _json = msgspec.json.Encoder().encode
 
@@ -33,8 +39,11 @@ class AlertStore:
         self._script = source
         self._digest = ""
 
-    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]:
-        """The transition each match caused, in order. A redelivered event repeats its first one."""
+    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:
+        """The transition each match caused, in order; None where it caused none.
+
+        A redelivered event repeats its first one.
+        """
         if not self._digest:
             self._digest = await self._redis.script_load(self._script)
         calls = [self._arguments(scored, match) for scored, match in matches]
@@ -43,7 +52,7 @@ class AlertStore:
         except NoScriptError:  # Redis was restarted; calls that went through repeat themselves
             self._digest = await self._redis.script_load(self._script)
             transitions = await self._call(calls)
-        return [decode_alert(transition) for transition in transitions]
+        return [decode_alert(transition) if transition else None for transition in transitions]
 
     async def list_open(self, limit: int) -> list[Alert]:
         """Open alerts, the latest event first. Ids whose alert has expired are dropped for good."""
@@ -62,22 +71,32 @@ class AlertStore:
         fields = await self._redis.hgetall(self._keys.alert(alert_id))
         return _from_hash(fields) if fields else None
 
-    async def _call(self, calls: Sequence[tuple[list[str], list[Any]]]) -> list[bytes]:
+    async def _call(self, calls: Sequence[tuple[list[str], list[Any]]]) -> list[bytes | None]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for keys, arguments in calls:
                 pipeline.evalsha(self._digest, len(keys), *keys, *arguments)
             return await pipeline.execute()
 
     def _arguments(self, scored: Scored, match: Match) -> tuple[list[str], list[Any]]:
-        keys = self._keys
-        mark = fingerprint(match.rule.name, match.subject)
+        keys, rule = self._keys, match.rule
+        mark = fingerprint(rule.name, match.subject)
+        places = [
+            # The origin's topic tells apart events of two sources that use the same ids.
+            keys.judged(mark, f"{scored.origin.topic}:{scored.id}"),
+            keys.fingerprint(mark),
+            keys.alerts_open,
+            keys.alerts_stream,
+        ]
+        if match.outcome == "fails":  # ends a wait at most
+            return places, [match.outcome, mark, microseconds(scored)]
         decided: dict[str, Any] = {
-            "rule": match.rule.name,
-            "rule_version": match.rule.version,
+            "rule": rule.name,
+            "rule_version": rule.version,
+            "condition": condition_of(match),
             "subject": match.subject,
             "title": match.title,
             "summary": match.summary,
-            "signal": {},
+            "signal": match.signal,
             "model": scored.model,
         }
         pairs = [
@@ -85,22 +104,19 @@ class AlertStore:
             for name, value in decided.items()
             for part in (name, value if isinstance(value, str) else _json(value))
         ]
-        at_us = round(scored.time.timestamp() * 1_000_000)
-        return [
-            # The origin's topic tells apart events of two sources that use the same ids.
-            keys.judged(mark, f"{scored.origin.topic}:{scored.id}"),
-            keys.fingerprint(mark),
-            keys.alerts_open,
-            keys.alerts_stream,
-        ], [
+        return places, [
+            match.outcome,
             mark,
-            at_us,
+            microseconds(scored),
             _iso(scored.time),
-            match.rule.severity,
-            SEVERITY_RANKS[match.rule.severity],
+            _microseconds(rule.quiet_s or self._alerting.quiet_s),
+            _microseconds(rule.for_s),
+            _microseconds(rule.cooldown_s),
+            rule.severity,
+            SEVERITY_RANKS[rule.severity],
             _json(evidence(scored)),
+            b"," + _json(labels_of(match))[1:-1],
             b"," + _json(decided)[1:-1],
-            round(self._alerting.quiet_s * 1_000_000),
             self._alerting.keep_s,
             self._alerting.replay_s,
             self._alerting.stream_length,
@@ -113,10 +129,15 @@ class AlertStore:
 
 def _from_hash(fields: Any) -> Alert:
     values: dict[str, Any] = {name.decode(): value.decode() for name, value in fields.items()}
-    for name in ("evidence", "signal"):
-        values[name] = msgspec.json.decode(values[name])
+    for name in ("evidence", "signal", "labels"):
+        if name in values:
+            values[name] = msgspec.json.decode(values[name])
     return msgspec.convert(values, Alert, strict=False)
 
 
 def _iso(time: datetime) -> str:
     return _json(time).decode().strip('"')
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)

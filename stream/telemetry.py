@@ -32,6 +32,9 @@ class Telemetry:
         self.alerts: Counter[str] = Counter()
         self.alerts_by_source: Counter[str] = Counter()
         self.transitions = 0
+        # Events by rule on which it failed, and on which it took longer than it may.
+        self.rule_errors: Counter[str] = Counter()
+        self.slow_rules: Counter[str] = Counter()
         self.queues: Counter[str] = Counter()
         self.in_flight = 0
         self.first_shipped = 0.0
@@ -58,8 +61,8 @@ class Telemetry:
         elapsed_s = self.last_shipped - self.first_shipped
         return self.settled / elapsed_s if elapsed_s > 0 else 0.0
 
-    def shipped(self, shipment: Shipment, alerts: Sequence[Alert]) -> None:
-        """Count a shipment that Kafka and Redis have confirmed, with the alerts it raised."""
+    def shipped(self, shipment: Shipment, alerts: Sequence[Alert | None]) -> None:
+        """Count a shipment that Kafka and Redis have confirmed, with the answer to each match."""
         now = time.monotonic()
         self.first_shipped = self.first_shipped or now
         self.last_shipped = now
@@ -68,11 +71,13 @@ class Telemetry:
         self.dead_letters += shipment.dead_letters
         self.queues += shipment.queues
         for (scored, match), alert in zip(shipment.matches, alerts, strict=True):
+            if alert is None:
+                continue
             self.transitions += 1
+            self.latest_alerts.append(alert)
             if alert.state == "firing":
                 self.alerts[match.rule.name] += 1
                 self.alerts_by_source[scored.source] += 1
-        self.latest_alerts.extend(alerts)
         self.in_flight -= shipment.settled.total()
         wall_ms = time.time() * 1000
         self._latencies_ms.extend(wall_ms - sent_ms for sent_ms in shipment.record_times_ms)

@@ -17,9 +17,9 @@ MOST_LABELS = 1_000
 # Beyond this share of different labels, the column holds ids or texts rather than labels.
 MOST_LABELS_PER_TEXT = 0.5
 NOTABLE_LABELS = 20
-# Rules speak of heads by name, beside "event" and CEL's own words.
+# Rules speak of heads by name, beside names of their own and CEL's words.
 HEAD_NAME = re.compile(r"[a-z][a-z0-9_]*")
-RESERVED = ("event", "in", "true", "false", "null")
+RESERVED = ("event", "subject", "signal", "in", "true", "false", "null")
 
 
 class Own(NamedTuple):

@@ -1,88 +1,170 @@
--- Raise one match: fire, grow or repeat an alert, atomically and once per event.
+-- Bring one verdict of a rule on an event into the alert: wait, fire, grow, resolve, or repeat what
+-- the event did the first time. Atomic. stream/episodes.py says the same in Python; keep in step.
 --
--- KEYS  1 judged     the transition this event already caused (string, TTL)
---       2 current    the fingerprint's present episode (hash: id, episode, last_us)
+-- KEYS  1 judged     what this event already caused (string, TTL; empty: nothing)
+--       2 current    the fingerprint's present episode (hash: id, episode, last_us, ended_us) and
+--                    what has been waiting for it (pending_us, pending, pending_last_us,
+--                    pending_last, pending_count, pending_evidence)
 --       3 open       open alert ids by last event time (sorted set)
 --       4 stream     every transition (stream, capped)
--- ARGV  1 fingerprint   2 event time, microseconds   3 event time, ISO 8601
---       4 severity      5 severity rank              6 evidence, one JSON object
---       7 JSON of the fields a match decides: ,"rule":…,"title":… (no braces)
---       8 quiet, microseconds   9 keep, seconds   10 replay, seconds   11 stream length
---       12 key prefix of alerts   13 channel   14 evidence kept
---       15… name, value pairs of the same fields for the hash
--- Returns the transition as JSON. JSON is put together from parts encoded by the caller: cjson
--- would turn empty lists into objects and round numbers.
-local seen = redis.call('GET', KEYS[1])
-if seen then
-  return seen
+-- ARGV  1 outcome: holds, fails (then only 2 and 3 are given) or resolves
+--       2 fingerprint   3 event time, microseconds   4 event time, ISO 8601
+--       5 quiet   6 for   7 cooldown, all in microseconds
+--       8 severity      9 severity rank              10 evidence, one JSON object
+--       11 JSON of the labels but severity: ,"rule":…
+--       12 JSON of the fields a match decides: ,"rule":…,"title":… (no braces)
+--       13 keep, seconds   14 replay, seconds   15 stream length
+--       16 key prefix of alerts   17 channel   18 evidence kept
+--       19… name, value pairs of the fields of 12 for the hash
+-- Returns the transition as JSON, or nothing. JSON is put together from parts encoded by the
+-- caller: cjson would turn empty lists into objects and round numbers.
+local outcome, mark, now = ARGV[1], ARGV[2], ARGV[4]
+local at, quiet = tonumber(ARGV[3]), tonumber(ARGV[5])
+local keep, replay = ARGV[13], ARGV[14]
+
+local function whole(number)
+  return string.format('%.0f', number)
 end
 
-local at = tonumber(ARGV[2])
-local rank = tonumber(ARGV[5])
-local severity = ARGV[4]
-local current = redis.call('HMGET', KEYS[2], 'id', 'episode', 'last_us')
-local episode = tonumber(current[2]) or 0
-local alert = current[1] and (ARGV[12] .. current[1])
-local alive = alert and redis.call('HGET', alert, 'state')
-local fresh = not alive or alive == 'resolved' or at > tonumber(current[3]) + tonumber(ARGV[8])
+local function remember(transition)
+  redis.call('SET', KEYS[1], transition, 'EX', replay)
+  return transition ~= '' and transition
+end
 
-local id, sequence, count, state, first, first_us, last, last_us, evidence
-if fresh then
-  episode = episode + 1
-  id = ARGV[1] .. '-' .. episode
-  alert = ARGV[12] .. id
-  sequence, count, state = 1, 1, 'firing'
-  first, first_us, last, last_us = ARGV[3], at, ARGV[3], at
-  evidence = ARGV[6]
-else
-  id = current[1]
-  local old = redis.call('HMGET', alert, 'sequence', 'count', 'first_seen', 'first_us',
-    'last_seen', 'last_us', 'severity', 'rank', 'evidence')
-  sequence, count, state = tonumber(old[1]) + 1, tonumber(old[2]) + 1, 'updated'
-  first, first_us, last, last_us = old[3], tonumber(old[4]), old[5], tonumber(old[6])
-  if at < first_us then first, first_us = ARGV[3], at end
-  if at > last_us then last, last_us = ARGV[3], at end
-  if tonumber(old[8]) > rank then severity, rank = old[7], tonumber(old[8]) end
-  evidence = string.sub(old[9], 2, -2) .. '\n,' .. ARGV[6]
-  -- Items are separated by a line end and a comma; encoded JSON holds no line end of its own.
+-- Items are separated by a line end and a comma; encoded JSON holds no line end of its own.
+local function append(items, item)
   local kept = {}
-  for item in string.gmatch(evidence, '[^\n]+') do
-    kept[#kept + 1] = string.gsub(item, '^,', '')
+  for old in string.gmatch(items, '[^\n]+') do
+    kept[#kept + 1] = string.gsub(old, '^,', '')
   end
-  while #kept > tonumber(ARGV[14]) do
+  kept[#kept + 1] = item
+  while #kept > tonumber(ARGV[18]) do
     table.remove(kept, 1)
   end
-  evidence = table.concat(kept, '\n,')
+  return table.concat(kept, '\n,')
+end
+
+local function stop_waiting()
+  local pending_us = tonumber(redis.call('HGET', KEYS[2], 'pending_us') or '')
+  if pending_us and at >= pending_us then
+    redis.call('HDEL', KEYS[2], 'pending_us', 'pending', 'pending_last_us', 'pending_last',
+      'pending_count', 'pending_evidence')
+  end
+  return false
+end
+
+if outcome == 'fails' then
+  return stop_waiting()
+end
+local seen = redis.call('GET', KEYS[1])
+if seen then
+  return seen ~= '' and seen
+end
+
+local current = redis.call('HMGET', KEYS[2], 'id', 'episode', 'last_us', 'ended_us', 'pending_us')
+local episode, last_us = tonumber(current[2]) or 0, tonumber(current[3])
+local alert = current[1] and (ARGV[16] .. current[1])
+local state = alert and redis.call('HGET', alert, 'state')
+local active = state and state ~= 'resolved' and at <= last_us + quiet
+local pending_us = tonumber(current[5])
+
+if outcome == 'resolves' then
+  stop_waiting()
+  if not active or at < last_us then
+    return false
+  end
+end
+
+local id, sequence, count, first, first_us, last, evidence
+local severity, rank = ARGV[8], tonumber(ARGV[9])
+if active then
+  id = current[1]
+  local old = redis.call('HMGET', alert, 'sequence', 'count', 'first_seen', 'first_us',
+    'last_seen', 'severity', 'rank', 'evidence')
+  sequence, count, first, first_us, last = old[1] + 1, tonumber(old[2]), old[3], tonumber(old[4]), old[5]
+  if tonumber(old[7]) > rank then severity, rank = old[6], tonumber(old[7]) end
+  evidence = string.sub(old[8], 2, -2)
+  if outcome == 'resolves' then
+    state = 'resolved'
+  else
+    -- A person's acknowledgement outlasts what comes after it.
+    state = state == 'acknowledged' and state or 'updated'
+    count = count + 1
+    if at < first_us then first, first_us = now, at end
+    if at > last_us then last, last_us = now, at end
+    evidence = append(evidence, ARGV[10])
+  end
+else
+  if episode > 0 then
+    local ended = tonumber(current[4])
+    if state == 'resolved' then
+      ended = ended or last_us
+      -- What ended an episode ended what came before it, however late that arrives.
+      if at <= ended then return remember('') end
+    else
+      ended = last_us + quiet
+    end
+    if at < ended + tonumber(ARGV[7]) then return remember('') end
+  end
+  count, first, first_us, last, evidence = 1, now, at, now, ARGV[10]
+  last_us = at
+  if tonumber(ARGV[6]) > 0 then
+    local waiting = redis.call('HMGET', KEYS[2], 'pending', 'pending_last_us', 'pending_last',
+      'pending_count', 'pending_evidence')
+    if pending_us and at <= tonumber(waiting[2]) + quiet then
+      if pending_us < at then first, first_us = waiting[1], pending_us end
+      if tonumber(waiting[2]) > at then last, last_us = waiting[3], tonumber(waiting[2]) end
+      count = waiting[4] + 1
+      evidence = append(waiting[5], ARGV[10])
+    end
+    if last_us - first_us < tonumber(ARGV[6]) then
+      redis.call('HSET', KEYS[2], 'pending_us', whole(first_us), 'pending', first,
+        'pending_last_us', whole(last_us), 'pending_last', last, 'pending_count', count,
+        'pending_evidence', evidence)
+      redis.call('EXPIRE', KEYS[2], keep)
+      return remember('')
+    end
+  end
+  episode = episode + 1
+  id = mark .. '-' .. episode
+  alert = ARGV[16] .. id
+  sequence, state = 1, 'firing'
+  redis.call('DEL', KEYS[2])
 end
 evidence = '[' .. evidence .. ']'
+local labels = '{"severity":"' .. severity .. '"' .. ARGV[11] .. '}'
 
-local transition = '{"id":"' .. id .. '","fingerprint":"' .. ARGV[1] .. '","episode":' .. episode
+local transition = '{"id":"' .. id .. '","fingerprint":"' .. mark .. '","episode":' .. episode
   .. ',"sequence":' .. sequence .. ',"severity":"' .. severity .. '","state":"' .. state
   .. '","first_seen":"' .. first .. '","last_seen":"' .. last .. '","count":' .. count
-  .. ',"evidence":' .. evidence .. ARGV[7] .. '}'
+  .. ',"evidence":' .. evidence .. ',"labels":' .. labels .. ARGV[12] .. '}'
 
 local fields = {
-  'id', id, 'fingerprint', ARGV[1], 'episode', episode, 'sequence', sequence, 'severity', severity,
-  'rank', rank, 'state', state, 'first_seen', first, 'first_us', string.format('%.0f', first_us),
-  'last_seen', last, 'last_us', string.format('%.0f', last_us), 'count', count,
-  'evidence', evidence,
+  'id', id, 'fingerprint', mark, 'episode', episode, 'sequence', sequence, 'severity', severity,
+  'rank', rank, 'state', state, 'first_seen', first, 'first_us', whole(first_us),
+  'last_seen', last, 'last_us', whole(last_us), 'count', count,
+  'evidence', evidence, 'labels', labels,
 }
-for place = 15, #ARGV do
+for place = 19, #ARGV do
   fields[#fields + 1] = ARGV[place]
 end
 redis.call('HSET', alert, unpack(fields))
-redis.call('EXPIRE', alert, ARGV[9])
-redis.call('HSET', KEYS[2], 'id', id, 'episode', episode, 'last_us', string.format('%.0f', last_us))
-redis.call('EXPIRE', KEYS[2], ARGV[9])
-redis.call('ZADD', KEYS[3], string.format('%.6f', last_us / 1000000), id)
+redis.call('EXPIRE', alert, keep)
+redis.call('HSET', KEYS[2], 'id', id, 'episode', episode, 'last_us', whole(last_us))
+if state == 'resolved' then
+  redis.call('HSET', KEYS[2], 'ended_us', whole(at))
+  redis.call('ZREM', KEYS[3], id)
+else
+  redis.call('ZADD', KEYS[3], string.format('%.6f', last_us / 1000000), id)
+end
+redis.call('EXPIRE', KEYS[2], keep)
 -- Scores are event times, so only a look tells which open alerts have expired. Two looks for at most
 -- one new id: the set cannot fill up with dead ones, and no call ever pays for all of them.
 for _, other in ipairs(redis.call('ZRANDMEMBER', KEYS[3], 2)) do
-  if redis.call('EXISTS', ARGV[12] .. other) == 0 then
+  if redis.call('EXISTS', ARGV[16] .. other) == 0 then
     redis.call('ZREM', KEYS[3], other)
   end
 end
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[11], '*', 'alert', transition)
-redis.call('PUBLISH', ARGV[13], transition)
-redis.call('SET', KEYS[1], transition, 'EX', ARGV[10])
-return transition
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[15], '*', 'alert', transition)
+redis.call('PUBLISH', ARGV[17], transition)
+return remember(transition)

@@ -24,6 +24,7 @@ from stream.pipeline import Pipeline
 from stream.records import Alert, Scored, decode_scored
 from stream.rules import Match, RuleSet
 from stream.settings import DEFAULT_QUEUES, Limits, Source, Subjects
+from stream.signals import Windows
 from stream.sources import Decoder
 from stream.subjects import SubjectFinder
 from stream.telemetry import Telemetry
@@ -61,7 +62,13 @@ class Gate:
             for one, known in zip(batch, first, strict=True)
         ]
 
-    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert]:
+    async def observe(self, batch: Sequence[Scored]) -> list[dict[str, Windows]]:
+        if self.redis_failures:
+            self.redis_failures -= 1
+            raise RedisConnectionError("Redis is away")
+        return [{} for _ in batch]
+
+    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:
         if self.redis_failures:
             self.redis_failures -= 1
             raise RedisConnectionError("Redis is away")
@@ -107,6 +114,7 @@ class Stand:
             queues=DEFAULT_QUEUES,
             topics=Topics(),
             novelty=self.gate,
+            signals=self.gate,
             alerts=self.gate,
             outbox=self.gate,
             tracker=self.tracker,
@@ -252,7 +260,7 @@ async def test_a_copy_is_scored_and_linked_but_not_judged_again(stands: Any) -> 
 
 async def test_redis_being_away_delays_and_loses_nothing(stands: Any) -> None:
     stand = stands()
-    stand.gate.redis_failures = 2
+    stand.gate.redis_failures = 3
     number = stand.feed(BAD_NEWS)
     await stand.until(lambda: stand.acks == [number])
     assert len(stand.gate.raised) == 1

@@ -8,8 +8,12 @@ import pytest
 
 from models.spec import Head
 from stream.conditions import RuleError
+from stream.figures import FIGURES
 from stream.records import Subject
-from stream.rules import MAX_QUOTED_CHARS, MAX_RULES, RuleSet
+from stream.rule_file import MAX_RULES
+from stream.rules import RuleSet
+from stream.signals import SUMS, Windows
+from stream.templates import MAX_QUOTED_CHARS
 from tests.fakes import scored, scores
 
 
@@ -31,6 +35,8 @@ def rule_file(folder: Path, when: str = "true", **fields: object) -> Path:
 def toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(one)}" for name, one in value.items()) + "}"
     return repr(value) if isinstance(value, list) else f"'''{value}'''"
 
 
@@ -143,6 +149,21 @@ def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Pat
         ("risk.label ==", "is not valid CEL"),
         ("undefined_function(event.text)", "fails on a sample event"),
         ("true" + " && true" * 1_000, "longer than 4,000 characters"),
+        ("signal.sentimnt_z < 0.0", "signal has no field 'sentimnt_z'; did you mean 'sentiment_z'"),
+        ("subject.name == 'x'", "subject has no field 'name'"),
+        ("signal.events > 'x'", "fails on a sample event"),
+        ("(" * 30 + "true" + ")" * 30, "nests brackets 30 deep"),
+        ("!" * 600 + "true", "has more than 24 signs in a row"),
+        ("true ? " * 30 + "true" + " : false" * 30, "conditions with '?'"),
+        (f"event.text in [{', '.join(['1'] * 300)}]", "lists more than 200 items"),
+        (
+            "event.tickers.exists(a, event.tickers.all(b, a != b))",
+            "goes through a list inside another such walk",
+        ),
+        ("event.text.matches(event.title)", "is not written out as one string"),
+        ("event.text.matches('a' + event.title)", "is not written out as one string"),
+        (f"event.text.matches('{'x' * 201}')", "longer than 200 characters"),
+        ("event.text.matches('(a{1,50}){1,50}b')", "counts to 2,500"),
     ],
 )
 def test_a_wrong_condition_is_refused_with_rule_file_and_remedy(
@@ -170,6 +191,10 @@ def test_a_wrong_condition_is_refused_with_rule_file_and_remedy(
         "event.text != ''  // not risk.lable\n || true",
         "type(event.text) == string",
         "event['attributes']['plan'] == 'gold'",
+        "signal.sentiment_z <= -3.0 && signal.sources_down >= 2",
+        "subject.relevance > 0.5 && event.text.matches('(?i)halc[a-z]{2,9}')",
+        "event.tickers.filter(t, t != 'A').exists(t, t == 'B')",
+        "event.text.matches(r'a\\(b') || event.title.contains('x, (y')",
     ],
 )
 def test_a_sound_condition_is_taken(tmp_path: Path, when: str) -> None:
@@ -188,6 +213,16 @@ def test_a_sound_condition_is_taken(tmp_path: Path, when: str) -> None:
         ({"whem": "x"}, "unknown field 'whem'; did you mean 'when'?"),
         ({"when": None}, "when is missing"),
         ({"title": True}, "title is True; write a string in quotes"),
+        ({"for": "10"}, "for is '10'; write a whole number and a unit"),
+        ({"cooldown": "400d"}, "cooldown is '400d'; must be above"),
+        ({"quiet": ["5m"]}, "quiet is ['5m']; write a span such as"),
+        ({"resolve": "nonsense"}, "unknown name 'nonsense'"),
+        ({"resolve": "event.text"}, "resolve must be true or false"),
+        ({"labels": {"severity": "x"}}, "label 'severity' is set by the alert itself"),
+        ({"labels": {"a-b": "x"}}, "label 'a-b' must be letters"),
+        ({"labels": {"a": "x" * 201}}, "label 'a' is longer than 200"),
+        ({"subject": "event", "when": "signal.events > 1"}, "subject is 'event', which has no"),
+        ({"title": "{signal.mood}"}, "title has the unknown placeholder {signal.mood}"),
     ],
 )
 def test_a_wrong_field_is_named_with_file_line_rule_and_remedy(
@@ -306,3 +341,66 @@ def test_a_condition_finds_every_field_however_it_is_written(tmp_path: Path, whe
     rules = load(tmp_path, when)
     assert len(rules.match(scored())) == 1
     assert not rules.errors
+
+
+def windows(*subjects: str, events: int = 3) -> dict[str, Windows]:
+    return {name: Windows(events, 0, 0, 0, [0.5] * len(SUMS)) for name in subjects}
+
+
+def test_a_condition_on_signals_is_asked_for_each_subject(tmp_path: Path) -> None:
+    rules = load(
+        tmp_path,
+        "signal.events >= 3 && subject.relevance > 0.5",
+        title="{subject}: {signal.events} events, volume {signal.volume}",
+    )
+    listed = tuple(Subject("ticker", name, 1.0 - n / 3) for n, name in enumerate("ABC"))
+    event = scored(subjects=listed)
+    around = windows("ticker:A", "ticker:C") | windows("ticker:B", events=2)
+    (match,) = rules.match(event, around)
+    assert (match.subject, match.title) == ("ticker:A", "A: 3.00 events, volume 0.50")
+    assert match.signal["volume"] == 0.5
+    assert list(match.signal) == list(FIGURES)
+
+
+def test_a_condition_on_signals_says_nothing_of_a_subject_without_windows(tmp_path: Path) -> None:
+    rules = load(tmp_path, "signal.events >= 0")
+    assert rules.match(scored()) == []
+    assert not rules.errors
+    assert len(load(tmp_path, "subject.id == 'HALC'").match(scored())) == 1
+
+
+def test_what_a_rule_does_not_hold_for_is_told_where_it_matters(tmp_path: Path) -> None:
+    good = scored(heads=scores(sentiment="positive"))
+    when = "sentiment.label == 'negative'"
+    for fields, outcomes in [
+        ({}, []),
+        ({"for": "5m"}, ["fails"]),
+        ({"resolve": "sentiment.label == 'positive'"}, ["resolves"]),
+        ({"resolve": "sentiment.label == 'neutral'"}, []),
+        ({"resolve": "sentiment.label == 'neutral'", "for": "5m"}, ["fails"]),
+    ]:
+        found = load(tmp_path, when, **fields).match(good)
+        assert [match.outcome for match in found] == outcomes, fields
+    both = load(tmp_path, "true", resolve="true").match(good)
+    assert [match.outcome for match in both] == ["holds"]
+
+
+def test_a_slow_rule_is_counted_and_the_others_are_not(tmp_path: Path) -> None:
+    path = rule_file(tmp_path, "event.text != ''")
+    path.write_text(path.read_text() + path.read_text().replace("a-rule", "b-rule"))
+    ticks = iter([0.0, 0.1, 0.1, 0.101])
+    rules = RuleSet.load(path, clock=lambda: next(ticks), slow_s=0.005)
+    assert len(rules.match(scored())) == 2
+    assert rules.slow == {"a-rule": 1}
+
+
+def test_every_fault_of_a_file_is_found_and_the_first_is_the_message(tmp_path: Path) -> None:
+    first = rule_file(tmp_path, "nonsense").read_text()
+    second = first.replace("a-rule", "b-rule").replace("nonsense", "risk.lable == 'x'")
+    path = tmp_path / "rules.toml"
+    path.write_text(first + second)
+    with pytest.raises(RuleError) as caught:
+        RuleSet.load(path)
+    assert len(caught.value.faults) == 2
+    assert str(caught.value) == caught.value.faults[0]
+    assert "line 7, rule 'b-rule'" in caught.value.faults[1]

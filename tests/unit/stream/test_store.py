@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import orjson
 import pytest
@@ -15,23 +14,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream.names import Keys
 from stream.records import Alert, Scored, Severity, decode_alert, encode
-from stream.rules import Match, Rule
+from stream.rule_file import Rule
+from stream.rules import Match
 from stream.settings import Alerting
 from stream.store import AlertStore
 from tests.fakes import scored
 
 QUIET_S = 100.0
 ALERTING = Alerting(quiet_s=QUIET_S, keep_s=1_000, replay_s=500)
-
-
-@pytest.fixture(params=["imitation", pytest.param("real", marks=pytest.mark.redis)])
-async def client(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
-    if request.param == "imitation":
-        async with FakeAsyncRedis() as fake:
-            yield fake
-        return
-    async with Redis.from_url(request.getfixturevalue("redis_url")) as real:
-        yield real
 
 
 def store(client: Redis) -> AlertStore:
@@ -55,6 +45,7 @@ def at(seconds: float, identity: str | None = None) -> Scored:
 
 async def raise_one(client: Redis, event: Scored, found: Match | None = None) -> Alert:
     (alert,) = await store(client).raise_alerts([(event, found or match())])
+    assert alert is not None
     return alert
 
 

@@ -1,0 +1,171 @@
+-- Fold a micro-batch into the windows of its subjects, each event once.
+--
+-- KEYS  1…S             subjects (hash, TTL)
+--       S+1, S+2, …     per partition read: answers (hash: event → answer), order (list of events)
+-- ARGV  1 S   2 short half-life, seconds   3 long one   4 max late, seconds
+--       5 keep subjects, seconds   6 keep answers, seconds   7 answers kept a partition
+--       8 sums a subject   9 short ones among them   10… names of the sums
+--       then for each event: partition 1…, event, time in microseconds, kind 0…2, label 0…3,
+--       sentiment, risk 0…2, names of its subjects (a JSON list), how many they are, and for each:
+--       subject 1…, relevance, relevance x novelty
+-- Returns for each event the names, a line end, and for each subject events, late, first_us, at_us
+-- and the sums: as little-endian doubles, or as text where this Redis has no struct library.
+-- An event seen before gets the answer it got first, and changes nothing.
+-- The arithmetic is that of stream/signals.py, Windows.add; keep them in step.
+local subjects = tonumber(ARGV[1])
+local short_life, long_life = tonumber(ARGV[2]), tonumber(ARGV[3])
+local max_late = tonumber(ARGV[4])
+local capacity = tonumber(ARGV[7])
+local width, short_sums = tonumber(ARGV[8]), tonumber(ARGV[9])
+local names = {'events', 'late', 'first_us', 'at_us'}
+for place = 1, width do
+  names[4 + place] = ARGV[9 + place]
+end
+
+local loaded, touched = {}, {}
+local function load(subject)
+  local known = loaded[subject]
+  if not known then
+    local fields = redis.call('HMGET', KEYS[subject], unpack(names))
+    known = {}
+    for place = 1, #names do
+      known[place] = tonumber(fields[place] or 0) or 0
+    end
+    loaded[subject] = known
+  end
+  return known
+end
+
+-- Sums begin at 5, short ones first: volume, the three labels, sentiment, its squares, risk, high.
+local function add(w, at, kind, label, sentiment, risk, relevance, news)
+  local short, long = 1, 1
+  if w[1] == 0 then
+    w[3], w[4] = at, at
+  elseif at >= w[4] then
+    if at > w[4] then
+      local past = (at - w[4]) / 1e6
+      short = 2 ^ -(past / short_life)
+      long = 2 ^ -(past / long_life)
+      for place = 5, 4 + short_sums do
+        w[place] = w[place] * short
+      end
+      for place = 5 + short_sums, 4 + width do
+        w[place] = w[place] * long
+      end
+      short, long = 1, 1
+      w[4] = at
+    end
+  else
+    local behind = (w[4] - at) / 1e6
+    if behind > max_late then
+      w[2] = w[2] + 1
+      return
+    end
+    short = 2 ^ -(behind / short_life)
+    long = 2 ^ -(behind / long_life)
+    if at < w[3] then
+      w[3] = at
+    end
+  end
+  w[1] = w[1] + 1
+  local of_kind = 13 + kind * 3
+  local base = 5 + short_sums
+  w[5] = w[5] + relevance * short
+  w[of_kind] = w[of_kind] + relevance * short
+  w[base] = w[base] + relevance * long
+  if label > 0 then
+    local tone = news * sentiment
+    local square = tone * sentiment
+    w[5 + label] = w[5 + label] + news * short
+    w[9] = w[9] + tone * short
+    w[10] = w[10] + square * short
+    w[of_kind + 1] = w[of_kind + 1] + news * short
+    w[of_kind + 2] = w[of_kind + 2] + tone * short
+    w[base + label] = w[base + label] + news * long
+    w[base + 4] = w[base + 4] + tone * long
+    w[base + 5] = w[base + 5] + square * long
+  end
+  if risk > 0 then
+    w[11] = w[11] + news * short
+    w[base + 6] = w[base + 6] + news * long
+    if risk > 1 then
+      w[12] = w[12] + news * short
+      w[base + 7] = w[base + 7] + news * long
+    end
+  end
+end
+
+local function written(w)
+  local parts = {}
+  for place = 1, 4 do
+    parts[place] = string.format('%.0f', w[place])
+  end
+  for place = 5, #names do
+    -- 17 digits name a double exactly.
+    parts[place] = w[place] == 0 and '0' or string.format('%.17g', w[place])
+  end
+  return parts
+end
+
+-- What the windows are at this moment. Writing doubles out as text takes most of the time.
+local format = '<' .. string.rep('d', #names)
+local function snapshot(w)
+  if struct then
+    return struct.pack(format, unpack(w))
+  end
+  return ' ' .. table.concat(written(w), ' ')
+end
+
+local answers, used = {}, {}
+local here = 10 + width
+while here <= #ARGV do
+  local partition = tonumber(ARGV[here])
+  local event = ARGV[here + 1]
+  local at, kind, label = tonumber(ARGV[here + 2]), tonumber(ARGV[here + 3]), tonumber(ARGV[here + 4])
+  local sentiment, risk = tonumber(ARGV[here + 5]), tonumber(ARGV[here + 6])
+  local subjects_named, count = ARGV[here + 7], tonumber(ARGV[here + 8])
+  here = here + 9
+  local kept, order = KEYS[subjects + partition * 2 - 1], KEYS[subjects + partition * 2]
+  local answer = redis.call('HGET', kept, event)
+  if not answer then
+    local parts = {subjects_named, '\n'}
+    for place = 1, count do
+      local from = here + (place - 1) * 3
+      local subject = tonumber(ARGV[from])
+      local w = load(subject)
+      add(w, at, kind, label, sentiment, risk, tonumber(ARGV[from + 1]), tonumber(ARGV[from + 2]))
+      touched[subject] = true
+      parts[place + 2] = snapshot(w)
+    end
+    answer = table.concat(parts)
+    redis.call('HSET', kept, event, answer)
+    redis.call('RPUSH', order, event)
+    used[partition] = true
+  end
+  here = here + count * 3
+  answers[#answers + 1] = answer
+end
+
+for subject in pairs(touched) do
+  local fields = {}
+  for place, value in ipairs(written(loaded[subject])) do
+    fields[#fields + 1] = names[place]
+    fields[#fields + 1] = value
+  end
+  redis.call('HSET', KEYS[subject], unpack(fields))
+  redis.call('EXPIRE', KEYS[subject], ARGV[5])
+end
+for partition in pairs(used) do
+  local kept, order = KEYS[subjects + partition * 2 - 1], KEYS[subjects + partition * 2]
+  local over = redis.call('LLEN', order) - capacity
+  if over > 0 then
+    local old = redis.call('LRANGE', order, 0, over - 1)
+    redis.call('LTRIM', order, over, -1)
+    for _, event in ipairs(old) do
+      redis.call('HDEL', kept, event)
+    end
+  end
+  redis.call('EXPIRE', kept, ARGV[6])
+  redis.call('EXPIRE', order, ARGV[6])
+end
+return answers
