@@ -1,9 +1,8 @@
-"""What to run next: texts queue while the device is busy and leave it in length-matched batches.
+"""The model thread: texts queue while the device is busy and leave it in batches, with results.
 
 There is no fixed wait: a batch is cut from whatever queued during the last forward pass, so a
-quiet stream pays nothing and a busy one fills its batches. Texts are compared by length only
-inside a first-in window of a few batches, and each batch is built around the oldest text of the
-window: padding stays small and nothing starves.
+quiet stream pays nothing and a busy one fills its batches. models.window says which texts are
+next, models.cost how large a batch should be.
 """
 
 from __future__ import annotations
@@ -11,18 +10,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from bisect import insort
-from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import msgspec
 
+from models.cost import Cost, CostModel
 from models.spec import BatchInfo, ModelError, OutOfMemoryError, Predictor, Scores
-from models.window import cut_batch
+from models.window import Arrivals, Waiting, Window
 
 T = TypeVar("T")
 
+# A text waits for the batch under way and its own, so this bounds what a busy model adds to p50.
+TARGET_S = 0.25
+# Texts of like length are found among this many batches, and as much is tokenised ahead.
 WINDOW_BATCHES = 4
 PROBE_TEXT = "The model answers this."
 
@@ -40,7 +42,10 @@ class Result(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """Totals since the start, and what waits now. tokens are real, padded_tokens computed."""
+    """Totals since the start, and what waits now. tokens are real, padded_tokens computed.
+
+    cost is None until it is learnt.
+    """
 
     texts: int
     failed: int
@@ -50,23 +55,17 @@ class Statistics(msgspec.Struct, frozen=True):
     halved: int
     busy_s: float
     waiting: int
-
-
-class _Waiting(msgspec.Struct, Generic[T]):
-    item: T
-    text: str
-    queued_at: float
-    arrival: int
-    tokens: list[int] = []
+    cost: Cost | None = None
 
 
 class Batcher(Generic[T]):
     """Feeds one predictor from one thread of its own.
 
-    kind_of tells an item's kind of source, which picks the calibration of its answers. deliver
-    receives the results of each batch on the model thread, in order of arrival. broken is called
-    once, also there, when the model itself can't go on: nothing is delivered after it, and whoever
-    owns the texts must not count them as done.
+    max_batch_tokens bounds a batch; how far it is used is learnt. kind_of tells an item's kind of
+    source, which picks the calibration of its answers, and patience_of the seconds that it may wait
+    while others are run first. deliver receives the results of each batch on the model thread, in
+    order of arrival. broken is called once, also there, when the model itself can't go on: nothing
+    is delivered after it, and whoever owns the texts must not count them as done.
     """
 
     def __init__(
@@ -75,18 +74,22 @@ class Batcher(Generic[T]):
         *,
         max_batch_tokens: int,
         kind_of: Callable[[T], str] = lambda _item: "",
+        patience_of: Callable[[T], float] = lambda _item: 0.0,
         deliver: Callable[[list[Result[T]]], None],
         broken: Callable[[Exception], None],
     ) -> None:
         self._predictor = predictor
         self._max_batch_tokens = max_batch_tokens
         self._kind_of = kind_of
+        self._patience_of = patience_of
         self._deliver = deliver
         self._broken = broken
-        self._arrivals: deque[_Waiting[T]] = deque()
+        self._arrivals: Arrivals[T] = Arrivals()
         self._arrived = threading.Condition()
-        self._window: list[_Waiting[T]] = []
-        self._window_tokens = 0
+        self._window: Window[T] = Window()
+        self._costs = CostModel()
+        self._ahead: list[Waiting[T]] = []
+        self._encoding: Future[list[list[int]]] | None = None
         self._stopping = False
         self._next: tuple[Predictor, int] | None = None
         self._count = 0
@@ -105,7 +108,8 @@ class Batcher(Generic[T]):
             if self._stopping:
                 raise ModelError("the model thread has been stopped; no more texts are taken")
             for item, text in work:
-                self._arrivals.append(_Waiting(item, text, now, self._count))
+                due = now + self._patience_of(item)
+                self._arrivals.add(Waiting(item, text, now, due, self._count))
                 self._count += 1
             self._arrived.notify()
 
@@ -140,34 +144,46 @@ class Batcher(Generic[T]):
             padded_tokens=self._padded_tokens,
             halved=self._halved,
             busy_s=self._busy_s,
-            waiting=len(self._arrivals) + len(self._window),
+            waiting=len(self._arrivals) + len(self._ahead) + len(self._window),
+            cost=self._costs.cost,
         )
 
     def _run(self) -> None:
         try:
-            while self._top_up():
-                self._swap_if_asked()
-                batch, released_by = self._take_batch()
-                self._score(batch, released_by)
+            with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as tokenizer:
+                while self._top_up():
+                    self._swap_if_asked()
+                    limit, limited_by = self._costs.limit(self._max_batch_tokens, TARGET_S)
+                    batch, ended_by = self._window.take(limit, pads=self._predictor.pads)
+                    self._tokenize_ahead(tokenizer)
+                    self._score(batch, limited_by if ended_by == "full" else ended_by)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             self._broken(error)
 
     def _top_up(self) -> bool:
         """Move arrivals into the window; wait only if there is nothing to do. False: finished."""
+        if self._encoding:
+            ahead, self._ahead = self._ahead, []
+            self._enter(ahead, self._encoding.result)
+            self._encoding = None
         with self._arrived:
-            while not (self._arrivals or self._window or self._stopping or self._next):
+            while not (len(self._arrivals) or len(self._window) or self._stopping or self._next):
                 self._arrived.wait()
-            room = WINDOW_BATCHES * self._max_batch_tokens - self._window_tokens
-            fresh: list[_Waiting[T]] = []
-            while self._arrivals and room > 0:
-                entry = self._arrivals.popleft()
-                fresh.append(entry)
-                # The true count is known after tokenising; four characters a token is close
-                # enough to bound how much is tokenised ahead.
-                room -= 1 + len(entry.text) // 4
-        if fresh:
-            self._tokenize(fresh)
-        return bool(self._window or self._arrivals) or not self._stopping
+            fresh = self._leave_queue()
+        self._tokenize(fresh)
+        return bool(len(self._window) or len(self._arrivals)) or not self._stopping
+
+    def _tokenize_ahead(self, tokenizer: ThreadPoolExecutor) -> None:
+        """Let another thread tokenise what the window has room for, during the forward pass."""
+        with self._arrived:
+            self._ahead = self._leave_queue()
+        if self._ahead:
+            texts = [entry.text for entry in self._ahead]
+            self._encoding = tokenizer.submit(self._predictor.tokenize, texts)
+
+    def _leave_queue(self) -> list[Waiting[T]]:
+        """What the window has room for. To be called with the lock held."""
+        return self._arrivals.take(WINDOW_BATCHES * self._max_batch_tokens - self._window.tokens)
 
     def _swap_if_asked(self) -> None:
         with self._arrived:
@@ -175,14 +191,17 @@ class Batcher(Generic[T]):
                 return
             self._predictor, self._max_batch_tokens = self._next
             self._next = None
+        self._costs = CostModel()
         # Another encoder may cut its tokens elsewhere; a window is tokenised in milliseconds.
-        waiting, self._window, self._window_tokens = self._window, [], 0
-        if waiting:
-            self._tokenize(waiting)
+        self._tokenize(self._window.clear())
 
-    def _tokenize(self, fresh: list[_Waiting[T]]) -> None:
+    def _tokenize(self, fresh: list[Waiting[T]]) -> None:
+        if fresh:
+            self._enter(fresh, lambda: self._predictor.tokenize([entry.text for entry in fresh]))
+
+    def _enter(self, fresh: list[Waiting[T]], encode: Callable[[], list[list[int]]]) -> None:
         try:
-            encoded = self._predictor.tokenize([entry.text for entry in fresh])
+            encoded = encode()
         except Exception as error:  # noqa: BLE001 - one bad text must not fail its neighbours
             if len(fresh) > 1:
                 middle = len(fresh) // 2
@@ -193,22 +212,9 @@ class Batcher(Generic[T]):
             return
         for entry, tokens in zip(fresh, encoded, strict=True):
             entry.tokens = tokens
-            insort(self._window, entry, key=_length)
-            self._window_tokens += len(tokens)
+            self._window.add(entry)
 
-    def _take_batch(self) -> tuple[list[_Waiting[T]], str]:
-        if not self._window:
-            return [], "empty"
-        oldest = min(range(len(self._window)), key=lambda at: self._window[at].arrival)
-        low, high, released_by = cut_batch(
-            [len(entry.tokens) for entry in self._window], oldest, self._max_batch_tokens
-        )
-        batch = self._window[low:high]
-        del self._window[low:high]
-        self._window_tokens -= sum(len(entry.tokens) for entry in batch)
-        return batch, released_by
-
-    def _score(self, batch: list[_Waiting[T]], released_by: str) -> None:
+    def _score(self, batch: list[Waiting[T]], released_by: str) -> None:
         if not batch:
             return
         started = time.monotonic()
@@ -220,12 +226,16 @@ class Batcher(Generic[T]):
             self._busy_s += time.monotonic() - started
             self._recover(batch, error)
             return
-        self._busy_s += time.monotonic() - started
-        padded = len(batch) * max(len(entry.tokens) for entry in batch)
+        took_s = time.monotonic() - started
+        lengths = [len(entry.tokens) for entry in batch]
+        tokens = sum(lengths)
+        computed = len(batch) * max(lengths) if self._predictor.pads else tokens
+        self._costs.observe(computed, len(batch), took_s)
+        self._busy_s += took_s
         self._texts += len(batch)
         self._batches += 1
-        self._tokens += sum(len(entry.tokens) for entry in batch)
-        self._padded_tokens += padded
+        self._tokens += tokens
+        self._padded_tokens += computed
         results = [
             Result(
                 item=entry.item,
@@ -234,9 +244,10 @@ class Batcher(Generic[T]):
                 model=self._predictor.version,
                 batch=BatchInfo(
                     size=len(batch),
-                    tokens=padded,
+                    tokens=tokens,
                     waited_ms=round((started - entry.queued_at) * 1000, 3),
                     released_by=released_by,
+                    padding=computed - tokens,
                 ),
             )
             for entry, scores in sorted(
@@ -245,7 +256,7 @@ class Batcher(Generic[T]):
         ]
         self._deliver(results)
 
-    def _recover(self, batch: list[_Waiting[T]], error: Exception) -> None:
+    def _recover(self, batch: list[Waiting[T]], error: Exception) -> None:
         """Halve a batch that failed until it fits, or until the one text at fault stands alone."""
         if len(batch) > 1:
             self._halved += 1
@@ -262,7 +273,7 @@ class Batcher(Generic[T]):
             return
         self._blame(batch[0], error, released_by="bisection")
 
-    def _blame(self, entry: _Waiting[T], error: Exception, *, released_by: str) -> None:
+    def _blame(self, entry: Waiting[T], error: Exception, *, released_by: str) -> None:
         # A lone text fails either because of itself or because the model is broken. A text known
         # to be good tells the two apart: a broken model must stop the worker, not empty the
         # topics into the dead letters.
@@ -285,7 +296,3 @@ class Batcher(Generic[T]):
                 )
             ]
         )
-
-
-def _length(entry: _Waiting[T]) -> int:
-    return len(entry.tokens)

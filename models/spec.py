@@ -74,12 +74,16 @@ Scores = dict[str, HeadScore]
 
 
 class BatchInfo(msgspec.Struct, frozen=True):
-    """The micro-batch a result rode in: texts, padded tokens, queueing time, and why it was cut."""
+    """The micro-batch a result rode in: texts, their tokens, queueing time, and why it was cut.
+
+    padding: tokens computed beyond those, 0 where texts are packed.
+    """
 
     size: int
     tokens: int
     waited_ms: float
     released_by: str
+    padding: int = 0
 
 
 class ModelError(Exception):
@@ -91,7 +95,10 @@ class OutOfMemoryError(ModelError):
 
 
 class Predictor(Protocol):
-    """A loaded model. Every method blocks and is called from one thread only."""
+    """A loaded model. Every method blocks.
+
+    They are called from one thread only, but for tokenize, which may run beside predict.
+    """
 
     @property
     def version(self) -> str:

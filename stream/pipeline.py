@@ -28,6 +28,10 @@ from stream.telemetry import Telemetry
 
 T = TypeVar("T")
 
+# How much later than a ticket a text may be scored when the model is busy: somebody waits for the
+# answer to a ticket, news moves a price once, and a post is one of many.
+PATIENCE_S = {"ticket": 0.0, "news": 0.25, "social": 1.0}
+
 logger = logging.getLogger(__name__)
 
 
@@ -99,6 +103,7 @@ class Pipeline:
             predictor,
             max_batch_tokens=max_batch_tokens,
             kind_of=lambda work: work.event.source,
+            patience_of=lambda work: PATIENCE_S[work.event.source],
             deliver=self._deliver_from_model_thread,
             broken=self._break_from_model_thread,
         )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from models.batcher import PROBE_TEXT, Batcher, Result
 from models.spec import DEFAULT_HEADS, HeadScore, ModelError, OutOfMemoryError, Scores
-from models.window import cut_batch
 
 DEADLINE_S = 10.0
 
@@ -23,9 +21,11 @@ class ScriptedPredictor:
     heads = DEFAULT_HEADS
     description = "scripted"
     batch_tokens = 64
-    pads = True
 
-    def __init__(self, *, poison: str = "", most: int = 1_000, broken: bool = False) -> None:
+    def __init__(
+        self, *, poison: str = "", most: int = 1_000, broken: bool = False, pads: bool = True
+    ) -> None:
+        self.pads = pads
         self.poison = poison
         self.most = most
         self.broken = broken
@@ -33,6 +33,7 @@ class ScriptedPredictor:
         self.may_run = threading.Event()
         self.may_run.set()
         self.running = threading.Event()
+        self.tokenized_beside = False
         self._words: list[str] = []
 
     def warm_up(self) -> None: ...
@@ -40,6 +41,7 @@ class ScriptedPredictor:
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         if any("untokenizable" in text for text in texts):
             raise ValueError("no tokens in it")
+        self.tokenized_beside |= threading.current_thread().name.startswith("tokenizer")
         return [[self._token(word) for word in text.split()] for text in texts]
 
     def _token(self, word: str) -> int:
@@ -211,21 +213,70 @@ def test_statistics_count_texts_batches_and_padding() -> None:
     assert statistics.waiting == 0
 
 
-@given(
-    lengths=st.lists(st.integers(1, 128), min_size=1, max_size=80).map(sorted),
-    data=st.data(),
-    max_tokens=st.integers(16, 4_096),
-)
-def test_a_cut_holds_the_oldest_text_and_the_budget(
-    lengths: list[int], data: st.DataObject, max_tokens: int
-) -> None:
-    oldest = data.draw(st.integers(0, len(lengths) - 1))
-    low, high, released_by = cut_batch(lengths, oldest, max_tokens)
-    assert 0 <= low <= oldest < high <= len(lengths)
-    assert high - low == 1 or (high - low) * lengths[high - 1] <= max_tokens
-    assert (released_by == "idle") == (low == 0 and high == len(lengths))
+def test_without_padding_the_budget_counts_the_texts_own_tokens() -> None:
+    predictor = ScriptedPredictor(pads=False)
+    collector = run(predictor, ["a " * 40, "b", "c", "d", "e " * 20])
+    assert predictor.batches == [[40, 1, 1, 1, 20]]
+    assert {result.batch.padding for result in collector.results} == {0}
+    assert {result.batch.tokens for result in collector.results} == {63}
 
 
-def test_a_far_longer_text_gets_a_pass_of_its_own() -> None:
-    assert cut_batch([4, 5, 6, 120], 0, 4_096) == (0, 3, "length")
-    assert cut_batch([4, 5, 6, 120], 3, 4_096) == (3, 4, "length")
+def test_padding_is_told_where_there_is_some() -> None:
+    collector = run(ScriptedPredictor(), ["a b c", "a"])
+    (batch,) = {result.batch for result in collector.results}
+    assert (batch.size, batch.tokens, batch.padding, batch.released_by) == (2, 4, 2, "idle")
+
+
+def test_the_urgent_are_run_before_the_patient_that_came_first() -> None:
+    predictor = ScriptedPredictor(pads=False)
+    predictor.may_run.clear()
+    collector = Collector(5)
+    batcher: Batcher[int] = Batcher(
+        predictor,
+        max_batch_tokens=2,
+        patience_of=lambda item: 60.0 if item < 3 else 0.0,
+        deliver=collector.deliver,
+        broken=collector.broken,
+    )
+    batcher.submit([(item, "two words") for item in range(5)])
+    batcher.start()
+    predictor.may_run.set()
+    collector.wait()
+    assert batcher.stop(DEADLINE_S)
+    assert [result.item for result in collector.results] == [3, 4, 0, 1, 2]
+
+
+def test_texts_are_tokenised_while_the_model_is_busy() -> None:
+    predictor = ScriptedPredictor(pads=False)
+    predictor.may_run.clear()
+    collector = Collector(40)
+    batcher: Batcher[int] = Batcher(
+        predictor, max_batch_tokens=4, deliver=collector.deliver, broken=collector.broken
+    )
+    batcher.submit([(item, f"word{item} of{item}") for item in range(40)])
+    batcher.start()
+    assert predictor.running.wait(DEADLINE_S)
+    deadline = time.monotonic() + DEADLINE_S
+    # Window: 4 batches of 2 texts (some more, as sizes are guessed); ahead: what one batch left.
+    while not predictor.tokenized_beside and time.monotonic() < deadline:
+        threading.Event().wait(0.001)
+    predictor.may_run.set()
+    collector.wait()
+    assert batcher.stop(DEADLINE_S)
+    assert predictor.tokenized_beside
+    assert sorted(result.item for result in collector.results) == list(range(40))
+
+
+def test_a_text_refused_while_tokenising_ahead_fails_alone() -> None:
+    texts = ["two words"] * 40
+    texts[30] = "untokenizable"
+    collector = run(ScriptedPredictor(pads=False), texts, max_batch_tokens=4)
+    assert [result.item for result in collector.results if result.scores is None] == [30]
+    assert sorted(result.item for result in collector.results) == list(range(40))
+
+
+def test_learnt_sizes_stay_within_the_budget() -> None:
+    collector = run(ScriptedPredictor(pads=False), ["two words"] * 400, max_batch_tokens=64)
+    reasons = {result.batch.released_by for result in collector.results}
+    assert reasons <= {"budget", "efficiency", "latency", "idle"}
+    assert max(result.batch.tokens for result in collector.results) <= 64
