@@ -1,38 +1,49 @@
-"""`python -m bench [model|path] [--texts FILE]`: run the measurements and print ratios."""
+"""`python -m bench [model|batching|path|profile] [--texts FILE]`: measure, and print ratios."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from bench import model_stage, stream_path
+# Of ours first: it settles how OpenMP waits, which torch reads when it is loaded.
+from bench import batching, model_stage, profiled, stream_path
+from bench.machine import describe, print_rates
 from bench.texts import load_texts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["model", "path"], help="default: both")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=["model", "batching", "path", "profile"],
+        help="default: all but profile",
+    )
     parser.add_argument("--texts", type=Path, help="JSON lines with a text field")
-    parser.add_argument("--count", type=int, default=1_024, help="texts of the model measurement")
+    parser.add_argument(
+        "--arrivals", type=Path, help="JSON lines with a time field, to be replayed"
+    )
+    parser.add_argument("--count", type=int, default=512, help="texts of the model measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="of the model measurement")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--records", type=int, default=40_000, help="of the path measurement")
     options = parser.parse_args()
+    print(describe())
     if options.what in (None, "model"):
-        report(
-            f"model stage, {options.count} texts, texts a second",
-            model_stage.measure(load_texts(options.texts, options.count)),
+        model_stage.measure(
+            load_texts(options.texts, options.count), rounds=options.rounds, device=options.device
         )
+    if options.what in (None, "batching"):
+        batching.measure(load_texts(options.texts, 2_000), options.arrivals, options.device)
     if options.what in (None, "path"):
-        report(
-            f"around the model (a no-op one), {options.records} records, records a second",
-            stream_path.measure(load_texts(options.texts, options.records)),
+        rates = stream_path.measure(load_texts(options.texts, options.records))
+        print_rates(
+            f"around the model (a no-op one), {options.records} records: records a second",
+            {name: [rate] for name, rate in rates.items()},
+            base=next(iter(rates)),
         )
-
-
-def report(title: str, rates: dict[str, float]) -> None:
-    base = next(iter(rates.values()))
-    print(f"\n{title}")
-    for name, rate in rates.items():
-        print(f"  {name:44} {rate:10,.0f}   {rate / base:6.2f} x the first")
+    if options.what == "profile":
+        profiled.measure(load_texts(options.texts, 64), options.device)
 
 
 if __name__ == "__main__":

@@ -1,69 +1,96 @@
-"""Model stage: our micro-batches against one text at a time and against plain batches of 32."""
+"""Model stage: our batcher against one text at a time and the best plain loop over sorted texts."""
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 
+from bench.machine import print_rates
 from models.batcher import Batcher, Result
-from models.predictor import load_predictor
-from models.spec import Predictor
+from models.packed import multiplies_bf16
+from models.predictor import TorchPredictor, load_predictor
 
-ROUNDS = 3
-Way = Callable[[Predictor, Sequence[str]], None]
+PLAIN = "sorted batches of 16, padded {}"
 
 
-def one_at_a_time(predictor: Predictor, texts: Sequence[str]) -> None:
+def measure(texts: Sequence[str], *, rounds: int, device: str) -> None:
+    """Print texts a second of each way over interleaved rounds. Tokenising counts everywhere."""
+    plain_fp32 = load_predictor(device=device, precision="fp32")
+    chosen = load_predictor(device=device)
+    chosen.warm_up()
+    print(f"chosen: {chosen.description}")
+    few = texts[: max(1, len(texts) // 4)]
+    ways: dict[str, tuple[Callable[[], None], int]] = {
+        "one text at a time, padded fp32": (lambda: one_at_a_time(plain_fp32, few), len(few)),
+        PLAIN.format("fp32"): (lambda: sorted_batches(plain_fp32, texts), len(texts)),
+    }
+    base = PLAIN.format("fp32")
+    if plain_fp32.device.type == "cuda" or multiplies_bf16():
+        plain_bf16 = load_predictor(device=device, precision="bf16")
+        base = PLAIN.format("bf16")
+        ways[base] = (lambda: sorted_batches(plain_bf16, texts), len(texts))
+    ways[f"full batches offline, {chosen.path}"] = (
+        lambda: full_batches(chosen, texts),
+        len(texts),
+    )
+    ways[f"ours through the batcher, {chosen.path}"] = (
+        lambda: through_the_batcher(chosen, texts),
+        len(texts),
+    )
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    cpu_rates: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 1):
+        for name, (run, count) in ways.items():
+            began, cpu_began = time.perf_counter(), time.process_time()
+            run()
+            if turn:  # the first one warms up
+                rates[name].append(count / (time.perf_counter() - began))
+                cpu_rates[name].append(count / (time.process_time() - cpu_began))
+    title = f"model stage, {len(texts)} texts, {rounds} rounds, ratio to {base}"
+    print_rates(f"{title}: texts a second", rates, base=base)
+    # What neighbours on the same cores take away counts less here.
+    print_rates(f"{title}: texts a second of this process's CPU time", cpu_rates, base=base)
+
+
+def one_at_a_time(predictor: TorchPredictor, texts: Sequence[str]) -> None:
     for text in texts:
         predictor.predict(predictor.tokenize([text]))
 
 
-def plain_batches(predictor: Predictor, texts: Sequence[str]) -> None:
-    for start in range(0, len(texts), 32):
-        predictor.predict(predictor.tokenize(texts[start : start + 32]))
+def sorted_batches(predictor: TorchPredictor, texts: Sequence[str]) -> None:
+    tokens = sorted(predictor.tokenize(texts), key=len)
+    for start in range(0, len(tokens), 16):
+        predictor.predict(tokens[start : start + 16])
 
 
-def micro_batches(predictor: Predictor, texts: Sequence[str]) -> None:
+def full_batches(predictor: TorchPredictor, texts: Sequence[str]) -> None:
+    """The same forward pass in a plain loop: what the batcher could reach at best."""
+    tokens = sorted(predictor.tokenize(texts), key=len)
+    batch: list[list[int]] = []
+    cost = 0
+    for row in tokens:
+        cost = len(row) * (len(batch) + 1) if predictor.pads else cost + len(row)
+        if batch and cost > predictor.batch_tokens:
+            predictor.predict(batch)
+            batch, cost = [], len(row)
+        batch.append(row)
+    predictor.predict(batch)
+
+
+def through_the_batcher(predictor: TorchPredictor, texts: Sequence[str]) -> None:
     results: list[Result[int]] = []
+    failures: list[Exception] = []
     batcher: Batcher[int] = Batcher(
         predictor,
         max_batch_tokens=predictor.batch_tokens,
         deliver=results.extend,
-        broken=failed,
+        broken=failures.append,
     )
     batcher.submit(list(enumerate(texts)))
     batcher.start()
     while not batcher.stop(1.0):
         pass
+    if failures:
+        raise failures[0]
     if len(results) != len(texts):
         raise RuntimeError(f"{len(results)} results for {len(texts)} texts")
-
-
-def failed(error: Exception) -> None:
-    raise error
-
-
-def measure(texts: Sequence[str]) -> dict[str, float]:
-    """Texts a second of each way, median of interleaved rounds; fp32 and the chosen precision."""
-    ways: dict[
-        str, tuple[Callable[[Predictor, Sequence[str]], None], Predictor, Sequence[str]]
-    ] = {}
-    plain = load_predictor(precision="fp32")
-    chosen = load_predictor()
-    for predictor in (plain, chosen):
-        predictor.warm_up()
-    few = texts[: len(texts) // 4]
-    ways["one at a time, fp32"] = (one_at_a_time, plain, few)
-    ways["unsorted batches of 32, fp32"] = (plain_batches, plain, few)
-    ways["micro-batches, fp32"] = (micro_batches, plain, texts)
-    ways["unsorted batches of 32, as chosen"] = (plain_batches, chosen, texts)
-    ways["micro-batches, as chosen"] = (micro_batches, chosen, texts)
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, (run, predictor, sample) in ways.items():
-            began = time.perf_counter()
-            run(predictor, sample)
-            rates[name].append(len(sample) / (time.perf_counter() - began))
-    print(f"chosen: {chosen.description}")
-    return {name: statistics.median(values) for name, values in rates.items()}

@@ -13,7 +13,7 @@ MEMORY = 0.99
 SURPRISE = 3.0
 FEW_BATCHES = 8
 # Of a batch's time, at most this share goes into what does not grow with it.
-OVERHEAD_SHARE = 0.05
+OVERHEAD_SHARE = 0.02
 # The line is learnt from batches of the sizes that were run, so it is not trusted far below them.
 SMALLEST_SHARE = 4
 

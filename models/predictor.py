@@ -92,6 +92,10 @@ class TorchPredictor:
         return self._path
 
     @property
+    def device(self) -> torch.device:
+        return self._device
+
+    @property
     def hidden(self) -> int:
         return self._encoder.hidden
 

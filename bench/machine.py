@@ -1,0 +1,50 @@
+"""What a table was measured on, and how its figures are printed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from models.packed import multiplies_bf16
+
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
+
+
+def describe() -> str:
+    """Processor, cores, what torch uses of it, versions, and how busy the machine is."""
+    names = (
+        [
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ]
+        if Path("/proc/cpuinfo").exists()
+        else [platform.processor()]
+    )
+    bf16 = "with bf16" if multiplies_bf16() else "without bf16"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    busy = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return (
+        f"{os.cpu_count()} x {names[0] if names else platform.machine()}, "
+        f"{torch.backends.cpu.get_cpu_capability()} {bf16}, {gpu}, {busy}\n"
+        f"Python {platform.python_version()}, {versions}"
+    )
+
+
+def print_rates(title: str, rates: Mapping[str, Sequence[float]], *, base: str) -> None:
+    """Medians and ratios to base over the rounds, each ratio taken within a round."""
+    print(f"\n{title}")
+    for name, values in rates.items():
+        ratios = sorted(value / first for value, first in zip(values, rates[base], strict=True))
+        spread = f"({ratios[0]:.2f} to {ratios[-1]:.2f})" if len(ratios) > 1 else ""
+        print(
+            f"  {name:44} {statistics.median(values):10,.1f}   "
+            f"{statistics.median(ratios):5.2f} {spread}"
+        )
