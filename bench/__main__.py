@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-# Of ours first: it settles how OpenMP waits, which torch reads when it is loaded.
 from bench import batching, model_stage, profiled, stream_path
 from bench.machine import describe, print_rates
 from bench.texts import load_texts

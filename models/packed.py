@@ -37,16 +37,26 @@ Lengths = npt.NDArray[np.int64]
 class Group(NamedTuple):
     """Neighbouring texts that share one call of attention, padded to the longest of them.
 
-    tokens: their slice of the packed tokens. places: where these go in the padded block
-    (texts x longest), None where nothing is padded. mask: (texts, 1, 1, longest), added to the
-    attention's logits.
+    rows: their slice of the padded block, texts x longest. mask: (texts, 1, 1, longest), added to
+    the attention's logits; None where nothing is padded.
     """
 
-    tokens: slice
+    rows: slice
     texts: int
     longest: int
-    places: torch.Tensor | None
     mask: torch.Tensor | None
+
+
+class Block(NamedTuple):
+    """How packed tokens are laid out for attention and brought back.
+
+    source: for each row of the block, the token that stands there; padding repeats a token, which
+    the mask hides. place: for each token, its row. Both None where no group is padded.
+    """
+
+    groups: list[Group]
+    source: torch.Tensor | None
+    place: torch.Tensor | None
 
 
 class _Layer(NamedTuple):
@@ -114,8 +124,8 @@ class PackedEncoder:
         x = self._norm(x)
         attend = self._attention(lengths)
         for layer in self._layers:
-            x = layer.attended_norm(x + layer.attended(attend(layer.qkv(x))))
-            x = layer.norm(x + layer.narrow(layer.widen(x)))
+            x = layer.attended_norm(x.add_(layer.attended(attend(layer.qkv(x)))))
+            x = layer.norm(x.add_(layer.narrow(layer.widen(x))))
         sums = x.new_zeros(len(lengths), self._hidden)
         sums.index_add_(0, self._to_device(texts), x)
         pooled = torch.empty_like(sums)
@@ -125,26 +135,18 @@ class PackedEncoder:
     def _attention(self, lengths: Lengths) -> Linear:
         if self._device.type == "cuda" and self._dtype == torch.bfloat16:
             return self._by_offsets(lengths)
-        groups = [
-            _group(lengths, low, high, self._dtype, self._device)
-            for low, high in group_lengths(lengths.tolist())
-        ]
-        return lambda qkv: self._by_groups(qkv, groups)
+        block = _block(lengths, self._dtype, self._device)
+        return lambda qkv: self._by_groups(qkv, block)
 
-    def _by_groups(self, qkv: torch.Tensor, groups: Sequence[Group]) -> torch.Tensor:
-        out = qkv.new_empty(len(qkv), self._hidden)
-        for group in groups:
-            rows = qkv[group.tokens]
-            if group.places is not None:
-                rows = rows.new_zeros(group.texts * group.longest, rows.shape[1]).index_copy_(
-                    0, group.places, rows
-                )
-            block = rows.view(group.texts, group.longest, 3, self._heads, -1)
-            q, k, v = block.permute(2, 0, 3, 1, 4)
+    def _by_groups(self, qkv: torch.Tensor, block: Block) -> torch.Tensor:
+        rows = qkv if block.source is None else qkv.index_select(0, block.source)
+        out = rows.new_empty(len(rows), self._hidden)
+        for group in block.groups:
+            shape = group.texts, group.longest
+            q, k, v = rows[group.rows].view(*shape, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
             found = F.scaled_dot_product_attention(q, k, v, attn_mask=group.mask)
-            found = found.transpose(1, 2).reshape(group.texts * group.longest, self._hidden)
-            out[group.tokens] = found if group.places is None else found[group.places]
-        return out
+            out[group.rows].view(*shape, self._heads, -1).copy_(found.transpose(1, 2))
+        return out if block.place is None else out.index_select(0, block.place)
 
     def _by_offsets(self, lengths: Lengths) -> Linear:
         # The kernel of FlashAttention (Dao 2023) reads where texts begin; it has bfloat16 only.
@@ -183,7 +185,7 @@ class PackedEncoder:
         if self._device.type == "cpu" and self._dtype == torch.bfloat16 and multiplies_bf16():
             return _onednn_linear(weight, bias, gelu=gelu)
         if gelu:
-            return lambda x: F.gelu(F.linear(x.to(weight.dtype), weight, bias))
+            return lambda x: torch.ops.aten.gelu_(F.linear(x.to(weight.dtype), weight, bias))
         return lambda x: F.linear(x.to(weight.dtype), weight, bias)
 
     def _to_device(self, array: npt.NDArray[Any]) -> torch.Tensor:
@@ -202,19 +204,30 @@ def group_lengths(lengths: Sequence[int]) -> list[tuple[int, int]]:
     return groups
 
 
-def _group(
-    lengths: Lengths, low: int, high: int, dtype: torch.dtype, device: torch.device
-) -> Group:
-    start = int(lengths[:low].sum())
-    mine = lengths[low:high]
-    longest = int(mine[-1])
-    tokens = slice(start, start + int(mine.sum()))
-    if mine[0] == longest:
-        return Group(tokens, high - low, longest, None, None)
-    real = torch.from_numpy(np.arange(longest) < mine[:, None]).to(device)
-    mask = torch.zeros(real.shape, dtype=dtype, device=device).masked_fill_(~real, float("-inf"))
-    places = real.flatten().nonzero().squeeze(1)
-    return Group(tokens, high - low, longest, places, mask[:, None, None])
+def _block(lengths: Lengths, dtype: torch.dtype, device: torch.device) -> Block:
+    groups = []
+    sources = []
+    places = []
+    token = row = 0
+    for low, high in group_lengths(lengths.tolist()):
+        mine = lengths[low:high, None]
+        longest = int(mine[-1, 0])
+        within = np.arange(longest)
+        real = within < mine
+        first = token + np.concatenate([[0], mine[:-1, 0].cumsum()])
+        sources.append((first[:, None] + np.minimum(within, mine - 1)).ravel())
+        places.append(row + real.ravel().nonzero()[0])
+        mask = None
+        if mine[0, 0] != longest:
+            hidden = np.where(real, 0.0, -np.inf)[:, None, None]
+            mask = torch.from_numpy(hidden).to(device, dtype)
+        groups.append(Group(slice(row, row + real.size), high - low, longest, mask))
+        token += int(mine.sum())
+        row += real.size
+    if row == token:
+        return Block(groups, None, None)
+    source, place = (torch.from_numpy(np.concatenate(part)) for part in (sources, places))
+    return Block(groups, source.to(device), place.to(device))
 
 
 def multiplies_bf16() -> bool:
