@@ -23,7 +23,7 @@ from models.window import Arrivals, Waiting, Window
 T = TypeVar("T")
 
 # A text waits for the batch under way and its own, so this bounds what a busy model adds to p50.
-TARGET_S = 0.25
+TARGET_S = 0.5
 # Texts of like length are found among this many batches, and as much is tokenised ahead.
 WINDOW_BATCHES = 4
 PROBE_TEXT = "The model answers this."

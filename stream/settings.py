@@ -66,7 +66,7 @@ class Model(Section):
         ("en",), description="ISO 639-1 codes that the model reads; empty for all"
     )
     max_batch_tokens: int = Field(
-        0, ge=0, description="padded: longest text x texts; 0 takes what suits the device"
+        0, ge=0, description="of a batch, at most; 0 takes what suits the device"
     )
     max_waiting: int = Field(2048, ge=1, description="records in work before a source is paused")
 
