@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,6 +125,29 @@ WALL_CLOCK = {"now", "utcnow", "today"}
 def test_every_module_imports_only_what_its_layer_may():
     faults = [fault for name in _modules() for fault in find_faults(name, _source(name))]
     assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("module", ["stream.cli", "bench", "models.predictor"])
+def test_how_openmp_waits_is_settled_before_torch_loads(module):
+    """Afterwards it would be too late: torch's OpenMP library reads the variable once."""
+    code = (
+        "import builtins, os, sys; real = builtins.__import__\n"
+        "def watched(name, *rest, **more):\n"
+        "    if name == 'torch' and 'OMP_WAIT_POLICY' not in os.environ:\n"
+        "        sys.exit('torch is first')\n"
+        "    return real(name, *rest, **more)\n"
+        f"builtins.__import__ = watched; import {module}; print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout.strip()) == (0, "PASSIVE"), run.stderr
 
 
 def test_pure_modules_are_given_the_time():
