@@ -16,7 +16,7 @@ from stream.names import Topics
 from stream.outbox import Outgoing
 from stream.readable import abstain, why_unreadable
 from stream.records import Event, Origin, Scored, encode, model_text
-from stream.rules import Match, RuleSet
+from stream.rules import About, Match, RuleSet
 from stream.settings import Queue
 from stream.signals import Windows
 from stream.sources import RawRecord
@@ -64,7 +64,7 @@ def judge(
     languages: Sequence[str],
     now: datetime,
 ) -> Shipment:
-    """All but the rules' verdicts, which need to know what is new and what the windows say."""
+    """All but the rules' verdicts, which need to know what is new and what came before."""
     shipment = Shipment()
     for finished in batch:
         if isinstance(finished, Refused):
@@ -96,11 +96,17 @@ def judge(
 
 
 def apply_rules(
-    shipment: Shipment, rules: RuleSet, windows: Sequence[Mapping[str, Windows]]
+    shipment: Shipment,
+    rules: RuleSet,
+    windows: Sequence[Mapping[str, Windows]],
+    known: set[About],
 ) -> None:
-    """Add the verdicts on each scored event, given the windows of its subjects, in order."""
+    """Add the verdicts on each scored event, given the windows of its subjects, in order.
+
+    known are the rules and subjects with an alert or a wait; see RuleSet.match.
+    """
     for scored, around in zip(shipment.scored, windows, strict=True):
-        shipment.matches.extend((scored, match) for match in rules.match(scored, around))
+        shipment.matches.extend((scored, match) for match in rules.match(scored, around, known))
 
 
 def scored_records(shipment: Shipment, topics: Topics) -> list[Outgoing]:

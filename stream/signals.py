@@ -13,7 +13,7 @@ import msgspec
 
 from stream.names import SOURCE_KINDS
 from stream.records import Scored
-from stream.settings import Signals
+from stream.signal_settings import Signals
 
 WINDOW_SUMS = (
     "volume",

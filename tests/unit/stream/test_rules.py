@@ -9,9 +9,11 @@ import pytest
 from models.spec import Head
 from stream.conditions import RuleError
 from stream.figures import FIGURES
+from stream.memory import SubjectWindows
 from stream.records import Subject
 from stream.rule_file import MAX_RULES
 from stream.rules import RuleSet
+from stream.signal_settings import Signals
 from stream.signals import SUMS, Windows
 from stream.templates import MAX_QUOTED_CHARS
 from tests.fakes import scored, scores
@@ -56,7 +58,10 @@ def test_the_shipped_rules_load_and_find_trouble_of_every_kind() -> None:
             {"high-risk-ticket", "fraud-wave"},
         ),
     ]:
-        found = rules.match(scored(source=source, subjects=subjects, heads=bad))
+        event = scored(source=source, subjects=subjects, heads=bad)
+        around = SubjectWindows(Signals())
+        around.observe(event)  # one post alone is no trouble
+        found = rules.match(event, around.observe(event), set())
         assert {match.rule.name for match in found} == expected
     calm = scores(sentiment="positive", topic="earnings", risk="low")
     for source in ("news", "social", "ticket"):
