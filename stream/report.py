@@ -24,6 +24,9 @@ class Row(msgspec.Struct, frozen=True):
     """One alert, in the words of a list."""
 
     id: str
+    fingerprint: str
+    episode: int
+    sequence: int
     first_seen: datetime
     last_seen: datetime
     severity: str
@@ -146,7 +149,7 @@ def _table(title: str, rows: Sequence[Row]) -> None:
     if not rows:
         show.stdout.print(f"{title}: none")
         return
-    columns = ("first_seen", "severity", "rule", "subject", "count", "title", "summary")
+    columns = ("first_seen", "rule", "subject", "count", "title")
     show.table(title, rows[:SHOWN], columns=columns)
     if len(rows) > SHOWN:
         show.stdout.print(f"… and {len(rows) - SHOWN} more; --json has all")
