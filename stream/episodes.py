@@ -69,7 +69,8 @@ class Episodes:
             if current.pending and scored.time >= current.pending.first:
                 current.pending = None
             if match.outcome == "fails" or not active or at_us < current.last_us:
-                if not active and current.pending is None:
+                ended = alert is None or alert.state == "resolved"
+                if ended and current.pending is None:
                     self.known.discard((match.rule.name, match.subject))
                 return None
         if alert is not None and active:

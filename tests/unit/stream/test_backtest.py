@@ -9,10 +9,15 @@ from typing import Any
 import orjson
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from stream.backtest import Backtest, compare, count_by_day
 from stream.cli import main
 from stream.conditions import RuleError
+from stream.episodes import Episodes
+from stream.memory import SubjectWindows
 from stream.publish import InputError
 from stream.records import Alert, Origin, Scored, Subject, encode
 from stream.rule_file import read_rule_file
@@ -120,6 +125,56 @@ def test_a_sweep_says_what_each_value_would_have_cost(tmp_path: Path) -> None:
         ("0.95", 4, 8, 0),
     ]
     assert alerts_of(path)[0].first_seen == taken[1].lost[0].first_seen
+
+
+LASTING = """
+[[rule]]
+name = "lasting"
+when = 'sentiment.label == "negative"'
+resolve = 'sentiment.label == "positive"'
+for = "2m"
+cooldown = "10m"
+quiet = "5m"
+subject = "ticker"
+severity = "warning"
+title = "t"
+"""
+
+
+@examples(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 30),
+            st.sampled_from(["negative", "negative", "neutral", "positive"]),
+            st.sampled_from(["A", "B"]),
+        ),
+        max_size=30,
+    )
+)
+def test_leaving_out_what_concerns_no_alert_changes_nothing(
+    tmp_path: Path, steps_taken: list[tuple[int, str, str]]
+) -> None:
+    rules = RuleSet.load(rule_file(tmp_path, LASTING))
+    run = Backtest({"": rules}, signals=Signals(), quiet_s=HOUR_S)
+    everything = Episodes(quiet_s=HOUR_S)
+    expected: dict[str, Alert] = {}
+    for number, (minute, tone, ticker) in enumerate(steps_taken):
+        one = scored(
+            id=f"e{number}",
+            after_s=minute * 60,
+            heads=scores(sentiment=tone),
+            subjects=(Subject("ticker", ticker),),
+        )
+        run.feed(one)
+        windows = SubjectWindows(Signals())
+        for match in rules.match(one, windows.observe(one)):
+            if alert := everything.raise_alert(one, match):
+                expected[alert.id] = alert
+    found = {alert.id: alert for alert in run.outcome("").alerts}
+    assert {name: (one.state, one.count, one.sequence) for name, one in found.items()} == {
+        name: (one.state, one.count, one.sequence) for name, one in expected.items()
+    }
 
 
 @pytest.mark.parametrize(

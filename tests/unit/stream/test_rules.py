@@ -327,7 +327,7 @@ def test_the_example_file_of_the_documentation_is_sound() -> None:
         attributes={"plan": "gold"},
     )
     assert [match.title for match in rules.match(gold)] == ["Gold customer c-1 needs help"]
-    assert len(rules) == 2
+    assert len(rules) == 3
 
 
 @pytest.mark.parametrize(
