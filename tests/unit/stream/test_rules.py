@@ -326,7 +326,10 @@ def test_the_example_file_of_the_documentation_is_sound() -> None:
         heads=scores(risk="high"),
         attributes={"plan": "gold"},
     )
-    assert [match.title for match in rules.match(gold)] == ["Gold customer c-1 needs help"]
+    assert [match.title for match in rules.match(gold)] == [
+        "Gold customer c-1 needs help",
+        "c-1 has been angry for a while",
+    ]
     assert len(rules) == 3
 
 
