@@ -12,7 +12,7 @@ from stream.necessary import Necessary
 from stream.records import Scored, Subject
 from stream.signal_settings import Signals
 from stream.signals import Windows
-from stream.templates import quotable
+from stream.templates import fill
 from stream.variables import of_event, of_subject
 
 SIGNAL_DIGITS = 4
@@ -34,7 +34,6 @@ class Question:
         self._used = used
         self._settings = settings
         self._context: Any = None
-        self._quotable: dict[str, str] | None = None
         self._told: Subject | None = None
         self.turn_to(None)
 
@@ -50,10 +49,14 @@ class Question:
 
     def may_hold(self, necessary: Necessary) -> bool:
         """Whether the comparisons that a condition can't do without all hold."""
-        if not necessary.may_hold(self._scored.heads):
-            return False
-        for name, compare, bound in necessary.signals:  # noqa: SIM110 - the hottest loop of all
-            if not compare(self._figure(name), bound):
+        return necessary.may_hold(self._scored.heads) and self.signals_hold(necessary)
+
+    def signals_hold(self, necessary: Necessary) -> bool:
+        """The half of may_hold that depends on the subject."""
+        known = self._known
+        for name, compare, bound in necessary.signals:
+            value = known.get(name)
+            if not compare(self._figure(name) if value is None else value, bound):
                 return False
         return True
 
@@ -77,12 +80,9 @@ class Question:
         found = figures(self._windows, self._settings)
         return {name: round(value, SIGNAL_DIGITS) for name, value in found.items()}
 
-    def quotable(self) -> dict[str, str]:
-        """What titles and summaries may quote of the event and the subject."""
-        if self._quotable is None:
-            self._quotable = quotable(self._scored)
-        subject = self._subject.id if self._subject else ""
-        return {**self._quotable, "subject": subject}
+    def fill(self, template: str, signal: Mapping[str, float]) -> str:
+        """A title or summary about the subject; signal are its figures."""
+        return fill(template, self._scored, self._subject.id if self._subject else "", signal)
 
     def _figure(self, name: str) -> float:
         value = self._known.get(name)

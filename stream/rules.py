@@ -18,7 +18,7 @@ from stream.records import Scored
 from stream.rule_file import Rule, RuleFile, read_rule_file
 from stream.signal_settings import Signals
 from stream.signals import Windows
-from stream.templates import check_placeholders, fill
+from stream.templates import check_placeholders
 from stream.variables import PER_SUBJECT
 
 Outcome = Literal["holds", "fails", "resolves"]
@@ -54,17 +54,14 @@ class _Compiled(msgspec.Struct, frozen=True):
     reads_attributes: bool
     reads_signal: bool
     takes_copies: bool
+    # Whether it matters that the condition does not hold.
+    lasts: bool
 
     def concerns(self, scored: Scored) -> bool:
         """False if the rule can say nothing of this event, whichever the subject."""
-        return (self.takes_copies or not scored.copy_of) and (
-            self.lasts or self.when.necessary.may_hold(scored.heads)
-        )
-
-    @property
-    def lasts(self) -> bool:
-        """Whether it matters that the condition does not hold."""
-        return self.resolve is not None or bool(self.rule.for_)
+        if scored.copy_of and not self.takes_copies:
+            return False
+        return self.lasts or self.when.necessary.may_hold(scored.heads)
 
 
 class _Plan(msgspec.Struct):
@@ -180,7 +177,7 @@ class RuleSet:
             if compiled.concerns(scored) and (outcome := self._judge(compiled, question)):
                 for subject in subjects_of(scored, compiled.rule.subject):
                     question.turn_to(subject)
-                    if _is_told(compiled.rule, question, outcome, known):
+                    if _is_told(compiled, question, outcome, known):
                         matches.append(_match(compiled.rule, question, outcome))
                 question.turn_to(None)
         for kind, group in plan.per_subject.items():
@@ -188,8 +185,10 @@ class RuleSet:
             for subject in subjects_of(scored, kind) if asked else ():
                 question.turn_to(subject)
                 for compiled in asked:
+                    if not (compiled.lasts or question.signals_hold(compiled.when.necessary)):
+                        continue
                     outcome = self._judge(compiled, question, known)
-                    if outcome and _is_told(compiled.rule, question, outcome, known):
+                    if outcome and _is_told(compiled, question, outcome, known):
                         matches.append(_match(compiled.rule, question, outcome))
         return matches
 
@@ -235,10 +234,12 @@ class RuleSet:
         self.last_error[rule.name] = message
 
 
-def _is_told(rule: Rule, question: Question, outcome: Outcome, known: set[About] | None) -> bool:
-    if known is None:
+def _is_told(
+    compiled: _Compiled, question: Question, outcome: Outcome, known: set[About] | None
+) -> bool:
+    if known is None or not compiled.lasts:
         return True
-    about = rule.name, question.subject_name
+    about = compiled.rule.name, question.subject_name
     if outcome == "holds":
         known.add(about)
     return about in known
@@ -250,11 +251,7 @@ def _match(rule: Rule, question: Question, outcome: Outcome) -> Match:
     if outcome == "fails":
         return Match(rule, name, "", "", outcome)
     signal = question.figures()
-    values = {
-        **question.quotable(),
-        **{f"signal.{figure}": f"{value:.2f}" for figure, value in signal.items()},
-    }
-    title, summary = fill(rule.title, values), fill(rule.summary, values)
+    title, summary = question.fill(rule.title, signal), question.fill(rule.summary, signal)
     return Match(rule, name, title, summary, outcome, signal)
 
 
@@ -277,6 +274,7 @@ def _compile(rule: Rule, heads: Sequence[Head], where: str) -> _Compiled:
         reads_attributes=not of_event.isdisjoint({"attributes", "*"}),
         reads_signal="signal" in reads,
         takes_copies=not of_event.isdisjoint({"novelty", "copy_of"}),
+        lasts=resolve is not None or bool(rule.for_),
     )
 
 
