@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from stream.records import Evidence, Scored
 from stream.rules import Match
@@ -13,6 +14,7 @@ EVIDENCE_EVENTS = 5
 """An alert keeps the latest events that made it grow."""
 
 
+@lru_cache(maxsize=100_000)
 def fingerprint(rule: str, subject: str) -> str:
     """16 hex digits that name a rule and what it is about, for ever."""
     return hashlib.sha256(f"{rule}\n{subject}".encode()).hexdigest()[:16]

@@ -111,7 +111,7 @@ def _model(load_model: Callable[[], Predictor]) -> tuple[Check, Predictor | None
 def _rules(settings: Settings, predictor: Predictor) -> Check:
     try:
         rules = RuleSet.load(
-            settings.alerting.rules, predictor.heads, kinds=tuple(settings.subjects.fields)
+            settings.alerting.rules, predictor.heads, tuple(settings.subjects.fields)
         )
     except RuleError as error:
         return Check("rules", "failed", str(error))

@@ -19,7 +19,7 @@ from stream.alerts import (
     labels_of,
 )
 from stream.records import Alert, Evidence, Scored
-from stream.rules import Match
+from stream.rules import About, Match
 from stream.signals import microseconds
 
 
@@ -48,6 +48,8 @@ class Episodes:
         """quiet_s holds for rules without a `quiet` of their own."""
         self._quiet_s = quiet_s
         self._current: dict[str, _Current] = {}
+        # The rules and subjects of which more than "it holds" matters.
+        self.known: set[About] = set()
 
     def raise_alert(self, scored: Scored, match: Match) -> Alert | None:
         """The transition this verdict causes, None for none."""
@@ -67,6 +69,9 @@ class Episodes:
             if current.pending and scored.time >= current.pending.first:
                 current.pending = None
             if match.outcome == "fails" or not active or at_us < current.last_us:
+                ended = alert is None or alert.state == "resolved"
+                if ended and current.pending is None:
+                    self.known.discard((match.rule.name, match.subject))
                 return None
         if alert is not None and active:
             alert = _next(alert, scored, match)

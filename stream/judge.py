@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -16,7 +16,7 @@ from stream.names import Topics
 from stream.outbox import Outgoing
 from stream.readable import abstain, why_unreadable
 from stream.records import Event, Origin, Scored, encode, model_text
-from stream.rules import Match, RuleSet
+from stream.rules import About, Match, RuleSet
 from stream.settings import Queue
 from stream.signals import Windows
 from stream.sources import RawRecord
@@ -64,7 +64,7 @@ def judge(
     languages: Sequence[str],
     now: datetime,
 ) -> Shipment:
-    """All but the rules' verdicts, which need to know what is new and what the windows say."""
+    """All but the rules' verdicts, which need to know what is new and what came before."""
     shipment = Shipment()
     for finished in batch:
         if isinstance(finished, Refused):
@@ -83,7 +83,8 @@ def judge(
             languages=languages,
             model=finished.model,
             batch=finished.batch,
-            now=now,
+            # Apart from each other, so that the log can be read back in the order of judging.
+            now=now + timedelta(microseconds=len(shipment.scored)),
         )
         shipment.scored.append(scored)
         shipment.source_keys.append(work.event.key)
@@ -96,11 +97,17 @@ def judge(
 
 
 def apply_rules(
-    shipment: Shipment, rules: RuleSet, windows: Sequence[Mapping[str, Windows]]
+    shipment: Shipment,
+    rules: RuleSet,
+    windows: Sequence[Mapping[str, Windows]],
+    known: set[About],
 ) -> None:
-    """Add the verdicts on each scored event, given the windows of its subjects, in order."""
+    """Add the verdicts on each scored event, given the windows of its subjects, in order.
+
+    known are the rules and subjects with an alert or a wait; see RuleSet.match.
+    """
     for scored, around in zip(shipment.scored, windows, strict=True):
-        shipment.matches.extend((scored, match) for match in rules.match(scored, around))
+        shipment.matches.extend((scored, match) for match in rules.match(scored, around, known))
 
 
 def scored_records(shipment: Shipment, topics: Topics) -> list[Outgoing]:

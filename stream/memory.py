@@ -5,16 +5,20 @@ Nothing expires, and nothing is recognised: whoever gives an event twice has it 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from stream.records import Scored
-from stream.settings import Signals
+from stream.signal_settings import Signals
 from stream.signals import Windows, observe
 
 
 class SubjectWindows:
     """Every subject seen so far."""
 
-    def __init__(self, settings: Signals) -> None:
+    def __init__(self, settings: Signals, kinds: Collection[str] | None = None) -> None:
+        """kinds: which subjects to follow; None for all."""
         self._settings = settings
+        self._kinds = kinds
         self._subjects: dict[str, Windows] = {}
 
     def observe(self, scored: Scored) -> dict[str, Windows]:
@@ -22,6 +26,8 @@ class SubjectWindows:
         seen = observe(scored)
         found: dict[str, Windows] = {}
         for name, relevance, news in seen.subjects:
+            if self._kinds is not None and name.partition(":")[0] not in self._kinds:
+                continue
             windows = self._subjects.get(name)
             if windows is None:
                 windows = self._subjects[name] = Windows.empty()

@@ -14,12 +14,12 @@ from models.batcher import Batcher, Result
 from models.spec import Predictor
 from stream.chunks import Chunk, ChunkTracker
 from stream.dead_letter import DeadLetter
-from stream.judge import Finished, Refused, Work, apply_rules, judge, scored_records
+from stream.judge import Finished, Refused, Shipment, Work, apply_rules, judge, scored_records
 from stream.names import Topics
 from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
 from stream.records import Alert, Scored, encode, model_text, utc_now
-from stream.rules import Match, RuleSet
+from stream.rules import About, Match, RuleSet
 from stream.settings import Queue
 from stream.signals import Windows
 from stream.sources import Decoder
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 class AlertSink(Protocol):
     """Where alerts live; raising the same event's match again repeats its first answer."""
+
+    async def known(self, about: set[About]) -> set[About]: ...
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]: ...
 
@@ -180,12 +182,9 @@ class Pipeline:
             languages=self._languages,
             now=utc_now(),
         )
-        rules, matches = self.rules, shipment.matches
-        if fresh := shipment.scored:
-            shipment.scored = scored = await self._insist(lambda: self._novelty.mark(fresh))
-            windows = await self._insist(lambda: self._signals.observe(scored))
-            apply_rules(shipment, rules, windows)
-            self._name_faults(rules)
+        if shipment.scored:
+            await self._judge(shipment, self.rules)
+        matches = shipment.matches
         answers = await self._insist(lambda: self._alerts.raise_alerts(matches)) if matches else []
         alerts = [alert for alert in answers if alert]
         await self._outbox.send(
@@ -203,8 +202,14 @@ class Pipeline:
         for chunk, records in shipment.settled.items():
             self._tracker.settle(chunk, records)
 
-    def _name_faults(self, rules: RuleSet) -> None:
-        """Say once of each rule that it errs or is slow; the counts go on in the telemetry."""
+    async def _judge(self, shipment: Shipment, rules: RuleSet) -> None:
+        """Tell copies from news, fold the batch into the windows, and ask the rules."""
+        found = shipment.scored
+        marked = shipment.scored = await self._insist(lambda: self._novelty.mark(found))
+        windows = await self._insist(lambda: self._signals.observe(marked))
+        lasting = rules.lasting(marked)
+        known = await self._insist(lambda: self._alerts.known(lasting)) if lasting else set()
+        apply_rules(shipment, rules, windows, known)
         for name in rules.errors.keys() - self._named_errors:
             self._named_errors.add(name)
             logger.warning("rule %s fails on an event: %s", name, rules.last_error[name])

@@ -32,6 +32,7 @@ _TABLE_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*(rule|test)[ \t]*\]\]", re.MULTILI
 _FAULTY_FIELD = re.compile(r"\$\.(\w+)")
 _DURATION = 'a span such as "90s", "15m", "2h" or "1d"'
 _WANTED = {
+    "subject": "a kind in quotes, such as ticker",
     "severity": "info, warning or critical",
     "sources": 'a list of news, social and ticket, such as ["news"]',
     "enabled": "true or false",
@@ -100,11 +101,10 @@ class RuleFile(msgspec.Struct, frozen=True):
 
 
 def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
-    """The rule file at path, the shipped one if None; kinds of subjects are added by the settings.
+    """The rule file at path, the shipped one if None. Raises RuleError with every fault in it.
 
-    Raises RuleError with every fault in it.
+    kinds are those of subjects that the settings add.
     """
-    subject_kinds = (*SUBJECT_KINDS, *kinds, *EVENT_KINDS)
     where = "the shipped rules" if path is None else f"rule file {path}"
     text = _read(path, where)
     try:
@@ -122,7 +122,7 @@ def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
     faults: list[str] = []
     for placed in entries:
         try:
-            rules[placed.where] = _convert(placed, subject_kinds)
+            rules[placed.where] = _convert(placed, kinds)
         except RuleError as error:
             faults += error.faults
     names = Counter(rule.name for rule in rules.values())
@@ -167,19 +167,15 @@ def _tables(table: dict[str, Any], text: str, where: str, name: str) -> list[Pla
     ]
 
 
-def _convert(placed: Placed, subject_kinds: Sequence[str]) -> Rule:
+def _convert(placed: Placed, kinds: Sequence[str]) -> Rule:
     entry, where = placed.entry, placed.where
-    wanted = {
-        **_WANTED,
-        "subject": f"one of {', '.join(subject_kinds)}, or add the kind under subjects.fields",
-    }
     fields = {field.encode_name: field for field in msgspec.structs.fields(Rule)}
     if unknown := [name for name in entry if name not in fields]:
         close = difflib.get_close_matches(unknown[0], fields, n=1)
         remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(fields)}"
         raise RuleError(f"{where}: unknown field {unknown[0]!r}; {remedy}")
     if missing := [name for name, field in fields.items() if field.required and name not in entry]:
-        remedy = wanted.get(missing[0], "a string")
+        remedy = _WANTED.get(missing[0], "a string")
         raise RuleError(f"{where}: {missing[0]} is missing; add it as {remedy}")
     try:
         rule = msgspec.convert(entry, Rule)
@@ -187,17 +183,21 @@ def _convert(placed: Placed, subject_kinds: Sequence[str]) -> Rule:
         found = _FAULTY_FIELD.search(str(error))
         if found is None:
             raise RuleError(f"{where}: {error}") from None
-        remedy = wanted.get(found[1], "a string in quotes")
+        remedy = _WANTED.get(found[1], "a string in quotes")
         raise RuleError(f"{where}: {found[1]} is {entry[found[1]]!r}; write {remedy}") from None
-    _check_values(rule, where, subject_kinds, wanted["subject"])
+    _check_values(rule, where, kinds)
     return rule
 
 
-def _check_values(rule: Rule, where: str, subject_kinds: Sequence[str], kinds: str) -> None:
+def _check_values(rule: Rule, where: str, kinds: Sequence[str]) -> None:
     if not _NAME.fullmatch(rule.name):
         raise RuleError(f"{where}: name must be lower-case letters, digits and '-', 80 at most")
-    if rule.subject not in subject_kinds:
-        raise RuleError(f"{where}: subject is {rule.subject!r}; write {kinds}")
+    known = (*SUBJECT_KINDS, *kinds, *EVENT_KINDS)
+    if rule.subject not in known:
+        raise RuleError(
+            f"{where}: subject is {rule.subject!r}; write one of {', '.join(known)}, "
+            "or add the kind under subjects.fields"
+        )
     for field, text in (("for", rule.for_), ("cooldown", rule.cooldown), ("quiet", rule.quiet)):
         try:
             durations.seconds(text or "1s")

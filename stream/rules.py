@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import cel
 import msgspec
 
 from models.spec import DEFAULT_HEADS, Head
 from stream.conditions import RuleError, compile_condition, fields_used
-from stream.figures import figures
 from stream.names import SOURCE_KINDS, SourceKind
-from stream.records import Scored, Subject
+from stream.necessary import Necessary, find_necessary
+from stream.question import Question, subjects_of
+from stream.records import Scored
 from stream.rule_file import Rule, RuleFile, read_rule_file
-from stream.settings import Signals
+from stream.signal_settings import Signals
 from stream.signals import Windows
-from stream.templates import check_placeholders, fill, quotable
-from stream.variables import PER_SUBJECT, of_event, of_subject
-
-SIGNAL_DIGITS = 4
+from stream.templates import check_placeholders
+from stream.variables import PER_SUBJECT
 
 Outcome = Literal["holds", "fails", "resolves"]
+About = tuple[str, str]
+"""A rule's name and a subject, "<kind>:<id>"."""
 Clock = Callable[[], float]
 
 
@@ -42,13 +42,26 @@ class Match(msgspec.Struct, frozen=True):
     signal: dict[str, float] = {}
 
 
+class _Condition(msgspec.Struct, frozen=True):
+    program: Any
+    necessary: Necessary
+
+
 class _Compiled(msgspec.Struct, frozen=True):
     rule: Rule
-    when: Any
-    resolve: Any
+    when: _Condition
+    resolve: _Condition | None
     reads_attributes: bool
     reads_signal: bool
     takes_copies: bool
+    # Whether it matters that the condition does not hold.
+    lasts: bool
+
+    def concerns(self, scored: Scored) -> bool:
+        """False if the rule can say nothing of this event, whichever the subject."""
+        if scored.copy_of and not self.takes_copies:
+            return False
+        return self.lasts or self.when.necessary.may_hold(scored.heads)
 
 
 class _Plan(msgspec.Struct):
@@ -57,6 +70,7 @@ class _Plan(msgspec.Struct):
     once: list[_Compiled] = []
     per_subject: dict[str, list[_Compiled]] = {}
     used: dict[str, set[str]] = {}
+    lasting: list[tuple[str, str]] = []
 
 
 class RuleSet:
@@ -78,10 +92,7 @@ class RuleSet:
 
         clock measures how long a rule takes on an event; without one no rule counts as slow.
         """
-        # By kind of source, and whether the event is a copy.
-        self._plans: dict[tuple[SourceKind, bool], _Plan] = {
-            (kind, copy): _Plan() for kind in SOURCE_KINDS for copy in (False, True)
-        }
+        self._plans: dict[SourceKind, _Plan] = {kind: _Plan() for kind in SOURCE_KINDS}
         self._signals = signals or Signals()
         self._clock = clock
         self._slow_s = slow_s
@@ -89,6 +100,7 @@ class RuleSet:
         self.slow: Counter[str] = Counter()
         self.last_error: dict[str, str] = {}
         self._count = 0
+        self._kinds: set[str] = set()
         faults: list[str] = []
         for where, rule in rules.items():
             try:
@@ -98,10 +110,9 @@ class RuleSet:
                 continue
             if rule.enabled:
                 self._count += 1
+                self._kinds.add(rule.subject)
                 for kind in rule.sources or SOURCE_KINDS:
-                    _add(self._plans[kind, False], compiled)
-                    if compiled.takes_copies:
-                        _add(self._plans[kind, True], compiled)
+                    _add(self._plans[kind], compiled)
         if faults:
             raise RuleError(*faults)
 
@@ -113,7 +124,6 @@ class RuleSet:
         cls,
         path: Path | None,
         heads: Sequence[Head] = DEFAULT_HEADS,
-        *,
         kinds: Sequence[str] = (),
         **options: Any,
     ) -> RuleSet:
@@ -133,67 +143,87 @@ class RuleSet:
         self.last_error = former.last_error
 
     @property
-    def read_signals(self) -> bool:
-        """Whether any condition asks for a subject's windows."""
-        return any("signal" in plan.used for plan in self._plans.values())
+    def subject_kinds(self) -> set[str]:
+        """The kinds of subjects that any rule in force is about."""
+        return self._kinds
 
-    def match(self, scored: Scored, windows: Mapping[str, Windows] | None = None) -> list[Match]:
+    def lasting(self, batch: Iterable[Scored]) -> set[About]:
+        """What the rules that wait or resolve may say something of beside "it holds"."""
+        return {
+            (name, f"{subject.kind}:{subject.id}")
+            for scored in batch
+            for name, kind in self._plans[scored.source].lasting
+            for subject in subjects_of(scored, kind)
+        }
+
+    def match(
+        self,
+        scored: Scored,
+        windows: Mapping[str, Windows] | None = None,
+        known: set[About] | None = None,
+    ) -> list[Match]:
         """A verdict for each rule and each subject of its kind that it says something of.
 
         windows are those of the event's subjects with it folded in; a condition that reads signal
         says nothing of a subject that is not among them. A copy is no news: only rules that read
-        event.novelty or event.copy_of are asked about it. Never raises.
+        event.novelty or event.copy_of are asked about it. known are rules and subjects with an
+        alert or a wait, None for all: only of them is it told that a rule fails or resolves. What
+        holds now is added to it. Never raises.
         """
-        plan = self._plans[scored.source, bool(scored.copy_of)]
-        if not (plan.once or plan.per_subject):
-            return []
-        context = cel.Context(variables=of_event(scored, plan.used))
-        subjects = _Subjects(scored, windows or {}, self._signals)
+        plan = self._plans[scored.source]
+        question = Question(scored, windows or {}, plan.used, self._signals)
         matches: list[Match] = []
         for compiled in plan.once:
-            if outcome := self._judge(compiled, context):
-                matches.extend(
-                    subjects.match(compiled.rule, subject, outcome)
-                    for subject in subjects.of(compiled.rule.subject)
-                )
+            if compiled.concerns(scored) and (outcome := self._judge(compiled, question)):
+                for subject in subjects_of(scored, compiled.rule.subject):
+                    question.turn_to(subject)
+                    if _is_told(compiled, question, outcome, known):
+                        matches.append(_match(compiled.rule, question, outcome))
+                question.turn_to(None)
         for kind, group in plan.per_subject.items():
-            for subject in subjects.of(kind):
-                seen = subjects.figures(subject) if "signal" in plan.used else None
-                for name, values in of_subject(subject, seen, plan.used):
-                    context.add_variable(name, values)
-                for compiled in group:
-                    if compiled.reads_signal and seen is None:
+            asked = [compiled for compiled in group if compiled.concerns(scored)]
+            for subject in subjects_of(scored, kind) if asked else ():
+                question.turn_to(subject)
+                for compiled in asked:
+                    if not (compiled.lasts or question.signals_hold(compiled.when.necessary)):
                         continue
-                    if outcome := self._judge(compiled, context):
-                        matches.append(subjects.match(compiled.rule, subject, outcome))
+                    outcome = self._judge(compiled, question, known)
+                    if outcome and _is_told(compiled, question, outcome, known):
+                        matches.append(_match(compiled.rule, question, outcome))
         return matches
 
-    def _judge(self, compiled: _Compiled, context: Any) -> Outcome | None:
-        clock = self._clock
-        began = clock() if clock else 0.0
-        holds = self._ask(compiled, compiled.when, context)
-        outcome: Outcome | None = None
+    def _judge(
+        self, compiled: _Compiled, question: Question, known: set[About] | None = None
+    ) -> Outcome | None:
+        if compiled.reads_signal and not question.has_signal:
+            return None
+        holds = self._ask(compiled, compiled.when, question)
         if holds:
-            outcome = "holds"
-        elif holds is False:
-            if compiled.resolve and self._ask(compiled, compiled.resolve, context):
-                outcome = "resolves"
-            elif compiled.rule.for_:
-                outcome = "fails"
-        if clock and clock() - began > self._slow_s:
-            self.slow[compiled.rule.name] += 1
-        return outcome
+            return "holds"
+        if holds is None or not compiled.lasts:
+            return None
+        if known is not None and (compiled.rule.name, question.subject_name) not in known:
+            return None
+        if compiled.resolve and self._ask(compiled, compiled.resolve, question):
+            return "resolves"
+        return "fails" if compiled.rule.for_ else None
 
-    def _ask(self, compiled: _Compiled, program: Any, context: Any) -> bool | None:
+    def _ask(self, compiled: _Compiled, condition: _Condition, question: Question) -> bool | None:
         """None when the condition can't be answered for this event."""
+        if not question.may_hold(condition.necessary):
+            return False
+        context = question.context()
+        began = self._clock() if self._clock else 0.0
         try:
-            answer = program.execute(context)
+            answer = condition.program.execute(context)
         except Exception as error:  # noqa: BLE001 - cel raises many kinds; none may stop the stream
             # An attribute that this event does not carry is no fault of the rule.
             if isinstance(error, KeyError) and compiled.reads_attributes:
                 return False
             self._count_error(compiled.rule, f"{type(error).__name__}: {error}")
             return None
+        if self._clock and self._clock() - began > self._slow_s:
+            self.slow[compiled.rule.name] += 1
         if answer is True or answer is False:
             return answer
         self._count_error(compiled.rule, f"gave {type(answer).__name__}, not a bool")
@@ -204,69 +234,47 @@ class RuleSet:
         self.last_error[rule.name] = message
 
 
-class _Subjects:
-    """The subjects of one event, with what is worked out of them only once."""
+def _is_told(
+    compiled: _Compiled, question: Question, outcome: Outcome, known: set[About] | None
+) -> bool:
+    if known is None or not compiled.lasts:
+        return True
+    about = compiled.rule.name, question.subject_name
+    if outcome == "holds":
+        known.add(about)
+    return about in known
 
-    def __init__(self, scored: Scored, windows: Mapping[str, Windows], settings: Signals) -> None:
-        self._scored = scored
-        self._windows = windows
-        self._settings = settings
-        self._figures: dict[str, dict[str, float]] = {}
-        self._values: dict[str, str] | None = None
 
-    def of(self, kind: str) -> list[Subject]:
-        if kind == "event":
-            return [Subject("event", self._scored.id)]
-        if kind == "source":
-            return [Subject("source", self._scored.source)]
-        return [subject for subject in self._scored.subjects if subject.kind == kind]
-
-    def figures(self, subject: Subject) -> dict[str, float] | None:
-        name = f"{subject.kind}:{subject.id}"
-        found = self._figures.get(name)
-        if found is None:
-            windows = self._windows.get(name)
-            if windows is None:
-                return None
-            found = self._figures[name] = figures(windows, self._settings)
-        return found
-
-    def match(self, rule: Rule, subject: Subject, outcome: Outcome) -> Match:
-        name = f"{subject.kind}:{subject.id}"
-        if outcome == "fails":
-            return Match(rule, name, "", "", outcome)
-        if self._values is None:
-            self._values = quotable(self._scored)
-        signal = {
-            figure: round(value, SIGNAL_DIGITS)
-            for figure, value in (self.figures(subject) or {}).items()
-        }
-        values = {
-            **self._values,
-            **{f"signal.{figure}": f"{value:.2f}" for figure, value in signal.items()},
-            "subject": subject.id,
-        }
-        title, summary = fill(rule.title, values), fill(rule.summary, values)
-        return Match(rule, name, title, summary, outcome, signal)
+def _match(rule: Rule, question: Question, outcome: Outcome) -> Match:
+    """The verdict on the subject in question."""
+    name = question.subject_name
+    if outcome == "fails":
+        return Match(rule, name, "", "", outcome)
+    signal = question.figures()
+    title, summary = question.fill(rule.title, signal), question.fill(rule.summary, signal)
+    return Match(rule, name, title, summary, outcome, signal)
 
 
 def _compile(rule: Rule, heads: Sequence[Head], where: str) -> _Compiled:
-    when = compile_condition(rule.when, heads, where)
+    names = {head.name for head in heads}
+    when = _Condition(compile_condition(rule.when, heads, where), find_necessary(rule.when, names))
     resolve = None
     if rule.resolve:
-        resolve = compile_condition(rule.resolve, heads, where, field="resolve")
+        program = compile_condition(rule.resolve, heads, where, field="resolve")
+        resolve = _Condition(program, find_necessary(rule.resolve, names))
     check_placeholders(rule, heads, where)
     reads = _reads(rule)
     if rule.subject == "event" and "signal" in reads:
         raise RuleError(f"{where}: subject is 'event', which has no signal; choose another")
-    asked = reads.get("event", set())
+    of_event = reads.get("event", set())
     return _Compiled(
         rule,
         when,
         resolve,
-        reads_attributes=not asked.isdisjoint({"attributes", "*"}),
+        reads_attributes=not of_event.isdisjoint({"attributes", "*"}),
         reads_signal="signal" in reads,
-        takes_copies=not asked.isdisjoint({"novelty", "copy_of"}),
+        takes_copies=not of_event.isdisjoint({"novelty", "copy_of"}),
+        lasts=resolve is not None or bool(rule.for_),
     )
 
 
@@ -279,6 +287,8 @@ def _reads(rule: Rule) -> dict[str, set[str]]:
 
 def _add(plan: _Plan, compiled: _Compiled) -> None:
     reads = _reads(compiled.rule)
+    if compiled.lasts:
+        plan.lasting.append((compiled.rule.name, compiled.rule.subject))
     if PER_SUBJECT.isdisjoint(reads):
         plan.once.append(compiled)
     else:

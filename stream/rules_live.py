@@ -80,7 +80,7 @@ class LiveRules:
         return RuleSet.load(
             self._path,
             heads,
-            kinds=tuple(self._settings.subjects.fields),
+            tuple(self._settings.subjects.fields),
             signals=self._settings.signals,
             clock=time.perf_counter,
             slow_s=self._settings.alerting.slow_rule_ms / 1_000,

@@ -13,6 +13,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariableErro
 
 from stream.connection_settings import Http, Kafka, Redis, Section, literal_secret
 from stream.names import EVENT_KINDS, SUBJECT_KINDS, SourceKind, Topics
+from stream.signal_settings import Signals
 
 SUBJECT_KIND = re.compile(r"[a-z][a-z0-9_]{0,39}")
 TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -163,28 +164,6 @@ class Alerting(Section):
     slow_rule_ms: float = Field(
         5.0, gt=0.0, description="a rule that takes longer on one event is counted and named"
     )
-
-
-class Signals(Section):
-    """The windows of each subject, in event time."""
-
-    short_half_life_s: float = Field(3_600.0, ge=1.0, description="what happens now")
-    long_half_life_s: float = Field(7 * 86_400.0, ge=2.0, description="what is usual")
-    max_late_s: float = Field(
-        86_400.0, ge=0.0, description="an event later than this is in no window"
-    )
-    min_baseline: float = Field(
-        10.0, ge=1.0, description="events a baseline must weigh before anything deviates from it"
-    )
-
-    @model_validator(mode="after")
-    def _long_is_longer(self) -> Signals:
-        if self.long_half_life_s < 2 * self.short_half_life_s:
-            raise ValueError(
-                "long_half_life_s must be at least twice short_half_life_s, "
-                "or now and usual can't be told apart"
-            )
-        return self
 
 
 class Worker(Section):

@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError
 
 from stream.names import Keys
 from stream.records import Scored
-from stream.settings import Signals
+from stream.signal_settings import Signals
 from stream.signals import SHORT_SUMS, SUMS, Windows, observe
 
 EVENTS_A_CALL = 500

@@ -13,7 +13,7 @@ import msgspec
 
 from stream.names import SOURCE_KINDS
 from stream.records import Scored
-from stream.settings import Signals
+from stream.signal_settings import Signals
 
 WINDOW_SUMS = (
     "volume",
@@ -84,7 +84,7 @@ def observe(scored: Scored) -> Observation:
                 (f"{one.kind}:{one.id}", one.relevance, one.relevance * one.novelty)
                 for one in subjects
             ),
-            (f"source:{scored.source}", 1.0, 1.0),
+            (f"source:{scored.source}", 1.0, scored.novelty),
         ),
     )
 

@@ -21,9 +21,11 @@ from stream.alerts import (
 )
 from stream.names import Keys
 from stream.records import Alert, Scored, decode_alert
-from stream.rules import Match
+from stream.rules import About, Match
 from stream.settings import Alerting
 from stream.signals import microseconds
+
+KEYS_A_CALL = 2_000
 
 _json = msgspec.json.Encoder().encode
 
@@ -35,9 +37,20 @@ class AlertStore:
         self._redis = redis
         self._keys = keys
         self._alerting = alerting
-        source = (files("stream") / "scripts" / "raise_alert.lua").read_text()
-        self._script = source
+        scripts = files("stream") / "scripts"
+        self._script = (scripts / "raise_alert.lua").read_text()
         self._digest = ""
+        self._known = redis.register_script((scripts / "known.lua").read_text())
+
+    async def known(self, about: set[About]) -> set[About]:
+        """Those rules and subjects that have, or lately had, an alert or a wait for one."""
+        asked = sorted(about)
+        keys = [self._keys.fingerprint(fingerprint(*one)) for one in asked]
+        found: set[About] = set()
+        for start in range(0, len(keys), KEYS_A_CALL):
+            places = await self._known(keys[start : start + KEYS_A_CALL])
+            found.update(asked[start + place - 1] for place in places)
+        return found
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:
         """The transition each match caused, in order; None where it caused none.

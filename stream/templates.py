@@ -38,22 +38,23 @@ def _head_placeholders(head: str) -> tuple[str, str]:
     return head, f"{head}.confidence"
 
 
-def quotable(scored: Scored) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for name, head in scored.heads.items():
-        label, confidence = _head_placeholders(name)
-        values[label] = head.label
-        values[confidence] = f"{head.confidence:.2f}"
+def fill(template: str, scored: Scored, subject: str, signal: Mapping[str, float]) -> str:
+    """The template with its placeholders replaced; what is quoted is not filled again."""
+    return _PLACEHOLDER.sub(lambda found: _quoted(found[1], scored, subject, signal), template)
+
+
+def _quoted(name: str, scored: Scored, subject: str, signal: Mapping[str, float]) -> str:
     # A user's head may be called "text"; the event's own fields keep their names.
-    return values | {
-        "text": scored.text[:MAX_QUOTED_CHARS],
-        "title": scored.title[:MAX_QUOTED_CHARS],
-        "source": scored.source,
-        "author": scored.author,
-        "customer": scored.customer,
-    }
-
-
-def fill(template: str, values: Mapping[str, str]) -> str:
+    if name == "subject":
+        return subject
+    if name in PLACEHOLDERS:
+        text: str = getattr(scored, name)
+        return text[:MAX_QUOTED_CHARS]
+    owner, _, field = name.partition(".")
+    if owner == "signal":
+        return f"{signal[field]:.2f}" if field in signal else ""
     # A record scored by an older model may lack a head.
-    return _PLACEHOLDER.sub(lambda found: values.get(found[1], ""), template)
+    head = scored.heads.get(owner)
+    if head is None:
+        return ""
+    return f"{head.confidence:.2f}" if field else head.label

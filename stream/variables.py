@@ -44,17 +44,13 @@ def of_event(scored: Scored, used: Mapping[str, set[str]]) -> dict[str, Any]:
     return variables
 
 
-def of_subject(
-    subject: Subject, seen: Mapping[str, float] | None, used: Mapping[str, set[str]]
-) -> Iterable[tuple[str, dict[str, Any]]]:
-    if seen is not None:
-        fields = used["signal"]
-        wanted: Iterable[str] = FIGURES if "*" in fields else fields
-        yield "signal", {field: seen[field] for field in wanted}
-    if "subject" in used:
-        fields = used["subject"]
-        wanted = SUBJECT_FIELDS if "*" in fields else fields
-        yield "subject", {field: getattr(subject, field) for field in wanted}
+def of_subject(subject: Subject, used: Mapping[str, set[str]]) -> dict[str, Any]:
+    """What depends on which subject of an event is asked about, but for its windows' figures."""
+    fields = used.get("subject")
+    if not fields:
+        return {}
+    wanted = SUBJECT_FIELDS if "*" in fields else fields
+    return {"subject": {field: getattr(subject, field) for field in wanted}}
 
 
 def _event_field(scored: Scored, field: str) -> Any:

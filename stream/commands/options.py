@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from models.spec import Predictor
+from models.spec import Head, ModelError, Predictor
 from stream import show
 from stream.conditions import RuleError
 from stream.connection import StartError
@@ -58,6 +58,22 @@ def load_predictor(settings: Settings, path: Path | None = None) -> Predictor:
     if champions and version:
         return champions.load(version)
     return _load(settings, path or settings.model.path)
+
+
+def load_heads(settings: Settings) -> tuple[Head, ...]:
+    """The heads of the model that load_predictor would load, without loading it."""
+    from models.description import CONFIG, read_description, shipped
+
+    if settings.model.registry and (version := RegistryChampions(settings).version()):
+        return open_registry(settings).describe(version).heads
+    file = (settings.model.path or shipped()) / CONFIG
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"setting model.path: {file} can't be read ({error.strerror}); correct the path"
+        ) from None
+    return read_description(content, str(file)).heads
 
 
 class RegistryChampions:

@@ -34,6 +34,7 @@ class Deployment:
     redis_url: str
     folder: Path
     more_settings: str = ""
+    partitions: int = PARTITIONS
     name: str = field(default_factory=lambda: f"t{os.getpid()}-{next(_names)}")
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -56,7 +57,7 @@ class Deployment:
             bootstrap = "{self.bootstrap}"
             group = "{self.name}"
             prefix = "{self.prefix}"
-            partitions = {PARTITIONS}
+            partitions = {self.partitions}
             session_timeout_s = 6
             [redis]
             url = "{self.redis_url}"
@@ -188,7 +189,7 @@ class Deployment:
         totals: dict[str, int] = defaultdict(int)
         try:
             for name in names:
-                for partition in range(PARTITIONS):
+                for partition in range(self.partitions):
                     place = TopicPartition(self.topic(name), partition)
                     offset = await consumer.committed(place)
                     totals[name] += offset or 0

@@ -17,6 +17,7 @@ from stream.agents import chunk_agent
 from stream.alerts import evidence, fingerprint
 from stream.chunks import ChunkTracker
 from stream.dead_letter import DeadLetter
+from stream.memory import SubjectWindows
 from stream.names import Topics
 from stream.novelty import marked
 from stream.outbox import Outgoing
@@ -24,6 +25,7 @@ from stream.pipeline import Pipeline
 from stream.records import Alert, Scored, decode_scored
 from stream.rules import Match, RuleSet
 from stream.settings import DEFAULT_QUEUES, Limits, Source, Subjects
+from stream.signal_settings import Signals
 from stream.signals import Windows
 from stream.sources import Decoder
 from stream.subjects import SubjectFinder
@@ -42,6 +44,7 @@ class Gate:
         self.open = asyncio.Event()
         self.open.set()
         self.redis_failures = 0
+        self.windows = SubjectWindows(Signals())
         self.firsts: dict[str, str] = {}
         self.error: Exception | None = None
 
@@ -66,7 +69,10 @@ class Gate:
         if self.redis_failures:
             self.redis_failures -= 1
             raise RedisConnectionError("Redis is away")
-        return [{} for _ in batch]
+        return [self.windows.observe(one) for one in batch]
+
+    async def known(self, about: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        return set()
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:
         if self.redis_failures:

@@ -9,9 +9,11 @@ import pytest
 from models.spec import Head
 from stream.conditions import RuleError
 from stream.figures import FIGURES
+from stream.memory import SubjectWindows
 from stream.records import Subject
 from stream.rule_file import MAX_RULES
 from stream.rules import RuleSet
+from stream.signal_settings import Signals
 from stream.signals import SUMS, Windows
 from stream.templates import MAX_QUOTED_CHARS
 from tests.fakes import scored, scores
@@ -56,7 +58,10 @@ def test_the_shipped_rules_load_and_find_trouble_of_every_kind() -> None:
             {"high-risk-ticket", "fraud-wave"},
         ),
     ]:
-        found = rules.match(scored(source=source, subjects=subjects, heads=bad))
+        event = scored(source=source, subjects=subjects, heads=bad)
+        around = SubjectWindows(Signals())
+        around.observe(event)  # one post alone is no trouble
+        found = rules.match(event, around.observe(event), set())
         assert {match.rule.name for match in found} == expected
     calm = scores(sentiment="positive", topic="earnings", risk="low")
     for source in ("news", "social", "ticket"):
@@ -321,8 +326,11 @@ def test_the_example_file_of_the_documentation_is_sound() -> None:
         heads=scores(risk="high"),
         attributes={"plan": "gold"},
     )
-    assert [match.title for match in rules.match(gold)] == ["Gold customer c-1 needs help"]
-    assert len(rules) == 2
+    assert [match.title for match in rules.match(gold)] == [
+        "Gold customer c-1 needs help",
+        "c-1 has been angry for a while",
+    ]
+    assert len(rules) == 3
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from stream.memory import SubjectWindows
 from stream.names import Keys
 from stream.records import Origin, Scored, Subject
-from stream.settings import Signals
+from stream.signal_settings import Signals
 from stream.signal_store import SignalStore
 from stream.signals import Windows
 from tests.fakes import scored, scores

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from stream.figures import FIGURES, LEAST_DEVIATION, figures
 from stream.memory import SubjectWindows
 from stream.records import Scored, Subject
-from stream.settings import Signals
+from stream.signal_settings import Signals
 from stream.signals import MAX_SUBJECTS, SUMS, Windows
 from tests.fakes import scored, scores
 

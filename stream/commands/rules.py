@@ -1,0 +1,202 @@
+"""rules and backtest: what rules say, and what they would have said."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream import durations, show
+from stream.commands.options import (
+    FAILED,
+    FILE,
+    WRONG_USAGE,
+    config_option,
+    json_option,
+    load_heads,
+    progress_bar,
+)
+from stream.conditions import RuleError
+from stream.event_time import parse_time
+from stream.settings import Settings
+
+if TYPE_CHECKING:
+    from stream.backtest import Backtest
+    from stream.records import Scored
+    from stream.rules import RuleSet
+
+PROGRESS_EVERY = 1_000
+
+
+@click.group()
+def rules() -> None:
+    """Check and test rule files."""
+
+
+@rules.command()
+@config_option
+@click.argument("file", type=FILE)
+@json_option
+@click.pass_obj
+def check(settings: Settings, file: Path, as_json: bool) -> None:
+    """Every fault in FILE, with its line; exit code 2 if there is one."""
+    from stream.rule_file import read_rule_file
+    from stream.rule_tests import check_tests
+    from stream.rules import RuleSet
+
+    faults: tuple[str, ...] = ()
+    count = 0
+    try:
+        heads = load_heads(settings)
+        kinds = tuple(settings.subjects.fields)
+        read = read_rule_file(file, kinds)
+        count = len(RuleSet.of(read, heads))
+        check_tests(read, heads)
+    except RuleError as error:
+        faults = error.faults
+    if as_json:
+        show.json_object({"file": str(file), "rules": count, "faults": faults})
+    elif faults:
+        for fault in faults:
+            sys.stderr.write(f"bellwether: {fault}\n")
+    else:
+        show.record("checked", {"rules": count, "faults": 0}, as_json=False)
+    if faults:
+        sys.exit(WRONG_USAGE)
+
+
+@rules.command("test")
+@config_option
+@click.argument("file", type=FILE)
+@json_option
+@click.pass_obj
+def run_examples(settings: Settings, file: Path, as_json: bool) -> None:
+    """Run the [[test]] tables of FILE; exit code 1 if one fails."""
+    from stream.rule_file import read_rule_file
+    from stream.rule_tests import run_tests
+
+    read = read_rule_file(file, tuple(settings.subjects.fields))
+    verdicts = run_tests(read, load_heads(settings), settings)
+    failed = [verdict for verdict in verdicts if verdict.faults]
+    if as_json:
+        show.json_object({"tests": len(verdicts), "failed": len(failed), "verdicts": verdicts})
+    else:
+        for verdict in failed:
+            for fault in verdict.faults:
+                sys.stderr.write(f"bellwether: {verdict.where}: {fault}\n")
+        show.record("tests", {"tests": len(verdicts), "failed": len(failed)}, as_json=False)
+    if failed:
+        sys.exit(FAILED)
+
+
+@click.command()
+@config_option
+@click.option("--rules", "file", type=FILE, help="The rule file; else the one of the settings.")
+@click.option("--input", "source", type=FILE, help="Scored records, JSON lines, plain or .gz.")
+@click.option("--since", help="Read the scored topic from this time, or so long ago: 7d.")
+@click.option("--until", help="Read the scored topic up to this time.")
+@click.option("--compare", "other", type=FILE, help="A second rule file, shown beside the first.")
+@click.option("--sweep", help="RULE.NAME=0.8,0.85,0.9: what each value would have cost.")
+@json_option
+@click.pass_obj
+def backtest(
+    settings: Settings,
+    file: Path | None,
+    source: Path | None,
+    since: str | None,
+    until: str | None,
+    other: Path | None,
+    sweep: str | None,
+    as_json: bool,
+) -> None:
+    """What rules would have alerted on scored records of the past."""
+    from stream import report
+    from stream.backtest import Backtest
+    from stream.rule_file import read_rule_file
+    from stream.rules import RuleSet
+    from stream.sweep import variants
+
+    if (source is None) == (since is None and until is None):
+        raise click.UsageError("give either --input FILE, or --since and --until for the topic")
+    if other and sweep:
+        raise click.UsageError("--compare and --sweep can't be combined")
+    heads = load_heads(settings)
+    kinds = tuple(settings.subjects.fields)
+    read = read_rule_file(file or settings.alerting.rules, kinds)
+
+    def compiled(rule_set: Mapping[str, Any]) -> RuleSet:
+        return RuleSet(rule_set, heads, signals=settings.signals)
+
+    if sweep:
+        chosen = {value: compiled(rule) for value, rule in variants(read, sweep).items()}
+    else:
+        chosen = {report.FIRST: compiled(read.rules)}
+        if other:
+            chosen[report.SECOND] = compiled(read_rule_file(other, kinds).rules)
+    run = Backtest(chosen, signals=settings.signals, quiet_s=settings.alerting.quiet_s)
+    began = time.perf_counter()
+    if source is not None:
+        _feed_file(run, source, quiet=as_json)
+    else:
+        times = [_time(text, name) for text, name in ((since, "since"), (until, "until"))]
+        asyncio.run(_feed_topic(run, settings, times[0], times[1], quiet=as_json))
+    seconds = time.perf_counter() - began
+    summary = report.summarise(run, list(chosen), seconds, sweep=bool(sweep))
+    if as_json:
+        show.json_object(summary)
+    else:
+        report.show_summary(summary)
+
+
+def _feed_file(run: Backtest, source: Path, *, quiet: bool) -> None:
+    from stream.scored_log import read_file
+
+    with progress_bar(quiet) as progress:
+        task = progress.add_task("records", total=None)
+        for number, scored in enumerate(read_file(source), 1):
+            run.feed(scored)
+            if number % PROGRESS_EVERY == 0:
+                progress.update(task, completed=number)
+        progress.update(task, completed=run.records + run.repeats)
+
+
+async def _feed_topic(
+    run: Backtest,
+    settings: Settings,
+    since: datetime | None,
+    until: datetime | None,
+    *,
+    quiet: bool,
+) -> None:
+    from stream.scored_log import read_topic
+
+    records: AsyncIterator[Scored] = read_topic(settings, since, until)
+    with progress_bar(quiet) as progress:
+        task = progress.add_task("records", total=None)
+        async for scored in records:
+            run.feed(scored)
+            if (run.records + run.repeats) % PROGRESS_EVERY == 0:
+                progress.update(task, completed=run.records + run.repeats)
+        progress.update(task, completed=run.records + run.repeats)
+
+
+def _time(text: str | None, option: str) -> datetime | None:
+    """ISO 8601, or a span such as 7d, which is so long ago."""
+    if text is None:
+        return None
+    for parse in (_ago, parse_time):
+        try:
+            return parse(text)
+        except ValueError:
+            continue
+    raise click.BadParameter(f"{text!r} is neither a time nor a span such as 7d", param_hint=option)
+
+
+def _ago(text: str) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=durations.seconds(text))
