@@ -17,6 +17,8 @@ WIRE = ("faust", "mode", "aiokafka", "confluent_kafka", "redis")
 TORCH = ("torch", "transformers", "peft")
 TORCH_USERS = (
     "models.encoder",
+    "models.explain",
+    "models.nearest",
     "models.heads",
     "models.packed",
     "models.paths",
@@ -60,6 +62,7 @@ PURE = (
     "stream.companies",
     "stream.mentions",
     "stream.novelty",
+    "stream.explained",
     "stream.subjects",
     "stream.durations",
     "stream.signals",
@@ -86,6 +89,7 @@ OURS_ALLOWED = {
     "stream.settings": ("stream.names", "stream.connection_settings"),
     "stream.connection_settings": (),
     **dict.fromkeys(PURE, (*LEAVES, *PURE)),
+    "stream.explained": (*LEAVES, *PURE, "models.explanation"),
     "trainer.gate": LEAVES,
     "models.*": ("models.*",),
     "trainer.*": (
@@ -157,7 +161,7 @@ def test_a_forbidden_import_is_found(module, source):
     assert list(find_faults(module, source))
 
 
-@pytest.mark.parametrize("module", [*LEAVES, "models.registry", "stream.cli"])
+@pytest.mark.parametrize("module", [*LEAVES, "models.registry", "models.explanation", "stream.cli"])
 def test_light_modules_load_neither_torch_nor_faust(module):
     """A console, a client or `bellwether --help` must not wait seconds for them."""
     code = f"import sys, {module}; print(*{{'torch', 'transformers', 'faust'}} & set(sys.modules))"
