@@ -6,35 +6,35 @@ import asyncio
 from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
-from stream.connection import StartError, kafka_arguments, kafka_fault
+from stream.connection import kafka_arguments
 from stream.records import Origin
 from stream.settings import Settings
 from stream.sources import RawRecord
-from stream.topic_log import MAX_FETCH_BYTES
+from stream.topic_log import MAX_FETCH_BYTES, places_of
 
 READ_DEADLINE_S = 10.0
 
 
 async def read_again(settings: Settings, origins: Iterable[Origin]) -> dict[Origin, RawRecord]:
     """The records that are still in the log. Raises StartError without Kafka."""
+    origins = list(origins)
+    places = {
+        place
+        for topic in {origin.topic for origin in origins}
+        for place in await places_of(settings, topic)
+    }
     consumer = AIOKafkaConsumer(
         enable_auto_commit=False,
         max_partition_fetch_bytes=MAX_FETCH_BYTES,
         **kafka_arguments(settings.kafka),
     )
-    try:
-        await consumer.start()
-    except (KafkaError, OSError) as error:
-        await consumer.stop()
-        fault = await kafka_fault(settings.kafka, error)
-        raise StartError(f"Kafka at {settings.kafka.bootstrap} can't be reached {fault}") from error
     found: dict[Origin, RawRecord] = {}
     try:
+        await consumer.start()
         for origin in origins:
             place = TopicPartition(origin.topic, origin.partition)
-            if origin.partition not in (await _partitions(consumer, origin.topic)):
+            if place not in places:
                 continue
             consumer.assign([place])
             begin = (await consumer.beginning_offsets([place]))[place]
@@ -52,9 +52,3 @@ async def read_again(settings: Settings, origins: Iterable[Origin]) -> dict[Orig
     finally:
         await consumer.stop()
     return found
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    if topic not in await consumer.topics():
-        return set()
-    return set(consumer.partitions_for_topic(topic) or ())
