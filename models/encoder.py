@@ -64,8 +64,20 @@ class Encoder(nn.Module):
         A link counts as the word "http": its letters say nothing, and in a tweet they are often a
         third of all tokens.
         """
-        shortened = [LINK.sub("http", text) if "://" in text else text for text in texts]
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(shortened)]
+        read = [_shortened(text) for text in texts]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(read)]
+
+    def spans(self, text: str) -> tuple[str, list[tuple[int, int]]]:
+        """The text as it is read, and begin and end of each of its tokens there.
+
+        Special tokens stand for nothing: their begin is their end.
+        """
+        read = _shortened(text)
+        encoding = self._tokenizer.encode(read)
+        return read, [
+            (0, 0) if special else span
+            for span, special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+        ]
 
     def pad(self, tokens: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and their mask (1 text, 0 padding), both int64 of shape (n, longest)."""
@@ -164,6 +176,10 @@ class _Bf16Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.linear(x.bfloat16(), self.weight, self.bias).float()
+
+
+def _shortened(text: str) -> str:
+    return LINK.sub("http", text) if "://" in text else text
 
 
 def _place(reference: str) -> tuple[str, bool]:

@@ -27,6 +27,11 @@ def evidence(scored: Scored) -> Evidence:
         time=scored.time,
         text=scored.text[:EVIDENCE_CHARS],
         scores=scored.heads,
+        title=scored.title[:EVIDENCE_CHARS],
+        origin=scored.origin,
+        model=scored.model,
+        novelty=scored.novelty,
+        copy_of=scored.copy_of,
     )
 
 

@@ -11,7 +11,17 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from models.spec import ModelError
-from stream.commands import dead_letters, feedback, files, learn, models, operate, rules, services
+from stream.commands import (
+    dead_letters,
+    explain,
+    feedback,
+    files,
+    learn,
+    models,
+    operate,
+    rules,
+    services,
+)
 from stream.commands.options import FAILED, WRONG_USAGE
 from stream.conditions import RuleError
 from stream.connection import StartError
@@ -73,6 +83,7 @@ for command in (
     feedback.feedback,
     rules.rules,
     rules.backtest,
+    explain.explain,
     operate.doctor,
     operate.alerts,
     dead_letters.dead_letters,

@@ -7,6 +7,7 @@ similarity of their texts (Broder 1997, "On the resemblance and containment of d
 from __future__ import annotations
 
 import re
+import struct
 from itertools import pairwise
 from zlib import crc32
 
@@ -24,9 +25,11 @@ MIN_WORDS = 5
 MAX_FACTS = 32
 
 # Retweets and syndicated copies differ in who is named in front and in how links are shortened.
-_NOISE = re.compile(r"https?://\S+|<[a-z]+>|@\w+|\brt\b")
+_NOISE = ("http://", "https://", "@", "<")
+_RETWEET = "rt"
 # Chinese, Japanese and Korean don't part their words, so each character is one.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
 # Knuth's multiplicative hash: the order of CRCs of similar words is no chance.
 _SPREAD = 2_654_435_761
 _MIX = 0x9E3779B1
@@ -52,8 +55,10 @@ def fingerprint(scored: Scored) -> Print | None:
     """
     if scored.source == "ticket" and not scored.customer:
         return None
-    text = _NOISE.sub(" ", model_text(scored.title, scored.text).lower())
-    words = _WORD.findall(text)
+    parts = model_text(scored.title, scored.text).lower().split()
+    text = " ".join([part for part in parts if not part.startswith(_NOISE)])
+    find = _ASCII_WORD if text.isascii() else _WORD
+    words = [word for word in find.findall(text) if word != _RETWEET]
     if len(words) < MIN_WORDS:
         return None
     scope = crc32(
@@ -84,4 +89,4 @@ def marked(scored: Scored, novelty: float, copy_of: str) -> Scored:
 
 
 def _hex(hashes: list[int]) -> str:
-    return "".join([f"{one:08x}" for one in hashes])
+    return struct.pack(f">{len(hashes)}I", *hashes).hex()

@@ -85,13 +85,18 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """An event that made an alert fire or grow."""
+    """An event that made an alert fire or grow. Its text may be cut; at origin it is whole."""
 
     event_id: str
     source: SourceKind
     time: datetime
     text: str
     scores: dict[str, HeadScore]
+    title: str = ""
+    origin: Origin | None = None
+    model: str = ""
+    novelty: float = 1.0
+    copy_of: str = ""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ def record(title: str, value: Any, *, as_json: bool) -> None:
         return
     grid = Table(title=Text(title), show_header=False, title_justify="left")
     for name, field in msgspec.to_builtins(value).items():
-        grid.add_row(name, Text(_plain(field)))
+        grid.add_row(name, Text(plain(field)))
     stdout.print(grid)
 
 
@@ -41,14 +41,14 @@ def table(title: str, rows: Sequence[Any], *, columns: Sequence[str]) -> None:
         grid.add_column(column, overflow="fold")
     for row in rows:
         fields = msgspec.to_builtins(row)
-        grid.add_row(*(Text(_plain(fields[column])) for column in columns))
+        grid.add_row(*(Text(plain(fields[column])) for column in columns))
     stdout.print(grid)
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     """One cell. Whatever was in an event must not steer the terminal, so controls are shown."""
     if isinstance(value, dict):
-        text = ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+        text = ", ".join(f"{name} {plain(item)}" for name, item in value.items())
     elif isinstance(value, bytes):
         text = value.decode(errors="replace")
     else:

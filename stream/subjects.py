@@ -46,7 +46,7 @@ class SubjectFinder:
 
     def __init__(self, base: KnowledgeBase, fields: Mapping[str, str]) -> None:
         """fields: kind of subject to the dotted name of where it stands. Raises SettingsError."""
-        self._base = base
+        self.base = base
         self._search = MentionSearch(base)
         self._reads = {kind: _field(kind, path) for kind, path in fields.items()}
 
@@ -68,7 +68,7 @@ class SubjectFinder:
         subjects = [Subject("ticker", ticker, relevance) for ticker, relevance in tickers.items()]
         sectors: dict[str, float] = {}
         for ticker, relevance in tickers.items():
-            if company := self._base.by_symbol.get(ticker):
+            if company := self.base.by_symbol.get(ticker):
                 sectors[company.sector] = max(sectors.get(company.sector, 0.0), relevance)
         subjects += [Subject("sector", sector, relevance) for sector, relevance in sectors.items()]
         if event.customer:
@@ -100,7 +100,7 @@ class SubjectFinder:
         return relevances
 
     def _part(self, text: str, mention: Mention, *, others: bool) -> float:
-        company = self._base.by_symbol.get(mention.ticker)
+        company = self.base.by_symbol.get(mention.ticker)
         if not others or company is None or company.sector != VOICE_SECTOR:
             return 1.0
         before = text[max(0, mention.start - SPOKEN_AT_CHARS) : mention.start]

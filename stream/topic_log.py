@@ -28,7 +28,7 @@ async def read_log(
     since skips what Kafka took earlier; last skips all but so many offsets of each partition.
     Raises StartError without Kafka.
     """
-    places = await _places(settings, topic)
+    places = await places_of(settings, topic)
     if not places:
         return
     consumer = AIOKafkaConsumer(
@@ -58,7 +58,7 @@ async def read_log(
         await consumer.stop()
 
 
-async def _places(settings: Settings, topic: str) -> list[TopicPartition]:
+async def places_of(settings: Settings, topic: str) -> list[TopicPartition]:
     """The partitions of a topic; none, and none made, where it does not exist."""
     admin = AIOKafkaAdminClient(**kafka_arguments(settings.kafka))
     try:

@@ -18,6 +18,8 @@ WIRE = ("faust", "mode", "aiokafka", "confluent_kafka", "redis")
 TORCH = ("torch", "transformers", "peft")
 TORCH_USERS = (
     "models.encoder",
+    "models.explain",
+    "models.nearest",
     "models.heads",
     "models.packed",
     "models.paths",
@@ -62,6 +64,7 @@ PURE = (
     "stream.companies",
     "stream.mentions",
     "stream.novelty",
+    "stream.explained",
     "stream.subjects",
     "stream.durations",
     "stream.signals",
@@ -97,6 +100,7 @@ OURS_ALLOWED = {
     "stream.signal_settings": ("stream.connection_settings",),
     "stream.connection_settings": (),
     **dict.fromkeys(PURE, (*LEAVES, *PURE)),
+    "stream.explained": (*LEAVES, *PURE, "models.explanation"),
     "trainer.gate": LEAVES,
     "models.*": ("models.*",),
     "trainer.*": (
@@ -191,7 +195,7 @@ def test_a_forbidden_import_is_found(module, source):
     assert list(find_faults(module, source))
 
 
-@pytest.mark.parametrize("module", [*LEAVES, "models.registry", "stream.cli"])
+@pytest.mark.parametrize("module", [*LEAVES, "models.registry", "models.explanation", "stream.cli"])
 def test_light_modules_load_neither_torch_nor_faust(module):
     """A console, a client or `bellwether --help` must not wait seconds for them."""
     code = f"import sys, {module}; print(*{{'torch', 'transformers', 'faust'}} & set(sys.modules))"

@@ -1,0 +1,174 @@
+"""explain: why the model said so, and why an alert was raised."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from models.explanation import Neighbour
+from models.spec import ModelError
+from stream import show
+from stream.commands.options import (
+    config_option,
+    json_option,
+    open_registry,
+    progress_bar,
+    with_redis,
+)
+from stream.connection import StartError
+from stream.records import Alert
+from stream.settings import Settings
+from stream.text import clean_text
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from models.explain import Explainer
+    from models.nearest import ExampleIndex
+    from stream.names import Keys
+
+
+@click.command()
+@config_option
+@click.argument("alert_id", required=False)
+@click.option("--text", help="Explain this text instead of an alert.")
+@click.option("--head", help="Only this head; else those the rule reads, or all for a text.")
+@click.option(
+    "--kind",
+    type=click.Choice(["news", "social", "ticket"]),
+    help="What kind of source --text is from, as heads may be calibrated for it.",
+)
+@click.option(
+    "--examples",
+    default=3,
+    show_default=True,
+    type=click.IntRange(0, 20),
+    help="So many of the nearest labelled examples.",
+)
+@click.option("--replay", is_flag=True, help="Read, score and judge the alert's events again.")
+@json_option
+@click.pass_obj
+def explain(
+    settings: Settings,
+    alert_id: str | None,
+    text: str | None,
+    head: str | None,
+    kind: str | None,
+    examples: int,
+    replay: bool,
+    as_json: bool,
+) -> None:
+    """Say why: words and their weights, smallest edit, nearest examples, rule and figures."""
+    from stream import explained_view
+    from stream.explaining import AlertExplainer, explain_text
+
+    if bool(alert_id) == bool(text):
+        raise click.UsageError("give an ALERT_ID, or --text TEXT")
+    if (replay and text) or (kind and alert_id):
+        raise click.UsageError("--replay goes with an ALERT_ID, --kind with --text")
+    heads = [head] if head else []
+    nearest = _Examples(settings, examples).nearest
+    with progress_bar(as_json) as progress:
+        progress.add_task("explaining", total=None)
+        if text:
+            explainer = _load(settings, None)
+            names = heads or [one.name for one in explainer.predictor.heads]
+            cleaned = clean_text(text, settings.limits.max_text_chars)
+            found: Any = explain_text(explainer, nearest, cleaned, names, kind or "")
+        else:
+            alert, copies = asyncio.run(_find(settings, alert_id or ""))
+            again = asyncio.run(_read_again(settings, alert)) if replay else None
+            explainers: dict[str, Explainer] = {}
+
+            def of_version(version: str) -> Explainer:
+                if version not in explainers:
+                    explainers[version] = _load(settings, version)
+                return explainers[version]
+
+            found = AlertExplainer(settings, of_version, nearest, heads).explain(
+                alert, copies, again
+            )
+    if as_json:
+        show.json_object(found)
+    elif text:
+        explained_view.print_text(found)
+    else:
+        explained_view.print_alert(found)
+
+
+async def _find(settings: Settings, alert_id: str) -> tuple[Alert, list[int]]:
+    """The alert, and the copies of each event of its evidence."""
+    from stream.copies import count_copies
+    from stream.store import AlertStore
+
+    async def ask(redis: Redis, keys: Keys) -> tuple[Alert, list[int]]:
+        alert = await AlertStore(redis, keys, settings.alerting).get(alert_id)
+        if alert is None:
+            raise StartError(
+                f"alert {alert_id!r} is not in Redis; it never was, or alerting.keep_s is over "
+                "(`bellwether alerts list` shows the open ones)"
+            )
+        return alert, await count_copies(
+            redis, keys, [(one.source, one.event_id) for one in alert.evidence]
+        )
+
+    return await with_redis(settings, ask)
+
+
+async def _read_again(settings: Settings, alert: Alert) -> Any:
+    from stream.origins import read_again
+
+    return await read_again(settings, [one.origin for one in alert.evidence if one.origin])
+
+
+def _load(settings: Settings, version: str | None) -> Explainer:
+    """The explainer of that version, of the model that a worker would serve if None."""
+    from models.description import read_verified, shipped
+    from models.explain import load_explainer
+    from models.predictor import choose_device
+    from models.registry import CHAMPION
+
+    own = settings.model.path or shipped()
+    folder: Path | None = None
+    if settings.model.registry:
+        registry = open_registry(settings)
+        champion = registry.alias(CHAMPION)
+        wanted = version or (champion.version if champion else None)
+        if wanted in {checkpoint.version for checkpoint in registry.versions()}:
+            folder = registry.folder(str(wanted))
+    if folder is None:
+        here = read_verified(own)[0].version
+        if version and here != version:
+            raise ModelError(
+                f"model {version}, which scored the event, is not in model.registry, and {own} is "
+                f"{here}; set model.path or model.registry to where it is"
+            )
+        folder = own
+    return load_explainer(
+        folder, encoder=settings.model.encoder, device=choose_device(settings.model.device)
+    )
+
+
+class _Examples:
+    """Labelled examples of each model and head, read when first needed."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self._folder = settings.trainer.folder
+        self._count = count
+        self._indexes: dict[tuple[str, str], ExampleIndex] = {}
+
+    def nearest(self, explainer: Any, head: str, text: str) -> list[Neighbour]:
+        if not self._count:
+            return []
+        known = (explainer.predictor.version, head)
+        if known not in self._indexes:
+            from models.nearest import ExampleIndex
+            from trainer.examples import labelled
+
+            (one,) = (one for one in explainer.predictor.heads if one.name == head)
+            examples = labelled(one, self._folder)
+            self._indexes[known] = ExampleIndex(examples, explainer.vectors)
+        return self._indexes[known].nearest(text, self._count)
