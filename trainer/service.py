@@ -28,9 +28,11 @@ from trainer.fit import Watch
 from trainer.gate import Evidence, Limits, judge
 from trainer.label_log import LABELS_FILE, LabelLog
 from trainer.learner import bf16_helps
+from trainer.measure import Epoch
 from trainer.publish import TRAINER, announce, publish
 from trainer.questions import questions
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
+from trainer.status import Status
 from trainer.taught import taught_by
 from trainer.topics import Reader, Reading
 
@@ -73,7 +75,7 @@ class TrainerService:
         self._changed_at = time.monotonic()
         self._looked_at = 0.0
         self._since_deep = 0
-        self._said = ""
+        self.status = Status()
         self._unasked = 0
         self._asked_at = 0.0
         self._attempt: asyncio.Task[None] | None = None
@@ -108,6 +110,7 @@ class TrainerService:
         """Return when stop is set; what is under way then is done again after the next start."""
         while not stop.is_set():
             reading = await self._reader.poll(self._champion.joint.heads)
+            self.status.polled_at = time.monotonic()
             await self._take(reading)
             if self._attempt and self._attempt.done():
                 self._attempt.result()
@@ -134,6 +137,7 @@ class TrainerService:
             self._settle()
 
     async def _refuse(self, letter: DeadLetter) -> None:
+        self.status.refused += 1
         logger.warning("feedback %s refused: %s %s", letter.id, letter.field, letter.detail)
         topic = self._config.topics.dead_letter
         while True:
@@ -148,6 +152,10 @@ class TrainerService:
     def _settle(self) -> None:
         before = self._settled
         self._settled = settle(self._log.feedback(), self._log.texts(), self._champion.joint.heads)
+        self.status.champion = self._alias.version
+        self.status.labels = len(self._settled.labels)
+        self.status.disputed = len(self._settled.disputed)
+        self.status.unknown = len(self._settled.unknown)
         if self._settled.fingerprint == before.fingerprint:
             return
         self._changed_at = time.monotonic()
@@ -170,11 +178,14 @@ class TrainerService:
         )
         if speed := due(self._config.schedule, progress):
             self._attempt = asyncio.create_task(self._train(speed, self._settled))
-        elif self._unasked and time.monotonic() - self._asked_at >= ASK_EVERY_S:
+            return
+        if self._unasked and time.monotonic() - self._asked_at >= ASK_EVERY_S:
             self._attempt = asyncio.create_task(self._ask())
-        elif (words := waits_for(self._config.schedule, progress)) != self._said and not new:
-            self._said = words
+            return
+        words = waits_for(self._config.schedule, progress)
+        if words != self.status.waits_for and not new:
             logger.info("%s", words)
+        self.status.waits_for = words
 
     async def _ask(self) -> None:
         """Choose what people should label next, of the events that came last."""
@@ -185,6 +196,7 @@ class TrainerService:
 
     async def _train(self, speed: Speed, settled: Settled) -> None:
         begun = time.monotonic()
+        self.status.fitting, self.status.fitting_since, self.status.progress = speed, begun, ""
         logger.info("%s fit on %d labels", speed, len(settled.labels))
         try:
             challenger = await asyncio.to_thread(self._challenge, speed, settled)
@@ -192,11 +204,14 @@ class TrainerService:
             # The labels are at fault, not the service: it goes on and waits for more.
             logger.warning("%s fit not done: %s", speed, error)
             self._log.note_attempt(settled, [], f"not done: {error}", utc_now())
+            self.status.attempts[speed, "not done"] += 1
             return
         finally:
+            self.status.fitting = ""
             if speed == "deep":
                 self._since_deep = 0
         verdict = judge(challenger.evidence, self._config.limits)
+        self.status.attempts[speed, "promoted" if verdict.promoted else "refused"] += 1
         logger.info("%s after %.1f s", verdict, time.monotonic() - begun)
         said = {(one.head, one.text): one for one in settled.labels}
         suspects = [
@@ -221,8 +236,13 @@ class TrainerService:
         }
         if speed == "fast":
             return challenge_fast(champion, root, taught, lineage=lineage)
-        watch = Watch(epoch=lambda epoch: logger.info("deep fit: %s", epoch))
-        return challenge_deep(champion, root, taught, lineage=lineage, watch=watch)
+        return challenge_deep(
+            champion, root, taught, lineage=lineage, watch=Watch(epoch=self._note_epoch)
+        )
+
+    def _note_epoch(self, epoch: Epoch) -> None:
+        self.status.progress = str(epoch)
+        logger.info("deep fit: %s", epoch)
 
     def _root(self) -> Contender:
         """The version that the champion's fast fits descend from: itself, unless it is one."""
@@ -232,6 +252,7 @@ class TrainerService:
     async def _crown(self, alias: Alias) -> None:
         self._champion = await asyncio.to_thread(self._load, alias.version)
         self._alias = alias
+        self.status.champion = alias.version
         await self._announce()
         logger.info("champion is now %s", alias.version)
 
@@ -258,6 +279,7 @@ class TrainerService:
         before = self._champion
         self._champion = await asyncio.to_thread(self._load, newest.version)
         self._alias = newest
+        self.status.champion = newest.version
         if newest.version in {move.version for move in history[:-1]}:
             return
         evidence = await asyncio.to_thread(self._compared, before)
@@ -267,6 +289,7 @@ class TrainerService:
             return
         why = f"taken back from {newest.version}: {'; '.join(verdict.reasons)}"
         logger.warning("%s", why)
+        self.status.deposed += 1
         back = before.checkpoint.version
         alias = await asyncio.to_thread(
             lambda: self._registry.point(CHAMPION, back, by=TRAINER, why=why, now=utc_now())
