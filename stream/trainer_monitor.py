@@ -23,7 +23,6 @@ class TrainerStatus(Protocol):
     refused: int
     waits_for: str
     attempts: Counter[tuple[str, str]]
-    deposed: int
     fitting: str
     fitting_since: float
     progress: str
@@ -82,5 +81,4 @@ def _families(status: TrainerStatus) -> Iterator[Metric]:
         status.attempts,
     )
     yield counter("bellwether_trainer_refused_feedback", "Feedback refused.", status.refused)
-    yield counter("bellwether_trainer_deposed", "Champions taken back.", status.deposed)
     yield info("bellwether_trainer_champion", "The champion.", version=status.champion)

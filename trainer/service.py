@@ -28,7 +28,6 @@ from trainer.fit import Watch
 from trainer.gate import Evidence, Limits, judge
 from trainer.label_log import LABELS_FILE, LabelLog
 from trainer.learner import bf16_helps
-from trainer.measure import Epoch
 from trainer.publish import TRAINER, announce, publish
 from trainer.questions import questions
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
@@ -110,7 +109,7 @@ class TrainerService:
         """Return when stop is set; what is under way then is done again after the next start."""
         while not stop.is_set():
             reading = await self._reader.poll(self._champion.joint.heads)
-            self.status.polled_at = time.monotonic()
+            self.status.note_poll(self._alias.version)
             await self._take(reading)
             if self._attempt and self._attempt.done():
                 self._attempt.result()
@@ -152,10 +151,7 @@ class TrainerService:
     def _settle(self) -> None:
         before = self._settled
         self._settled = settle(self._log.feedback(), self._log.texts(), self._champion.joint.heads)
-        self.status.champion = self._alias.version
-        self.status.labels = len(self._settled.labels)
-        self.status.disputed = len(self._settled.disputed)
-        self.status.unknown = len(self._settled.unknown)
+        self.status.note_labels(self._settled)
         if self._settled.fingerprint == before.fingerprint:
             return
         self._changed_at = time.monotonic()
@@ -178,14 +174,10 @@ class TrainerService:
         )
         if speed := due(self._config.schedule, progress):
             self._attempt = asyncio.create_task(self._train(speed, self._settled))
-            return
-        if self._unasked and time.monotonic() - self._asked_at >= ASK_EVERY_S:
+        elif self._unasked and time.monotonic() - self._asked_at >= ASK_EVERY_S:
             self._attempt = asyncio.create_task(self._ask())
-            return
-        words = waits_for(self._config.schedule, progress)
-        if words != self.status.waits_for and not new:
-            logger.info("%s", words)
-        self.status.waits_for = words
+        else:
+            self.status.note_waiting(waits_for(self._config.schedule, progress), aloud=not new)
 
     async def _ask(self) -> None:
         """Choose what people should label next, of the events that came last."""
@@ -196,8 +188,7 @@ class TrainerService:
 
     async def _train(self, speed: Speed, settled: Settled) -> None:
         begun = time.monotonic()
-        self.status.fitting, self.status.fitting_since, self.status.progress = speed, begun, ""
-        logger.info("%s fit on %d labels", speed, len(settled.labels))
+        self.status.begin_fit(speed, len(settled.labels))
         try:
             challenger = await asyncio.to_thread(self._challenge, speed, settled)
         except TrainerError as error:
@@ -211,8 +202,7 @@ class TrainerService:
             if speed == "deep":
                 self._since_deep = 0
         verdict = judge(challenger.evidence, self._config.limits)
-        self.status.attempts[speed, "promoted" if verdict.promoted else "refused"] += 1
-        logger.info("%s after %.1f s", verdict, time.monotonic() - begun)
+        self.status.note_verdict(speed, verdict, time.monotonic() - begun)
         said = {(one.head, one.text): one for one in settled.labels}
         suspects = [
             said[head, text]
@@ -236,13 +226,8 @@ class TrainerService:
         }
         if speed == "fast":
             return challenge_fast(champion, root, taught, lineage=lineage)
-        return challenge_deep(
-            champion, root, taught, lineage=lineage, watch=Watch(epoch=self._note_epoch)
-        )
-
-    def _note_epoch(self, epoch: Epoch) -> None:
-        self.status.progress = str(epoch)
-        logger.info("deep fit: %s", epoch)
+        watch = Watch(epoch=self.status.note_epoch)
+        return challenge_deep(champion, root, taught, lineage=lineage, watch=watch)
 
     def _root(self) -> Contender:
         """The version that the champion's fast fits descend from: itself, unless it is one."""
@@ -252,7 +237,6 @@ class TrainerService:
     async def _crown(self, alias: Alias) -> None:
         self._champion = await asyncio.to_thread(self._load, alias.version)
         self._alias = alias
-        self.status.champion = alias.version
         await self._announce()
         logger.info("champion is now %s", alias.version)
 
@@ -279,7 +263,6 @@ class TrainerService:
         before = self._champion
         self._champion = await asyncio.to_thread(self._load, newest.version)
         self._alias = newest
-        self.status.champion = newest.version
         if newest.version in {move.version for move in history[:-1]}:
             return
         evidence = await asyncio.to_thread(self._compared, before)
@@ -289,7 +272,6 @@ class TrainerService:
             return
         why = f"taken back from {newest.version}: {'; '.join(verdict.reasons)}"
         logger.warning("%s", why)
-        self.status.deposed += 1
         back = before.checkpoint.version
         alias = await asyncio.to_thread(
             lambda: self._registry.point(CHAMPION, back, by=TRAINER, why=why, now=utc_now())

@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
@@ -25,6 +26,32 @@ ASLEEP_S = 9.0
 PUBLISHED_TOGETHER = 30
 BAD_SHARE = 10
 CUTS = 20
+RULES_FILE = "rules.toml"
+# Each looks at one event alone, copies too, so that the alerts follow from the scored records.
+RULES = """
+[[rule]]
+name = "bad-for-company"
+when = 'sentiment.label == "negative" && event.novelty >= 0.0'
+subject = "ticker"
+severity = "warning"
+title = "Bad for {subject}"
+summary = "{text}"
+
+[[rule]]
+name = "angry-customer"
+sources = ["ticket"]
+when = 'sentiment.label == "negative" && event.novelty >= 0.0'
+subject = "customer"
+severity = "info"
+title = "{subject} is angry"
+summary = "{text}"
+"""
+
+
+def settings_with_rules(folder: Path) -> str:
+    """For more_settings of the deployment."""
+    (folder / RULES_FILE).write_text(RULES)
+    return f'[alerting]\nrules = "{folder / RULES_FILE}"'
 
 
 @dataclass
@@ -164,12 +191,13 @@ async def judge(stage: Stage, good: dict[str, Record], records: Sequence[Record]
         )
     ]
     events = {event.id: event for event in (decode_scored(one.value) for one in scored)}
-    rules = RuleSet.load(None)
+    rules = RuleSet.load(deployment.folder / RULES_FILE)
     # All events lie within one alerting.quiet_s, so that each rule and subject has one episode.
     expected = Counter(
         f"{match.rule.name} {match.subject}"
         for event in events.values()
         for match in rules.match(event)
+        if match.outcome == "holds"
     )
     return Verdict(
         missing=set(good) - set(events),

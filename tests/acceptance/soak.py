@@ -11,7 +11,13 @@ import time
 from pathlib import Path
 
 from tests.acceptance.deployment import Deployment
-from tests.acceptance.faults import Stage, judge, publish_slowly, workload
+from tests.acceptance.faults import (
+    Stage,
+    judge,
+    publish_slowly,
+    settings_with_rules,
+    workload,
+)
 from tests.kafka_server import kafka_server
 from tests.redis_server import redis_server
 
@@ -27,7 +33,8 @@ async def one_round(folder: Path, chance: random.Random) -> tuple[list[str], str
     for place in places:
         place.mkdir(parents=True)
     with kafka_server(places[0]) as kafka, redis_server(places[1], durable=True) as redis:
-        deployment = Deployment(kafka.bootstrap, redis.url, folder)
+        more = settings_with_rules(folder)
+        deployment = Deployment(kafka.bootstrap, redis.url, folder, more_settings=more)
         stage = Stage(deployment, kafka, redis, chance)
         try:
             deployment.start_worker()

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.deployment import Deployment
-from tests.acceptance.faults import Stage, judge, publish_slowly, workload
+from tests.acceptance.faults import (
+    Stage,
+    judge,
+    publish_slowly,
+    settings_with_rules,
+    workload,
+)
 from tests.kafka_server import KafkaServer
 from tests.redis_server import RedisServer
 
@@ -23,7 +29,8 @@ async def test_zombies_kills_and_cut_connections_lose_nothing_and_count_nothing_
     own_kafka: KafkaServer, own_redis: RedisServer, tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
-    deployment = Deployment(own_kafka.bootstrap, own_redis.url, tmp_path)
+    more = settings_with_rules(tmp_path)
+    deployment = Deployment(own_kafka.bootstrap, own_redis.url, tmp_path, more_settings=more)
     stage = Stage(deployment, own_kafka, own_redis, chance)
     try:
         deployment.start_worker()
@@ -45,7 +52,8 @@ async def test_a_redis_that_lost_its_memory_delays_no_event_and_loses_no_dead_le
     own_kafka: KafkaServer, own_redis: RedisServer, tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
-    deployment = Deployment(own_kafka.bootstrap, own_redis.url, tmp_path)
+    more = settings_with_rules(tmp_path)
+    deployment = Deployment(own_kafka.bootstrap, own_redis.url, tmp_path, more_settings=more)
     stage = Stage(deployment, own_kafka, own_redis, chance)
     try:
         deployment.start_worker()

@@ -80,9 +80,9 @@ async def test_redis_killed_under_load_delays_and_loses_nothing(
         await answers(f"http://{listen}/ready", 503)
         good = good_records(600)
         await deployment.publish(good.values())
-        await logged(deployment, "Redis does not take alerts")
+        await logged(deployment, "Redis takes neither events nor alerts")
         # The watchdog names the cause, and leaves a worker alone that is not at fault.
-        assert "Redis does not take alerts" in await answers(f"http://{listen}/health", 503)
+        assert "Redis takes neither" in await answers(f"http://{listen}/health", 503)
         assert worker.poll() is None
         own_redis.start()
         await assert_all_scored(deployment, set(good))
