@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all a newcomer needs; both prepare .venv first, once.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench fuzz soak lock clean
 
 ARGS ?=
 # The choice of the first set-up holds until another is made.
@@ -26,6 +26,8 @@ help:
 	@echo "make test    run the tests                       (ARGS='tests/unit -k sources')"
 	@echo "make check   ruff and mypy"
 	@echo "make bench   run the benchmarks"
+	@echo "make fuzz    parsers against inputs almost right  (ARGS='--inputs 10000000')"
+	@echo "make soak    faults against a real deployment     (ARGS='--minutes 30 --seed 1')"
 	@echo "make setup   prepare .venv only                  (TORCH=cpu TORCH_INDEX=... without CUDA)"
 	@echo "make lock    resolve requirements/*.txt again    (ARGS=--upgrade for newer versions)"
 	@echo "make clean   remove caches; .venv stays"
@@ -46,6 +48,12 @@ check: .venv/.ready
 
 bench: .venv/.ready
 	@.venv/bin/python -m bench $(ARGS)
+
+fuzz: .venv/.ready
+	@.venv/bin/python -m tests.fuzz $(ARGS)
+
+soak: .venv/.ready
+	@.venv/bin/python -m tests.acceptance.soak $(ARGS)
 
 .venv/.ready: .venv/.for-$(TORCH) requirements/dev.txt requirements/install pyproject.toml
 	@echo "Installing the locked packages into .venv; README.md says what the first time downloads."

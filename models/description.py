@@ -78,7 +78,7 @@ def read_description(content: bytes, where: str) -> Checkpoint:
                 "use the program version that wrote it, or fit the model again"
             )
         checkpoint = msgspec.json.decode(content, type=Checkpoint)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{where}: is no checkpoint description ({error}); {_AGAIN}") from None
     if checkpoint.version != _version(checkpoint):
         raise ModelError(f"{where}: was changed after it was written; {_AGAIN}")

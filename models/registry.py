@@ -116,7 +116,7 @@ class Registry:
         for place in self._list(f"{self._root}/aliases/{name}"):
             try:
                 moves.append(msgspec.json.decode(self._read(place), type=Alias))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 # Whoever wrote it was killed half-way and told nobody; the move never happened.
                 continue
         return sorted(moves, key=lambda move: move.number)

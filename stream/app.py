@@ -13,12 +13,13 @@ import faust
 
 from models.spec import Predictor
 from stream.agents import chunk_agent
-from stream.chunks import ChunkTracker, credentials, feed_in_chunks
+from stream.chunks import ChunkTracker, credentials, feed_in_chunks, read_lags
 from stream.connection import StartError, connect_redis, kafka_arguments
 from stream.copies import CopyStore
 from stream.follow import Champions, Follower
 from stream.names import Keys
 from stream.outbox import Outbox
+from stream.patience import present_troubles
 from stream.pipeline import Pipeline
 from stream.rules import RuleSet
 from stream.rules_live import LiveRules
@@ -29,6 +30,7 @@ from stream.store import AlertStore
 from stream.subjects import SubjectFinder
 from stream.telemetry import Telemetry
 from stream.topics import prepare_topics
+from stream.watchdog import Sight, Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +59,15 @@ class Worker:
         self._rules = LiveRules(settings, predictor.heads)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
         self._stack = contextlib.AsyncExitStack()
+        self.swaps = 0
+        self.started = False
 
     async def start(self) -> None:
         """Wait for Kafka and Redis, warm the model up, then start to consume."""
         settings = self.settings
         kafka = kafka_arguments(settings.kafka)
         await prepare_topics(settings)
-        redis = await connect_redis(settings)
+        self.redis = redis = await connect_redis(settings)
         self._stack.push_async_callback(redis.aclose)
         await asyncio.to_thread(self.predictor.warm_up)
         logger.info("model %s: %s", self.predictor.version, self.predictor.description)
@@ -123,6 +127,14 @@ class Worker:
             await follower.start()
             self._stack.push_async_callback(follower.stop)
         await self._app.start()
+        self.watchdog = Watchdog(
+            stall_s=settings.http.stall_s,
+            look=self._look,
+            lags=lambda: read_lags(self._app),
+            give_up=self.pipeline.fail,
+        )
+        self.watchdog.start()
+        self.started = True
         logger.info(
             "consuming %s as group %s",
             ", ".join(source.topic for source in settings.sources),
@@ -133,6 +145,21 @@ class Worker:
     def assigned(self) -> int:
         """Partitions this worker reads now; 0 until the group has formed."""
         return len(self._app.consumer.assignment())
+
+    @property
+    def joined(self) -> bool:
+        """Whether the consumer group has this worker, with or without partitions."""
+        return self.started and self._app.consumer_generation_id > 0
+
+    def _look(self) -> Sight:
+        done = self.pipeline.batcher.statistics()
+        shipped = self.telemetry.scored + self.telemetry.dead_letters["model_error"]
+        return Sight(
+            in_work=self.telemetry.in_flight,
+            finished=self.telemetry.settled,
+            troubles=present_troubles(),
+            awaits_model=done.texts + done.failed <= shipped,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Return when stop is set. Raises StartError when the worker can't go on."""
@@ -160,14 +187,18 @@ class Worker:
 
         What was left is unacknowledged: whoever has the partition next reads it again.
         """
-        try:
-            async with asyncio.timeout(self.settings.worker.drain_s):
-                await self._app.stop()
-                await self.pipeline.stop(self.settings.worker.drain_s)
-                await self._stack.aclose()
-        except TimeoutError:
-            return False
-        return True
+        # Not asyncio.timeout: Faust's shutdown may swallow its cancellation and wait for ever.
+        draining = asyncio.create_task(self._drain(), name="drain")
+        done, _ = await asyncio.wait({draining}, timeout=self.settings.worker.drain_s)
+        for task in done:
+            task.result()
+        return bool(done)
+
+    async def _drain(self) -> None:
+        await self.watchdog.stop()
+        await self._app.stop()
+        await self.pipeline.stop(self.settings.worker.drain_s)
+        await self._stack.aclose()
 
     def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that the rules read would silence them; RuleError names the rule.
@@ -177,6 +208,7 @@ class Worker:
             max_batch_tokens=self.settings.model.max_batch_tokens or predictor.batch_tokens,
         )
         self.predictor = predictor
+        self.swaps += 1
 
     def _judge_by(self, rules: RuleSet) -> None:
         self.pipeline.rules = rules

@@ -126,6 +126,25 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc]  # faust is untype
     Consumer: ClassVar[type] = ChunkConsumer
 
 
+def read_lags(app: faust.App) -> dict[tuple[str, int], int]:
+    """By (topic, partition) of this worker: records after the committed offset.
+
+    As the last fetch of each partition saw it. Asking the brokers instead would block two of the
+    consumer thread's workers for as long as they are away, and Faust can't stop then.
+    """
+    consumer = app.consumer
+    lags: dict[tuple[str, int], int] = {}
+    for tp in consumer.assignment():
+        try:
+            end = consumer.highwater(tp)
+        except AssertionError:  # revoked since, on the consumer's own thread
+            continue
+        committed = consumer._committed_offset[tp]  # noqa: SLF001 - Faust tells nobody
+        if end is not None:
+            lags[tp.topic, tp.partition] = max(0, end - (committed or 0))
+    return lags
+
+
 def credentials(kafka: Mapping[str, Any]) -> faust.auth.Credentials | None:
     """Faust's own way to say what stream.connection says to aiokafka's clients."""
     context = kafka.get("ssl_context")

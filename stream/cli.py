@@ -29,6 +29,7 @@ from stream.embedded import EmbeddedError
 from stream.logs import set_up_logging
 from stream.publish import InputError
 from stream.settings import SettingsError, load_settings
+from stream.text import printable
 from trainer.errors import TrainerError
 
 
@@ -92,5 +93,5 @@ for command in (
 
 
 def _fail(error: Exception, code: int) -> NoReturn:
-    sys.stderr.write(f"bellwether: {error}\n")
+    sys.stderr.write(f"bellwether: {printable(str(error))}\n")
     sys.exit(code)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 import orjson
 
-from stream.records import Origin
+from stream.records import Int64, Origin
 
 LONGEST_AS_TEXT = 4 / 3
 MAX_WRAPPED_BYTES = 4_000_000
@@ -138,8 +138,8 @@ class _LetterOnTheWire(msgspec.Struct, frozen=True):
     encoding: _Encoding
     headers: tuple[tuple[str, str], ...]
     time: Annotated[datetime, msgspec.Meta(tz=True)]
-    value_bytes: int = -1
-    timestamp_ms: int | None = None
+    value_bytes: Int64 = -1
+    timestamp_ms: Int64 | None = None
 
 
 _decode_letter = msgspec.json.Decoder(_LetterOnTheWire).decode

@@ -99,7 +99,7 @@ async def read_replays(settings: Settings) -> dict[str, Replay]:
     async for record in read_log(settings, settings.topics.replays):
         try:
             replay = _decode_replay(record.value or b"")
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue  # a tombstone, or not ours: as if it had not been replayed
         replays[replay.id] = replay
     return replays

@@ -6,10 +6,18 @@ import asyncio
 import logging
 import random
 import time
+import weakref
+from collections import Counter
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
 LOG_EVERY_S = 10.0
+# An attempt may itself take its time-out; a wait that is older than this was the last one.
+PRESENT_S = 60.0
+
+# How often this process has had to try again, by trouble; it only grows.
+retries: Counter[str] = Counter()
+_patient: weakref.WeakSet[Patience] = weakref.WeakSet()
 
 
 class Patience:
@@ -21,6 +29,8 @@ class Patience:
         self._wait_s = FIRST_WAIT_S
         self._began = time.monotonic()
         self._logged = -LOG_EVERY_S
+        self._failed_at = 0.0
+        self._cause = ""
 
     @property
     def waited_s(self) -> float:
@@ -28,15 +38,26 @@ class Patience:
 
     async def wait(self, error: Exception) -> None:
         now = time.monotonic()
+        self._failed_at = now
+        self._cause = f"{type(error).__name__}: {error}"
+        _patient.add(self)
+        retries[self._trouble] += 1
         if now - self._logged >= LOG_EVERY_S:
             self._logged = now
             self._logger.warning(
-                "%s (%s: %s); trying again, %.0f s so far",
-                self._trouble,
-                type(error).__name__,
-                error,
-                self.waited_s,
+                "%s (%s); trying again, %.0f s so far", self._trouble, self._cause, self.waited_s
             )
         # Full jitter keeps many workers from knocking at the same moment when the part returns.
         await asyncio.sleep(self._wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
+
+    def describe(self) -> str:
+        """The trouble, or nothing if it is over."""
+        if time.monotonic() - self._failed_at > PRESENT_S:
+            return ""
+        return f"{self._trouble} ({self._cause}), for {self.waited_s:.0f} s"
+
+
+def present_troubles() -> list[str]:
+    """What this process is waiting for now."""
+    return sorted(words for one in _patient if (words := one.describe()))

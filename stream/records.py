@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -14,6 +14,9 @@ Severity = Literal["info", "warning", "critical"]
 AlertState = Literal["firing", "updated", "resolved", "acknowledged", "silenced"]
 Priority = Literal["urgent", "normal", "low"]
 
+# What Kafka counts with, and orjson can write.
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
 FEEDBACK_VERSION = 1
 
 
@@ -21,8 +24,8 @@ class Origin(msgspec.Struct, frozen=True):
     """Where a record was read: names it for ever, also when it carries no id of its own."""
 
     topic: str
-    partition: int
-    offset: int
+    partition: Int64
+    offset: Int64
 
     @property
     def record_id(self) -> str:

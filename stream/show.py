@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from stream.text import printable
+
 stdout = Console()
 stderr = Console(stderr=True)
 CELL_CHARS = 300
@@ -29,9 +31,9 @@ def record(title: str, value: Any, *, as_json: bool) -> None:
     if as_json:
         json_object(value)
         return
-    grid = Table(title=Text(title), show_header=False, title_justify="left")
+    grid = Table(title=Text(printable(title)), show_header=False, title_justify="left")
     for name, field in msgspec.to_builtins(value).items():
-        grid.add_row(name, Text(plain(field)))
+        grid.add_row(Text(printable(name)), Text(plain(field)))
     stdout.print(grid)
 
 
@@ -55,4 +57,4 @@ def plain(value: Any) -> str:
         text = "" if value is None else str(value)
     if len(text) > CELL_CHARS:
         text = f"{text[:CELL_CHARS]}…"
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return printable(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ from stream.records import Alert
 from stream.tickets import REVIEW
 
 RECENT = 20_000
+# Powers of two from 8 ms to about 17 minutes: from a quiet stream to one that catches up.
+LATENCY_BOUNDS_S = tuple(0.008 * 2**power for power in range(18))
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -35,12 +38,17 @@ class Telemetry:
         # Events by rule on which it failed, and on which it took longer than it may.
         self.rule_errors: Counter[str] = Counter()
         self.slow_rules: Counter[str] = Counter()
+        self.by_source: Counter[str] = Counter()
+        self.transitions_by: Counter[tuple[str, str]] = Counter()
         self.queues: Counter[str] = Counter()
         self.in_flight = 0
         self.first_shipped = 0.0
         self.last_shipped = 0.0
         self.latest_alerts: deque[Alert] = deque(maxlen=50)
         self._latencies_ms: deque[float] = deque(maxlen=RECENT)
+        # One more than there are bounds: the last is for what is beyond them.
+        self.latency_counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
+        self.latency_sum_s = 0.0
 
     @property
     def settled(self) -> int:
@@ -70,17 +78,24 @@ class Telemetry:
         self.copies += sum(1 for scored in shipment.scored if scored.copy_of)
         self.dead_letters += shipment.dead_letters
         self.queues += shipment.queues
+        self.by_source.update(scored.source for scored in shipment.scored)
         for (scored, match), alert in zip(shipment.matches, alerts, strict=True):
             if alert is None:
                 continue
             self.transitions += 1
             self.latest_alerts.append(alert)
+            self.transitions_by[alert.rule, alert.state] += 1
             if alert.state == "firing":
                 self.alerts[match.rule.name] += 1
                 self.alerts_by_source[scored.source] += 1
         self.in_flight -= shipment.settled.total()
         wall_ms = time.time() * 1000
-        self._latencies_ms.extend(wall_ms - sent_ms for sent_ms in shipment.record_times_ms)
+        for sent_ms in shipment.record_times_ms:
+            # Clocks of two machines differ; a record can't have been sent after it was finished.
+            latency_s = max(0.0, wall_ms - sent_ms) / 1000
+            self._latencies_ms.append(latency_s * 1000)
+            self.latency_counts[bisect_left(LATENCY_BOUNDS_S, latency_s)] += 1
+            self.latency_sum_s += latency_s
 
     def latency(self) -> Latency:
         ordered = sorted(self._latencies_ms)

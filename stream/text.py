@@ -44,6 +44,16 @@ def clean_text(text: str, max_chars: int) -> str:
     return text[:max_chars].rstrip(" ")
 
 
+def printable(text: str) -> str:
+    r"""Text that can't steer a terminal, forge a log line or turn the reading direction.
+
+    What does that is shown as its escape: "\x1b" of an escape character, "\n" of a line end.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def _decode_entity(match: re.Match[str]) -> str:
     entity = match.group()
     return unescape(entity) if entity[1] == "#" else html5.get(entity[1:], entity)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from models.batcher import Statistics
 from stream.telemetry import Telemetry
+from stream.text import printable
 
 SEVERITY_STYLES = {"critical": "bold red", "warning": "yellow", "info": "green"}
 ALERT_ROWS = 12
@@ -67,7 +68,7 @@ def _alerts(telemetry: Telemetry) -> Table:
             Text(alert.severity, style=SEVERITY_STYLES[alert.severity]),
             alert.state,
             str(alert.count),
-            Text(f"{alert.title} - {alert.summary}"),
+            Text(printable(f"{alert.title} - {alert.summary}")),
         )
     return table
 

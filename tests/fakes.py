@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from models.spec import DEFAULT_HEADS, BatchInfo, HeadScore, Scores
-from stream.records import Event, Origin, Scored, Subject
+from stream.records import Alert, Event, Evidence, Origin, Scored, Subject
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
 
@@ -61,3 +61,26 @@ def scored(*, after_s: float = 0, **changes: Any) -> Scored:
         "attributes": {},
     }
     return Scored(**{**fields, **changes})
+
+
+def alert(**changes: Any) -> Alert:
+    fields: dict[str, Any] = {
+        "id": "a-1",
+        "fingerprint": "f-1",
+        "episode": 1,
+        "sequence": 1,
+        "rule": "negative-news",
+        "rule_version": "1",
+        "severity": "warning",
+        "state": "firing",
+        "subject": "ticker:HALC",
+        "title": "Negative news on HALC",
+        "summary": "Halcyon lost its largest customer.",
+        "first_seen": NOON,
+        "last_seen": NOON,
+        "count": 1,
+        "evidence": (Evidence("e-1", "news", NOON, "Halcyon lost.", scores()),),
+        "signal": {},
+        "model": "m-1",
+    }
+    return Alert(**{**fields, **changes})

@@ -129,7 +129,9 @@ FORBIDDEN = {
 IMPORTERS = {
     **dict.fromkeys(TORCH, TORCH_USERS),
     "faust": ("stream.chunks", "stream.app"),
-    "stream.app": ("stream.commands.*", "stream.demo"),
+    "stream.app": ("stream.commands.*", "stream.demo", "stream.monitor"),
+    "aiohttp": ("stream.http",),
+    "prometheus_client": ("stream.metrics", "stream.trainer_monitor"),
     "trainer.*": ("trainer.*", "stream.cli", "stream.commands.*"),
 }
 

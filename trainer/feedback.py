@@ -109,7 +109,7 @@ def read_feedback(
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         return Refusal("wrong_type", path.rstrip("`"), message)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Refusal("not_json", "", str(error))
     return _fault(feedback, heads, now) or feedback
 

@@ -31,6 +31,7 @@ from trainer.learner import bf16_helps
 from trainer.publish import TRAINER, announce, publish
 from trainer.questions import questions
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
+from trainer.status import Status
 from trainer.taught import taught_by
 from trainer.topics import Reader, Reading
 
@@ -73,7 +74,7 @@ class TrainerService:
         self._changed_at = time.monotonic()
         self._looked_at = 0.0
         self._since_deep = 0
-        self._said = ""
+        self.status = Status()
         self._unasked = 0
         self._asked_at = 0.0
         self._attempt: asyncio.Task[None] | None = None
@@ -108,6 +109,7 @@ class TrainerService:
         """Return when stop is set; what is under way then is done again after the next start."""
         while not stop.is_set():
             reading = await self._reader.poll(self._champion.joint.heads)
+            self.status.note_poll(self._alias.version)
             await self._take(reading)
             if self._attempt and self._attempt.done():
                 self._attempt.result()
@@ -134,6 +136,7 @@ class TrainerService:
             self._settle()
 
     async def _refuse(self, letter: DeadLetter) -> None:
+        self.status.refused += 1
         logger.warning("feedback %s refused: %s %s", letter.id, letter.field, letter.detail)
         topic = self._config.topics.dead_letter
         while True:
@@ -148,6 +151,7 @@ class TrainerService:
     def _settle(self) -> None:
         before = self._settled
         self._settled = settle(self._log.feedback(), self._log.texts(), self._champion.joint.heads)
+        self.status.note_labels(self._settled)
         if self._settled.fingerprint == before.fingerprint:
             return
         self._changed_at = time.monotonic()
@@ -172,9 +176,8 @@ class TrainerService:
             self._attempt = asyncio.create_task(self._train(speed, self._settled))
         elif self._unasked and time.monotonic() - self._asked_at >= ASK_EVERY_S:
             self._attempt = asyncio.create_task(self._ask())
-        elif (words := waits_for(self._config.schedule, progress)) != self._said and not new:
-            self._said = words
-            logger.info("%s", words)
+        else:
+            self.status.note_waiting(waits_for(self._config.schedule, progress), aloud=not new)
 
     async def _ask(self) -> None:
         """Choose what people should label next, of the events that came last."""
@@ -185,19 +188,21 @@ class TrainerService:
 
     async def _train(self, speed: Speed, settled: Settled) -> None:
         begun = time.monotonic()
-        logger.info("%s fit on %d labels", speed, len(settled.labels))
+        self.status.begin_fit(speed, len(settled.labels))
         try:
             challenger = await asyncio.to_thread(self._challenge, speed, settled)
         except TrainerError as error:
             # The labels are at fault, not the service: it goes on and waits for more.
             logger.warning("%s fit not done: %s", speed, error)
             self._log.note_attempt(settled, [], f"not done: {error}", utc_now())
+            self.status.attempts[speed, "not done"] += 1
             return
         finally:
+            self.status.fitting = ""
             if speed == "deep":
                 self._since_deep = 0
         verdict = judge(challenger.evidence, self._config.limits)
-        logger.info("%s after %.1f s", verdict, time.monotonic() - begun)
+        self.status.note_verdict(speed, verdict, time.monotonic() - begun)
         said = {(one.head, one.text): one for one in settled.labels}
         suspects = [
             said[head, text]
@@ -221,7 +226,7 @@ class TrainerService:
         }
         if speed == "fast":
             return challenge_fast(champion, root, taught, lineage=lineage)
-        watch = Watch(epoch=lambda epoch: logger.info("deep fit: %s", epoch))
+        watch = Watch(epoch=self.status.note_epoch)
         return challenge_deep(champion, root, taught, lineage=lineage, watch=watch)
 
     def _root(self) -> Contender:

@@ -108,7 +108,7 @@ def _event(payload: bytes | None) -> SeenEvent | None:
     # Only workers write to this topic; what is no scored record there is no event to speak of.
     try:
         scored = _decode(payload or b"")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return SeenEvent(scored.id, scored.source, model_text(scored.title, scored.text))
 

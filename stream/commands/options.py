@@ -19,6 +19,7 @@ from stream.conditions import RuleError
 from stream.connection import StartError
 from stream.names import Keys
 from stream.settings import Settings, SettingsError, load_settings
+from stream.text import printable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -159,7 +160,7 @@ def run_service(
         if not leave_at_once:
             raise
         # Faust's threads and the model thread may still be at work; waiting for them could hang.
-        sys.stderr.write(f"bellwether: {error}\n")
+        sys.stderr.write(f"bellwether: {printable(str(error))}\n")
         sys.stderr.flush()
         os._exit(FAILED if isinstance(error, StartError) else WRONG_USAGE)
 

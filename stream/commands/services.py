@@ -71,6 +71,8 @@ def demo(
 def worker(settings: Settings) -> None:
     """Consume the sources, score, alert and route until SIGTERM."""
     from stream.app import Worker
+    from stream.http import serve_http
+    from stream.monitor import WorkerMonitor
 
     champions = RegistryChampions(settings) if settings.model.registry else None
     service = Worker(settings, load_predictor(settings), champions)
@@ -91,7 +93,11 @@ def worker(settings: Settings) -> None:
             # A broker that is gone keeps Faust's own shutdown waiting for ever.
             os._exit(FAILED)
 
-    run_service(serve, leave_at_once=True)
+    async def watched(stop: asyncio.Event) -> None:
+        async with serve_http(settings.http, WorkerMonitor(service)):
+            await serve(stop)
+
+    run_service(watched, leave_at_once=True)
 
 
 @click.command()
@@ -100,7 +106,9 @@ def worker(settings: Settings) -> None:
 def trainer(settings: Settings) -> None:
     """Learn from feedback until SIGTERM: fit, judge, publish, and take back what is worse."""
     from stream.connection import kafka_arguments
+    from stream.http import serve_http
     from stream.topics import prepare_topics
+    from stream.trainer_monitor import TrainerMonitor
     from trainer.gate import Limits
     from trainer.schedule import Schedule
     from trainer.service import ServiceConfig, TrainerService
@@ -123,13 +131,16 @@ def trainer(settings: Settings) -> None:
     # A worker on this machine goes first: it has seconds, the trainer has minutes.
     os.nice(TRAINER_NICENESS)
 
+    monitor = TrainerMonitor(service.status, stall_s=settings.http.stall_s)
+
     async def serve(stop: asyncio.Event) -> None:
-        await prepare_topics(settings)
-        await service.start()
-        try:
-            await service.run(stop)
-        finally:
-            await service.stop()
+        async with serve_http(settings.http, monitor):
+            await prepare_topics(settings)
+            await service.start()
+            try:
+                await service.run(stop)
+            finally:
+                await service.stop()
 
     run_service(serve)
 

@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.acceptance.deployment import DEADLINE_S, POLL_S, Deployment, values
 from tests.acceptance.workload import good_records
 from tests.kafka_server import KafkaServer
 from tests.redis_server import RedisServer
+from tests.server_process import free_ports
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(400)]
 
@@ -22,6 +24,19 @@ async def logged(deployment: Deployment, words: str) -> None:
     while words not in (deployment.log.read_text() if deployment.log.exists() else ""):
         assert time.monotonic() < deadline, f"never said {words!r}\n{deployment.tail()}"
         await asyncio.sleep(POLL_S)
+
+
+async def answers(address: str, status: int) -> str:
+    """What is answered there once the status is the one waited for."""
+    deadline = time.monotonic() + DEADLINE_S
+    async with ClientSession() as client:
+        while True:
+            async with client.get(address) as answer:
+                body = await answer.text()
+                if answer.status == status:
+                    return body
+            assert time.monotonic() < deadline, f"{address} stays {answer.status}: {body}"
+            await asyncio.sleep(POLL_S)
 
 
 async def assert_all_scored(deployment: Deployment, wanted: set[str]) -> None:
@@ -53,16 +68,26 @@ async def test_a_worker_waits_for_a_broker_that_is_not_up_yet(
 async def test_redis_killed_under_load_delays_and_loses_nothing(
     kafka: str, own_redis: RedisServer, tmp_path: Path
 ) -> None:
-    deployment = Deployment(kafka, own_redis.url, tmp_path)
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    deployment = Deployment(
+        kafka, own_redis.url, tmp_path, more_settings=f'[http]\nlisten = "{listen}"\nstall_s = 5'
+    )
     try:
         worker = deployment.start_worker()
         await deployment.ready()
+        await answers(f"http://{listen}/ready", 200)
         own_redis.kill()
+        await answers(f"http://{listen}/ready", 503)
         good = good_records(600)
         await deployment.publish(good.values())
-        await logged(deployment, "Redis does not take alerts")
+        await logged(deployment, "Redis takes neither events nor alerts")
+        # The watchdog names the cause, and leaves a worker alone that is not at fault.
+        assert "Redis takes neither" in await answers(f"http://{listen}/health", 503)
+        assert worker.poll() is None
         own_redis.start()
         await assert_all_scored(deployment, set(good))
+        await answers(f"http://{listen}/health", 200)
+        assert await answers(f"http://{listen}/ready", 200)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(DEADLINE_S) == 0, deployment.tail()
     finally:

@@ -18,6 +18,7 @@ from models.stub import StubPredictor
 from stream.app import Worker
 from stream.connection import kafka_arguments
 from stream.letter_log import list_dead_letters
+from stream.monitor import WorkerMonitor
 from stream.names import Keys
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings, load_settings
@@ -144,6 +145,40 @@ async def test_a_restarted_worker_goes_on_where_the_first_one_stopped(settings: 
     assert Counter(record["id"] for record in scored) == Counter(
         f"{part}-{n}" for part in "ab" for n in range(30)
     )
+
+
+async def test_what_a_worker_says_of_itself(settings: Settings) -> None:
+    worker = Worker(settings, StubPredictor())
+    monitor = WorkerMonitor(worker)
+    assert monitor.health().ok
+    assert not (await monitor.ready()).ok
+    assert b"bellwether_model_info" in monitor.metrics()
+    await worker.start()
+    try:
+        await publish(settings, 0, *(b'{"text": "negative high", "tickers": ["A"]}',) * 20, b"bad")
+        await settle(worker, 21)
+        topic = settings.sources[0].topic
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                worker.watchdog.check()
+                lags = worker.watchdog.lags
+                if any(place[0] == topic for place in lags) and not any(lags.values()):
+                    break
+                await asyncio.sleep(0.05)
+        report = await monitor.ready()
+        assert report.ok, report
+        assert report.details["redis"] == "answers"
+        page = monitor.metrics().decode().splitlines()
+        assert 'bellwether_events_total{source="news"} 20.0' in page
+        assert 'bellwether_dead_letters_total{reason="not_json"} 1.0' in page
+        assert f'bellwether_lag_records{{partition="0",topic="{topic}"}} 0.0' in page
+        assert "bellwether_latency_seconds_count 20.0" in page
+        assert any(line.startswith("bellwether_alert_transitions_total{") for line in page)
+        worker.pipeline.fail(RuntimeError("the test broke it"))
+        assert monitor.health().details == {"worker": "RuntimeError: the test broke it"}
+        assert not monitor.health().ok
+    finally:
+        assert await worker.stop()
 
 
 async def test_a_tombstone_and_a_record_too_large_are_dead_letters(settings: Settings) -> None:

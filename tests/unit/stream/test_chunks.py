@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from faust.types import TP
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from stream.chunks import ChunkTracker
 
@@ -89,3 +90,53 @@ def test_in_whatever_order_chunks_end_acks_keep_delivery_order(order: list[int])
         finished = set(order[:done])
         ready = next((at for at in range(12) if at not in finished), 12)
         assert group.acks == [f"{at:02}" for at in range(ready)]
+
+
+class Rebalancing(RuleBasedStateMachine):
+    """Chunks that come and end in any order while the group rebalances, beside a plain model."""
+
+    @initialize()
+    def start(self) -> None:
+        self.group = Group()
+        self.names = 0
+        # By partition and generation: [name, records not out yet, chunk] as they were delivered.
+        self.delivered: dict[tuple[int, int], list[list[Any]]] = {}
+        self.expected: list[str] = []
+
+    @rule(partition=st.integers(0, 2), records=st.integers(1, 4))
+    def deliver(self, partition: int, records: int) -> None:
+        self.names += 1
+        chunk = self.group.open(partition, f"{partition}:{self.names}", records)
+        place = self.delivered.setdefault((partition, self.group.generation), [])
+        place.append([f"{partition}:{self.names}", records, chunk])
+
+    @precondition(lambda self: any(self.delivered.values()))
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        place = data.draw(st.sampled_from([key for key, open_ in self.delivered.items() if open_]))
+        waiting = self.delivered[place]
+        entry = data.draw(st.sampled_from([entry for entry in waiting if entry[1]]))
+        records = data.draw(st.integers(1, entry[1]))
+        entry[1] -= records
+        while waiting and waiting[0][1] == 0:
+            name = waiting.pop(0)[0]
+            if place[1] == self.group.generation:
+                self.expected.append(name)
+        self.group.tracker.settle(entry[2], records)
+
+    @rule()
+    def rebalance(self) -> None:
+        self.group.generation += 1
+
+    @invariant()
+    def acknowledged_are_exactly_the_finished_heads_of_this_generation(self) -> None:
+        assert self.group.acks == self.expected
+
+    @invariant()
+    def what_is_open_is_what_was_delivered_and_not_acknowledged(self) -> None:
+        still = sum(len(waiting) for waiting in self.delivered.values())
+        assert len(list(self.group.tracker)) == still
+
+
+Rebalancing.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestRebalancing = Rebalancing.TestCase

@@ -49,6 +49,13 @@ def test_the_long_poll_is_still_set_where_chunks_sets_it() -> None:
     assert "self._fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
 
 
+def test_lags_can_still_be_read_without_asking_the_brokers() -> None:
+    highwater = driver.AIOKafkaConsumerThread.highwater
+    assert not inspect.iscoroutinefunction(highwater)
+    assert "self._ensure_consumer().highwater(tp)" in inspect.getsource(highwater)
+    assert "self._committed_offset.update" in inspect.getsource(Consumer)
+
+
 def test_the_driver_still_takes_its_consumer_from_a_class_attribute() -> None:
     assert driver.Transport.Consumer is driver.Consumer
     assert issubclass(driver.Consumer, Consumer)

@@ -158,3 +158,9 @@ def test_the_order_of_arrival_changes_nothing(words: list[tuple[str, str, str]],
     shuffled = draw.sample(accepted, len(accepted))
     assert settled(*accepted) == settled(*shuffled)
     assert settled(*accepted).fingerprint == settled(*shuffled).fingerprint
+
+
+def test_bytes_that_are_no_utf8_are_refused_and_do_not_end_the_trainer() -> None:
+    refusal = read_feedback(b'{"id": "caf\xe9"}', HEADS, NOON)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "not_json"

@@ -1,0 +1,228 @@
+"""A deployment under load and a seeded schedule of faults, and an oracle that knows the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from stream.dead_letter import DeadLetter
+from stream.records import decode_scored
+from stream.rules import RuleSet
+from tests.acceptance.deployment import DEADLINE_S, Deployment
+from tests.acceptance.workload import SORTS, Record, bad_records, good_records
+from tests.kafka_server import KafkaServer
+from tests.redis_server import RedisServer
+
+# Longer than the session time-out of tests/acceptance/deployment.py, 6 s.
+ASLEEP_S = 9.0
+PUBLISHED_TOGETHER = 30
+BAD_SHARE = 10
+CUTS = 20
+RULES_FILE = "rules.toml"
+# Each looks at one event alone, copies too, so that the alerts follow from the scored records.
+RULES = """
+[[rule]]
+name = "bad-for-company"
+when = 'sentiment.label == "negative" && event.novelty >= 0.0'
+subject = "ticker"
+severity = "warning"
+title = "Bad for {subject}"
+summary = "{text}"
+
+[[rule]]
+name = "angry-customer"
+sources = ["ticket"]
+when = 'sentiment.label == "negative" && event.novelty >= 0.0'
+subject = "customer"
+severity = "info"
+title = "{subject} is angry"
+summary = "{text}"
+"""
+
+
+def settings_with_rules(folder: Path) -> str:
+    """For more_settings of the deployment."""
+    (folder / RULES_FILE).write_text(RULES)
+    return f'[alerting]\nrules = "{folder / RULES_FILE}"'
+
+
+@dataclass
+class Stage:
+    """Two workers or more on a Kafka and a Redis of their own, and what has been done to them."""
+
+    deployment: Deployment
+    kafka: KafkaServer
+    redis: RedisServer
+    chance: random.Random
+    done: list[str] = field(default_factory=list)
+
+    def _victim(self) -> Any:
+        running = [one for one in self.deployment.processes if one.poll() is None]
+        return self.chance.choice(running)
+
+    async def kill_worker(self) -> None:
+        victim = self._victim()
+        victim.kill()
+        victim.wait()
+        self.deployment.start_worker()
+
+    async def replace_worker(self) -> None:
+        """In good order: another joins, then this one leaves."""
+        victim = self._victim()
+        self.deployment.start_worker()
+        await asyncio.sleep(self.chance.uniform(0, 3))
+        victim.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(victim.wait, DEADLINE_S) == 0, self.deployment.tail()
+
+    async def zombie(self) -> None:
+        """A worker sleeps until others have its partitions, and wakes up with old work in hand."""
+        victim = self._victim()
+        victim.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(ASLEEP_S)
+        victim.send_signal(signal.SIGCONT)
+
+    async def kill_redis(self) -> None:
+        self.redis.kill()
+        await asyncio.sleep(self.chance.uniform(0.5, 3))
+        await asyncio.to_thread(self.redis.start)
+
+    async def cut_redis(self) -> None:
+        """Every connection is cut, again and again, so that some are in mid-pipeline."""
+        async with Redis.from_url(self.redis.url) as client:
+            for _ in range(CUTS):
+                await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                await asyncio.sleep(self.chance.uniform(0, 0.2))
+
+    async def empty_redis(self) -> None:
+        """Redis comes back without its memory."""
+        self.redis.kill()
+        await asyncio.to_thread(self.redis.start)
+        await asyncio.to_thread(self.redis.flush)
+
+    async def kill_kafka(self) -> None:
+        self.kafka.kill()
+        await asyncio.sleep(self.chance.uniform(1, 10))
+        await asyncio.to_thread(self.kafka.start)
+
+    async def suffer(self, faults: Sequence[str], *, pause_s: float) -> None:
+        for name in faults:
+            fault: Callable[[], Awaitable[None]] = getattr(self, name)
+            await fault()
+            self.done.append(name)
+            await asyncio.sleep(self.chance.uniform(0.5, 1.5) * pause_s)
+
+
+def workload(events: int, chance: random.Random) -> tuple[dict[str, Record], list[Record]]:
+    """Good records by id, and all in order of publishing: one in ten is malformed, in bursts."""
+    good = good_records(events)
+    every_sort = list(bad_records(1 + events // (BAD_SHARE * 10)))
+    bad = [chance.choice(every_sort) for _ in range(events // (BAD_SHARE - 1))]
+    records = list(good.values())
+    while bad:
+        at, burst = chance.randrange(len(records)), chance.randint(1, 20)
+        records[at:at] = bad[:burst]
+        del bad[:burst]
+    return good, records
+
+
+async def publish_slowly(stage: Stage, records: Sequence[Record], *, seconds: float) -> None:
+    parts = [
+        records[at : at + PUBLISHED_TOGETHER] for at in range(0, len(records), PUBLISHED_TOGETHER)
+    ]
+    for part in parts:
+        await stage.deployment.publish(part)
+        await asyncio.sleep(seconds / len(parts))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out against what went in; repeats are allowed on topics and only counted."""
+
+    missing: set[str]
+    invented: set[str]
+    dead_letters: Counter[str]
+    dead_letters_expected: Counter[str]
+    alerts: dict[str, int]
+    alerts_expected: dict[str, int]
+    scored_repeats: int
+    dead_letter_repeats: int
+
+    def problems(self, *, redis_was_emptied: bool = False) -> list[str]:
+        found = []
+        if self.missing:
+            found.append(f"{len(self.missing)} events were not scored: {sorted(self.missing)[:5]}")
+        if self.invented:
+            found.append(f"scored but never sent: {sorted(self.invented)[:5]}")
+        if self.dead_letters != self.dead_letters_expected:
+            found.append(f"dead letters {self.dead_letters}, not {self.dead_letters_expected}")
+        if not redis_was_emptied and self.alerts != self.alerts_expected:
+            wrong = {
+                name: (self.alerts.get(name), self.alerts_expected.get(name))
+                for name in self.alerts.keys() | self.alerts_expected.keys()
+                if self.alerts.get(name) != self.alerts_expected.get(name)
+            }
+            found.append(f"alerts and their counts (found, expected): {wrong}")
+        return found
+
+
+async def judge(stage: Stage, good: dict[str, Record], records: Sequence[Record]) -> Verdict:
+    """Wait until everything sent has come out, and hold it against the oracle."""
+    deployment = stage.deployment
+    bad = len(records) - len(good)
+    scored = await deployment.read(
+        "scored",
+        lambda found: {decode_scored(one.value).id for one in found} >= set(good),
+        deadline_s=2 * DEADLINE_S,
+    )
+    letters = [
+        DeadLetter.decode(one.value)
+        for one in await deployment.read(
+            "dead-letter",
+            lambda found: len({DeadLetter.decode(one.value).id for one in found}) >= bad,
+            deadline_s=2 * DEADLINE_S,
+        )
+    ]
+    events = {event.id: event for event in (decode_scored(one.value) for one in scored)}
+    rules = RuleSet.load(deployment.folder / RULES_FILE)
+    # All events lie within one alerting.quiet_s, so that each rule and subject has one episode.
+    expected = Counter(
+        f"{match.rule.name} {match.subject}"
+        for event in events.values()
+        for match in rules.match(event)
+        if match.outcome == "holds"
+    )
+    return Verdict(
+        missing=set(good) - set(events),
+        invented=set(events) - set(good),
+        dead_letters=Counter(letter.reason for letter in {one.id: one for one in letters}.values()),
+        dead_letters_expected=_expected_reasons(records),
+        alerts=await _alerts(deployment),
+        alerts_expected=dict(expected),
+        scored_repeats=len(scored) - len(events),
+        dead_letter_repeats=len(letters) - len({letter.id for letter in letters}),
+    )
+
+
+def _expected_reasons(records: Sequence[Record]) -> Counter[str]:
+
+    reasons = {value: reason for value, reason, _ in SORTS.values()}
+    return Counter(reasons[value] for _, _, value in records if value in reasons)
+
+
+async def _alerts(deployment: Deployment) -> dict[str, int]:
+    prefix = f"{deployment.name}:alert:"
+    counts: dict[str, int] = {}
+    async with Redis.from_url(deployment.redis_url, decode_responses=True) as client:
+        async for key in client.scan_iter(f"{prefix}*"):
+            alert = await client.hgetall(key)
+            name = f"{alert['rule']} {alert['subject']}"
+            counts[name] = counts.get(name, 0) + int(alert["count"])
+    return counts

@@ -1,0 +1,81 @@
+"""python -m tests.acceptance.soak: faults for as long as you like, each round judged exactly."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.acceptance.deployment import Deployment
+from tests.acceptance.faults import (
+    Stage,
+    judge,
+    publish_slowly,
+    settings_with_rules,
+    workload,
+)
+from tests.kafka_server import kafka_server
+from tests.redis_server import redis_server
+
+FAULTS = ("kill_worker", "replace_worker", "zombie", "kill_redis", "cut_redis", "kill_kafka")
+FAULTS_A_ROUND = 6
+EVENTS_A_ROUND = 1_500
+ROUND_S = 60.0
+
+
+async def one_round(folder: Path, chance: random.Random) -> tuple[list[str], str]:
+    """Problems, and what happened in words."""
+    places = [folder / "kafka", folder / "redis"]
+    for place in places:
+        place.mkdir(parents=True)
+    with kafka_server(places[0]) as kafka, redis_server(places[1], durable=True) as redis:
+        more = settings_with_rules(folder)
+        deployment = Deployment(kafka.bootstrap, redis.url, folder, more_settings=more)
+        stage = Stage(deployment, kafka, redis, chance)
+        try:
+            deployment.start_worker()
+            await deployment.ready()
+            deployment.start_worker()
+            good, records = workload(EVENTS_A_ROUND, chance)
+            faults = chance.choices(FAULTS, k=FAULTS_A_ROUND)
+            await asyncio.gather(
+                publish_slowly(stage, records, seconds=ROUND_S), stage.suffer(faults, pause_s=5)
+            )
+            verdict = await judge(stage, good, records)
+        finally:
+            deployment.close()
+    words = (
+        f"{len(good)} events, {len(records) - len(good)} malformed, {', '.join(stage.done)}: "
+        f"{len(verdict.missing)} missing, {verdict.scored_repeats} repeats on scored, "
+        f"{verdict.dead_letter_repeats} on dead-letter, {len(verdict.alerts)} alerts"
+    )
+    return verdict.problems(), words
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--minutes", type=float, default=10.0)
+    arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    chosen = arguments.parse_args()
+    print(f"seed {chosen.seed}")
+    chance = random.Random(chosen.seed)
+    end = time.monotonic() + chosen.minutes * 60
+    rounds = 0
+    with tempfile.TemporaryDirectory(prefix="bellwether-soak-") as folder:
+        while time.monotonic() < end:
+            rounds += 1
+            problems, words = asyncio.run(one_round(Path(folder) / str(rounds), chance))
+            print(f"round {rounds}: {words}", flush=True)
+            if problems:
+                print("\n".join(problems))
+                return 1
+    print(f"{rounds} rounds, no event lost, no alert wrong")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""What the trainer is doing, for whoever watches it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+
+import msgspec
+
+from trainer.feedback import Settled
+from trainer.gate import Verdict
+from trainer.measure import Epoch
+
+logger = logging.getLogger(__name__)
+
+
+class Status(msgspec.Struct):
+    """As it stands now; kept by the service, read by others.
+
+    attempts count fits by speed and verdict: promoted, refused, or not done for want of labels.
+    fitting is the speed of the fit under way, "" without one; progress is its last epoch in words.
+    polled_at and fitting_since are of time.monotonic().
+    """
+
+    champion: str = ""
+    labels: int = 0
+    disputed: int = 0
+    unknown: int = 0
+    refused: int = 0
+    waits_for: str = ""
+    attempts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    fitting: str = ""
+    fitting_since: float = 0.0
+    progress: str = ""
+    polled_at: float = 0.0
+
+    def note_poll(self, champion: str) -> None:
+        self.polled_at, self.champion = time.monotonic(), champion
+
+    def note_labels(self, settled: Settled) -> None:
+        self.labels = len(settled.labels)
+        self.disputed = len(settled.disputed)
+        self.unknown = len(settled.unknown)
+
+    def note_waiting(self, words: str, *, aloud: bool) -> None:
+        if aloud and words != self.waits_for:
+            logger.info("%s", words)
+        self.waits_for = words
+
+    def begin_fit(self, speed: str, labels: int) -> None:
+        logger.info("%s fit on %d labels", speed, labels)
+        self.fitting, self.fitting_since, self.progress = speed, time.monotonic(), ""
+
+    def note_verdict(self, speed: str, verdict: Verdict, seconds: float) -> None:
+        self.attempts[speed, "promoted" if verdict.promoted else "refused"] += 1
+        logger.info("%s after %.1f s", verdict, seconds)
+
+    def note_epoch(self, epoch: Epoch) -> None:
+        self.progress = str(epoch)
+        logger.info("deep fit: %s", epoch)
