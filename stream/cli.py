@@ -11,14 +11,27 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from models.spec import ModelError
-from stream.commands import dead_letters, feedback, files, learn, models, operate, services
+from stream.commands import (
+    alerts,
+    dead_letters,
+    feedback,
+    files,
+    learn,
+    models,
+    operate,
+    routes,
+    services,
+    silences,
+)
 from stream.commands.options import FAILED, WRONG_USAGE
 from stream.conditions import RuleError
 from stream.connection import StartError
 from stream.embedded import EmbeddedError
+from stream.lifecycle import LifecycleError
 from stream.logs import set_up_logging
 from stream.publish import InputError
 from stream.settings import SettingsError, load_settings
+from stream.silences import SilenceError
 from trainer.errors import TrainerError
 
 
@@ -34,6 +47,8 @@ class _Commands(click.Group):
             StartError,
             InputError,
             EmbeddedError,
+            LifecycleError,
+            SilenceError,
             TrainerError,
             RedisError,
             KafkaError,
@@ -72,10 +87,14 @@ for command in (
     models.models,
     feedback.feedback,
     operate.doctor,
-    operate.alerts,
+    alerts.alerts,
     dead_letters.dead_letters,
 ):
     main.add_command(command)
+
+
+for command in (silences.silence, silences.unsilence, silences.silences, routes.route):
+    alerts.alerts.add_command(command)
 
 
 def _fail(error: Exception, code: int) -> NoReturn:

@@ -69,6 +69,15 @@ PURE = (
     "stream.conditions",
     "stream.rule_file",
     "stream.templates",
+    "stream.matchers",
+    "stream.silences",
+    "stream.alert_search",
+    "stream.time_intervals",
+    "stream.inhibition",
+    "stream.routing",
+    "stream.route_file",
+    "stream.notification",
+    "stream.grouping",
     "stream.rules",
     "stream.episodes",
     "stream.memory",
@@ -87,6 +96,7 @@ OURS_ALLOWED = {
     "stream.connection_settings": (),
     **dict.fromkeys(PURE, (*LEAVES, *PURE)),
     "trainer.gate": LEAVES,
+    "stream.sinks.payloads": (*LEAVES, *PURE),
     "models.*": ("models.*",),
     "trainer.*": (
         "models.*",
@@ -107,6 +117,7 @@ FORBIDDEN = {
     # These see their sinks, store and batcher as Protocols; app.py chooses.
     "stream.agents": ("models.batcher", "stream.outbox", "stream.store", "stream.sinks.*", "redis"),
     "stream.notify": ("models.batcher", "stream.outbox", "stream.store", "stream.sinks.*", "redis"),
+    "stream.delivery": ("stream.sinks.*", "stream.outbox", "redis"),
     "stream.console.*": ("stream.agents",),
 }
 
@@ -114,6 +125,8 @@ FORBIDDEN = {
 IMPORTERS = {
     **dict.fromkeys(TORCH, TORCH_USERS),
     "faust": ("stream.chunks", "stream.app"),
+    "aiohttp": ("stream.sinks.*",),
+    "apprise": ("stream.sinks.apprise_service",),
     "stream.app": ("stream.commands.*", "stream.demo"),
     "trainer.*": ("trainer.*", "stream.cli", "stream.commands.*"),
 }

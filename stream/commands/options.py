@@ -16,10 +16,13 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from models.spec import Predictor
 from stream import show
 from stream.conditions import RuleError
-from stream.connection import StartError
+from stream.connection import StartError, redis_client, redis_remedy
+from stream.names import Keys
 from stream.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from models.registry import Registry
 
 T = TypeVar("T")
@@ -106,6 +109,19 @@ def open_registry(settings: Settings) -> Registry:
             "of the model are to be kept (BELLWETHER_MODEL__REGISTRY)"
         )
     return Registry(settings.model.registry)
+
+
+async def with_redis(settings: Settings, ask: Callable[[Redis, Keys], Coroutine[Any, Any, T]]) -> T:
+    """What ask says, given a Redis that answers. Raises StartError without one."""
+    from redis.exceptions import RedisError
+
+    client = redis_client(settings.redis)
+    async with client:
+        try:
+            await client.ping()
+        except (RedisError, OSError) as error:
+            raise StartError(f"Redis can't be reached ({error}); {redis_remedy(error)}") from error
+        return await ask(client, Keys(settings.redis.prefix))
 
 
 def run_service(
