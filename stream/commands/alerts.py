@@ -6,7 +6,7 @@ import asyncio
 import getpass
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -15,9 +15,9 @@ import msgspec
 
 from stream import show
 from stream.commands.options import FILE, config_option, json_option, with_redis
+from stream.commands.parameters import MatcherValue, Moment
 from stream.connection import StartError
-from stream.durations import seconds
-from stream.matchers import Matcher, MatcherError, parse_matcher
+from stream.matchers import Matcher
 from stream.records import Alert, AlertState, Severity, utc_now
 from stream.settings import Settings
 
@@ -30,37 +30,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS = ("id", "severity", "state", "count", "last_seen", "subject", "title")
 
 
-class Moment(click.ParamType):
-    """A time in ISO 8601, or how long ago it was: 90s, 15m, 2h, 7d."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, datetime):
-            return value
-        try:
-            return utc_now() - timedelta(seconds=seconds(value))
-        except ValueError:
-            pass
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither ISO 8601 nor a span such as 2h", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-class MatcherOption(click.ParamType):
-    name = "matcher"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, Matcher):
-            return value
-        try:
-            return parse_matcher(value)
-        except MatcherError as error:
-            self.fail(str(error), param, ctx)
-
-
 author_option = click.option(
     "--author", default=getpass.getuser, show_default="your login", help="Who does it."
 )
@@ -70,7 +39,7 @@ comment_option = click.option("--comment", default="", help="Why; kept in the al
 def search_options(command: F) -> F:
     """--state, --severity, --rule, --subject and --label, alike where alerts are looked for."""
     for option in (
-        click.option("--label", "labels", multiple=True, type=MatcherOption(), help="k=v, k=~v …"),
+        click.option("--label", "labels", multiple=True, type=MatcherValue(), help="k=v, k=~v …"),
         click.option("--subject", help='For example "ticker:HALC".'),
         click.option("--rule", help="The rule's name."),
         click.option("--severity", multiple=True, type=click.Choice(get_args(Severity))),

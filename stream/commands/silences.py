@@ -9,26 +9,12 @@ from typing import Any
 import click
 
 from stream import show
-from stream.commands.alerts import MatcherOption, author_option
+from stream.commands.alerts import author_option
 from stream.commands.options import config_option, json_option, with_redis
-from stream.durations import seconds
+from stream.commands.parameters import MatcherValue, Span
 from stream.matchers import Matcher
 from stream.records import utc_now
 from stream.settings import Settings
-
-
-class Span(click.ParamType):
-    """How long: 90s, 15m, 2h, 7d."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, int):
-            return value
-        try:
-            return seconds(value)
-        except ValueError as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
 
 
 @click.command()
@@ -38,7 +24,7 @@ class Span(click.ParamType):
     "matchers",
     multiple=True,
     required=True,
-    type=MatcherOption(),
+    type=MatcherValue(),
     help="rule=x, severity!=critical, subject=~ticker:.*; all must hold.",
 )
 @click.option("--for", "lasts_s", required=True, type=Span(), help="How long: 30m, 2h, 7d.")
