@@ -102,8 +102,14 @@ class Groups:
             keys |= {self._ensure(node, labels, now).key for node in routing.routes_of(labels)}
         for key in keys:
             known = self._members[key].get(alert.id)
-            if known is None or alert.sequence > known.alert.sequence:
-                self._put(key, Member(lean, known.since if known else now))
+            if known is None:
+                self._put(key, Member(lean, now))
+            elif lean.sequence > known.alert.sequence:
+                fresh = Member(lean, known.since)
+                if _matters(lean, known.alert):
+                    self._put(key, fresh)
+                else:  # not worth a write: the next one tells what a crash forgets
+                    self._members[key][alert.id] = fresh
 
     def resolve_all_but(self, open_ids: Collection[str]) -> None:
         """For when transitions were lost: an alert that is not open any more was resolved."""
@@ -267,6 +273,16 @@ def _lean(alert: Alert) -> Alert:
     """Without evidence and signal; a silence hides an alert and is no state of it."""
     state = "updated" if alert.state == "silenced" else alert.state
     return msgspec.structs.replace(alert, evidence=(), signal={}, state=state)
+
+
+def _matters(new: Alert, old: Alert) -> bool:
+    """Whether more has changed than how often and when the alert was seen."""
+    return (new.severity, new.labels, new.handling, new.state == "resolved") != (
+        old.severity,
+        old.labels,
+        old.handling,
+        old.state == "resolved",
+    )
 
 
 def _rank(severity: str | None) -> int:

@@ -155,6 +155,7 @@ class Notifier:
     async def _tick(self, now: float) -> bool:
         """One round. False where another worker leads."""
         page = await self._journal.read(self._position)
+        flapping: set[str] = set()
         if page.lost:
             logger.warning(
                 "the alert stream lost transitions before they were read (raise "
@@ -163,7 +164,11 @@ class Notifier:
             )
             self._groups.resolve_all_but({alert.id for alert in page.alerts})
         for alert in page.alerts:
-            await self._meet(alert, now)
+            if alert.state == "firing" and await self._journal.mark_flapping(alert):
+                flapping.add(alert.id)
+        # Of an alert that changed often within a page only the last transition matters.
+        for alert in {alert.id: alert for alert in page.alerts}.values():
+            await self._meet(alert, now, flapping=alert.id in flapping)
         hidden = self._let_speak(now)
         ended = tuple(self._outcomes)
         for outcome in ended:
@@ -185,9 +190,8 @@ class Notifier:
                 self._couriers[group.receiver].offer(group.sending.notification)
         return True
 
-    async def _meet(self, alert: Alert, now: float) -> None:
-        begins = alert.state == "firing" and alert.sequence == 1
-        if begins and await self._journal.mark_flapping(alert):
+    async def _meet(self, alert: Alert, now: float, *, flapping: bool) -> None:
+        if flapping:
             handling = msgspec.structs.replace(alert.handling, flapping=True)
             alert = msgspec.structs.replace(alert, handling=handling)
         await self._say_if_silenced(alert)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -160,6 +161,9 @@ class AlertStore:
             keys.alert(""),
             keys.alerts_live,
             EVIDENCE_EVENTS,
+            # When the alert last changed by the clock; see Lifecycle.resolve_quiet.
+            "touched",
+            f"{time.time():.3f}",
             *pairs,
         ]
 
