@@ -10,24 +10,32 @@ from collections.abc import Mapping
 from typing import Any
 
 import faust
+from redis.asyncio import Redis
 
 from models.spec import Predictor
 from stream.agents import chunk_agent
+from stream.change_log import ChangeLog
 from stream.chunks import ChunkTracker, credentials, feed_in_chunks, read_lags
 from stream.connection import StartError, connect_redis, kafka_arguments
 from stream.copies import CopyStore
 from stream.follow import Champions, Follower
+from stream.lifecycle import Lifecycle
 from stream.names import Keys
+from stream.notify import Notifier
+from stream.notify_journal import RedisJournal
 from stream.outbox import Outbox
 from stream.patience import present_troubles
 from stream.pipeline import Pipeline
+from stream.routing import Routing
 from stream.rules import RuleSet
 from stream.rules_live import LiveRules
 from stream.settings import Settings
 from stream.signal_store import SignalStore
+from stream.sinks.build import build_sinks, check_receivers
 from stream.sources import Decoder
 from stream.store import AlertStore
 from stream.subjects import SubjectFinder
+from stream.sweeper import Sweeper
 from stream.telemetry import Telemetry
 from stream.topics import prepare_topics
 from stream.watchdog import Sight, Watchdog
@@ -57,6 +65,10 @@ class Worker:
         self.telemetry = Telemetry()
         self._subjects = SubjectFinder.load(settings.subjects)
         self._rules = LiveRules(settings, predictor.heads)
+        routes = settings.alerting.routes
+        self._routing = Routing.load(routes) if routes else None
+        if self._routing:
+            check_receivers(self._routing)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
         self._stack = contextlib.AsyncExitStack()
         self.swaps = 0
@@ -116,6 +128,7 @@ class Worker:
         self.pipeline.start()
         self._stack.push_async_callback(self._rules.stop)
         self._rules.start(self._judge_by)
+        self._watch_over_alerts(redis, outbox)
         if self._champions:
             follower = Follower(
                 self._champions,
@@ -199,6 +212,23 @@ class Worker:
         await self._app.stop()
         await self.pipeline.stop(self.settings.worker.drain_s)
         await self._stack.aclose()
+
+    def _watch_over_alerts(self, redis: Redis, outbox: Outbox) -> None:
+        """What happens to alerts beside the stream: none of it may slow or stop the pipeline."""
+        alerting, keys = self.settings.alerting, Keys(self.settings.redis.prefix)
+        routing = self._routing
+        for service in (
+            Sweeper(Lifecycle(redis, keys, alerting), alerting.quiet_s),
+            ChangeLog(redis, keys, outbox, self.settings.topics.alerts),
+            Notifier(
+                RedisJournal(redis, keys, alerting),
+                routing,
+                build_sinks(routing, redis=redis, outbox=outbox) if routing else {},
+                alerting,
+            ),
+        ):
+            service.start()
+            self._stack.push_async_callback(service.stop)
 
     def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that the rules read would silence them; RuleError names the rule.

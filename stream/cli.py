@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from models.spec import ModelError
 from stream.commands import (
+    alerts,
     dead_letters,
     explain,
     feedback,
@@ -19,16 +20,20 @@ from stream.commands import (
     learn,
     models,
     operate,
+    routes,
     rules,
     services,
+    silences,
 )
 from stream.commands.options import FAILED, WRONG_USAGE
 from stream.conditions import RuleError
 from stream.connection import StartError
 from stream.embedded import EmbeddedError
+from stream.lifecycle import LifecycleError
 from stream.logs import set_up_logging
 from stream.publish import InputError
 from stream.settings import SettingsError, load_settings
+from stream.silences import SilenceError
 from stream.text import printable
 from trainer.errors import TrainerError
 
@@ -45,6 +50,8 @@ class _Commands(click.Group):
             StartError,
             InputError,
             EmbeddedError,
+            LifecycleError,
+            SilenceError,
             TrainerError,
             RedisError,
             KafkaError,
@@ -86,10 +93,14 @@ for command in (
     rules.backtest,
     explain.explain,
     operate.doctor,
-    operate.alerts,
+    alerts.alerts,
     dead_letters.dead_letters,
 ):
     main.add_command(command)
+
+
+for command in (silences.silence, silences.unsilence, silences.silences, routes.route):
+    alerts.alerts.add_command(command)
 
 
 def _fail(error: Exception, code: int) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -15,8 +16,11 @@ from models.spec import ModelError, Predictor
 from stream.conditions import RuleError
 from stream.connection import kafka_arguments, kafka_fault, redis_client, redis_remedy
 from stream.connection_settings import Kafka
+from stream.route_file import RouteError
+from stream.routing import Routing
 from stream.rules import RuleSet
 from stream.settings import Settings, SettingsError
+from stream.sinks.build import check_receivers
 from stream.sources import Decoder
 from stream.topics import wanted_topics
 
@@ -38,6 +42,8 @@ async def examine(settings: Settings, load_model: Callable[[], Predictor]) -> li
     checks.append(model)
     if predictor is not None:
         checks.append(_rules(settings, predictor))
+    if settings.alerting.routes is not None:
+        checks.append(_routes(settings.alerting.routes))
     return checks
 
 
@@ -116,3 +122,12 @@ def _rules(settings: Settings, predictor: Predictor) -> Check:
     except RuleError as error:
         return Check("rules", "failed", str(error))
     return Check("rules", "ok", f"{len(rules)} rules")
+
+
+def _routes(path: Path) -> Check:
+    try:
+        routing = Routing.load(path)
+        check_receivers(routing)
+    except RouteError as error:
+        return Check("routes", "failed", str(error))
+    return Check("routes", "ok", f"receivers {', '.join(routing.receivers)}")

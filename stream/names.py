@@ -41,6 +41,7 @@ class Keys:
         self.novelty = f"{prefix}novelty"
         self.novelty_answers = f"{prefix}novelty:answers:"
         self.copies = f"{prefix}copies:"
+        self.silences = f"{prefix}silences"
 
     def alert(self, alert_id: str) -> str:
         return f"{self.prefix}alert:{alert_id}"
@@ -48,6 +49,17 @@ class Keys:
     def copies_of(self, source: str, event_id: str) -> str:
         """Which copies of an event were seen, to be counted (HyperLogLog)."""
         return f"{self.copies}{source}:{event_id}"
+
+    def history(self, alert_id: str) -> str:
+        """What people, the sweeper and silences did about an alert, the first first."""
+        return f"{self.prefix}alert:{alert_id}:history"
+
+    def silence(self, silence_id: str) -> str:
+        return f"{self.prefix}silence:{silence_id}"
+
+    def notify(self, name: str) -> str:
+        """What the notifier knows: position, groups, group:<key>, hidden, receiver:<name>, …"""
+        return f"{self.prefix}notify:{name}"
 
     def fingerprint(self, fingerprint: str) -> str:
         """The current episode of a fingerprint: alert id, episode number, last event time."""

@@ -102,6 +102,32 @@ class Evidence(msgspec.Struct, frozen=True):
     copy_of: str = ""
 
 
+class Handling(msgspec.Struct, frozen=True, kw_only=True):
+    """What people, the sweeper or a silence did about an alert; action to comment tell the last.
+
+    silence is the id of the silence that hid the alert last. flapping: its fingerprint came and
+    went too often lately for anyone to be told each time.
+    """
+
+    action: Literal[
+        "",
+        "acknowledged",
+        "assigned",
+        "commented",
+        "resolved",
+        "expired",
+        "silenced",
+        "flapping",
+    ] = ""
+    by: str = ""
+    at: datetime | None = None
+    comment: str = ""
+    acknowledged_by: str = ""
+    assignee: str = ""
+    silence: str = ""
+    flapping: bool = False
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One transition of one alert; sequence counts the transitions of an episode from 1.
 
@@ -129,6 +155,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     labels: dict[str, str] = {}
     condition: str = ""
+    handling: Handling = Handling()
 
 
 class RoutedTicket(msgspec.Struct, frozen=True, kw_only=True):

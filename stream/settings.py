@@ -164,6 +164,11 @@ class Alerting(Section):
     slow_rule_ms: float = Field(
         5.0, gt=0.0, description="a rule that takes longer on one event is counted and named"
     )
+    routes: Path | None = Field(None, description="a routing file; without one nobody is notified")
+    flapping_episodes: int = Field(
+        4, ge=2, description="episodes within the window that mark an alert as flapping"
+    )
+    flapping_window_s: float = Field(21_600.0, gt=0.0, description="in event time")
 
 
 class Worker(Section):

@@ -51,6 +51,8 @@ def plain(value: Any) -> str:
     """One cell. Whatever was in an event must not steer the terminal, so controls are shown."""
     if isinstance(value, dict):
         text = ", ".join(f"{name} {plain(item)}" for name, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        text = ", ".join(plain(item) for item in value)
     elif isinstance(value, bytes):
         text = value.decode(errors="replace")
     else:

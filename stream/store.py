@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
@@ -26,6 +28,10 @@ from stream.settings import Alerting
 from stream.signals import microseconds
 
 KEYS_A_CALL = 2_000
+JSON_FIELDS = {"evidence", "signal", "labels", "handling"}
+"""Fields of an alert's hash that hold JSON; the others hold plain text."""
+
+PAGE = 500
 
 _json = msgspec.json.Encoder().encode
 
@@ -67,22 +73,53 @@ class AlertStore:
             transitions = await self._call(calls)
         return [decode_alert(transition) if transition else None for transition in transitions]
 
-    async def list_open(self, limit: int) -> list[Alert]:
-        """Open alerts, the latest event first. Ids whose alert has expired are dropped for good."""
+    async def list_open(
+        self, limit: int, keeps: Callable[[Alert], bool] = lambda _: True
+    ) -> list[Alert]:
+        """Open alerts that it keeps, the latest event first. Expired ids are dropped for good."""
+        kept: list[Alert] = []
+        start = 0
+        while len(kept) < limit:
+            page = min(limit, PAGE)
+            ids: list[Any] = await self._redis.zrevrange(
+                self._keys.alerts_open, start, start + page - 1
+            )
+            names = [alert_id.decode() for alert_id in ids]
+            found = await self._read([self._keys.alert(name) for name in names])
+            gone = [name for name, alert in zip(names, found, strict=True) if alert is None]
+            if gone:
+                await self._redis.zrem(self._keys.alerts_open, *gone)
+            kept.extend(alert for alert in found if alert is not None and keeps(alert))
+            if len(ids) < page:
+                break
+            start += page - len(gone)
+        return kept[:limit]
+
+    async def list_all(self, keeps: Callable[[Alert], bool] = lambda _: True) -> list[Alert]:
+        """Alerts that it keeps, open or resolved, as long as Redis has them; the latest first."""
+        kept: dict[str, Alert] = {}
+        cursor = 0
         while True:
-            ids: list[Any] = await self._redis.zrevrange(self._keys.alerts_open, 0, limit - 1)
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for alert_id in ids:
-                    pipeline.hgetall(self._keys.alert(alert_id.decode()))
-                found = await pipeline.execute()
-            gone = [alert_id for alert_id, fields in zip(ids, found, strict=True) if not fields]
-            if not gone:
-                return [_from_hash(fields) for fields in found]
-            await self._redis.zrem(self._keys.alerts_open, *gone)
+            found: tuple[int, list[Any]] = await self._redis.scan(
+                cursor, match=f"{_literal(self._keys.alert(''))}*", count=PAGE, _type="hash"
+            )
+            cursor = found[0]
+            for alert in await self._read([name.decode() for name in found[1]]):
+                if alert is not None and keeps(alert):
+                    kept[alert.id] = alert
+            if cursor == 0:
+                return sorted(kept.values(), key=lambda alert: alert.last_seen, reverse=True)
 
     async def get(self, alert_id: str) -> Alert | None:
         fields = await self._redis.hgetall(self._keys.alert(alert_id))
-        return _from_hash(fields) if fields else None
+        return alert_from_hash(fields) if fields else None
+
+    async def _read(self, keys: Sequence[str]) -> list[Alert | None]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.hgetall(key)
+            found = await pipeline.execute()
+        return [alert_from_hash(fields) if fields else None for fields in found]
 
     async def _call(self, calls: Sequence[tuple[list[str], list[Any]]]) -> list[bytes | None]:
         async with self._redis.pipeline(transaction=False) as pipeline:
@@ -136,16 +173,23 @@ class AlertStore:
             keys.alert(""),
             keys.alerts_live,
             EVIDENCE_EVENTS,
+            # When the alert last changed by the clock; see Lifecycle.resolve_quiet.
+            "touched",
+            f"{time.time():.3f}",
             *pairs,
         ]
 
 
-def _from_hash(fields: Any) -> Alert:
+def alert_from_hash(fields: Any) -> Alert:
     values: dict[str, Any] = {name.decode(): value.decode() for name, value in fields.items()}
-    for name in ("evidence", "signal", "labels"):
-        if name in values:
-            values[name] = msgspec.json.decode(values[name])
+    for name in JSON_FIELDS & values.keys():
+        values[name] = msgspec.json.decode(values[name])
     return msgspec.convert(values, Alert, strict=False)
+
+
+def _literal(text: str) -> str:
+    """As a part of a Redis pattern."""
+    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)
 
 
 def _iso(time: datetime) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from models.spec import DEFAULT_HEADS, BatchInfo, HeadScore, Scores
+from stream.notification import Notification
 from stream.records import Alert, Event, Evidence, Origin, Scored, Subject
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
@@ -65,16 +66,16 @@ def scored(*, after_s: float = 0, **changes: Any) -> Scored:
 
 def alert(**changes: Any) -> Alert:
     fields: dict[str, Any] = {
-        "id": "a-1",
-        "fingerprint": "f-1",
+        "id": "0123456789abcdef-1",
+        "fingerprint": "0123456789abcdef",
         "episode": 1,
         "sequence": 1,
-        "rule": "negative-news",
-        "rule_version": "1",
+        "rule": "r",
+        "rule_version": "v",
         "severity": "warning",
         "state": "firing",
         "subject": "ticker:HALC",
-        "title": "Negative news on HALC",
+        "title": "Trouble",
         "summary": "Halcyon lost its largest customer.",
         "first_seen": NOON,
         "last_seen": NOON,
@@ -84,3 +85,20 @@ def alert(**changes: Any) -> Alert:
         "model": "m-1",
     }
     return Alert(**{**fields, **changes})
+
+
+def notification(identity: str = "n-1", **changes: Any) -> Notification:
+    fields: dict[str, Any] = {
+        "id": identity,
+        "receiver": "pager",
+        "reason": "new",
+        "status": "firing",
+        "group": "g-1",
+        "group_labels": {"rule": "r"},
+        "firing": 1,
+        "resolved": 0,
+        "truncated": 0,
+        "alerts": (alert(),),
+        "created_at": NOON,
+    }
+    return Notification(**{**fields, **changes})

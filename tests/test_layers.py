@@ -76,6 +76,15 @@ PURE = (
     "stream.conditions",
     "stream.rule_file",
     "stream.templates",
+    "stream.matchers",
+    "stream.silences",
+    "stream.alert_search",
+    "stream.time_intervals",
+    "stream.inhibition",
+    "stream.routing",
+    "stream.route_file",
+    "stream.notification",
+    "stream.grouping",
     "stream.rules",
     "stream.episodes",
     "stream.memory",
@@ -102,6 +111,7 @@ OURS_ALLOWED = {
     **dict.fromkeys(PURE, (*LEAVES, *PURE)),
     "stream.explained": (*LEAVES, *PURE, "models.explanation"),
     "trainer.gate": LEAVES,
+    "stream.sinks.payloads": (*LEAVES, *PURE),
     "models.*": ("models.*",),
     "trainer.*": (
         "models.*",
@@ -122,6 +132,7 @@ FORBIDDEN = {
     # These see their sinks, store and batcher as Protocols; app.py chooses.
     "stream.agents": ("models.batcher", "stream.outbox", "stream.store", "stream.sinks.*", "redis"),
     "stream.notify": ("models.batcher", "stream.outbox", "stream.store", "stream.sinks.*", "redis"),
+    "stream.delivery": ("stream.sinks.*", "stream.outbox", "redis"),
     "stream.console.*": ("stream.agents",),
 }
 
@@ -130,7 +141,8 @@ IMPORTERS = {
     **dict.fromkeys(TORCH, TORCH_USERS),
     "faust": ("stream.chunks", "stream.app"),
     "stream.app": ("stream.commands.*", "stream.demo", "stream.monitor"),
-    "aiohttp": ("stream.http",),
+    "aiohttp": ("stream.http", "stream.sinks.*"),
+    "apprise": ("stream.sinks.apprise_service",),
     "prometheus_client": ("stream.metrics", "stream.trainer_monitor"),
     "trainer.*": ("trainer.*", "stream.cli", "stream.commands.*"),
 }

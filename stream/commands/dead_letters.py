@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,32 +13,14 @@ import msgspec
 
 from stream import show
 from stream.commands.options import FAILED, config_option, json_option
+from stream.commands.parameters import Moment
 from stream.dead_letter import DeadLetter
-from stream.event_time import parse_time
-from stream.records import utc_now
 from stream.settings import Settings
 
 if TYPE_CHECKING:
     from stream.letter_log import Listing
 
 T = TypeVar("T")
-UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-
-class Moment(click.ParamType):
-    """A time as ISO 8601, or how long ago: 90s, 15m, 2h, 7d."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
-        if ago := re.fullmatch("([0-9]{1,6})([smhd])", value):
-            return utc_now() - timedelta(seconds=int(ago[1]) * UNITS_S[ago[2]])
-        try:
-            return parse_time(value)
-        except ValueError:
-            self.fail(
-                f"{value!r} is neither an ISO 8601 time nor an age like 15m or 7d", param, ctx
-            )
 
 
 def _filters(command: Callable[..., T]) -> Callable[..., T]:

@@ -16,7 +16,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from models.spec import Head, ModelError, Predictor
 from stream import show
 from stream.conditions import RuleError
-from stream.connection import StartError
+from stream.connection import StartError, redis_client, redis_remedy
 from stream.names import Keys
 from stream.settings import Settings, SettingsError, load_settings
 from stream.text import printable
@@ -132,9 +132,8 @@ async def with_redis(settings: Settings, ask: Callable[[Redis, Keys], Coroutine[
     """What ask says, given a Redis that answers. Raises StartError without one."""
     from redis.exceptions import RedisError
 
-    from stream.connection import redis_client, redis_remedy
-
-    async with redis_client(settings.redis) as client:
+    client = redis_client(settings.redis)
+    async with client:
         try:
             await client.ping()
         except (RedisError, OSError) as error:

@@ -132,18 +132,21 @@ else
   redis.call('DEL', KEYS[2])
 end
 evidence = '[' .. evidence .. ']'
+-- What people did about the alert; change_alert.lua writes it.
+local handling = sequence > 1 and redis.call('HGET', alert, 'handling') or '{}'
 local labels = '{"severity":"' .. severity .. '"' .. ARGV[11] .. '}'
 
 local transition = '{"id":"' .. id .. '","fingerprint":"' .. mark .. '","episode":' .. episode
   .. ',"sequence":' .. sequence .. ',"severity":"' .. severity .. '","state":"' .. state
   .. '","first_seen":"' .. first .. '","last_seen":"' .. last .. '","count":' .. count
-  .. ',"evidence":' .. evidence .. ',"labels":' .. labels .. ARGV[12] .. '}'
+  .. ',"evidence":' .. evidence .. ',"labels":' .. labels .. ',"handling":' .. handling
+  .. ARGV[12] .. '}'
 
 local fields = {
   'id', id, 'fingerprint', mark, 'episode', episode, 'sequence', sequence, 'severity', severity,
   'rank', rank, 'state', state, 'first_seen', first, 'first_us', whole(first_us),
   'last_seen', last, 'last_us', whole(last_us), 'count', count,
-  'evidence', evidence, 'labels', labels,
+  'evidence', evidence, 'labels', labels, 'quiet_us', whole(quiet),
 }
 for place = 19, #ARGV do
   fields[#fields + 1] = ARGV[place]

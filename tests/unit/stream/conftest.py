@@ -1,3 +1,5 @@
+"""A Redis for the units that speak to one: the imitation, and a real server where there is one."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

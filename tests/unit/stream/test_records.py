@@ -64,7 +64,13 @@ def test_a_scored_record_has_the_fields_of_the_contract() -> None:
         "scores": {"low": 0.1, "high": 0.9},
         "abstained": False,
     }
-    assert record["batch"] == {"size": 3, "tokens": 96, "waited_ms": 1.5, "released_by": "idle"}
+    assert record["batch"] == {
+        "size": 3,
+        "tokens": 96,
+        "waited_ms": 1.5,
+        "released_by": "idle",
+        "padding": 0,
+    }
 
 
 def test_a_scored_record_reads_back_equal() -> None:

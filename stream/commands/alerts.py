@@ -1,0 +1,277 @@
+"""alerts: finding them, and what a person does about one."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+import click
+import msgspec
+
+from stream import show
+from stream.commands.options import FILE, config_option, json_option, with_redis
+from stream.commands.parameters import MatcherValue, Moment
+from stream.connection import StartError
+from stream.matchers import Matcher
+from stream.records import Alert, AlertState, Severity, utc_now
+from stream.settings import Settings
+
+if TYPE_CHECKING:
+    from stream.alert_search import Search
+    from stream.lifecycle import Change, Lifecycle
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COLUMNS = ("id", "severity", "state", "count", "last_seen", "subject", "title")
+
+
+author_option = click.option(
+    "--author", default=getpass.getuser, show_default="your login", help="Who does it."
+)
+comment_option = click.option("--comment", default="", help="Why; kept in the alert's history.")
+
+
+def search_options(command: F) -> F:
+    """--state, --severity, --rule, --subject and --label, alike where alerts are looked for."""
+    for option in (
+        click.option("--label", "labels", multiple=True, type=MatcherValue(), help="k=v, k=~v …"),
+        click.option("--subject", help='For example "ticker:HALC".'),
+        click.option("--rule", help="The rule's name."),
+        click.option("--severity", multiple=True, type=click.Choice(get_args(Severity))),
+        click.option("--state", "states", multiple=True, type=click.Choice(get_args(AlertState))),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def alerts() -> None:
+    """Operate alerts."""
+
+
+@alerts.command("list")
+@config_option
+@search_options
+@click.option("--since", type=Moment(), help="Last event at or after it: 2h, 2026-03-01T12:00Z.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
+@json_option
+@click.pass_obj
+def list_alerts(
+    settings: Settings,
+    states: tuple[AlertState, ...],
+    severity: tuple[str, ...],
+    rule: str | None,
+    subject: str | None,
+    labels: tuple[Matcher, ...],
+    since: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Open alerts, the most recently seen first; with --state resolved those that are over."""
+    from stream.alert_search import Search
+
+    matchers = _matchers(severity, rule, subject, labels)
+    found = asyncio.run(_find(settings, Search(states, matchers, since), limit))
+    if as_json:
+        show.json_object({"alerts": found})
+    else:
+        show.table("alerts" if "resolved" in states else "open alerts", found, columns=COLUMNS)
+
+
+@alerts.command("show")
+@config_option
+@click.argument("alert_id")
+@json_option
+@click.pass_obj
+def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
+    """One alert with its evidence and its history."""
+    from stream.lifecycle import Lifecycle
+    from stream.store import AlertStore
+
+    async def ask(redis: Any, keys: Any) -> tuple[Alert | None, list[Any], str]:
+        alert = await AlertStore(redis, keys, settings.alerting).get(alert_id)
+        history = await Lifecycle(redis, keys, settings.alerting).history(alert_id)
+        hidden = await redis.hget(keys.notify("hidden"), alert_id)
+        return alert, history, (hidden or b"").decode()
+
+    alert, history, hidden = asyncio.run(with_redis(settings, ask))
+    if alert is None:
+        raise StartError(
+            f"alert {alert_id!r} is not in Redis; it never was, or alerting.keep_s is over "
+            "(`bellwether alerts list` shows the open ones)"
+        )
+    if as_json:
+        fields = msgspec.to_builtins(alert)
+        show.json_object({**fields, "hidden": hidden, "history": history})
+        return
+    show.record(alert.title, alert, as_json=False)
+    if hidden:
+        show.stdout.print(f"not notified: {hidden}", markup=False)
+    if history:
+        columns = ("at", "action", "by", "detail", "comment", "state", "sequence")
+        show.table("history", history, columns=columns)
+
+
+@alerts.command()
+@config_option
+@click.argument("alert_id")
+@author_option
+@comment_option
+@json_option
+@click.pass_obj
+def ack(settings: Settings, alert_id: str, author: str, comment: str, as_json: bool) -> None:
+    """Say that someone works on it: it is not repeated, and further events keep it acknowledged."""
+    _change(settings, lambda desk: desk.acknowledge(alert_id, by=author, comment=comment), as_json)
+
+
+@alerts.command()
+@config_option
+@click.argument("alert_id")
+@click.option("--to", required=True, help="Who is to work on it.")
+@author_option
+@comment_option
+@json_option
+@click.pass_obj
+def assign(
+    settings: Settings, alert_id: str, to: str, author: str, comment: str, as_json: bool
+) -> None:
+    """Give the alert to someone."""
+    _change(
+        settings, lambda desk: desk.assign(alert_id, to=to, by=author, comment=comment), as_json
+    )
+
+
+@alerts.command()
+@config_option
+@click.argument("alert_id")
+@click.argument("text")
+@author_option
+@json_option
+@click.pass_obj
+def comment(settings: Settings, alert_id: str, text: str, author: str, as_json: bool) -> None:
+    """Put a remark into the alert's history, also of a resolved one."""
+    _change(settings, lambda desk: desk.comment(alert_id, text, by=author), as_json)
+
+
+@alerts.command()
+@config_option
+@click.argument("alert_id")
+@author_option
+@comment_option
+@json_option
+@click.pass_obj
+def resolve(settings: Settings, alert_id: str, author: str, comment: str, as_json: bool) -> None:
+    """Close the alert; if its subject has trouble again, that is a new one."""
+    _change(settings, lambda desk: desk.resolve(alert_id, by=author, comment=comment), as_json)
+
+
+@alerts.command()
+@config_option
+@search_options
+@click.option("--since", type=Moment(), help="Read the topic from here instead of Redis.")
+@click.option("--until", type=Moment(), help="Read the topic up to here.")
+@click.option(
+    "--format", "as_format", default="json", show_default=True, type=click.Choice(["json", "csv"])
+)
+@click.option("--output", type=FILE, help="A file; else stdout.")
+@click.pass_obj
+def export(
+    settings: Settings,
+    states: tuple[AlertState, ...],
+    severity: tuple[str, ...],
+    rule: str | None,
+    subject: str | None,
+    labels: tuple[Matcher, ...],
+    since: datetime | None,
+    until: datetime | None,
+    as_format: str,
+    output: Path | None,
+) -> None:
+    """Open and resolved alerts: those Redis has, or with --since those of the topic."""
+    from stream.alert_search import Search, to_csv
+
+    matchers = _matchers(severity, rule, subject, labels)
+    if since is not None:
+        search = Search(states, matchers)
+        found = asyncio.run(_find_in_topic(settings, search, since, until or utc_now()))
+    elif until is None:
+        search = Search(states or get_args(AlertState), matchers)
+        found = asyncio.run(_find(settings, search, sys.maxsize))
+    else:
+        raise click.UsageError("--until needs --since: give the time where the export begins")
+    content = (
+        to_csv(found).encode()
+        if as_format == "csv"
+        else msgspec.json.encode({"alerts": found}) + b"\n"
+    )
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise StartError(f"{output}: can't be written ({error.strerror})") from None
+
+
+def _matchers(
+    severity: Sequence[str], rule: str | None, subject: str | None, labels: Sequence[Matcher]
+) -> list[Matcher]:
+    matchers = [*labels]
+    if severity:
+        matchers.append(Matcher("severity", "=~", "|".join(severity)))
+    if rule is not None:
+        matchers.append(Matcher("rule", "=", rule))
+    if subject is not None:
+        matchers.append(Matcher("subject", "=", subject))
+    return matchers
+
+
+async def _find(settings: Settings, search: Search, limit: int) -> list[Alert]:
+    from stream.silence_store import SilenceStore
+    from stream.silences import ActiveSilences
+    from stream.store import AlertStore
+
+    async def ask(redis: Any, keys: Any) -> list[Alert]:
+        silences = ActiveSilences(await SilenceStore(redis, keys).active())
+        now = utc_now()
+        store = AlertStore(redis, keys, settings.alerting)
+
+        def keeps(alert: Alert) -> bool:
+            return search.keeps(alert, silences, now)
+
+        if "resolved" in search.states:
+            return (await store.list_all(keeps))[:limit]
+        return await store.list_open(limit, keeps)
+
+    return await with_redis(settings, ask)
+
+
+async def _find_in_topic(
+    settings: Settings, search: Search, since: datetime, until: datetime
+) -> list[Alert]:
+    from stream.alert_log import read_alerts
+    from stream.silences import ActiveSilences
+
+    found = await read_alerts(settings, since=since, until=until)
+    return [alert for alert in found if search.keeps(alert, ActiveSilences(), until)]
+
+
+def _change(
+    settings: Settings,
+    change: Callable[[Lifecycle], Coroutine[Any, Any, Change]],
+    as_json: bool,
+) -> None:
+    from stream.lifecycle import Lifecycle
+
+    done = asyncio.run(
+        with_redis(settings, lambda redis, keys: change(Lifecycle(redis, keys, settings.alerting)))
+    )
+    if as_json:
+        show.json_object(done)
+    else:
+        show.table("changed" if done.changed else "was so", [done.alert], columns=COLUMNS)

@@ -1,0 +1,61 @@
+"""Values that several commands take: a moment, a span of time, a matcher."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+from stream.durations import seconds
+from stream.event_time import parse_time
+from stream.matchers import Matcher, MatcherError, parse_matcher
+from stream.records import utc_now
+
+
+class Moment(click.ParamType):
+    """A time as ISO 8601, or how long ago: 90s, 15m, 2h, 7d."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return utc_now() - timedelta(seconds=seconds(value))
+        except ValueError:
+            pass
+        try:
+            return parse_time(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is neither an ISO 8601 time nor an age like 15m or 7d", param, ctx
+            )
+
+
+class Span(click.ParamType):
+    """How long, in seconds: 90s, 15m, 2h, 7d."""
+
+    name = "SPAN"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return seconds(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
+class MatcherValue(click.ParamType):
+    """A matcher over an alert's labels: rule=x, subject=~ticker:.*"""
+
+    name = "MATCHER"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Matcher:
+        if isinstance(value, Matcher):
+            return value
+        try:
+            return parse_matcher(value)
+        except MatcherError as error:
+            self.fail(str(error), param, ctx)

@@ -1,0 +1,103 @@
+"""alerts silence, unsilence and silences: hiding alerts from notification for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from stream import show
+from stream.commands.alerts import author_option
+from stream.commands.options import config_option, json_option, with_redis
+from stream.commands.parameters import MatcherValue, Span
+from stream.matchers import Matcher
+from stream.records import utc_now
+from stream.settings import Settings
+
+
+@click.command()
+@config_option
+@click.option(
+    "--matcher",
+    "matchers",
+    multiple=True,
+    required=True,
+    type=MatcherValue(),
+    help="rule=x, severity!=critical, subject=~ticker:.*; all must hold.",
+)
+@click.option("--for", "lasts_s", required=True, type=Span(), help="How long: 30m, 2h, 7d.")
+@author_option
+@click.option("--comment", default="", help="Why; everyone sees it in the list.")
+@click.option("--preview", is_flag=True, help="Only say what it would hide.")
+@json_option
+@click.pass_obj
+def silence(
+    settings: Settings,
+    matchers: tuple[Matcher, ...],
+    lasts_s: int,
+    author: str,
+    comment: str,
+    preview: bool,
+    as_json: bool,
+) -> None:
+    """Do not notify anyone of alerts that match; they stay on the topics and in the list."""
+    from stream.silence_store import PREVIEW_S, SilenceStore
+
+    async def ask(redis: Any, keys: Any) -> tuple[Any, Any]:
+        store = SilenceStore(redis, keys)
+        since = utc_now() - timedelta(seconds=PREVIEW_S)
+        seen = await store.preview(matchers, since=since)
+        if preview:
+            return None, seen
+        made = await store.create(matchers, author=author, reason=comment, lasts_s=lasts_s)
+        return made, seen
+
+    made, seen = asyncio.run(with_redis(settings, ask))
+    if as_json:
+        show.json_object({"silence": made, "preview": seen})
+        return
+    if made:
+        show.record("silence", made, as_json=False)
+    would = "would hide" if preview else "hides"
+    reach = "" if seen.complete else " that Redis still has; raise alerting.stream_length for more"
+    show.stdout.print(
+        f"{would} {seen.hidden} of the last hour's {seen.alerts} alerts{reach}", markup=False
+    )
+    if seen.examples:
+        columns = ("id", "severity", "state", "subject", "title")
+        show.table("the latest of them", seen.examples, columns=columns)
+
+
+@click.command()
+@config_option
+@click.argument("silence_id")
+@json_option
+@click.pass_obj
+def unsilence(settings: Settings, silence_id: str, as_json: bool) -> None:
+    """End a silence now; what still fires is notified."""
+    from stream.silence_store import SilenceStore
+
+    ended = asyncio.run(
+        with_redis(settings, lambda redis, keys: SilenceStore(redis, keys).end(silence_id))
+    )
+    show.record("ended", ended, as_json=as_json)
+
+
+@click.command()
+@config_option
+@json_option
+@click.pass_obj
+def silences(settings: Settings, as_json: bool) -> None:
+    """Silences in force, and how many alerts each has hidden."""
+    from stream.silence_store import SilenceStore
+
+    found = asyncio.run(
+        with_redis(settings, lambda redis, keys: SilenceStore(redis, keys).active())
+    )
+    if as_json:
+        show.json_object({"silences": found})
+    else:
+        columns = ("id", "matchers", "author", "reason", "expiry", "hidden")
+        show.table("silences", found, columns=columns)

@@ -1,0 +1,103 @@
+"""Matchers over an alert's labels, in Alertmanager's syntax: =, !=, =~ and !~, anchored. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Literal
+
+import cel
+import msgspec
+
+from stream.records import Alert
+
+MAX_PATTERN_CHARS = 500
+MAX_MATCHED_CHARS = 1_000
+OWN_LABELS = ("rule", "severity", "subject", "subject_kind")
+"""Labels every alert has; a rule's own labels of these names do not replace them."""
+
+Operator = Literal["=", "!=", "=~", "!~"]
+
+_MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
+_ESCAPED = re.compile(r"""\\(["\\])""")
+# CEL's matches() runs Rust's regular expressions: linear in the text, whatever the pattern.
+_MATCHES = cel.compile("text.matches(pattern)")
+
+
+class MatcherError(ValueError):
+    """A matcher that can't be read; the message quotes it and says what to write."""
+
+
+class Matcher(msgspec.Struct, frozen=True):
+    """One condition on one label. A label that an alert lacks counts as empty."""
+
+    name: str
+    operator: Operator
+    value: str
+
+    def __str__(self) -> str:
+        value = self.value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{self.name}{self.operator}"{value}"'
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        label = labels.get(self.name, "")
+        if self.operator == "=":
+            return label == self.value
+        if self.operator == "!=":
+            return label != self.value
+        return _matches(label[:MAX_MATCHED_CHARS], self.value) is (self.operator == "=~")
+
+
+def parse_matcher(text: str) -> Matcher:
+    """'rule=x', 'subject=~"ticker:.*"'. Raises MatcherError."""
+    found = _MATCHER.fullmatch(text)
+    if found is None:
+        raise MatcherError(
+            f"{text!r} is no matcher; write label=value, label!=value, label=~pattern or "
+            "label!~pattern"
+        )
+    name, operator, value = found.groups()
+    if value.startswith('"'):
+        if len(value) < 2 or not value.endswith('"'):  # noqa: PLR2004 - two quotes
+            raise MatcherError(f"{text!r} has an opening quote and no closing one")
+        value = _ESCAPED.sub(r"\1", value[1:-1])
+    if len(value) > MAX_PATTERN_CHARS:
+        raise MatcherError(f"{name}: the value is longer than {MAX_PATTERN_CHARS} characters")
+    if operator in {"=~", "!~"}:
+        try:
+            # Bare, too: in the group that anchors it, "a)|(b" would pass.
+            _MATCHES.execute(cel.Context(variables={"text": "", "pattern": value}))
+            _matches("", value)
+        except RuntimeError as error:
+            raise MatcherError(f"{text!r}: {_reason(error)}") from None
+    return Matcher(name, operator, value)  # type: ignore[arg-type]
+
+
+def all_hold(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
+    return all(matcher.holds(labels) for matcher in matchers)
+
+
+def labels_of(alert: Alert) -> dict[str, str]:
+    """What matchers and group_by see of an alert: the rule's labels and OWN_LABELS."""
+    return {
+        **alert.labels,
+        "rule": alert.rule,
+        "severity": alert.severity,
+        "subject": alert.subject,
+        "subject_kind": alert.subject.partition(":")[0],
+    }
+
+
+@lru_cache(maxsize=10_000)
+def _matches(text: str, pattern: str) -> bool:
+    context = cel.Context(variables={"text": text, "pattern": f"^(?s:{pattern})$"})
+    return bool(_MATCHES.execute(context))
+
+
+def _reason(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    for line in lines:
+        if line.startswith("error: "):
+            return f"not a regular expression ({line[7:].partition('. Check ')[0]})"
+    return "a regular expression that needs too much memory"

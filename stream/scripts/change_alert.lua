@@ -1,0 +1,117 @@
+-- Change one alert by hand or by the sweeper: atomically, idempotently, never against its lifecycle.
+--
+-- KEYS  1 alert     the alert as it stands (hash, TTL)
+--       2 history   who did what and when (list, TTL)
+--       3 open      open alert ids by last event time (sorted set)
+--       4 stream    every transition (stream, capped)
+--       5 silence   the silence that hides it, for "silence" (hash, TTL); else any key
+-- ARGV  1 action: acknowledge, assign, comment, resolve, expire, silence or flap
+--       2 who        3 when, ISO 8601       4 comment
+--       5 detail: assignee, silence id, or for expire the seconds of quiet where the alert
+--         does not say its own
+--       6 seconds now                       7 keep, seconds
+--       8 stream length                     9 channel
+--       10… name, kind pairs of an alert's fields; kind is text or json
+-- Returns {"changed" or "unchanged", transition}, {"resolved"} where a resolved alert can't be changed
+-- so, or {"absent"}.
+local kept = redis.call('HMGET', KEYS[1], 'state', 'handling', 'sequence', 'id', 'touched', 'last_us',
+  'quiet_us')
+local state = kept[1]
+if not state then
+  return {'absent'}
+end
+local handling = cjson.decode(kept[2] or '{}')
+local action, who, comment, detail = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
+
+local function transition(shown)
+  local parts = {}
+  for place = 10, #ARGV, 2 do
+    local name = ARGV[place]
+    local value = name == 'state' and shown or redis.call('HGET', KEYS[1], name)
+    if value then
+      if ARGV[place + 1] == 'text' then
+        value = cjson.encode(value)
+      end
+      parts[#parts + 1] = '"' .. name .. '":' .. value
+    end
+  end
+  return '{' .. table.concat(parts, ',') .. '}'
+end
+
+local function unchanged()
+  return {'unchanged', transition(state)}
+end
+
+local closed = state == 'resolved'
+local grown = state == 'acknowledged' and state or 'updated'
+local shown, done
+if action == 'comment' then
+  if handling.action == 'commented' and handling.by == who and handling.comment == comment then
+    return unchanged()
+  end
+  shown, done = closed and state or grown, 'commented'
+elseif closed then
+  if action == 'acknowledge' or action == 'assign' then
+    return {'resolved'}
+  end
+  return unchanged()
+elseif action == 'acknowledge' then
+  if state == 'acknowledged' then
+    return unchanged()
+  end
+  shown, done = 'acknowledged', 'acknowledged'
+  handling.acknowledged_by = who
+elseif action == 'assign' then
+  if handling.assignee == detail then
+    return unchanged()
+  end
+  shown, done = grown, 'assigned'
+  handling.assignee = detail
+elseif action == 'resolve' then
+  shown, done = 'resolved', 'resolved'
+elseif action == 'expire' then
+  local own = tonumber(kept[7] or '')
+  local before = tonumber(ARGV[6]) - (own and own / 1000000 or tonumber(detail))
+  if tonumber(kept[5] or 0) > before or tonumber(kept[6]) / 1000000 > before then
+    return unchanged()
+  end
+  shown, done = 'resolved', 'expired'
+elseif action == 'silence' then
+  if handling.silence == detail or redis.call('EXISTS', KEYS[5]) == 0 then
+    return unchanged()
+  end
+  shown, done = 'silenced', 'silenced'
+  handling.silence = detail
+  redis.call('HINCRBY', KEYS[5], 'hidden', 1)
+elseif action == 'flap' then
+  if handling.flapping then
+    return unchanged()
+  end
+  shown, done = grown, 'flapping'
+  handling.flapping = true
+else
+  return redis.error_reply('change_alert: no such action: ' .. action)
+end
+
+handling.action, handling.by, handling.at, handling.comment = done, who, ARGV[3], comment
+local sequence = tonumber(kept[3]) + 1
+redis.call('HSET', KEYS[1], 'handling', cjson.encode(handling), 'sequence', sequence,
+  'touched', ARGV[6])
+-- A silence hides an alert and does not end it, so the alert keeps the state it really has.
+if shown ~= 'silenced' then
+  redis.call('HSET', KEYS[1], 'state', shown)
+end
+if shown == 'resolved' then
+  redis.call('ZREM', KEYS[3], kept[4])
+end
+redis.call('EXPIRE', KEYS[1], ARGV[7])
+redis.call('RPUSH', KEYS[2], cjson.encode({
+  sequence = sequence, action = done, state = shown, by = who, at = ARGV[3], comment = comment,
+  detail = (action == 'assign' or action == 'silence') and detail or '',
+}))
+redis.call('EXPIRE', KEYS[2], ARGV[7])
+local result = transition(shown)
+-- "change" tells these from the transitions that events cause: the worker publishes them on Kafka.
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[8], '*', 'alert', result, 'change', done)
+redis.call('PUBLISH', ARGV[9], result)
+return {'changed', result}

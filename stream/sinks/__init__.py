@@ -1,0 +1,1 @@
+"""Receivers: each module is one way out for notifications."""

@@ -1,0 +1,85 @@
+"""Which addresses a receiver may be at: a name is resolved, checked, and that address is used.
+
+Whoever may write a routing file, or own a name in it, must not reach the services of our own
+network through us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class InternalAddressError(OSError):
+    """A name that leads into a network of our own."""
+
+
+def is_internal(address: str) -> bool:
+    """Whether it is anything but a public unicast address, also when wrapped in an IPv6 one."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
+        if found in _NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFF_FFFF)
+        if inner is not None:
+            return is_internal(str(inner))
+    return not found.is_global or found.is_multicast
+
+
+def check_url(url: str, *, allow_internal: bool) -> None:
+    """Raises ValueError for what is no http(s) URL, or one that names an internal address.
+
+    A name is looked up when it is connected to; see CheckedResolver.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an http:// or https:// address")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a login; sign the body with secret_env instead")
+    try:
+        literal = ipaddress.ip_address(parts.hostname.partition("%")[0])
+    except ValueError:
+        return
+    if not allow_internal and is_internal(str(literal)):
+        raise ValueError(f"{literal} is an internal address; allow_internal = true permits it")
+
+
+class CheckedResolver(AbstractResolver):
+    """Gives aiohttp the very addresses that were checked, so that no second answer slips in."""
+
+    def __init__(self, *, allow_internal: bool) -> None:
+        self._allow_internal = allow_internal
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        addresses: list[ResolveResult] = []
+        for own_family, _, protocol, _, place in found:
+            address = str(place[0])
+            if not self._allow_internal and is_internal(address):
+                raise InternalAddressError(
+                    f"{host} leads to the internal address {address}; allow_internal = true "
+                    "permits it"
+                )
+            addresses.append(
+                ResolveResult(
+                    hostname=host,
+                    host=address,
+                    port=port,
+                    family=own_family,
+                    proto=protocol,
+                    flags=socket.AI_NUMERICHOST,
+                )
+            )
+        return addresses
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,169 @@
+"""From the receivers of a routing file to sinks; the only place that reads their secrets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from stream.durations import seconds
+from stream.notification import Notification, Sink
+from stream.outbox import RecordSink
+from stream.route_file import ReceiverConfig, RouteError
+from stream.routing import Routing
+from stream.settings import TOPIC_NAME
+from stream.sinks import payloads
+from stream.sinks.addresses import check_url
+from stream.sinks.redis_stream import RedisSink
+from stream.sinks.topic import TopicSink
+from stream.sinks.webhook import WebhookSink
+
+# What each type reads beside name, type, timeout, give_up_after and send_resolved.
+_FIELDS = {
+    "topic": {"topic"},
+    "redis": {"stream", "max_length"},
+    "webhook": {
+        "payload",
+        "url",
+        "url_env",
+        "url_file",
+        "secret_env",
+        "secret_file",
+        "allow_internal",
+    },
+    "apprise": {"url_env", "url_file", "allow_internal"},
+}
+_COMMON = {"name", "type", "timeout", "give_up_after", "send_resolved"}
+
+
+def check_receivers(routing: Routing) -> None:
+    """Raises RouteError, naming receiver and field, for one that could never be told."""
+    for config in routing.receivers.values():
+        _check(config)
+
+
+def build_sinks(routing: Routing, *, redis: Redis, outbox: RecordSink) -> Mapping[str, Sink]:
+    """A sink for each receiver. Raises RouteError."""
+    return {name: _build(one, redis, outbox) for name, one in routing.receivers.items()}
+
+
+def _check(config: ReceiverConfig) -> None:
+    defaults = ReceiverConfig(name=config.name, type=config.type)
+    for field in ReceiverConfig.__struct_fields__:
+        if field in _COMMON or field in _FIELDS[config.type]:
+            continue
+        if getattr(config, field) != getattr(defaults, field):
+            known = ", ".join(sorted(_FIELDS[config.type]))
+            raise _refused(
+                config, f"{field} means nothing for type {config.type}; it reads {known}"
+            )
+    for field in ("timeout", "give_up_after"):
+        try:
+            seconds(getattr(config, field))
+        except ValueError as error:
+            raise _refused(config, f"{field} {getattr(config, field)!r}: {error}") from None
+    _check_place(config)
+
+
+def _check_place(config: ReceiverConfig) -> None:
+    if config.type == "topic" and not TOPIC_NAME.fullmatch(config.topic):
+        raise _refused(
+            config, "topic must be a Kafka topic name: letters, digits, '.', '_' and '-'"
+        )
+    if config.type == "redis" and not config.stream:
+        raise _refused(config, "stream is missing; name the Redis stream to add to")
+    if config.type == "webhook":
+        if config.payload == "pagerduty" and not _secret(config):
+            raise _refused(config, "pagerduty needs its routing key in secret_env or secret_file")
+        try:
+            check_url(_url(config), allow_internal=config.allow_internal)
+        except ValueError as error:
+            raise _refused(config, f"url {error}") from None
+    if config.type == "apprise":
+        _apprise(config)
+
+
+def _build(config: ReceiverConfig, redis: Redis, outbox: RecordSink) -> Sink:
+    _check(config)
+    timeout_s = float(seconds(config.timeout))
+    if config.type == "topic":
+        return TopicSink(outbox, config.topic, timeout_s)
+    if config.type == "redis":
+        return RedisSink(redis, config.stream, config.max_length)
+    if config.type == "apprise":
+        return _apprise(config)
+    secret = _secret(config)
+    body: Callable[[Notification], dict[str, Any]]
+    if config.payload == "pagerduty":
+        body = partial(payloads.pagerduty, routing_key=secret)
+    else:
+        body = payloads.alertmanager if config.payload == "alertmanager" else payloads.bellwether
+    return WebhookSink(
+        _url(config),
+        body=body,
+        # A PagerDuty routing key travels in the body; signing with it would prove nothing.
+        secret=b"" if config.payload == "pagerduty" else secret.encode(),
+        allow_internal=config.allow_internal,
+        timeout_s=timeout_s,
+    )
+
+
+def _apprise(config: ReceiverConfig) -> Sink:
+    from stream.sinks.apprise_service import AppriseSink  # noqa: PLC0415 - slow to import
+
+    try:
+        return AppriseSink(
+            _url(config),
+            allow_internal=config.allow_internal,
+            timeout_s=float(seconds(config.timeout)),
+        )
+    except ValueError as error:
+        raise _refused(config, f"url {error}") from None
+
+
+def _url(config: ReceiverConfig) -> str:
+    given = [config.url, config.url_env, config.url_file]
+    if sum(map(bool, given)) > 1:
+        raise _refused(config, "give one of url, url_env and url_file")
+    if config.url:
+        return config.url
+    if config.url_env or config.url_file:
+        return _read(config, "url", config.url_env, config.url_file)
+    if config.type == "webhook" and config.payload == "pagerduty":
+        return payloads.PAGERDUTY_URL
+    raise _refused(
+        config, "url is missing; give url_env or url_file (url where it holds no secret)"
+    )
+
+
+def _secret(config: ReceiverConfig) -> str:
+    if not (config.secret_env or config.secret_file):
+        return ""
+    return _read(config, "secret", config.secret_env, config.secret_file)
+
+
+def _read(config: ReceiverConfig, field: str, variable: str, file: str) -> str:
+    """Never quotes what it read."""
+    if variable and file:
+        raise _refused(config, f"give one of {field}_env and {field}_file")
+    if variable:
+        value = os.environ.get(variable, "").strip()
+        if not value:
+            raise _refused(config, f"{field}_env: the environment has no {variable}; set it")
+        return value
+    try:
+        value = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise _refused(config, f"{field}_file {file}: can't be read ({reason})") from None
+    if not value:
+        raise _refused(config, f"{field}_file {file}: is empty")
+    return value
+
+
+def _refused(config: ReceiverConfig, reason: str) -> RouteError:
+    return RouteError(f"routing file, receiver {config.name!r}: {reason}")

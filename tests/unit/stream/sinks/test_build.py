@@ -1,0 +1,133 @@
+"""Receivers of a routing file become sinks; secrets come from elsewhere and are never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from fakeredis import FakeAsyncRedis
+from redis.asyncio import Redis
+
+from stream.notification import RefusedError, TryAgainError
+from stream.outbox import Outgoing
+from stream.route_file import RouteError
+from stream.routing import Routing
+from stream.sinks.apprise_service import AppriseSink
+from stream.sinks.build import build_sinks, check_receivers
+from stream.sinks.redis_stream import RedisSink
+from stream.sinks.topic import TopicSink
+from tests.fakes import notification
+
+EXAMPLE = Path(__file__).parents[4] / "examples" / "routes.toml"
+
+
+class FakeOutbox:
+    def __init__(self) -> None:
+        self.sent: list[Outgoing] = []
+        self.gate = asyncio.Event()
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        await self.gate.wait()
+        self.sent.extend(records)
+
+
+def routing(folder: Path, receiver: str) -> Routing:
+    file = folder / "routes.toml"
+    file.write_text(f'[route]\nreceiver = "r"\n[[receivers]]\nname = "r"\n{receiver}\n')
+    return Routing.load(file)
+
+
+async def test_the_example_file_is_valid_and_makes_a_sink_of_each_receiver() -> None:
+    found = Routing.load(EXAMPLE)
+    check_receivers(found)
+    sinks = build_sinks(found, redis=FakeAsyncRedis(), outbox=FakeOutbox())
+    assert sinks.keys() == {"desk", "support", "pager"}
+    labels = {"severity": "critical", "subject_kind": "customer"}
+    assert [node.receiver for node in found.routes_of(labels)] == ["pager", "support"]
+
+
+@pytest.mark.parametrize(
+    ("receiver", "said"),
+    [
+        ('type = "topic"', "topic must be a Kafka topic name"),
+        ('type = "topic"\ntopic = "a b"', "topic must be a Kafka topic name"),
+        ('type = "topic"\ntopic = "a"\nstream = "s"', "stream means nothing for type topic"),
+        ('type = "redis"', "stream is missing"),
+        ('type = "webhook"', "url is missing"),
+        ('type = "webhook"\nurl = "gopher://x"', "url must be an http"),
+        ('type = "webhook"\nurl = "http://10.0.0.1/"', "internal address"),
+        ('type = "webhook"\nurl = "http://a.example"\nurl_env = "X"', "give one of url"),
+        ('type = "webhook"\nurl_env = "NOT_SET_ANYWHERE"', "the environment has no NOT_SET"),
+        ('type = "webhook"\nurl_file = "/absent"', "can't be read"),
+        ('type = "webhook"\npayload = "pagerduty"', "routing key in secret_env"),
+        ('type = "webhook"\nurl = "http://a.example"\ntimeout = "fast"', "timeout 'fast': write"),
+        ('type = "apprise"', "url is missing"),
+        ('type = "apprise"\nurl = "mailto://a:b@c.example"', "url means nothing for type apprise"),
+    ],
+)
+def test_a_receiver_that_could_never_be_told_is_refused(
+    tmp_path: Path, receiver: str, said: str
+) -> None:
+    with pytest.raises(RouteError, match=f"receiver 'r': .*{said}"):
+        check_receivers(routing(tmp_path, receiver))
+
+
+def test_neither_an_error_nor_the_log_quotes_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for value in ("gopher://key-1234@x/", "http://user:key-1234@x.example/"):
+        monkeypatch.setenv("HOOK", value)
+        with pytest.raises(RouteError) as caught:
+            check_receivers(routing(tmp_path, 'type = "webhook"\nurl_env = "HOOK"'))
+        assert "key-1234" not in str(caught.value)
+    monkeypatch.setenv("HOOK", "nosuchservice://key-1234")
+    with pytest.raises(RouteError, match="apprise understands") as caught:
+        check_receivers(routing(tmp_path, 'type = "apprise"\nurl_env = "HOOK"'))
+    assert "key-1234" not in str(caught.value) + caplog.text
+
+
+def test_secrets_come_from_a_file_too(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("key-1234\n")
+    found = routing(
+        tmp_path, f'type = "webhook"\npayload = "pagerduty"\nsecret_file = "{tmp_path}/key"'
+    )
+    check_receivers(found)
+    (tmp_path / "key").write_text("\n")
+    with pytest.raises(RouteError, match="is empty"):
+        check_receivers(found)
+
+
+async def test_a_redis_stream_takes_each_notification_once(client: Redis) -> None:
+    sink = RedisSink(client, "out", 100)
+    for identity in ("n-1", "n-1", "n-2"):
+        await sink.send(notification(identity))
+    entries = await client.xrange("out")
+    found = [json.loads(fields[b"notification"])["id"] for _, fields in entries]
+    assert found == ["n-1", "n-2"]
+
+
+async def test_a_topic_takes_a_notification_or_is_tried_again() -> None:
+    outbox = FakeOutbox()
+    sink = TopicSink(outbox, "pages", timeout_s=0.05)
+    with pytest.raises(TryAgainError, match="did not confirm"):
+        await sink.send(notification("n-1"))
+    outbox.gate.set()
+    await sink.send(notification("n-1"))
+    (record,) = outbox.sent
+    assert (record.topic, record.key) == ("pages", b"g-1")
+    assert json.loads(record.value)["id"] == "n-1"
+
+
+async def test_apprise_is_kept_from_internal_addresses() -> None:
+    sink = AppriseSink("json://127.0.0.1:1/", allow_internal=False, timeout_s=5)
+    with pytest.raises(RefusedError, match="internal address"):
+        await sink.send(notification())
+
+
+async def test_a_service_that_does_not_take_it_is_tried_again() -> None:
+    sink = AppriseSink("json://127.0.0.1:1/", allow_internal=True, timeout_s=10)
+    with pytest.raises(TryAgainError, match="did not take it"):
+        await sink.send(notification())
