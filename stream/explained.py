@@ -144,8 +144,10 @@ def decide(alert: Alert, rule: Rule | None, heads: Sequence[Head], last: Scored)
     program = compile_condition(condition, heads, f"rule {rule.name!r}", field=field)
     used = fields_used(condition)
     context = cel.Context(variables=of_event(last, used))
-    for name, values in of_subject(subject, alert.signal if "signal" in used else None, used):
+    for name, values in of_subject(subject, used).items():
         context.add_variable(name, values)
+    if "signal" in used:
+        context.add_variable("signal", alert.signal)
     try:
         holds = program.execute(context)
     except Exception as error:  # noqa: BLE001 - cel raises many kinds
