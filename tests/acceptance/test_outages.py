@@ -60,7 +60,7 @@ async def test_redis_killed_under_load_delays_and_loses_nothing(
         own_redis.kill()
         good = good_records(600)
         await deployment.publish(good.values())
-        await logged(deployment, "Redis does not take alerts")
+        await logged(deployment, "Redis takes neither events nor alerts")
         own_redis.start()
         await assert_all_scored(deployment, set(good))
         worker.send_signal(signal.SIGTERM)
