@@ -56,6 +56,7 @@ LEAVES = (
 )
 PURE = (
     "stream.sources",
+    "stream.fields",
     "stream.event_time",
     "stream.language",
     "stream.mapping",

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.dead_letter import DeadLetter
+from stream.fields import MAX_ID_CHARS, MAX_TICKER_CHARS, MAX_TICKERS
 from stream.records import Event, Origin
 from stream.settings import Fields, Limits, SettingsError, Source
-from stream.sources import MAX_ID_CHARS, MAX_TICKER_CHARS, MAX_TICKERS, Decoder
+from stream.sources import Decoder
 
 NOW = datetime(2026, 3, 12, 8, 0, tzinfo=UTC)
 BROKER_TIME = datetime(2026, 3, 12, 7, 59, 58, 500_000, tzinfo=UTC)
