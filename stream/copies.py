@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError
 from stream.names import Keys
 from stream.novelty import Print, fingerprint, marked
 from stream.records import Scored
-from stream.settings import Novelty
+from stream.subject_settings import Novelty
 
 EVENTS_A_CALL = 500
 """Redis does nothing else while a script runs; so many events take it some milliseconds."""

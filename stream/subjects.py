@@ -11,7 +11,8 @@ from stream.companies import KnowledgeBase
 from stream.mapping import compile_name
 from stream.mentions import Mention, MentionSearch
 from stream.records import Event, Subject
-from stream.settings import SettingsError, Subjects
+from stream.settings import SettingsError
+from stream.subject_settings import Subjects
 from stream.text import clean_text
 
 # A post that lists many tickers says little about each; from here on they share one.

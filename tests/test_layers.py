@@ -52,6 +52,7 @@ LEAVES = (
     "stream.dead_letter",
     "stream.settings",
     "stream.connection_settings",
+    "stream.subject_settings",
     "stream.signal_settings",
 )
 PURE = (
@@ -106,7 +107,9 @@ OURS_ALLOWED = {
         "stream.names",
         "stream.connection_settings",
         "stream.signal_settings",
+        "stream.subject_settings",
     ),
+    "stream.subject_settings": ("stream.connection_settings", "stream.names"),
     "stream.signal_settings": ("stream.connection_settings",),
     "stream.connection_settings": (),
     **dict.fromkeys(PURE, (*LEAVES, *PURE)),

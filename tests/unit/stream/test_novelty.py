@@ -16,7 +16,7 @@ from stream.copies import CopyStore, count_copies
 from stream.names import Keys
 from stream.novelty import fingerprint
 from stream.records import Origin, Scored, Subject
-from stream.settings import Novelty
+from stream.subject_settings import Novelty
 from tests.fakes import scored
 
 STORY = (

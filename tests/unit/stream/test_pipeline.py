@@ -24,10 +24,11 @@ from stream.outbox import Outgoing
 from stream.pipeline import Pipeline
 from stream.records import Alert, Scored, decode_scored
 from stream.rules import Match, RuleSet
-from stream.settings import DEFAULT_QUEUES, Limits, Source, Subjects
+from stream.settings import DEFAULT_QUEUES, Limits, Source
 from stream.signal_settings import Signals
 from stream.signals import Windows
 from stream.sources import Decoder
+from stream.subject_settings import Subjects
 from stream.subjects import SubjectFinder
 from stream.telemetry import Telemetry
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from stream.records import Subject
-from stream.settings import SettingsError, Subjects
+from stream.settings import SettingsError
+from stream.subject_settings import Subjects
 from stream.subjects import SubjectFinder
 from tests.fakes import event
 
