@@ -38,6 +38,7 @@ TORCH_USERS = (
     "trainer.learner",
     "trainer.measure",
     "trainer.questions",
+    "trainer.recall",
     "trainer.refit",
     "trainer.resume",
     "trainer.service",

@@ -30,6 +30,7 @@ from trainer.label_log import LABELS_FILE, LabelLog
 from trainer.learner import bf16_helps
 from trainer.publish import TRAINER, announce, publish
 from trainer.questions import questions
+from trainer.recall import recall_own
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
 from trainer.status import Status
 from trainer.taught import taught_by
@@ -84,11 +85,11 @@ class TrainerService:
         config = self._config
         # A worker on this machine needs the other cores: it has seconds, the trainer has minutes.
         torch.set_num_threads(1)
+        self._log = LabelLog(config.folder / LABELS_FILE, remember_events=config.remember_events)
         self._alias = await asyncio.to_thread(self._first_champion)
         self._champion = await asyncio.to_thread(self._load, self._alias.version)
         # Now, so that the first label does not wait for it.
-        await asyncio.to_thread(self._look_at_own_sentences)
-        self._log = LabelLog(config.folder / LABELS_FILE, remember_events=config.remember_events)
+        await asyncio.to_thread(recall_own, self._champion, config.folder)
         self._reader = Reader(
             config.kafka, feedback=config.topics.feedback, scored=config.topics.scored
         )
@@ -281,10 +282,6 @@ class TrainerService:
     def _compared(self, before: Contender) -> Evidence:
         taught = taught_by(self._settled.labels, {})
         return Evidence(slices=tuple(compare(before, self._champion, taught)))
-
-    def _look_at_own_sentences(self) -> None:
-        taught = taught_by((), {})
-        self._champion.vectors([one.text for one in (*taught.base, *taught.reminders)])
 
     def _load(self, version: str) -> Contender:
         sharing: Contender | None = getattr(self, "_champion", None)

@@ -1,0 +1,56 @@
+"""Vectors computed once are found again, and only by the encoder that gave them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from trainer.contender import Contender, load_contender
+from trainer.recall import recall
+
+TEXTS = ["the bank is down", "a card was lost", "the bank is down"]
+
+
+class Broken:
+    """Stands in for an encoder that must not be asked."""
+
+    def __init__(self, hidden: int) -> None:
+        self.hidden = hidden
+
+    def tokenize(self, texts: list[str]) -> list[list[int]]:
+        raise AssertionError(texts)
+
+
+def without_memory(contender: Contender) -> Contender:
+    return dataclasses.replace(contender, vectors_by_text={})
+
+
+def test_a_restart_finds_the_vectors_and_computes_none(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    first = load_contender(tiny_checkpoint)
+    folder = tmp_path / "trainer"
+    recall(first, TEXTS, folder)
+    again = without_memory(first)
+    # With an encoder that fails, only what was kept can answer.
+    recall(dataclasses.replace(again, encoder=Broken(first.encoder.hidden)), TEXTS, folder)
+    assert torch.equal(again.vectors(TEXTS), first.vectors(TEXTS))
+
+
+def test_a_damaged_file_is_computed_again(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    first = load_contender(tiny_checkpoint)
+    recall(first, TEXTS, tmp_path)
+    (file,) = tmp_path.glob("vectors-*")
+    file.write_bytes(file.read_bytes()[:100])
+    again = without_memory(first)
+    recall(again, TEXTS, tmp_path)
+    assert torch.equal(again.vectors(TEXTS), first.vectors(TEXTS))
+
+
+def test_other_texts_have_a_file_of_their_own(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    contender = load_contender(tiny_checkpoint)
+    recall(contender, TEXTS, tmp_path)
+    recall(contender, TEXTS[:1], tmp_path)
+    assert len(list(tmp_path.glob("vectors-*"))) == 2

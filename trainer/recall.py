@@ -1,0 +1,46 @@
+"""Vectors of our own sentences, kept beside the label log so that a restart computes none."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from trainer.contender import Contender
+from trainer.taught import taught_by
+
+VECTORS = "vectors"
+
+
+def recall(contender: Contender, texts: Sequence[str], folder: Path) -> None:
+    """Have the contender remember the vectors of texts: from the folder, else computed and kept.
+
+    The file is named by the encoder and the texts, so another encoder never finds it. A damaged one
+    is written again. Raises OSError when the folder can't be written.
+    """
+    distinct = list(dict.fromkeys(texts))
+    content = "\n".join((contender.encoder_key, str(contender.bf16), *distinct))
+    file = folder / f"{VECTORS}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.safetensors"
+    try:
+        kept = safetensors.torch.load_file(file)[VECTORS]
+    except (OSError, KeyError, SafetensorError):
+        kept = torch.empty(0)
+    if kept.shape == (len(distinct), contender.encoder.hidden):
+        contender.vectors_by_text.update(zip(distinct, kept, strict=True))
+        return
+    vectors = contender.vectors(distinct)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    safetensors.torch.save_file({VECTORS: vectors.contiguous()}, partial)
+    partial.replace(file)
+
+
+def recall_own(contender: Contender, folder: Path) -> None:
+    """The same for the sentences that judge every challenger and keep it from forgetting."""
+    taught = taught_by((), {})
+    recall(contender, [one.text for one in (*taught.base, *taught.reminders)], folder)
