@@ -47,13 +47,15 @@ class Backtest:
         self.first: datetime | None = None
         self.last: datetime | None = None
 
-    def feed(self, scored: Scored) -> None:
+    def feed(self, scored: Scored) -> list[tuple[str, Alert]]:
+        """The transitions that the record causes, with the name of their rule set."""
+        transitions: list[tuple[str, Alert]] = []
         origin = scored.origin
         # A hash is a tenth of the memory; two of a million that agree are one in 10^7.
         mark = hash((origin.topic, origin.partition, origin.offset, scored.id, scored.time))
         if mark in self._seen:
             self.repeats += 1
-            return
+            return transitions
         self._seen.add(mark)
         self.records += 1
         self.first = min(self.first or scored.time, scored.time)
@@ -66,6 +68,8 @@ class Backtest:
                 if alert is not None:
                     self._alerts[name][alert.id] = alert
                     self._transitions[name] += 1
+                    transitions.append((name, alert))
+        return transitions
 
     def outcome(self, name: str) -> Outcome:
         return Outcome(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -39,14 +39,15 @@ class Row(msgspec.Struct, frozen=True):
     signal: dict[str, Any]
 
 
-class Alerted(msgspec.Struct, frozen=True):
-    """What one rule set would have done."""
+class Alerted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one rule set would have done. notifications are by receiver, where routes were given."""
 
     alerts: list[Row]
     transitions: int
     by_rule: dict[str, int]
     by_day: dict[str, dict[str, int]]
     rule_errors: dict[str, int]
+    notifications: dict[str, int] | None = None
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -79,7 +80,15 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     sweep: list[Swept] | None = None
 
 
-def summarise(run: Backtest, names: Sequence[str], seconds: float, *, sweep: bool) -> Summary:
+def summarise(
+    run: Backtest,
+    names: Sequence[str],
+    seconds: float,
+    *,
+    sweep: bool,
+    told: Mapping[str, dict[str, int]],
+) -> Summary:
+    """Told are notifications by name of the rule set, then receiver."""
     outcomes = {name: run.outcome(name) for name in names}
     records = run.records + run.repeats
     plain = Summary(
@@ -94,13 +103,14 @@ def summarise(run: Backtest, names: Sequence[str], seconds: float, *, sweep: boo
         taken = steps({name: outcome.alerts for name, outcome in outcomes.items()})
         return msgspec.structs.replace(plain, sweep=[_swept(step) for step in taken])
     first, *others = outcomes.values()
+    result = _alerted(first, told.get(names[0]))
     if not others:
-        return msgspec.structs.replace(plain, result=_alerted(first))
+        return msgspec.structs.replace(plain, result=result)
     found = compare(first.alerts, others[0].alerts)
     return msgspec.structs.replace(
         plain,
-        result=_alerted(first),
-        other=_alerted(others[0]),
+        result=result,
+        other=_alerted(others[0], told.get(names[1])),
         comparison=Side(
             _rows(found.only_first),
             _rows(found.only_second),
@@ -123,6 +133,9 @@ def show_summary(summary: Summary) -> None:
             "alerts of the second": len(summary.other.alerts),
             "in both": summary.comparison.both,
         }
+        for name, side in (("first", summary.result), ("second", summary.other)):
+            if side.notifications is not None:
+                head[f"notifications of the {name}"] = side.notifications or "none"
         show.record("backtest", head, as_json=False)
         _table("only in the first", summary.comparison.only_first)
         _table("only in the second", summary.comparison.only_second)
@@ -134,6 +147,8 @@ def show_summary(summary: Summary) -> None:
                 _table(f"{step.value}: gained", step.gained)
     elif summary.result:
         head |= {"alerts": len(summary.result.alerts), "by rule": summary.result.by_rule}
+        if summary.result.notifications is not None:
+            head["notifications"] = summary.result.notifications or "none"
         if summary.result.rule_errors:
             head["rule errors"] = summary.result.rule_errors
         show.record("backtest", head, as_json=False)
@@ -155,7 +170,7 @@ def _table(title: str, rows: Sequence[Row]) -> None:
         show.stdout.print(f"… and {len(rows) - SHOWN} more; --json has all")
 
 
-def _alerted(outcome: Outcome) -> Alerted:
+def _alerted(outcome: Outcome, notifications: dict[str, int] | None) -> Alerted:
     by_rule = Counter(alert.rule for alert in outcome.alerts)
     return Alerted(
         _rows(outcome.alerts),
@@ -163,6 +178,7 @@ def _alerted(outcome: Outcome) -> Alerted:
         dict(by_rule.most_common()),
         count_by_day(outcome.alerts),
         outcome.errors,
+        notifications,
     )
 
 

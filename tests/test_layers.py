@@ -59,6 +59,7 @@ LEAVES = (
 PURE = (
     "stream.sources",
     "stream.fields",
+    "stream.rehearsal",
     "stream.event_time",
     "stream.language",
     "stream.mapping",

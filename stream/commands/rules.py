@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -29,7 +29,8 @@ from stream.settings import Settings
 if TYPE_CHECKING:
     from stream.backtest import Backtest
     from stream.records import Scored
-    from stream.rules import RuleSet
+    from stream.rehearsal import Rehearsal
+    from stream.rule_file import Rule
 
 PROGRESS_EVERY = 1_000
 
@@ -102,6 +103,7 @@ def run_examples(settings: Settings, file: Path, as_json: bool) -> None:
 @click.option("--since", help="Read the scored topic from this time, or so long ago: 7d.")
 @click.option("--until", help="Read the scored topic up to this time.")
 @click.option("--compare", "other", type=FILE, help="A second rule file, shown beside the first.")
+@click.option("--routes", type=FILE, help="A routing file: who would have been told how often.")
 @click.option("--sweep", help="RULE.NAME=0.8,0.85,0.9: what each value would have cost.")
 @json_option
 @click.pass_obj
@@ -112,6 +114,7 @@ def backtest(
     since: str | None,
     until: str | None,
     other: Path | None,
+    routes: Path | None,
     sweep: str | None,
     as_json: bool,
 ) -> None:
@@ -124,43 +127,76 @@ def backtest(
 
     if (source is None) == (since is None and until is None):
         raise click.UsageError("give either --input FILE, or --since and --until for the topic")
-    if other and sweep:
-        raise click.UsageError("--compare and --sweep can't be combined")
+    if sweep and (other or routes):
+        raise click.UsageError("--sweep can't be combined with --compare or --routes")
     heads = load_heads(settings)
     kinds = tuple(settings.subjects.fields)
     read = read_rule_file(file or settings.alerting.rules, kinds)
 
-    def compiled(rule_set: Mapping[str, Any]) -> RuleSet:
-        return RuleSet(rule_set, heads, signals=settings.signals)
-
     if sweep:
-        chosen = {value: compiled(rule) for value, rule in variants(read, sweep).items()}
+        rule_sets = variants(read, sweep)
     else:
-        chosen = {report.FIRST: compiled(read.rules)}
+        rule_sets = {report.FIRST: read.rules}
         if other:
-            chosen[report.SECOND] = compiled(read_rule_file(other, kinds).rules)
+            rule_sets[report.SECOND] = read_rule_file(other, kinds).rules
+    chosen = {
+        name: RuleSet(rules, heads, signals=settings.signals) for name, rules in rule_sets.items()
+    }
     run = Backtest(chosen, signals=settings.signals, quiet_s=settings.alerting.quiet_s)
+    told = _rehearsals(routes, rule_sets, settings)
     began = time.perf_counter()
     if source is not None:
-        _feed_file(run, source, quiet=as_json)
+        _feed_file(run, told, source, quiet=as_json)
     else:
         times = [_time(text, name) for text, name in ((since, "since"), (until, "until"))]
-        asyncio.run(_feed_topic(run, settings, times[0], times[1], quiet=as_json))
+        asyncio.run(_feed_topic(run, told, settings, times, quiet=as_json))
     seconds = time.perf_counter() - began
-    summary = report.summarise(run, list(chosen), seconds, sweep=bool(sweep))
+    summary = report.summarise(
+        run,
+        list(chosen),
+        seconds,
+        sweep=bool(sweep),
+        told={name: rehearsal.finish() for name, rehearsal in told.items()},
+    )
     if as_json:
         show.json_object(summary)
     else:
         report.show_summary(summary)
 
 
-def _feed_file(run: Backtest, source: Path, *, quiet: bool) -> None:
+def _rehearsals(
+    routes: Path | None, rule_sets: Mapping[str, Mapping[str, Rule]], settings: Settings
+) -> dict[str, Rehearsal]:
+    """One a rule set, none without a routing file."""
+    from stream.rehearsal import Rehearsal
+    from stream.routing import Routing
+
+    if routes is None:
+        return {}
+    routing = Routing.load(routes)
+    return {
+        name: Rehearsal(
+            routing,
+            quiet_s={rule.name: rule.quiet_s for rule in rules.values() if rule.quiet_s},
+            default_s=settings.alerting.quiet_s,
+        )
+        for name, rules in rule_sets.items()
+    }
+
+
+def _feed(run: Backtest, told: Mapping[str, Rehearsal], scored: Scored) -> None:
+    for name, alert in run.feed(scored):
+        if rehearsal := told.get(name):
+            rehearsal.feed(alert, scored.time.timestamp())
+
+
+def _feed_file(run: Backtest, told: Mapping[str, Rehearsal], source: Path, *, quiet: bool) -> None:
     from stream.scored_log import read_file
 
     with progress_bar(quiet) as progress:
         task = progress.add_task("records", total=None)
         for number, scored in enumerate(read_file(source), 1):
-            run.feed(scored)
+            _feed(run, told, scored)
             if number % PROGRESS_EVERY == 0:
                 progress.update(task, completed=number)
         progress.update(task, completed=run.records + run.repeats)
@@ -168,19 +204,19 @@ def _feed_file(run: Backtest, source: Path, *, quiet: bool) -> None:
 
 async def _feed_topic(
     run: Backtest,
+    told: Mapping[str, Rehearsal],
     settings: Settings,
-    since: datetime | None,
-    until: datetime | None,
+    times: Sequence[datetime | None],
     *,
     quiet: bool,
 ) -> None:
     from stream.scored_log import read_topic
 
-    records: AsyncIterator[Scored] = read_topic(settings, since, until)
+    records: AsyncIterator[Scored] = read_topic(settings, *times)
     with progress_bar(quiet) as progress:
         task = progress.add_task("records", total=None)
         async for scored in records:
-            run.feed(scored)
+            _feed(run, told, scored)
             if (run.records + run.repeats) % PROGRESS_EVERY == 0:
                 progress.update(task, completed=run.records + run.repeats)
         progress.update(task, completed=run.records + run.repeats)

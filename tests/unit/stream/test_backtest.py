@@ -227,6 +227,25 @@ def test_the_command_prints_one_object(tmp_path: Path) -> None:
         "--sweep", "bad-news.sentiment.confidence=0.8,0.9",
     )  # fmt: skip
     assert [step["alerts"] for step in swept["sweep"]] == [16, 8]
+    routes = tmp_path / "routes.toml"
+    routes.write_text(
+        """
+        [route]
+        receiver = "desk"
+        [[receivers]]
+        name = "desk"
+        type = "redis"
+        stream = "s"
+        send_resolved = false
+        """
+    )
+    told = invoke(
+        "backtest", "--rules", path, "--input", source, "--routes", routes, "--compare", strict,
+        "--json",
+    )  # fmt: skip
+    # Every two hours one that lasts an hour: each is told, and none is repeated.
+    assert told["result"]["notifications"] == {"desk": 16}
+    assert told["other"]["notifications"] == {"desk": 8}
     shown = invoke("backtest", "--rules", path, "--input", source).output
     assert "bad-news 10" in shown
     assert "alerts: 16" in shown
