@@ -169,7 +169,9 @@ def _tags(text: str, folded: str) -> list[Mention]:
             Mention(tag[1].upper(), tag.start(), tag.end()) for tag in _CASH_TAG.finditer(text)
         ]
     if ":" in text and any(exchange in folded for exchange in _EXCHANGES):
-        found += [Mention(tag[1], tag.start(1), tag.end(1)) for tag in _LISTED.finditer(text)]
+        listed = [Mention(tag[1], tag.start(1), tag.end(1)) for tag in _LISTED.finditer(text)]
+        found += [one for one in listed if not _overlaps(found, one.start, one.end)]
+        found.sort(key=lambda mention: mention.start)
     return found
 
 

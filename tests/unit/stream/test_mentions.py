@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream.companies import KnowledgeBase
@@ -107,6 +107,7 @@ PIECES = [
 ]
 
 
+@example("NYSE: CATAT&T$AAPL")
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=30).map("".join))
 def test_any_text_is_searched_and_offsets_are_those_of_the_text(text: str) -> None:
     cleaned = clean_text(text, 1_000)
