@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from models.spec import ModelError
 from stream.commands import (
     alerts,
+    console,
     dead_letters,
     explain,
     feedback,
@@ -83,6 +84,7 @@ for command in (
     services.demo,
     services.worker,
     services.trainer,
+    console.console,
     services.publish,
     files.score,
     files.evaluate,

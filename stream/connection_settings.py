@@ -110,12 +110,7 @@ class Http(Section):
     @field_validator("listen")
     @classmethod
     def _is_an_address(cls, listen: str | None) -> str | None:
-        if listen is None:
-            return None
-        host, _, port = listen.rpartition(":")
-        if not host or not port.isdecimal() or not 0 <= int(port) < 2**16:
-            raise ValueError("must be host:port, for example 127.0.0.1:9464")
-        return listen
+        return None if listen is None else check_address(listen, "127.0.0.1:9464")
 
     @field_validator("token")
     @classmethod
@@ -133,6 +128,43 @@ class Http(Section):
                 "(or BELLWETHER_HTTP__TOKEN); or listen on 127.0.0.1"
             )
         return self
+
+
+class Console(Section):
+    """The web console; users are needed as soon as other machines can reach it."""
+
+    listen: str = "127.0.0.1:8765"
+    users: Path | None = Field(None, description="made by `bellwether console add-user`")
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+    @field_validator("listen")
+    @classmethod
+    def _is_an_address(cls, listen: str) -> str:
+        return check_address(listen, "127.0.0.1:8765")
+
+    @model_validator(mode="after")
+    def _is_closed_to_strangers(self) -> Console:
+        if not is_loopback(self.host) and not self.users:
+            raise ValueError(
+                f"console.listen {self.listen} is open to other machines and needs console.users "
+                "(see `bellwether console add-user`); or listen on 127.0.0.1"
+            )
+        return self
+
+
+def check_address(listen: str, example: str) -> str:
+    """Listen itself where it is host:port. Raises ValueError."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) < 2**16:
+        raise ValueError(f"must be host:port, for example {example}")
+    return listen
 
 
 def is_loopback(host: str) -> bool:

@@ -7,6 +7,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -66,9 +67,16 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 async def run_demo(
-    settings: Settings, predictor: Predictor, plan: Plan, stop: asyncio.Event
+    settings: Settings,
+    predictor: Predictor,
+    plan: Plan,
+    stop: asyncio.Event,
+    console: Callable[[Settings], AbstractAsyncContextManager[str]] | None,
 ) -> Summary:
-    """Play plan until it ends or stop is set. Raises what Worker and publish raise."""
+    """Play plan until it ends or stop is set. Raises what Worker and publish raise.
+
+    console serves the web console for settings while its context lasts, and gives its address.
+    """
     with EmbeddedBroker() as broker, EmbeddedRedis() as redis:
         settings = settings.model_copy(
             update={
@@ -87,12 +95,25 @@ async def run_demo(
                 await asyncio.sleep(POLL_S)
         player = _Player(settings, plan, worker.telemetry)
         try:
-            await _play(worker, player, plan, stop)
+            async with contextlib.AsyncExitStack() as stack:
+                if console:
+                    await _open(stack, console(settings))
+                await _play(worker, player, plan, stop)
         finally:
             drained = await worker.stop()
         if not drained:
             raise StartError("the demo did not drain in time; see the log above")
         return _summary(player, worker)
+
+
+async def _open(
+    stack: contextlib.AsyncExitStack, console: AbstractAsyncContextManager[str]
+) -> None:
+    try:
+        _say(f"console at {await stack.enter_async_context(console)}")
+    except StartError as error:
+        # Most likely a console runs there already; the demo is worth seeing without one.
+        _say(f"no console: {error}")
 
 
 class _Player:

@@ -39,13 +39,18 @@ class Outcome(msgspec.Struct):
 
 
 async def replay(
-    settings: Settings, wanted: Wanted, *, again: bool = False, dry_run: bool = False
+    settings: Settings,
+    wanted: Wanted,
+    *,
+    again: bool = False,
+    dry_run: bool = False,
+    by: str = "",
 ) -> Outcome:
     """Send the wanted dead letters to their source topics with their bytes, key and headers.
 
     What was replayed before, or failed MAX_ATTEMPTS times, is refused unless again. A crash between
     a record and its mark on the replays topic leaves it to be replayed once more. Raises StartError
-    without Kafka.
+    without Kafka. by is kept with each replay; the login name if empty.
     """
     outcome = Outcome(dry_run)
     newest: dict[str, DeadLetter] = {}
@@ -56,7 +61,7 @@ async def replay(
     latest = {first: letter.id for first, letter in newest.items()}
     replays = await read_replays(settings)
     topics = replayable(settings)
-    sender = _Sender(settings, outcome)
+    sender = _Sender(settings, outcome, by or getpass.getuser())
     await sender.start()
     seen: set[str] = set()
     try:
@@ -130,12 +135,12 @@ def replayed_record(letter: DeadLetter) -> Outgoing:
 class _Sender:
     """Sends in parts; a part's marks are written when Kafka has confirmed its records."""
 
-    def __init__(self, settings: Settings, outcome: Outcome) -> None:
+    def __init__(self, settings: Settings, outcome: Outcome, by: str) -> None:
         self._settings = settings
         self._outbox = Outbox(kafka_arguments(settings.kafka))
         self._replays = settings.topics.replays
         self._outcome = outcome
-        self._by = getpass.getuser()
+        self._by = by
         self._part: list[DeadLetter] = []
         self._bytes = 0
 

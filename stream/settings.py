@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableVariableError
 
-from stream.connection_settings import Http, Kafka, Redis, Section, literal_secret
+from stream.connection_settings import Console, Http, Kafka, Redis, Section, literal_secret
 from stream.names import SourceKind, Topics
 from stream.signal_settings import Signals
 from stream.subject_settings import Novelty, Subjects
@@ -183,6 +183,7 @@ class Settings(BaseSettings):
     worker: Worker = Worker()
     trainer: Trainer = Trainer()
     http: Http = Http()
+    console: Console = Console()
 
     @property
     def topics(self) -> Topics:

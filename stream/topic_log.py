@@ -58,16 +58,20 @@ async def read_log(
         await consumer.stop()
 
 
-async def places_of(settings: Settings, topic: str) -> list[TopicPartition]:
-    """The partitions of a topic; none, and none made, where it does not exist."""
+async def places_of(settings: Settings, *topics: str) -> list[TopicPartition]:
+    """The partitions of those topics that exist; none is made. Raises StartError without Kafka."""
     admin = AIOKafkaAdminClient(**kafka_arguments(settings.kafka))
     try:
         await admin.start()
         # Asking for a topic by its name makes it on a broker that creates topics unasked.
-        if topic not in await admin.list_topics():
-            return []
-        (description,) = await admin.describe_topics([topic])
-        return [TopicPartition(topic, one["partition"]) for one in description["partitions"]]
+        there = set(await admin.list_topics())
+        known = [topic for topic in topics if topic in there]
+        described = await admin.describe_topics(known) if known else []
+        return [
+            TopicPartition(topic["topic"], one["partition"])
+            for topic in described
+            for one in topic["partitions"]
+        ]
     except (KafkaError, OSError) as error:
         raise StartError(
             f"Kafka at {settings.kafka.bootstrap} can't be reached "

@@ -96,6 +96,11 @@ PURE = (
     "stream.sweep",
     "stream.alerts",
     "stream.readable",
+    "stream.console.highlight",
+    "stream.console.markets",
+    "stream.console.rows",
+    "stream.console.shown_settings",
+    "stream.console.teaching",
     "stream.tickets",
 )
 
@@ -147,7 +152,7 @@ IMPORTERS = {
     **dict.fromkeys(TORCH, TORCH_USERS),
     "faust": ("stream.chunks", "stream.app"),
     "stream.app": ("stream.commands.*", "stream.demo", "stream.monitor"),
-    "aiohttp": ("stream.http", "stream.sinks.*"),
+    "aiohttp": ("stream.http", "stream.sinks.*", "stream.console.*"),
     "apprise": ("stream.sinks.apprise_service",),
     "prometheus_client": ("stream.metrics", "stream.trainer_monitor"),
     "trainer.*": ("trainer.*", "stream.cli", "stream.commands.*"),

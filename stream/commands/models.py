@@ -10,12 +10,13 @@ from typing import Any
 import click
 import msgspec
 
-from models.registry import CHAMPION, Alias, Registry
-from models.spec import ModelError
+from models.registry import CHAMPION, Alias
 from stream import show
+from stream.champions import announcement, roll_back
+from stream.champions import promote as move_champion
 from stream.commands.options import FILE, config_option, json_option, open_registry
 from stream.connection import kafka_arguments
-from stream.outbox import Outbox, Outgoing
+from stream.outbox import Outbox
 from stream.records import utc_now
 from stream.settings import Settings
 
@@ -110,7 +111,8 @@ def add_model(settings: Settings, folder: Path, as_json: bool) -> None:
 @click.pass_obj
 def promote(settings: Settings, version: str, author: str, why: str, as_json: bool) -> None:
     """Make a version champion; a running trainer takes it back if it is worse."""
-    _move(settings, open_registry(settings), version, author, why, as_json=as_json)
+    alias = move_champion(open_registry(settings), version, by=author, why=why, now=utc_now())
+    _tell(settings, alias, as_json=as_json)
 
 
 @models.command("rollback")
@@ -121,20 +123,11 @@ def promote(settings: Settings, version: str, author: str, why: str, as_json: bo
 @click.pass_obj
 def rollback(settings: Settings, author: str, why: str, as_json: bool) -> None:
     """Make the champion's predecessor champion again."""
-    registry = open_registry(settings)
-    now = registry.alias(CHAMPION)
-    if now is None or not now.previous:
-        raise ModelError(
-            f"registry {registry.address}: the champion has no predecessor; "
-            "name a version with `bellwether models promote`"
-        )
-    _move(settings, registry, now.previous, author, why, as_json=as_json)
+    alias = roll_back(open_registry(settings), by=author, why=why, now=utc_now())
+    _tell(settings, alias, as_json=as_json)
 
 
-def _move(
-    settings: Settings, registry: Registry, version: str, author: str, why: str, *, as_json: bool
-) -> None:
-    alias = registry.point(CHAMPION, version, by=author, why=why, now=utc_now())
+def _tell(settings: Settings, alias: Alias, *, as_json: bool) -> None:
     asyncio.run(_announce(settings, alias))
     show.record("champion", alias, as_json=as_json)
 
@@ -143,8 +136,7 @@ async def _announce(settings: Settings, alias: Alias) -> None:
     outbox = Outbox(kafka_arguments(settings.kafka))
     await outbox.start()
     try:
-        value = msgspec.json.encode(alias)
-        await outbox.send([Outgoing(settings.topics.models, alias.alias.encode(), value)])
+        await outbox.send([announcement(settings.topics, alias)])
     finally:
         await outbox.stop()
 

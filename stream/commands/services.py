@@ -34,7 +34,7 @@ TRAINER_NICENESS = 10
 @click.option("--max-events", type=click.IntRange(min=1), help="End after this many lines.")
 @click.option("--seconds", type=POSITIVE, help="End after this long at the latest.")
 @click.option("--rate", type=POSITIVE, help="Lines a second; else as fast as they are scored.")
-@click.option("--no-console", is_flag=True, help="Accepted; there is no web console yet.")
+@click.option("--no-console", is_flag=True, help="Do not serve the web console.")
 @json_option
 @click.pass_obj
 def demo(
@@ -43,10 +43,11 @@ def demo(
     max_events: int | None,
     seconds: float | None,
     rate: float | None,
-    no_console: bool,  # noqa: ARG001 - part of the fixed command line
+    no_console: bool,
     as_json: bool,
 ) -> None:
     """Run everything on embedded parts and play a feed through it."""
+    from stream.commands.console import serving
     from stream.demo import FEED_RATE, Plan, run_demo
 
     live = not as_json and sys.stderr.isatty()
@@ -61,7 +62,8 @@ def demo(
         show=live,
     )
     predictor = load_predictor(settings)
-    summary = run_service(lambda stop: run_demo(settings, predictor, plan, stop))
+    console = None if no_console or as_json else serving
+    summary = run_service(lambda stop: run_demo(settings, predictor, plan, stop, console))
     show.record("summary", summary, as_json=as_json)
 
 

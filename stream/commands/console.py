@@ -1,0 +1,139 @@
+"""console: the web console, and who may use it from elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream import show
+from stream.commands.options import FILE, config_option, json_option, open_registry, run_service
+from stream.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from models.registry import Registry
+    from models.spec import Head
+
+
+@click.group(invoke_without_command=True)
+@config_option
+@click.pass_context
+def console(context: click.Context) -> None:
+    """Serve the web console until SIGTERM: alerts, tickets, labelling, models, health."""
+    if context.invoked_subcommand:
+        return
+    settings: Settings = context.obj
+
+    async def serve(stop: asyncio.Event) -> None:
+        async with serving(settings) as address:
+            sys.stderr.write(f"console at {address}\n")
+            await stop.wait()
+
+    run_service(serve)
+
+
+@console.command("add-user")
+@config_option
+@click.argument("name")
+@click.option("--role", type=click.Choice(["viewer", "labeller", "operator"]), required=True)
+@click.option("--file", "file", type=FILE, help="The users file; else console.users.")
+@click.option("--token", is_flag=True, help="Also make an API token, and print it this once.")
+@json_option
+@click.pass_obj
+def add_user(
+    settings: Settings, name: str, role: Any, file: Path | None, token: bool, as_json: bool
+) -> None:
+    """Put a user into the users file, or give a known one a new password and role.
+
+    The password is asked for, or read from stdin where that is no terminal.
+    """
+    from stream.console.users import (
+        LEAST_PASSWORD_CHARS,
+        USER_NAME,
+        User,
+        hash_password,
+        token_hash,
+    )
+    from stream.console.users import add_user as add
+
+    target = file or settings.console.users
+    if target is None:
+        raise SettingsError(
+            "setting console.users: is not set; name the file there, or give --file"
+        )
+    if not USER_NAME.fullmatch(name):
+        raise click.UsageError("a name has letters, digits, '.', '_', '@' and '-', 64 at most")
+    password = _password()
+    if len(password) < LEAST_PASSWORD_CHARS:
+        raise click.UsageError(f"a password has {LEAST_PASSWORD_CHARS} characters or more")
+    made = secrets.token_urlsafe(32) if token else ""
+    add(target, User(name, role, hash_password(password), token_hash(made) if made else ""))
+    record = {"name": name, "role": role, "file": str(target)}
+    show.record("user", record | ({"token": made} if made else {}), as_json=as_json)
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[str]:
+    """The console at work while the context lasts; gives its address. Raises StartError."""
+    from stream.console.server import desk_of, listening
+
+    registry = open_registry(settings) if settings.model.registry else None
+    async with (
+        desk_of(
+            settings,
+            registry=registry,
+            heads=lambda: _heads(settings, registry),
+            labels=_LabelLog(settings),
+        ) as desk,
+        listening(desk) as address,
+    ):
+        yield address
+
+
+class _LabelLog:
+    """stream.console.desk.LabelLog over the trainer's folder, where it is on this machine."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.trainer.folder
+
+    def suspects(self) -> list[dict[str, str]]:
+        from trainer.label_log import LABELS_FILE, open_to_read
+
+        if not (self._folder / LABELS_FILE).exists():
+            return []
+        with closing(open_to_read(self._folder)) as log:
+            return log.suspects()
+
+    def attempts(self) -> list[dict[str, Any]]:
+        from trainer.label_log import LABELS_FILE, open_to_read
+
+        if not (self._folder / LABELS_FILE).exists():
+            return []
+        with closing(open_to_read(self._folder)) as log:
+            attempts: list[dict[str, Any]] = log.summary()["attempts"]
+            return attempts
+
+
+def _heads(settings: Settings, registry: Registry | None) -> tuple[Head, ...]:
+    """The heads of the model that serves, without loading it. Raises ModelError."""
+    from models.description import CONFIG, read_description, shipped
+    from models.registry import CHAMPION
+
+    champion = registry.alias(CHAMPION) if registry else None
+    if registry and champion:
+        return registry.describe(champion.version).heads
+    file = (settings.model.path or shipped()) / CONFIG
+    return read_description(file.read_bytes(), str(file)).heads
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return password
+    return sys.stdin.readline().rstrip("\r\n")

@@ -1,0 +1,193 @@
+"""The API's alerts; every change is the lifecycle's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import msgspec
+
+from stream.alert_search import Search
+from stream.console.highlight import shared_words
+from stream.console.operations import Asked, NotFoundError, Operation
+from stream.console.rows import Row, row_of, rows_of
+from stream.lifecycle import MAX_COMMENT_CHARS, Change, Entry
+from stream.matchers import parse_matcher
+from stream.records import Alert, utc_now
+from stream.silences import Silence
+
+SIMILAR = 8
+MAX_ROWS = 2_000
+MAX_NAME_CHARS = 100
+
+Text = Annotated[str, msgspec.Meta(max_length=MAX_COMMENT_CHARS)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+
+
+class AlertsQuery(msgspec.Struct, frozen=True):
+    """matcher may be given several times; all must hold. Open alerts first the latest event."""
+
+    state: Literal["open", "resolved", "all"] = "open"
+    matcher: tuple[str, ...] = ()
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)] = MAX_ROWS
+
+
+class AlertList(msgspec.Struct, frozen=True):
+    """more is True where there are further alerts than limit."""
+
+    alerts: list[Row]
+    more: bool
+    silences: list[Silence]
+
+
+class AlertDetail(msgspec.Struct, frozen=True):
+    """words are those to mark in the evidence; similar are alerts of the same rule or subject."""
+
+    alert: Alert
+    row: Row
+    history: list[Entry]
+    words: list[str]
+    similar: list[Row]
+
+
+class Comment(msgspec.Struct, frozen=True):
+    comment: Text = ""
+
+
+class Remark(msgspec.Struct, frozen=True):
+    comment: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    to: Name
+    comment: Text = ""
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """changed is False where the alert was so already."""
+
+    changed: bool
+    row: Row
+
+
+async def list_alerts(asked: Asked) -> AlertList:
+    desk, query = asked.desk, asked.query
+    matchers = [parse_matcher(text) for text in query.matcher]
+    now = utc_now()
+    await desk.hub.refresh_silences()
+    silences = desk.hub.silences
+
+    def keeps(alert: Alert) -> bool:
+        search = Search(("resolved",) if query.state == "resolved" else (), matchers)
+        return search.keeps(alert, silences, now)
+
+    if query.state == "open":
+        found = await desk.alerts.list_open(query.limit + 1, keeps)
+    else:
+        found = (await desk.alerts.list_all(keeps))[: query.limit + 1]
+    return AlertList(
+        rows_of(found[: query.limit], silences, now),
+        len(found) > query.limit,
+        await desk.silences.active(),
+    )
+
+
+async def show_alert(asked: Asked) -> AlertDetail:
+    desk = asked.desk
+    alert = await desk.alerts.get(asked.path["id"])
+    if alert is None:
+        raise NotFoundError(
+            f"alert {asked.path['id']!r} is not in Redis; it never was, or alerting.keep_s is over"
+        )
+    now = utc_now()
+    others = await desk.alerts.list_all(
+        lambda other: other.id != alert.id and alert_is_like(other, alert)
+    )
+    both = [other for other in others if (other.rule, other.subject) == (alert.rule, alert.subject)]
+    similar = [*both, *(other for other in others if other not in both)][:SIMILAR]
+    return AlertDetail(
+        alert=alert,
+        row=row_of(alert, desk.hub.silences, now),
+        history=await desk.lifecycle.history(alert.id),
+        words=shared_words([one.text for one in alert.evidence], alert.subject),
+        similar=rows_of(similar, desk.hub.silences, now),
+    )
+
+
+def alert_is_like(other: Alert, alert: Alert) -> bool:
+    return other.rule == alert.rule or other.subject == alert.subject
+
+
+async def acknowledge(asked: Asked) -> Changed:
+    return _changed(
+        asked,
+        await asked.desk.lifecycle.acknowledge(
+            asked.path["id"], by=asked.by.name, comment=asked.body.comment
+        ),
+    )
+
+
+async def assign(asked: Asked) -> Changed:
+    body = asked.body
+    return _changed(
+        asked,
+        await asked.desk.lifecycle.assign(
+            asked.path["id"], to=body.to, by=asked.by.name, comment=body.comment
+        ),
+    )
+
+
+async def comment(asked: Asked) -> Changed:
+    return _changed(
+        asked,
+        await asked.desk.lifecycle.comment(asked.path["id"], asked.body.comment, by=asked.by.name),
+    )
+
+
+async def resolve(asked: Asked) -> Changed:
+    return _changed(
+        asked,
+        await asked.desk.lifecycle.resolve(
+            asked.path["id"], by=asked.by.name, comment=asked.body.comment
+        ),
+    )
+
+
+def _changed(asked: Asked, change: Change) -> Changed:
+    return Changed(change.changed, row_of(change.alert, asked.desk.hub.silences, utc_now()))
+
+
+def operations() -> Iterable[Operation]:
+    one = "/alerts/{id}"
+    yield Operation(
+        method="GET",
+        path="/alerts",
+        role="viewer",
+        run=list_alerts,
+        query=AlertsQuery,
+        answer=AlertList,
+        summary="Alerts in Redis, and the silences in force",
+    )
+    yield Operation(
+        method="GET",
+        path=one,
+        role="viewer",
+        run=show_alert,
+        answer=AlertDetail,
+        summary="One alert with evidence, history and similar ones",
+    )
+    for name, run, body, words in (
+        ("acknowledge", acknowledge, Comment, "Say that someone works on it"),
+        ("assign", assign, Assignment, "Give it to someone"),
+        ("comment", comment, Remark, "Put a remark into its history"),
+        ("resolve", resolve, Comment, "Close it"),
+    ):
+        yield Operation(
+            method="POST",
+            path=f"{one}/{name}",
+            role="operator",
+            run=run,
+            body=body,
+            answer=Changed,
+            summary=words,
+        )

@@ -1,0 +1,87 @@
+"""What the console's pages and API work with: the parts of a running system, put together once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+
+from models.registry import Registry
+from models.spec import Head
+from stream.connection import kafka_arguments
+from stream.console.live import Hub
+from stream.console.recent import Recent
+from stream.lifecycle import Lifecycle
+from stream.names import Keys
+from stream.outbox import Outbox, Outgoing
+from stream.settings import Settings
+from stream.signal_store import SignalStore
+from stream.silence_store import SilenceStore
+from stream.store import AlertStore
+
+SEND_S = 10.0
+
+
+class LabelLog(Protocol):
+    """What the trainer knows of the labels so far. Both block."""
+
+    def suspects(self) -> list[dict[str, str]]:
+        """Labels that contradict the others, the worst first; none where there is no log here."""
+        ...
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """The trainer's latest verdicts, the last first."""
+        ...
+
+
+class Courier:
+    """Sends records to Kafka, connecting when there is something to send."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._outbox: Outbox | None = None
+        self._connecting = asyncio.Lock()
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        """Return when Kafka has them. Raises TimeoutError or KafkaError; they may still arrive."""
+        async with asyncio.timeout(SEND_S):
+            outbox = await self._connected()
+            await outbox.send(records)
+
+    async def stop(self) -> None:
+        if self._outbox:
+            await self._outbox.stop()
+
+    async def _connected(self) -> Outbox:
+        async with self._connecting:
+            if self._outbox is None:
+                outbox = Outbox(kafka_arguments(self._settings.kafka))
+                try:
+                    await outbox.start()
+                except BaseException:
+                    await outbox.stop()
+                    raise
+                self._outbox = outbox
+            return self._outbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """registry is None where model.registry is not set; heads blocks and raises ModelError."""
+
+    settings: Settings
+    redis: Redis
+    keys: Keys
+    alerts: AlertStore
+    lifecycle: Lifecycle
+    silences: SilenceStore
+    signals: SignalStore
+    courier: Courier
+    recent: Recent
+    hub: Hub
+    registry: Registry | None
+    heads: Callable[[], tuple[Head, ...]]
+    labels: LabelLog

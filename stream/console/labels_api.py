@@ -1,0 +1,181 @@
+"""The API's labelling: what to judge next, and a person's verdict on its way to the trainer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from models.spec import Head
+from stream.console.alerts_api import Name
+from stream.console.operations import Asked, Operation, RefusedError
+from stream.console.teaching import Item, Progress, in_review, progress, useful
+from stream.names import SourceKind
+from stream.outbox import Outgoing
+from stream.records import Feedback, encode, utc_now
+
+MAX_ITEMS = 200
+RATE_S = 600
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEMS)]
+
+
+class TeachQuery(msgspec.Struct, frozen=True):
+    head: str
+    limit: Limit = 50
+
+
+class ReviewQuery(msgspec.Struct, frozen=True):
+    limit: Limit = MAX_ITEMS
+
+
+class TeachAnswer(msgspec.Struct, frozen=True):
+    """caught_up is False while the console still reads the latest records from Kafka."""
+
+    heads: tuple[Head, ...]
+    items: list[Item]
+    progress: Progress
+    caught_up: bool
+
+
+class QueueState(msgspec.Struct, frozen=True):
+    """A ticket queue in the records the console keeps: per minute over the last ten minutes."""
+
+    name: str
+    kept: int
+    per_minute: float
+    urgent: int
+    latest: datetime | None
+
+
+class ReviewAnswer(msgspec.Struct, frozen=True):
+    heads: tuple[Head, ...]
+    items: list[Item]
+    queues: list[QueueState]
+    progress: Progress
+    caught_up: bool
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """id is the caller's name for this verdict: sent again with the same id, it counts once."""
+
+    id: Name
+    event_id: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    head: str
+    label: str
+    source: SourceKind | Literal[""] = ""
+
+
+class Suspects(msgspec.Struct, frozen=True):
+    suspects: list[dict[str, str]]
+
+
+async def teach(asked: Asked) -> TeachAnswer:
+    desk, query = asked.desk, asked.query
+    heads = await asyncio.to_thread(desk.heads)
+    _named(heads, query.head)
+    said = desk.recent.feedback
+    items = useful(
+        desk.recent.scored, said, head=query.head, author=asked.by.name, limit=query.limit
+    )
+    return TeachAnswer(heads, items, progress(said, asked.by.name), desk.recent.caught_up)
+
+
+async def review(asked: Asked) -> ReviewAnswer:
+    desk = asked.desk
+    heads = await asyncio.to_thread(desk.heads)
+    said = desk.recent.feedback
+    names = [head.name for head in heads]
+    return ReviewAnswer(
+        heads,
+        in_review(desk.recent.review, said, known=names, limit=asked.query.limit),
+        [_queue_state(asked, queue.name) for queue in desk.settings.queues],
+        progress(said, asked.by.name),
+        desk.recent.caught_up,
+    )
+
+
+async def give_feedback(asked: Asked) -> Feedback:
+    verdict = asked.body
+    head = _named(await asyncio.to_thread(asked.desk.heads), verdict.head)
+    if verdict.label not in head.labels:
+        raise RefusedError(f"label {verdict.label!r} is none of {', '.join(head.labels)}")
+    said = Feedback(
+        id=verdict.id,
+        event_id=verdict.event_id,
+        head=verdict.head,
+        label=verdict.label,
+        author=asked.by.name,
+        time=utc_now(),
+        source=verdict.source,
+    )
+    topic = asked.desk.settings.topics.feedback
+    await asked.desk.courier.send([Outgoing(topic, said.event_id.encode(), encode(said))])
+    return said
+
+
+async def suspects(asked: Asked) -> Suspects:
+    return Suspects(await asyncio.to_thread(asked.desk.labels.suspects))
+
+
+def _named(heads: Iterable[Head], name: str) -> Head:
+    heads = list(heads)
+    found = next((head for head in heads if head.name == name), None)
+    if found is None:
+        raise RefusedError(f"head {name!r} is none of {', '.join(head.name for head in heads)}")
+    return found
+
+
+def _queue_state(asked: Asked, name: str) -> QueueState:
+    settings = asked.desk.settings
+    seen = asked.desk.recent.taken(settings.topics.queue(name))
+    begin_ms = utc_now().timestamp() * 1000 - RATE_S * 1000
+    tickets: list[Any] = [one.record for one in seen]
+    return QueueState(
+        name,
+        len(seen),
+        sum(one.at_ms >= begin_ms for one in seen) / (RATE_S / 60),
+        sum(ticket.priority == "urgent" for ticket in tickets),
+        max((ticket.time for ticket in tickets), default=None),
+    )
+
+
+def operations() -> Iterable[Operation]:
+    yield Operation(
+        method="GET",
+        path="/teach",
+        role="viewer",
+        run=teach,
+        query=TeachQuery,
+        answer=TeachAnswer,
+        summary="Events whose label would teach the model the most",
+    )
+    yield Operation(
+        method="GET",
+        path="/review",
+        role="viewer",
+        run=review,
+        query=ReviewQuery,
+        answer=ReviewAnswer,
+        summary="Tickets that wait for a person, and the queues",
+    )
+    yield Operation(
+        method="POST",
+        path="/feedback",
+        role="labeller",
+        run=give_feedback,
+        body=Verdict,
+        answer=Feedback,
+        summary="Say what a head should have answered for an event",
+    )
+    yield Operation(
+        method="GET",
+        path="/suspects",
+        role="viewer",
+        run=suspects,
+        answer=Suspects,
+        summary="Labels that contradict the others, the worst first",
+    )

@@ -1,0 +1,139 @@
+"""The API's registry: the versions, and which of them is the champion."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import msgspec
+
+from models.registry import CHAMPION, Alias, Registry
+from models.spec import Head
+from stream.champions import announcement, promote, roll_back
+from stream.console.operations import Asked, Operation, RefusedError
+from stream.lifecycle import MAX_COMMENT_CHARS
+from stream.records import utc_now
+
+Why = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One version; metrics and training are as its checkpoint says."""
+
+    version: str
+    parent: str
+    champion: bool
+    heads: tuple[Head, ...]
+    metrics: dict[str, Any]
+    training: dict[str, Any]
+
+
+class ModelsAnswer(msgspec.Struct, frozen=True):
+    """registry is empty where model.registry is not set; attempts are the trainer's verdicts."""
+
+    registry: str
+    versions: list[Version]
+    history: list[Alias]
+    attempts: list[dict[str, Any]]
+    serving: dict[str, int]
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """why is kept in the history of the champion."""
+
+    why: Why
+
+
+async def list_models(asked: Asked) -> ModelsAnswer:
+    desk = asked.desk
+    serving: dict[str, int] = {}
+    for event in desk.recent.scored[-200:]:
+        serving[event.model] = serving.get(event.model, 0) + 1
+    attempts = await asyncio.to_thread(desk.labels.attempts)
+    if desk.registry is None:
+        return ModelsAnswer("", [], [], attempts, serving)
+    versions, history = await asyncio.to_thread(_read, desk.registry)
+    return ModelsAnswer(desk.registry.address, versions, history, attempts, serving)
+
+
+async def promote_version(asked: Asked) -> Alias:
+    registry = _registry(asked)
+    alias = await asyncio.to_thread(
+        promote,
+        registry,
+        asked.path["version"],
+        by=asked.by.name,
+        why=asked.body.why,
+        now=utc_now(),
+    )
+    return await _announced(asked, alias)
+
+
+async def roll_back_champion(asked: Asked) -> Alias:
+    registry = _registry(asked)
+    alias = await asyncio.to_thread(
+        roll_back, registry, by=asked.by.name, why=asked.body.why, now=utc_now()
+    )
+    return await _announced(asked, alias)
+
+
+async def _announced(asked: Asked, alias: Alias) -> Alias:
+    # Workers look at the registry each minute anyway; the announcement makes them look now.
+    await asked.desk.courier.send([announcement(asked.desk.settings.topics, alias)])
+    return alias
+
+
+def _registry(asked: Asked) -> Registry:
+    if asked.desk.registry is None:
+        raise RefusedError(
+            "setting model.registry is not set, so there are no versions; set it for the console "
+            "as for workers and the trainer"
+        )
+    return asked.desk.registry
+
+
+def _read(registry: Registry) -> tuple[list[Version], list[Alias]]:
+    history = registry.history(CHAMPION)
+    champion = history[-1].version if history else ""
+    versions = [
+        Version(
+            version=checkpoint.version,
+            parent=str(checkpoint.training.get("parent", "")),
+            champion=checkpoint.version == champion,
+            heads=checkpoint.heads,
+            metrics=checkpoint.metrics,
+            training=checkpoint.training,
+        )
+        for checkpoint in registry.versions()
+    ]
+    return versions, history
+
+
+def operations() -> Iterable[Operation]:
+    yield Operation(
+        method="GET",
+        path="/models",
+        role="viewer",
+        run=list_models,
+        answer=ModelsAnswer,
+        summary="Versions, the champion's history, the trainer's verdicts, what serves now",
+    )
+    yield Operation(
+        method="POST",
+        path="/models/{version}/promote",
+        role="operator",
+        run=promote_version,
+        body=Reason,
+        answer=Alias,
+        summary="Make a version champion",
+    )
+    yield Operation(
+        method="POST",
+        path="/models/rollback",
+        role="operator",
+        run=roll_back_champion,
+        body=Reason,
+        answer=Alias,
+        summary="Make the champion's predecessor champion again",
+    )

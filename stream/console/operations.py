@@ -1,0 +1,80 @@
+"""What the HTTP API can do: one table that routes, checks, documents."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from models.spec import ModelError
+from stream.connection import StartError
+from stream.console.desk import Desk
+from stream.console.sessions import Identity
+from stream.console.users import Role
+from stream.lifecycle import LifecycleError
+from stream.matchers import MatcherError
+from stream.settings import SettingsError
+from stream.silences import SilenceError
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """One call: who asks, the path's and the query's parameters, and the decoded body."""
+
+    desk: Desk
+    by: Identity
+    path: dict[str, str]
+    query: Any
+    body: Any
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one path. query, body and answer are the types that are read and written."""
+
+    method: str
+    path: str
+    summary: str
+    role: Role
+    answer: Any
+    run: Callable[[Asked], Awaitable[Any]]
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None
+
+
+class NotFoundError(Exception):
+    """What a path names is not there; the message says where to look."""
+
+
+class RefusedError(Exception):
+    """The request can be read and still not be done; the message says why."""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """An error as callers see it."""
+
+    error: str
+
+
+def status_of(error: Exception) -> int | None:
+    """The HTTP status of an error that is no fault of ours; None for one that is."""
+    if isinstance(error, NotFoundError):
+        return 404
+    if isinstance(error, RefusedError | LifecycleError | SilenceError | ModelError | SettingsError):
+        return 409
+    if isinstance(error, MatcherError | msgspec.ValidationError):
+        return 422
+    if isinstance(error, msgspec.DecodeError):
+        return 400
+    if isinstance(error, RedisError | KafkaError | StartError | OSError | TimeoutError):
+        return 503
+    return None
+
+
+def sentence_of(error: Exception) -> str:
+    if isinstance(error, RedisError):
+        return f"Redis can't be reached ({error}); nothing was changed, try again when it is back"
+    if isinstance(error, TimeoutError | KafkaError):
+        return "Kafka does not confirm; look at Health, and try again when it is back"
+    return str(error)

@@ -1,0 +1,139 @@
+"""Pages: shells with a title and a script that fills them from the API, and the login."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from stream.console.guard import COOKIE, IDENTITY, set_cookie
+from stream.console.sessions import LoginLimit, Sessions
+
+LOGIN_COOKIE = "bellwether-login"
+MAX_PASSWORD_CHARS = 1_000
+
+
+class Page(NamedTuple):
+    """script is the module in static/ that fills it; nav marks the entry of the navigation."""
+
+    path: str
+    title: str
+    script: str
+    nav: str
+
+
+PAGES = (
+    Page("/alerts", "Alerts", "alerts.js", "alerts"),
+    Page("/alerts/{id}", "Alert", "alert.js", "alerts"),
+    Page("/tickets", "Tickets", "review.js", "tickets"),
+    Page("/teach", "Teach", "teach.js", "teach"),
+    Page("/markets", "Markets", "markets.js", "markets"),
+    Page("/subjects/{kind}/{id}", "Subject", "subject.js", "markets"),
+    Page("/models", "Models", "models.js", "models"),
+    Page("/health", "Health", "health.js", "health"),
+)
+NAV = tuple((page.path, page.title, page.nav) for page in PAGES if "{" not in page.path)
+
+
+class Pages:
+    """Handlers of everything that is HTML."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._limit = LoginLimit()
+        self._jinja = Environment(
+            loader=PackageLoader("stream.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/", _to_alerts)
+        for page in PAGES:
+            router.add_get(page.path, self._show(page))
+        router.add_get("/login", self.login_form)
+        router.add_post("/login", self.log_in)
+        router.add_post("/logout", self.log_out)
+        router.add_static("/static/", str(files("stream.console") / "static"))
+
+    def _show(self, page: Page) -> Callable[[web.Request], Any]:
+        async def show(request: web.Request) -> web.Response:
+            identity = request[IDENTITY]
+            return self._html(
+                "page.html",
+                page=page,
+                nav=NAV,
+                identity=identity,
+                open_to_all=self._sessions.open,
+                path=dict(request.match_info),
+            )
+
+        return show
+
+    async def login_form(self, request: web.Request) -> web.StreamResponse:
+        if self._sessions.open:
+            raise web.HTTPSeeOther("/alerts")
+        return self._login(request, "", 200)
+
+    async def log_in(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        nonce = request.cookies.get(LOGIN_COOKIE, "")
+        given = str(form.get("token", ""))
+        if not nonce or not hmac.compare_digest(
+            given.encode(), self._sessions.login_token(nonce).encode()
+        ):
+            return self._login(request, "The form was too old; please try again.", 403)
+        name, password = str(form.get("name", "")), str(form.get("password", ""))
+        clients = (f"address {request.remote}", f"name {name[:100]}")
+        if (wait_s := self._limit.blocked_s(*clients)) > 0:
+            words = f"Too many attempts; try again in {wait_s / 60:.0f} minutes."
+            return self._login(request, words, 429)
+        # Counted before the hash is computed, so that many at once are not all let through.
+        self._limit.note_failure(*clients)
+        cookie = await asyncio.to_thread(self._sessions.log_in, name, password[:MAX_PASSWORD_CHARS])
+        if cookie is None:
+            return self._login(request, "Name or password is wrong.", 401)
+        self._limit.forget(*clients)
+        response = web.HTTPSeeOther(_inside(str(form.get("next", ""))))
+        set_cookie(request, response, COOKIE, cookie)
+        response.del_cookie(LOGIN_COOKIE)
+        raise response
+
+    async def log_out(self, _: web.Request) -> web.StreamResponse:
+        response = web.Response(status=204)
+        response.del_cookie(COOKIE)
+        return response
+
+    def _login(self, request: web.Request, fault: str, status: int) -> web.Response:
+        nonce = secrets.token_urlsafe(18)
+        response = self._html(
+            "login.html",
+            status,
+            fault=fault,
+            token=self._sessions.login_token(nonce),
+            next=_inside(request.query.get("next", "")),
+        )
+        set_cookie(request, response, LOGIN_COOKIE, nonce)
+        return response
+
+    def _html(self, template: str, status: int = 200, **values: Any) -> web.Response:
+        text = self._jinja.get_template(template).render(**values)
+        return web.Response(text=text, status=status, content_type="text/html")
+
+
+async def _to_alerts(_: web.Request) -> web.StreamResponse:
+    raise web.HTTPSeeOther("/alerts")
+
+
+def _inside(path: str) -> str:
+    """A path of ours to go on to; another host's would make the login a trap."""
+    inside = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if inside else "/alerts"

@@ -1,0 +1,185 @@
+"""The last records of our topics, kept in memory and followed: what pages show of Kafka.
+
+Bounded by number; read anew when the console starts, so nothing is lost with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from models.registry import Alias
+from stream.connection import StartError, kafka_arguments
+from stream.patience import Patience
+from stream.records import Feedback, RoutedTicket, Scored, decode_routed_ticket, decode_scored
+from stream.settings import Settings
+from stream.topic_log import places_of
+
+logger = logging.getLogger(__name__)
+
+KEPT_SCORED = 5_000
+KEPT_TICKETS = 500
+KEPT_FEEDBACK = 5_000
+KEPT_MODELS = 100
+POLL_MS = 300
+MAX_POLL_RECORDS = 500
+LOOK_S = 5.0
+"""How often the ends are asked for, which is how the loss of Kafka is noticed."""
+ANSWER_S = 5.0
+
+
+class Seen(NamedTuple):
+    """A record and when Kafka took it, epoch milliseconds."""
+
+    at_ms: int
+    record: Any
+
+
+class _Topic:
+    def __init__(self, decode: Callable[[bytes], Any], keep: int) -> None:
+        self.decode = decode
+        self.keep = keep
+        self.records: deque[Seen] = deque(maxlen=keep)
+
+
+class Recent:
+    """start() and stop() frame its use. fault says why Kafka is away, empty while it answers."""
+
+    def __init__(self, settings: Settings, heard_of_model: Callable[[Alias], None]) -> None:
+        """heard_of_model is told of every announcement made while we follow."""
+        self._settings = settings
+        self._heard_of_model = heard_of_model
+        names = settings.topics
+        decode_feedback = msgspec.json.Decoder(Feedback).decode
+        self._topics: dict[str, _Topic] = {
+            names.scored: _Topic(decode_scored, KEPT_SCORED),
+            names.review: _Topic(decode_routed_ticket, KEPT_TICKETS),
+            names.feedback: _Topic(decode_feedback, KEPT_FEEDBACK),
+            names.models: _Topic(msgspec.json.Decoder(Alias).decode, KEPT_MODELS),
+            **{
+                names.queue(queue.name): _Topic(decode_routed_ticket, KEPT_TICKETS)
+                for queue in settings.queues
+            },
+        }
+        self._positions: dict[TopicPartition, int] = {}
+        self.fault = "not connected yet"
+        self.caught_up = False
+        self._stopped = False
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._follow(), name="console-topics")
+
+    async def stop(self) -> None:
+        # wait_for before Python 3.12 can swallow a cancellation; then the loops end by this.
+        self._stopped = True
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def scored(self) -> list[Scored]:
+        return [seen.record for seen in self._topics[self._settings.topics.scored].records]
+
+    @property
+    def review(self) -> list[RoutedTicket]:
+        return [seen.record for seen in self._topics[self._settings.topics.review].records]
+
+    @property
+    def feedback(self) -> list[Feedback]:
+        return [seen.record for seen in self._topics[self._settings.topics.feedback].records]
+
+    @property
+    def moves(self) -> list[Alias]:
+        return [seen.record for seen in self._topics[self._settings.topics.models].records]
+
+    def taken(self, topic: str) -> list[Seen]:
+        """The kept records of one of our topics with the times Kafka took them."""
+        return list(self._topics[topic].records)
+
+    async def _follow(self) -> None:
+        patience = Patience("Kafka does not give our topics", logger)
+        while not self._stopped:
+            consumer = AIOKafkaConsumer(
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_poll_records=MAX_POLL_RECORDS,
+                **kafka_arguments(self._settings.kafka),
+            )
+            try:
+                await consumer.start()
+                await self._read(consumer)
+            except (KafkaError, StartError, OSError, TimeoutError) as error:
+                self.fault = f"{type(error).__name__}: {error}"
+                await patience.wait(error)
+            finally:
+                await consumer.stop()
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        """Follow until Kafka no longer answers, which raises."""
+        loop = asyncio.get_running_loop()
+        ends: Mapping[TopicPartition, int] = {}
+        look_at = 0.0
+        while not self._stopped:
+            if loop.time() >= look_at:
+                async with asyncio.timeout(ANSWER_S):
+                    ends = await self._look(consumer)
+                self.fault = ""
+                look_at = loop.time() + LOOK_S
+            if not ends:
+                await asyncio.sleep(POLL_MS / 1000)
+                self.caught_up = True
+                continue
+            for place, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+                self._positions[place] = records[-1].offset + 1
+                self._take(place.topic, records)
+            if not self.caught_up:
+                self.caught_up = all(
+                    [await consumer.position(place) >= end for place, end in ends.items()]
+                )
+
+    async def _look(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int]:
+        """Where our topics end by now; new ones are read from their last records on."""
+        missing = {name for name in self._topics if not self._assigned(consumer, name)}
+        if missing:
+            fresh = await places_of(self._settings, *sorted(missing))
+            if fresh:
+                kept = consumer.assignment()
+                positions = {place: await consumer.position(place) for place in kept}
+                consumer.assign([*kept, *fresh])
+                for place, position in positions.items():
+                    consumer.seek(place, position)
+                await self._seek(consumer, fresh)
+        places = consumer.assignment()
+        ends: Mapping[TopicPartition, int] = await consumer.end_offsets(places) if places else {}
+        return ends
+
+    @staticmethod
+    def _assigned(consumer: AIOKafkaConsumer, topic: str) -> bool:
+        return any(place.topic == topic for place in consumer.assignment())
+
+    async def _seek(self, consumer: AIOKafkaConsumer, places: Iterable[TopicPartition]) -> None:
+        places = list(places)
+        begins = await consumer.beginning_offsets(places)
+        ends = await consumer.end_offsets(places)
+        for place in places:
+            newest = max(begins[place], ends[place] - self._topics[place.topic].keep)
+            known = self._positions.get(place, newest)
+            consumer.seek(place, known if newest <= known <= ends[place] else newest)
+
+    def _take(self, name: str, records: Iterable[ConsumerRecord[bytes, bytes]]) -> None:
+        topic = self._topics[name]
+        for record in records:
+            try:
+                decoded = topic.decode(record.value or b"")
+            except msgspec.DecodeError:
+                continue  # anyone may write there; the trainer and dead letters say what is refused
+            topic.records.append(Seen(record.timestamp, decoded))
+            if name == self._settings.topics.models and self.caught_up:
+                self._heard_of_model(decoded)

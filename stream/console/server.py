@@ -1,0 +1,221 @@
+"""The console's web server: routes from the tables of operations and pages, one set of parts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from redis.asyncio import Redis
+
+from models.registry import Alias, Registry
+from models.spec import Head
+from stream.connection import StartError, redis_client
+from stream.connection_settings import is_loopback
+from stream.console import (
+    alerts_api,
+    labels_api,
+    letters_api,
+    models_api,
+    silences_api,
+    status_api,
+)
+from stream.console.desk import Courier, Desk, LabelLog
+from stream.console.guard import IDENTITY, add_headers, fault, guard, require
+from stream.console.live import Hub
+from stream.console.openapi import PREFIX, document
+from stream.console.operations import Asked, Operation
+from stream.console.pages import Pages
+from stream.console.recent import Recent
+from stream.console.sessions import Sessions
+from stream.console.users import Users
+from stream.lifecycle import Lifecycle
+from stream.names import Keys
+from stream.settings import Settings
+from stream.signal_store import SignalStore
+from stream.silence_store import SilenceStore
+from stream.store import AlertStore
+
+logger = logging.getLogger(__name__)
+
+DESK: web.AppKey[Desk] = web.AppKey("desk", Desk)
+MAX_BODY_BYTES = 256 * 1024
+FRAME_S = 0.2
+"""Updates are sent together this often: what a person can see, and no more."""
+HEARTBEAT_S = 5.0
+STREAM_S = 1_800.0
+"""A stream of updates ends after this; the browser comes back and is asked who it is again."""
+
+OPERATIONS: tuple[Operation, ...] = (
+    *alerts_api.operations(),
+    *silences_api.operations(),
+    *labels_api.operations(),
+    *models_api.operations(),
+    *status_api.operations(),
+    *letters_api.operations(),
+)
+
+
+def signals_of(settings: Settings, redis: Redis, keys: Keys) -> SignalStore:
+    """To read from: how much a worker remembers of its writes plays no part."""
+    replay_s = settings.alerting.replay_s
+    return SignalStore(redis, keys, settings.signals, replay_s=replay_s, remembered=1)
+
+
+@contextlib.asynccontextmanager
+async def desk_of(
+    settings: Settings,
+    *,
+    registry: Registry | None,
+    heads: Callable[[], tuple[Head, ...]],
+    labels: LabelLog,
+) -> AsyncIterator[Desk]:
+    """The parts, at work while the context lasts. Neither Redis nor Kafka need be there yet."""
+    redis = redis_client(settings.redis)
+    keys = Keys(settings.redis.prefix)
+    hub: Hub
+
+    def heard_of_model(alias: Alias) -> None:
+        hub.tell("model", alias)
+
+    recent = Recent(settings, heard_of_model)
+    hub = Hub(redis, keys, lambda: recent.fault)
+    courier = Courier(settings)
+    recent.start()
+    hub.start()
+    try:
+        yield Desk(
+            settings=settings,
+            redis=redis,
+            keys=keys,
+            alerts=AlertStore(redis, keys, settings.alerting),
+            lifecycle=Lifecycle(redis, keys, settings.alerting),
+            silences=SilenceStore(redis, keys),
+            signals=signals_of(settings, redis, keys),
+            courier=courier,
+            recent=recent,
+            hub=hub,
+            registry=registry,
+            heads=heads,
+            labels=labels,
+        )
+    finally:
+        await hub.stop()
+        await recent.stop()
+        await courier.stop()
+        await redis.aclose()
+
+
+def application(desk: Desk) -> web.Application:
+    """Raises SettingsError for a users file that can't be used."""
+    console = desk.settings.console
+    sessions = Sessions(Users(console.users) if console.users else None)
+    app = web.Application(
+        middlewares=[guard(sessions, only_here=is_loopback(console.host))],
+        client_max_size=MAX_BODY_BYTES,
+    )
+    app[DESK] = desk
+    for operation in OPERATIONS:
+        app.router.add_route(operation.method, PREFIX + operation.path, _handler(operation))
+    described = msgspec.json.encode(document(OPERATIONS))
+    app.router.add_get(f"{PREFIX}/openapi.json", _constant(described, "application/json"))
+    app.router.add_get("/alive", _constant(b"ok\n", "text/plain"))
+    app.router.add_get("/live", live)
+    Pages(sessions).add_to(app.router)
+    app.on_response_prepare.append(add_headers)
+    app.on_shutdown.append(_close_viewers)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def listening(desk: Desk) -> AsyncIterator[str]:
+    """Serve at console.listen while the context lasts; gives the address to open in a browser."""
+    console = desk.settings.console
+    runner = web.AppRunner(application(desk), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, console.host, console.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise StartError(
+                f"can't listen on console.listen {console.listen} ({error.strerror}); "
+                "choose another port (BELLWETHER_CONSOLE__LISTEN)"
+            ) from error
+        host, port = runner.addresses[0][:2]
+        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def live(request: web.Request) -> web.StreamResponse:
+    """Server-sent events: alert, reload, model and status."""
+    hub = request.app[DESK].hub
+    viewer = hub.join()
+    if viewer is None:
+        return fault(503, "too many pages are open on this console; close some")
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    loop = asyncio.get_running_loop()
+    until = loop.time() + STREAM_S
+    try:
+        await response.prepare(request)
+        while not viewer.closed and loop.time() < until:
+            frames = await viewer.take(HEARTBEAT_S)
+            await response.write(frames or b": still here\n\n")
+            await asyncio.sleep(FRAME_S)
+    except ConnectionError:
+        pass  # the page was closed
+    finally:
+        hub.leave(viewer)
+    return response
+
+
+def _handler(operation: Operation) -> Callable[[web.Request], Any]:
+    async def handle(request: web.Request) -> web.Response:
+        identity = request[IDENTITY]
+        require(identity, operation.role)
+        body = None
+        if operation.body:
+            body = msgspec.json.decode(await request.read(), type=operation.body)
+        asked = Asked(
+            desk=request.app[DESK],
+            by=identity,
+            path=dict(request.match_info),
+            query=_query(request, operation),
+            body=body,
+        )
+        answer = await operation.run(asked)
+        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+    return handle
+
+
+def _query(request: web.Request, operation: Operation) -> Any:
+    if operation.query is None:
+        return None
+    # A parameter that may come several times is a list, any other its only value.
+    several = {
+        field.name
+        for field in msgspec.structs.fields(operation.query)
+        if field.default == () or str(field.type).startswith("tuple")
+    }
+    given: dict[str, Any] = {
+        name: request.query.getall(name) if name in several else request.query[name]
+        for name in request.query
+    }
+    return msgspec.convert(given, operation.query, strict=False)
+
+
+def _constant(body: bytes, content_type: str) -> Callable[[web.Request], Any]:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=content_type)
+
+    return answer
+
+
+async def _close_viewers(app: web.Application) -> None:
+    app[DESK].hub.close_viewers()

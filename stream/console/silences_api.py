@@ -1,0 +1,130 @@
+"""The API's silences, and what one would hide before it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Annotated
+
+import msgspec
+
+from stream.alert_search import Search
+from stream.console.alerts_api import MAX_ROWS, Text
+from stream.console.operations import Asked, Operation, RefusedError
+from stream.console.rows import Row, rows_of
+from stream.durations import seconds
+from stream.matchers import Matcher, parse_matcher
+from stream.records import utc_now
+from stream.silence_store import PREVIEW_S
+from stream.silences import Silence
+
+SHOWN_EXAMPLES = 5
+
+
+class Matchers(msgspec.Struct, frozen=True):
+    """In Alertmanager's syntax, for example rule="x" and subject=~"ticker:.*"; all must hold."""
+
+    matchers: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=20)]
+
+    def parsed(self) -> list[Matcher]:
+        return [parse_matcher(text) for text in self.matchers]
+
+
+class NewSilence(Matchers, frozen=True):
+    """lasts is a whole number with a unit: 30m, 2h, 7d."""
+
+    lasts: str
+    reason: Text = ""
+
+
+class PreviewAnswer(msgspec.Struct, frozen=True):
+    """What the matchers would hide: of the open alerts, and of those of the last hour."""
+
+    open_hidden: int
+    open_alerts: int
+    hour_hidden: int
+    hour_alerts: int
+    hour_complete: bool
+    examples: list[Row]
+
+
+class Silences(msgspec.Struct, frozen=True):
+    silences: list[Silence]
+
+
+async def list_silences(asked: Asked) -> Silences:
+    return Silences(await asked.desk.silences.active())
+
+
+async def preview_silence(asked: Asked) -> PreviewAnswer:
+    desk = asked.desk
+    matchers = asked.body.parsed()
+    now = utc_now()
+    hour = await desk.silences.preview(matchers, since=now - timedelta(seconds=PREVIEW_S))
+    search = Search((), matchers)
+    shown = await desk.alerts.list_open(MAX_ROWS)
+    hidden = [alert for alert in shown if search.keeps(alert, desk.hub.silences, now)]
+    return PreviewAnswer(
+        open_hidden=len(hidden),
+        open_alerts=len(shown),
+        hour_hidden=hour.hidden,
+        hour_alerts=hour.alerts,
+        hour_complete=hour.complete,
+        examples=rows_of(hidden[:SHOWN_EXAMPLES], desk.hub.silences, now),
+    )
+
+
+async def create_silence(asked: Asked) -> Silence:
+    body = asked.body
+    try:
+        lasts_s = seconds(body.lasts)
+    except ValueError as error:
+        raise RefusedError(f"lasts {body.lasts!r}: {error}") from None
+    made = await asked.desk.silences.create(
+        body.parsed(), author=asked.by.name, reason=body.reason, lasts_s=lasts_s
+    )
+    await asked.desk.hub.refresh_silences()
+    return made
+
+
+async def end_silence(asked: Asked) -> Silence:
+    ended = await asked.desk.silences.end(asked.path["id"])
+    await asked.desk.hub.refresh_silences()
+    return ended
+
+
+def operations() -> Iterable[Operation]:
+    yield Operation(
+        method="GET",
+        path="/silences",
+        role="viewer",
+        run=list_silences,
+        answer=Silences,
+        summary="Silences in force, the one that ends first before the others",
+    )
+    yield Operation(
+        method="POST",
+        path="/silences",
+        role="operator",
+        run=create_silence,
+        body=NewSilence,
+        answer=Silence,
+        summary="Hide matching alerts from notification for a while",
+    )
+    yield Operation(
+        method="POST",
+        path="/silences/preview",
+        role="viewer",
+        run=preview_silence,
+        body=Matchers,
+        answer=PreviewAnswer,
+        summary="What a silence would hide",
+    )
+    yield Operation(
+        method="DELETE",
+        path="/silences/{id}",
+        role="operator",
+        run=end_silence,
+        answer=Silence,
+        summary="End a silence now",
+    )

@@ -1,0 +1,85 @@
+// One alert: what happened, why, who did what, and what is like it.
+
+import { get } from "./api.js";
+import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
+import { clock, empty, figure, h, marked, number, put, section, severity, share, subjectLink, table, time } from "./dom.js";
+import { content, isShortcut, keepShowing, on, showKeys } from "./shell.js";
+
+const id = document.body.dataset.id;
+let row = null;
+
+const ACTIONS = {
+  a: ["Acknowledge", acknowledge], m: ["Assign", assign], c: ["Comment", remark],
+  s: ["Silence", (one) => silence([`rule=${quoted(one.rule)}`, `subject=${quoted(one.subject)}`])],
+  r: ["Resolve", resolve],
+};
+
+function show(detail) {
+  const { alert, history, words, similar } = detail;
+  row = detail.row;
+  document.title = `${alert.title} · Bellwether`;
+  put(document.querySelector("h1"), severity(alert.severity), " ", alert.title);
+  put(content,
+    h("div", { class: "bar" }, Object.entries(ACTIONS).map(([key, [name, act]]) =>
+      h("button", { type: "button", disabled: row.state === "resolved" && key !== "c" && key !== "s", onclick: () => act(row) }, name, " ", h("kbd", { "aria-hidden": "true" }, key)))),
+    h("p", { class: "lead" }, alert.summary),
+    h("dl", { class: "figures" },
+      figure("State", alert.state + (row.silence ? ", silenced" : "")),
+      figure("Subject", subjectLink(alert.subject)),
+      figure("Events", number(alert.count)),
+      figure("First event", time(alert.first_seen)), figure("Last event", time(alert.last_seen)),
+      figure("Acknowledged by", row.acknowledged_by || "–"), figure("Assigned to", row.assignee || "–"),
+      figure("Rule", alert.rule, alert.rule_version), figure("Model", alert.model),
+      figure("Episode", number(alert.episode))),
+    section("Evidence",
+      words.length ? h("p", { class: "hint" }, "Marked: words that the texts share, and the subject's.") : null,
+      h("ol", { class: "evidence" }, [...alert.evidence].reverse().map((one) => evidence(one, words)))),
+    section("Timeline", timeline(alert, history)),
+    section("Signal", signal(alert)),
+    section("Similar alerts", similar.length ? likeIt(similar) : empty("Redis has no other alert of this rule or subject.")));
+}
+
+function evidence(one, words) {
+  return h("li", {},
+    h("div", { class: "meta" }, one.source, " · ", time(one.time), " · ", h("span", { class: "id" }, one.event_id)),
+    h("p", { class: "text" }, marked(one.text, words)),
+    h("ul", { class: "answers", "aria-label": "What the model said" }, Object.entries(one.scores).map(([head, answer]) =>
+      h("li", {}, h("span", { class: "kind" }, head), ` ${answer.label} ${share(answer.confidence)}`, answer.abstained ? " (unsure)" : ""))));
+}
+
+function signal(alert) {
+  const figures = Object.entries(alert.signal);
+  const shown = figures.filter(([, value]) => typeof value !== "object").map(([name, value]) =>
+    figure(name, typeof value === "number" ? number(value, Number.isInteger(value) ? 0 : 2) : String(value)));
+  return h("div", {},
+    alert.condition ? h("p", {}, "The rule asked: ", h("code", {}, alert.condition)) : null,
+    shown.length ? [h("p", { class: "hint" }, "The subject's windows at the last event."), h("dl", { class: "figures" }, shown)]
+      : empty("This alert carries no window figures."));
+}
+
+function timeline(alert, history) {
+  const fired = { action: "fired", by: alert.rule, at: alert.first_seen, comment: "" };
+  return h("ol", { class: "timeline" }, [fired, ...history].map((entry) => h("li", {},
+    h("span", { class: "when" }, clock(entry.at)), h("span", {}, h("strong", {}, entry.action),
+      entry.by ? ` by ${entry.by}` : "", entry.detail ? ` (${entry.detail})` : "", entry.comment ? `: ${entry.comment}` : ""))));
+}
+
+function likeIt(similar) {
+  return table(["Severity", "Alert", "Subject", "State", "Events", "First event"], similar.map((one) => [
+    severity(one.severity), h("a", { href: `/alerts/${encodeURIComponent(one.id)}` }, one.title), subjectLink(one.subject),
+    one.state, number(one.count), time(one.first_seen)]), { caption: "Similar alerts", numbers: [4] });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (!isShortcut(event) || !row) return;
+  if (event.key in ACTIONS) ACTIONS[event.key][1](row);
+  else if (event.key === "?") showKeys(Object.fromEntries(Object.entries(ACTIONS).map(([key, [name]]) => [key, name.toLowerCase()])));
+  else return;
+  event.preventDefault();
+});
+
+let waiting = 0;
+const refresh = await keepShowing(() => get(`/alerts/${encodeURIComponent(id)}`), show);
+on("alert", (changed) => {
+  if (changed.id === id) waiting ||= setTimeout(() => { waiting = 0; refresh(); }, 500);
+});

@@ -1,0 +1,241 @@
+// The live list of alerts.
+
+import { get, remove } from "./api.js";
+import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
+import { fromAddress, groupOf, GROUPS, inOrder, SEVERITIES, SHOW, tester, toAddress } from "./alert_filter.js";
+import { clock, empty, h, number, put, section, setText, setTime, severity, subjectLink, time } from "./dom.js";
+import { attempt, content, isShortcut, keepShowing, on, say, showKeys } from "./shell.js";
+
+const KEYS = {
+  "j, k": "next, previous alert", Enter: "open it", a: "acknowledge", s: "silence", r: "resolve",
+  m: "assign", c: "comment", x: "fold or unfold its group", "/": "search", "?": "these keys",
+};
+const MAX_LAYOUT_MS = 250;
+const view = fromAddress();
+const rows = new Map();   // id → row as the API gave it
+const lines = new Map();  // id → its elements
+let selected = null;
+let shownIds = [];
+let more = false;
+
+// --- what the page is made of -------------------------------------------------------------------
+
+const search = h("input", { type: "search", id: "search", placeholder: "Search, or label=value   ( / )", "aria-label": "Search alerts", value: view.q });
+const show = h("select", { "aria-label": "Which alerts" }, Object.entries(SHOW).map(([value, [words]]) => h("option", { value, selected: value === view.show }, words)));
+const group = h("select", { "aria-label": "Group by" }, Object.entries(GROUPS).map(([value, words]) => h("option", { value, selected: value === view.group }, words)));
+const severities = SEVERITIES.map((name) => h("label", { class: `pick ${name}` },
+  h("input", { type: "checkbox", value: name, checked: view.severities.has(name) }), h("span", {}, name)));
+const count = h("span", { class: "count", role: "status" });
+const list = h("table", { class: "alerts" },
+  h("caption", { class: "unseen" }, "Alerts"),
+  h("thead", {}, h("tr", {}, ["Severity", "Alert", "Subject", "Events", "State", "Age", "Last event"].map((head, at) =>
+    h("th", { scope: "col", class: at === 3 ? "number" : null }, head)))));
+const nothing = h("div");
+const silences = h("div");
+
+content.append(
+  h("div", { class: "bar", role: "search" }, search, show, h("div", { class: "picks", role: "group", "aria-label": "Severity" }, severities), group, count,
+    h("button", { type: "button", class: "quiet for-keys", onclick: () => showKeys(KEYS) }, "Keys")),
+  list, nothing, silences);
+
+search.addEventListener("input", () => { view.q = search.value.trim(); changeView(); });
+show.addEventListener("change", async () => { view.show = show.value; toAddress(view); await reload(); });
+group.addEventListener("change", () => { view.group = group.value; view.folded.clear(); changeView(); });
+for (const label of severities)
+  label.firstChild.addEventListener("change", ({ target }) => {
+    view.severities[target.checked ? "add" : "delete"](target.value);
+    changeView();
+  });
+
+function changeView() {
+  toAddress(view);
+  layOut();
+}
+
+// --- rows ---------------------------------------------------------------------------------------
+
+function lineOf(row) {
+  const cells = {
+    severity: h("td", { class: "c-severity" }), what: h("td", { class: "c-what" }), subject: h("td", { class: "c-subject" }),
+    count: h("td", { class: "c-count number" }), state: h("td", { class: "c-state" }), age: h("td", { class: "c-age" }), last: h("td", { class: "c-last" }),
+  };
+  const title = h("a", { href: `/alerts/${encodeURIComponent(row.id)}` });
+  const summary = h("div", { class: "summary" });
+  cells.what.append(title, summary);
+  cells.age.append(time(row.first_seen, { age: true }));
+  cells.last.append(time(row.last_seen));
+  cells.subject.append(subjectLink(row.subject));
+  const tr = h("tr", { dataset: { id: row.id }, onclick: () => select(row.id) }, Object.values(cells));
+  return { tr, cells, title, summary };
+}
+
+function fill(line, row) {
+  const { tr, cells, title, summary } = line;
+  tr.className = `${row.severity}${row.id === selected ? " selected" : ""}${row.silence ? " silenced" : ""}`;
+  if (cells.severity.textContent !== row.severity) put(cells.severity, severity(row.severity));
+  setText(title, row.title);
+  setText(summary, row.summary === row.title ? "" : row.summary);
+  setText(cells.count, number(row.count));
+  setText(cells.state, stateOf(row));
+  setTime(cells.age.firstChild, row.first_seen, { age: true });
+  setTime(cells.last.firstChild, row.last_seen);
+}
+
+function stateOf(row) {
+  const words = [];
+  if (row.state === "resolved") words.push("resolved");
+  else if (row.state === "acknowledged") words.push(`ack ${row.acknowledged_by}`);
+  else words.push(row.state === "firing" ? "new" : "firing");
+  if (row.assignee) words.push(`→ ${row.assignee}`);
+  if (row.silence) words.push("silenced");
+  if (row.flapping) words.push("flapping");
+  return words.join(", ");
+}
+
+// --- laying out ---------------------------------------------------------------------------------
+
+function layOut() {
+  const test = tester(view);
+  const groups = new Map();
+  for (const row of [...rows.values()].filter(test).sort(inOrder)) {
+    const name = groupOf(row, view);
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name).push(row);
+  }
+  shownIds = [];
+  const bodies = [...groups].map(([name, members]) => {
+    const folded = view.folded.has(name);
+    if (!folded) shownIds.push(...members.map((row) => row.id));
+    return h("tbody", {}, name ? headOf(name, members, folded) : null, folded ? null : members.map((row) => {
+      if (!lines.has(row.id)) lines.set(row.id, lineOf(row));
+      const line = lines.get(row.id);
+      fill(line, row);
+      return line.tr;
+    }));
+  });
+  const focused = document.activeElement?.closest?.("tr")?.dataset.id;
+  for (const body of [...list.tBodies]) body.remove();
+  list.append(...bodies);
+  if (focused && lines.get(focused)?.tr.isConnected) lines.get(focused).tr.querySelector("a")?.focus({ preventScroll: true });
+  for (const id of lines.keys()) if (!rows.has(id)) lines.delete(id);
+  const total = [...groups.values()].reduce((sum, members) => sum + members.length, 0);
+  setText(count, `${number(total)}${more ? "+" : ""} alert${total === 1 ? "" : "s"}`);
+  list.hidden = !total;
+  put(nothing, total ? null : whyEmpty());
+}
+
+function headOf(name, members, folded) {
+  const counts = SEVERITIES.map((one) => [one, members.filter((row) => row.severity === one).length]).filter(([, n]) => n);
+  const fold = h("button", { type: "button", class: "fold", "aria-expanded": String(!folded), onclick: () => toggle(name) },
+    h("span", { class: "arrow", "aria-hidden": "true" }, folded ? "▸" : "▾"), " ", name);
+  const matchers = view.group === "none" ? [] : [`${view.group}=${quoted(name)}`];
+  return h("tr", { class: "group" }, h("th", { colspan: "7", scope: "colgroup" }, h("div", { class: "group-line" }, fold,
+    counts.map(([one, n]) => h("span", { class: `severity ${one}` }, `${number(n)} ${one}`)),
+    h("button", { type: "button", class: "quiet", "aria-label": `Silence ${view.group} ${name}`, onclick: () => silence(matchers) }, "Silence"))));
+}
+
+function toggle(name) {
+  view.folded[view.folded.has(name) ? "delete" : "add"](name);
+  changeView();
+}
+
+function whyEmpty() {
+  const filtered = view.q || view.severities.size;
+  if (filtered) return empty("No alert matches. ", h("button", { type: "button", onclick: clearFilters }, "Show all"));
+  if (view.show !== "active") return empty(`No alert is ${SHOW[view.show][0].toLowerCase()}.`);
+  return empty("No alert is open. New ones appear here by themselves. To see that events arrive at all, look at ",
+    h("a", { href: "/health" }, "Health"), "; rules are in the file that alerting.rules names.");
+}
+
+function clearFilters() {
+  search.value = view.q = "";
+  view.severities.clear();
+  for (const label of severities) label.firstChild.checked = false;
+  changeView();
+}
+
+// --- live: many updates, one layout -------------------------------------------------------------
+
+let waiting = 0;
+function layOutSoon() {
+  waiting ||= setTimeout(() => { waiting = 0; requestAnimationFrame(layOut); }, MAX_LAYOUT_MS);
+}
+
+on("alert", (row) => {
+  const before = rows.get(row.id);
+  if (before && before.sequence > row.sequence) return;
+  rows.set(row.id, row);
+  const moves = !before || ["severity", "state", "silence", "assignee"].some((name) => before[name] !== row[name]);
+  if (moves) layOutSoon();
+  else if (lines.has(row.id)) fill(lines.get(row.id), row);
+  if (row.state === "resolved" && view.show !== "resolved") forgetLater();
+});
+
+// Resolved alerts are dropped from memory now and then: a page may stay open for weeks.
+let forgetting = 0;
+function forgetLater() {
+  forgetting ||= setTimeout(() => {
+    forgetting = 0;
+    for (const [id, row] of rows) if (row.state === "resolved" && view.show !== "resolved") rows.delete(id);
+    layOutSoon();
+  }, 30000);
+}
+
+// --- selection and keys -------------------------------------------------------------------------
+
+function select(id, scroll = false) {
+  lines.get(selected)?.tr.classList.remove("selected");
+  selected = id;
+  const line = lines.get(id);
+  line?.tr.classList.add("selected");
+  if (scroll && line) {
+    line.tr.scrollIntoView({ block: "nearest" });
+    line.title.focus({ preventScroll: true });
+  }
+}
+
+function step(by) {
+  const at = shownIds.indexOf(selected);
+  const next = at < 0 ? (by > 0 ? 0 : shownIds.length - 1) : Math.min(Math.max(at + by, 0), shownIds.length - 1);
+  if (shownIds[next]) select(shownIds[next], true);
+}
+
+const ACTIONS = {
+  a: acknowledge, r: resolve, m: assign, c: remark,
+  s: (row) => silence([`rule=${quoted(row.rule)}`, `subject=${quoted(row.subject)}`]),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && event.target === search) { search.blur(); return; }
+  if (!isShortcut(event)) return;
+  const row = rows.get(selected);
+  if (event.key === "j") step(1);
+  else if (event.key === "k") step(-1);
+  else if (event.key === "/") search.focus();
+  else if (event.key === "?") showKeys(KEYS);
+  else if (event.key in ACTIONS || event.key === "x") {
+    if (!row) say("Choose an alert first: j and k, or a click.");
+    else if (event.key === "x") toggle(groupOf(row, view));
+    else ACTIONS[event.key](row);
+  } else return;
+  event.preventDefault();
+});
+
+// --- loading ------------------------------------------------------------------------------------
+
+const load = () => get(`/alerts?state=${view.show === "resolved" ? "resolved" : "open"}`);
+
+const reload = await keepShowing(load, (answer) => {
+  rows.clear();
+  for (const row of answer.alerts) rows.set(row.id, row);
+  more = answer.more;
+  put(silences, ...(answer.silences.length ? [section("Silences in force", silenceTable(answer.silences))] : []));
+  layOut();
+});
+
+function silenceTable(found) {
+  return h("ul", { class: "silences" }, found.map((one) => h("li", {},
+    h("code", {}, one.matchers.join(" ")), ` until ${clock(one.expiry)}, by ${one.author}`,
+    one.reason ? `: ${one.reason}` : "", `; has hidden ${number(one.hidden)} alerts `,
+    h("button", { type: "button", class: "quiet", onclick: () => attempt(() => remove(`/silences/${one.id}`), "The silence is over") }, "End"))));
+}

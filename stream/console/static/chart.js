@@ -1,0 +1,64 @@
+// Charts as SVG, drawn from numbers.
+
+const SPACE = "http://www.w3.org/2000/svg";
+
+export function s(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SPACE, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+const LEFT = 38, RIGHT = 8, TOP = 14, BOTTOM = 22;
+
+/** Tone as a line in -1..1 over bars of volume, with triangles where alerts fired. */
+export function toneChart(buckets, { width = 900, height = 240, label, clock }) {
+  const inner = width - LEFT - RIGHT;
+  const step = inner / buckets.length, broad = Math.min(step * 0.7, 40);
+  const most = Math.max(1, ...buckets.map((bucket) => bucket.volume));
+  const x = (at) => LEFT + step * (at + 0.5);
+  const y = (tone) => TOP + (height - TOP - BOTTOM) * (1 - tone) / 2;
+  const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": label });
+  for (const tone of [1, 0, -1]) {
+    svg.append(s("line", { class: tone ? "grid" : "zero", x1: LEFT, x2: width - RIGHT, y1: y(tone), y2: y(tone) }),
+      s("text", { x: LEFT - 6, y: y(tone) + 4, "text-anchor": "end" }, tone > 0 ? "+1" : String(tone)));
+  }
+  buckets.forEach((bucket, at) => {
+    const tall = (height - TOP - BOTTOM) * 0.4 * bucket.volume / most;
+    const words = `${clock(bucket.start, true)}: ${bucket.volume} events, tone ${bucket.tone === null ? "unknown" : bucket.tone.toFixed(2)}`;
+    svg.append(s("rect", { class: "bar-of", x: x(at) - broad / 2, width: broad, y: height - BOTTOM - tall, height: tall }, s("title", {}, words)));
+    if (bucket.alerts) svg.append(s("path", { class: "alert-at", d: `M${x(at) - 5},2 h10 l-5,9 z` }, s("title", {}, `${bucket.alerts} alerts fired`)));
+  });
+  let path = "", pen = "M";
+  buckets.forEach((bucket, at) => {
+    if (bucket.tone === null) { pen = "M"; return; }
+    path += `${pen}${x(at)},${y(bucket.tone)}`;
+    pen = "L";
+    svg.append(s("circle", { class: "dot", cx: x(at), cy: y(bucket.tone), r: 2.5 }));
+  });
+  svg.append(s("path", { class: "line", d: path }));
+  const every = Math.ceil(buckets.length / Math.max(1, Math.floor(inner / 140)));
+  buckets.forEach((bucket, at) => {
+    if (at % every === 0) svg.append(s("text", { x: x(at), y: height - 6, "text-anchor": "middle" }, clock(bucket.start)));
+  });
+  return svg;
+}
+
+/** Small bars, the newest at the right. */
+export function sparkBars(values, { width = 300, height = 48, label }) {
+  const most = Math.max(1, ...values), step = width / values.length;
+  return s("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": label },
+    ...values.map((value, at) => s("rect", { class: "bar-of", x: at * step + 1, width: step - 2, y: height - height * value / most, height: height * value / most },
+      s("title", {}, String(value)))));
+}
+
+/** One cell of a heat map: as opaque as there is volume, coloured and sized by tone. */
+export function heatCell(volume, most, tone, words) {
+  if (!volume) return s("svg", { viewBox: "0 0 10 20", preserveAspectRatio: "none", "aria-hidden": "true" });
+  const kind = tone === null || Math.abs(tone) < 0.15 ? "flat" : tone < 0 ? "down" : "up";
+  // Down hangs below the middle and up stands above it, so that colour is not all that tells.
+  const tall = kind === "flat" ? 4 : 3 + 7 * Math.min(1, Math.abs(tone));
+  const y = kind === "flat" ? 8 : kind === "down" ? 10 : 10 - tall;
+  return s("svg", { viewBox: "0 0 10 20", preserveAspectRatio: "none", role: "img", "aria-label": words },
+    s("rect", { class: `heat-${kind}`, x: 1, width: 8, y, height: tall, "fill-opacity": 0.35 + 0.65 * Math.sqrt(volume / most) }, s("title", {}, words)));
+}

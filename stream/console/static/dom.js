@@ -1,0 +1,120 @@
+// Building the page. Text only ever becomes text: nothing here parses HTML.
+
+/** An element with properties and children; null children are left out, strings become text. */
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "class") element.className = value;
+    else if (name === "dataset") Object.assign(element.dataset, value);
+    else if (value === true) element.setAttribute(name, "");
+    else element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+/** Replace what an element holds; null children are left out. */
+export function put(element, ...children) {
+  element.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
+}
+
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** A time in the reader's zone, as an age that goes on by itself or as a clock time. */
+export function time(iso, { age = false } = {}) {
+  const element = h("time");
+  setTime(element, iso, { age });
+  return element;
+}
+
+export function setTime(element, iso, { age = false } = {}) {
+  if (element.dateTime === iso) return;
+  element.dateTime = iso;
+  element.title = clock(iso, true);
+  if (age) element.dataset.age = "";
+  setText(element, age ? ageOf(iso) : clock(iso));
+}
+
+export function clock(iso, whole = false) {
+  const date = new Date(iso);
+  const today = new Date().toDateString() === date.toDateString();
+  const options = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+  if (whole || !today) Object.assign(options, { day: "numeric", month: "short" });
+  if (whole || date.getFullYear() !== new Date().getFullYear()) options.year = "numeric";
+  if (whole) options.timeZoneName = "short";
+  return date.toLocaleString(undefined, options);
+}
+
+export function ageOf(iso) {
+  const s = Math.max(0, (Date.now() - Date.parse(iso)) / 1000);
+  if (s < 60) return `${Math.floor(s)} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 172800) return `${Math.floor(s / 3600)} h`;
+  return `${Math.floor(s / 86400)} d`;
+}
+
+setInterval(() => {
+  for (const element of document.querySelectorAll("time[data-age]"))
+    setText(element, ageOf(element.dateTime));
+}, 5000);
+
+export function number(value, digits = 0) {
+  if (value === null || value === undefined) return "–";
+  return value.toLocaleString(undefined, { maximumFractionDigits: digits, minimumFractionDigits: digits });
+}
+
+export function share(value) {
+  return value === null || value === undefined ? "–" : `${Math.round(value * 100)} %`;
+}
+
+/** Text with the given lower-cased words marked. */
+export function marked(text, words) {
+  const wanted = new Set(words);
+  return text
+    .split(/([\p{L}\p{N}]+(?:['\u2019-][\p{L}\p{N}]+)*)/u)
+    .map((part) => (wanted.has(part.toLowerCase()) ? h("mark", {}, part) : part));
+}
+
+export function severity(name) {
+  return h("span", { class: `severity ${name}` }, name);
+}
+
+export function subjectLink(subject) {
+  const [kind, ...rest] = subject.split(":");
+  const id = rest.join(":");
+  return h(
+    "a",
+    { href: `/subjects/${encodeURIComponent(kind)}/${encodeURIComponent(id)}`, class: "subject", title: subject },
+    h("span", { class: "kind" }, kind), " ", id,
+  );
+}
+
+/** A labelled figure. */
+export function figure(label, value, note = "") {
+  return h("div", { class: "figure" }, h("dt", {}, label), h("dd", {}, value, note && h("small", {}, note)));
+}
+
+export function empty(...words) {
+  return h("p", { class: "empty" }, ...words);
+}
+
+/** A table from column heads and rows of cells; numbers is the set of columns set flush right. */
+export function table(heads, rows, { caption, numbers = [] } = {}) {
+  const side = (at) => (numbers.includes(at) ? "number" : null);
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h("table", {},
+      h("caption", { class: "unseen" }, caption),
+      h("thead", {}, h("tr", {}, heads.map((head, at) => h("th", { scope: "col", class: side(at) }, head)))),
+      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, at) => h("td", { class: side(at) }, cell)))))),
+  );
+}
+
+export function section(title, ...children) {
+  return h("section", {}, h("h2", {}, title), ...children);
+}

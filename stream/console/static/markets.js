@@ -1,0 +1,29 @@
+// Markets: the busiest subjects, and how they sound over time.
+
+import { get } from "./api.js";
+import { heatCell } from "./chart.js";
+import { clock, empty, h, number, put, subjectLink } from "./dom.js";
+import { content, keepShowing } from "./shell.js";
+
+const tone = (value) => (value === null ? "–" : (value > 0 ? "+" : "") + value.toFixed(2));
+
+await keepShowing(() => get("/markets"), ({ heat_map, events, since, caught_up }) => {
+  const { subjects, starts, width_s } = heat_map;
+  if (!subjects.length) {
+    put(content, caught_up
+      ? empty("No scored event names a subject yet. Subjects are tickers, customers and topics of events; look at ", h("a", { href: "/health" }, "Health"), " to see whether events arrive.")
+      : empty("Reading the latest scored events from Kafka …"));
+    return;
+  }
+  const most = Math.max(...subjects.flatMap((one) => one.volumes));
+  put(content,
+    h("p", { class: "hint" }, `The latest ${number(events)} scored events, since ${clock(since)}. A column is ${width_s / 60} min; up is positive tone, down negative, darker is more events.`),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Heat map" }, h("table", { class: "heat" },
+      h("caption", { class: "unseen" }, "Busiest subjects"),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Subject"), h("th", { scope: "col", class: "number" }, "Events"), h("th", { scope: "col", class: "number" }, "Tone"),
+        h("th", { scope: "col", colspan: String(starts.length) }, `${clock(starts[0])} to ${clock(starts.at(-1))}`))),
+      h("tbody", {}, subjects.map((one) => h("tr", {},
+        h("td", {}, subjectLink(`${one.kind}:${one.id}`)), h("td", { class: "number" }, number(one.volume)), h("td", { class: "number" }, tone(one.tone)),
+        starts.map((start, at) => h("td", { class: "cell" }, heatCell(one.volumes[at], most, one.tones[at],
+          `${clock(start)}: ${one.volumes[at]} events, tone ${tone(one.tones[at])}`)))))))));
+}, 15);

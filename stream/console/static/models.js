@@ -1,0 +1,68 @@
+// Models: the versions, their figures, the trainer's verdicts, and who serves.
+
+import { get, may, post } from "./api.js";
+import { clock, empty, figure, h, number, put, section, table, time } from "./dom.js";
+import { ask, attempt, content, keepShowing, on } from "./shell.js";
+
+const why = () => h("label", {}, "Why, for whoever looks at the history", h("input", { name: "why", required: true, maxlength: "500" }));
+
+async function promote(version) {
+  const given = await ask({ title: `Promote ${version}?`, confirm: "Promote", fields: [why()],
+    words: "Every worker takes it over between two micro-batches. A running trainer takes it back if it is measurably worse." });
+  if (given && await attempt(() => post(`/models/${encodeURIComponent(version)}/promote`, given), `${version} is champion`)) await refresh();
+}
+
+async function rollBack(previous) {
+  const given = await ask({ title: `Roll back to ${previous}?`, confirm: "Roll back", danger: true, fields: [why()],
+    words: "The champion's predecessor becomes champion again, in every worker." });
+  if (given && await attempt(() => post("/models/rollback", given), (alias) => `${alias.version} is champion again`)) await refresh();
+}
+
+function figuresOf(version) {
+  const rows = [];
+  const walk = (value, name) => {
+    if (value === null || typeof value !== "object") return;
+    if ("accuracy" in value) rows.push([name, number(value.n), number(value.accuracy, 3), number(value.macro_f1, 3), number(value.ece, 3)]);
+    else for (const [key, part] of Object.entries(value)) walk(part, name ? `${name} · ${key}` : key);
+  };
+  walk(version.metrics, "");
+  return rows.length ? table(["Measured on", "Texts", "Accuracy", "Macro F1", "Calibration error"], rows, { caption: `Figures of ${version.version}`, numbers: [1, 2, 3, 4] }) : null;
+}
+
+function verdictOf(version) {
+  const verdict = version.metrics.verdict;
+  if (!verdict) return null;
+  const reasons = Array.isArray(verdict.reasons) ? verdict.reasons : [JSON.stringify(verdict)];
+  return h("ul", {}, reasons.map((reason) => h("li", {}, String(reason))));
+}
+
+function show(answer) {
+  const serving = Object.entries(answer.serving).map(([model, events]) => `${model} (${number(events)})`).join(", ") || "no event scored yet";
+  if (!answer.registry) {
+    put(content, h("dl", { class: "figures" }, figure("Serves the latest 200 events", serving)),
+      empty("There is no registry: set model.registry, for the console as for workers and the trainer, and versions can be promoted and rolled back here."));
+    return;
+  }
+  const { versions, history, attempts } = answer;
+  const last = history.at(-1);
+  const since = Object.fromEntries(history.map((move) => [move.version, move.since]));
+  put(content,
+    h("dl", { class: "figures" },
+      figure("Champion", last ? last.version : "none yet", last ? `since ${clock(last.since)}, by ${last.by}` : ""),
+      figure("Before it", last?.previous || "–"),
+      figure("Serves the latest 200 events", serving), figure("Registry", answer.registry)),
+    last?.previous && may("operator") ? h("div", { class: "bar" }, h("button", { type: "button", class: "danger", onclick: () => rollBack(last.previous) }, "Roll back")) : null,
+    section("Versions", versions.length ? table(["Version", "Made from", "Heads", "Was champion", ""], versions.map((version) => [
+      h("span", { class: "id" }, version.version), version.parent || "–", version.heads.map((head) => head.name).join(", "),
+      since[version.version] ? time(since[version.version]) : "never",
+      version.champion ? h("strong", {}, "champion") : may("operator") ? h("button", { type: "button", "aria-label": `Promote ${version.version}`, onclick: () => promote(version.version) }, "Promote") : ""]), { caption: "Versions" })
+      : empty("The registry is empty. A trainer puts its first version in when it starts; `bellwether models add DIR` adds one.")),
+    section("The trainer's verdicts", attempts.length ? table(["Time", "Labels", "Verdict"], attempts.map((one) => [time(one.time), number(one.labels), one.verdict]), { caption: "Verdicts", numbers: [1] })
+      : empty("None are known here. They are read from trainer.folder on this machine.")),
+    history.length ? section("Champion's history", table(["Since", "Version", "By", "Why"], [...history].reverse().map((move) => [time(move.since), h("span", { class: "id" }, move.version), move.by, move.why]), { caption: "Champion's history" })) : null,
+    ...versions.filter((version) => figuresOf(version) || verdictOf(version)).map((version) =>
+      h("details", { open: version.champion }, h("summary", {}, h("h2", {}, `Figures of ${version.version}`)), verdictOf(version), figuresOf(version))));
+}
+
+const refresh = await keepShowing(() => get("/models"), show);
+on("model", refresh);

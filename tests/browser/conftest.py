@@ -1,0 +1,106 @@
+"""A whole small system in this process, and a Chromium that looks at it."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+from playwright.async_api import Page, async_playwright
+
+from models.description import CONFIG, WEIGHTS, read_verified, sealed, shipped
+from models.registry import CHAMPION, Registry
+from models.stub import StubPredictor
+from stream.app import Worker
+from stream.commands.console import serving
+from stream.connection import kafka_arguments
+from stream.connection_settings import Console
+from stream.outbox import Outbox, Outgoing
+from stream.records import utc_now
+from stream.settings import Settings, load_settings
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True)
+class System:
+    """A worker and a console on real Kafka and Redis; address is where the console listens."""
+
+    settings: Settings
+    address: str
+    registry: Registry
+
+    async def publish(self, place: int, *events: dict[str, Any]) -> None:
+        """Events for the source at that place: 0 news, 1 social, 2 tickets."""
+        outbox = Outbox(kafka_arguments(self.settings.kafka))
+        await outbox.start()
+        topic = self.settings.sources[place].topic
+        try:
+            await outbox.send([Outgoing(topic, None, orjson.dumps(event)) for event in events])
+        finally:
+            await outbox.stop()
+
+
+@pytest.fixture
+async def system(kafka: str, redis_url: str, tmp_path: Path) -> AsyncIterator[System]:
+    name = f"console-{uuid.uuid4().hex[:8]}"
+    base = load_settings(None)
+    settings = base.model_copy(
+        update={
+            "kafka": base.kafka.model_copy(
+                update={"bootstrap": kafka, "prefix": f"{name}.", "group": name, "partitions": 1}
+            ),
+            "redis": base.redis.model_copy(update={"url": redis_url}),
+            "sources": tuple(
+                source.model_copy(update={"topic": f"{name}-{source.topic}"})
+                for source in base.sources
+            ),
+            "model": base.model.model_copy(update={"registry": str(tmp_path / "registry")}),
+            "trainer": base.trainer.model_copy(update={"folder": tmp_path / "trainer"}),
+            "console": Console(listen="127.0.0.1:0"),
+        }
+    )
+    registry = Registry(str(tmp_path / "registry"))
+    fill(registry, tmp_path / "other")
+    worker = Worker(settings, StubPredictor())
+    async with AsyncExitStack() as stack:
+        await worker.start()
+        stack.push_async_callback(worker.stop)
+        address = await stack.enter_async_context(serving(settings))
+        yield System(settings, address, registry)
+
+
+def fill(registry: Registry, folder: Path) -> None:
+    """Two versions, the shipped one champion."""
+    first = registry.add(shipped())
+    checkpoint, weights = read_verified(shipped())
+    changed = msgspec.structs.replace(checkpoint, name="other", training={"parent": first.version})
+    folder.mkdir()
+    (folder / WEIGHTS).write_bytes(weights)
+    (folder / CONFIG).write_bytes(msgspec.json.encode(sealed(changed, weights)))
+    registry.add(folder)
+    registry.point(CHAMPION, first.version, by="test", why="the first", now=utc_now())
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    """A page that fails its test when a script on it fails."""
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("needs Chromium: install it (Debian: chromium)")
+    faults: list[str] = []
+    async with async_playwright() as playwright:
+        # The sandbox needs rights that containers seldom have; the pages are our own.
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = await browser.new_page(viewport={"width": 1280, "height": 800})
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        yield page
+        await browser.close()
+    assert not faults

@@ -1,0 +1,224 @@
+"""The console as people use it: a real Chromium on real Kafka, Redis and worker."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import AIOKafkaConsumer
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from models.registry import CHAMPION
+from tests.browser.conftest import System
+from tests.redis_server import RedisServer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
+
+DEADLINE_MS = 30_000
+expect.set_options(timeout=DEADLINE_MS)
+
+HOSTILE = '<img src=x onerror="window.ran=1"><script>window.ran=1</script> negative high'
+PAGES = ("/alerts", "/tickets", "/teach?head=topic", "/markets", "/models", "/health")
+
+
+def bad_news(number: int, ticker: str, text: str = "negative earnings high") -> dict[str, Any]:
+    return {"id": f"n-{number}", "text": text, "tickers": [ticker]}
+
+
+async def test_an_alert_appears_is_acknowledged_and_its_group_is_silenced(
+    system: System, page: Page
+) -> None:
+    await page.goto(f"{system.address}/alerts")
+    await expect(page.get_by_text("No alert is open")).to_be_visible()
+    await system.publish(0, bad_news(1, "HALC"))
+    line = page.locator("tr[data-id]", has_text="HALC").first
+    await expect(line).to_be_visible()
+    await expect(line.locator(".c-count")).to_have_text("1")
+    await system.publish(0, bad_news(2, "HALC", "negative earnings and more trouble, high"))
+    await expect(line.locator(".c-count")).to_have_text("2")
+
+    await page.keyboard.press("j")
+    await page.keyboard.press("a")
+    await expect(line.locator(".c-state")).to_contain_text("ack")
+
+    await page.get_by_role("button", name=re.compile("Silence rule negative-news")).click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("Hides 1 of ")
+    await dialog.get_by_label("Reason").fill("a drill")
+    await dialog.get_by_role("button", name="Silence").click()
+    await expect(page.get_by_text("a drill")).to_be_visible()
+    await expect(line).to_be_hidden()
+
+    await page.get_by_label("Which alerts").select_option("silenced")
+    await expect(line.locator(".c-state")).to_contain_text("silenced")
+    assert "show=silenced" in page.url
+    await page.reload()
+    await expect(line).to_be_visible()
+    await line.get_by_role("link").first.click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("HALC")
+    await expect(page.locator(".timeline")).to_contain_text("acknowledged")
+    await expect(page.locator("mark").first).to_be_visible()
+
+
+async def test_filters_live_in_the_address_and_groups_fold(system: System, page: Page) -> None:
+    await system.publish(0, bad_news(1, "AAA"), bad_news(2, "BBB"))
+    await page.goto(f"{system.address}/alerts")
+    await expect(page.locator("tr[data-id]")).to_have_count(2)
+    await page.keyboard.press("/")
+    await page.keyboard.type("subject=ticker:AAA")
+    await expect(page.locator("tr[data-id]")).to_have_count(1)
+    await page.goto(page.url)
+    await expect(page.locator("tr[data-id]")).to_have_count(1)
+    await page.get_by_role("button", name="negative-news-on-ticker", expanded=True).click()
+    await expect(page.locator("tr[data-id]")).to_have_count(0)
+    assert "fold=" in page.url
+    await page.get_by_role("searchbox").fill("nothing like it")
+    await page.get_by_role("button", name="Show all").click()
+    await expect(page.get_by_text("2 alerts")).to_be_visible()
+
+
+async def test_a_key_labels_a_ticket_and_the_label_is_on_the_topic(
+    system: System, page: Page
+) -> None:
+    await system.publish(
+        2, *({"id": f"t-{n}", "text": f"unsure about number {n}"} for n in range(3))
+    )
+    await page.goto(f"{system.address}/tickets")
+    await expect(page.locator(".queue button")).to_have_count(3)
+    await expect(page.locator(".card")).to_contain_text("topic abstained")
+    asked = await page.locator(".card .id").inner_text()
+    await page.keyboard.press("9")
+    await page.keyboard.press("u")
+    await expect(page.get_by_text("Taken back")).to_be_visible()
+    await page.keyboard.press("9")  # topic: cards
+    await page.keyboard.press("3")  # risk: high
+    records = await feedback(system, 2)
+    said = [(one["event_id"], one["head"], one["label"]) for one in records]
+    assert said == [(asked, "topic", "cards"), (asked, "risk", "high")]
+    assert {one["source"] for one in records} == {"ticket"}
+    await page.reload()
+    await expect(page.locator(".queue button")).to_have_count(2)
+
+
+async def test_a_label_still_waiting_is_sent_when_the_page_is_left(
+    system: System, page: Page
+) -> None:
+    await system.publish(0, {"id": "n-1", "text": "positive unsure"})
+    await page.goto(f"{system.address}/teach?head=sentiment")
+    await expect(page.locator(".card")).to_contain_text("abstained")
+    await page.keyboard.press("1")
+    await page.goto(f"{system.address}/health")
+    (record,) = await feedback(system, 1)
+    assert (record["event_id"], record["label"]) == ("n-1", "negative")
+
+
+async def feedback(system: System, count: int) -> list[dict[str, Any]]:
+    consumer = AIOKafkaConsumer(
+        system.settings.topics.feedback,
+        bootstrap_servers=system.settings.kafka.bootstrap,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    found: list[dict[str, Any]] = []
+    try:
+        while len(found) < count:
+            found.append(orjson.loads((await consumer.getone()).value))
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def test_a_model_is_promoted_and_rolled_back(system: System, page: Page) -> None:
+    first, second = sorted(one.version for one in system.registry.versions())
+    await page.goto(f"{system.address}/models")
+    await page.get_by_role("button", name=f"Promote {second}").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Why").fill("a try")
+    await dialog.get_by_role("button", name="Promote").click()
+    await expect(page.locator(".figure", has_text="Champion")).to_contain_text(second)
+    await expect(page.get_by_text(f"Model {second} is champion since")).to_be_visible()
+    await page.get_by_role("button", name="Roll back").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    await page.get_by_role("button", name="Roll back").click()
+    await dialog.get_by_label("Why").fill("no good")
+    await dialog.get_by_role("button", name="Roll back").click()
+    await expect(page.locator(".figure", has_text="Champion")).to_contain_text(first)
+    moves = [(move.version, move.why) for move in system.registry.history(CHAMPION)]
+    assert moves[1:] == [(second, "a try"), (first, "no good")]
+
+
+async def test_a_script_in_a_headline_does_not_run(system: System, page: Page) -> None:
+    await system.publish(0, bad_news(1, "<B>X</B>", HOSTILE) | {"title": HOSTILE})
+    await system.publish(2, {"id": "t-1", "text": f"unsure {HOSTILE}", "title": HOSTILE})
+    await page.goto(f"{system.address}/alerts")
+    shown = page.get_by_text("<script>", exact=False).first
+    await expect(shown).to_be_visible()
+    await page.locator("tr[data-id] a").first.click()
+    await expect(page.locator(".evidence")).to_contain_text("<script>")
+    for path in ("/tickets", "/teach?head=sentiment"):
+        await page.goto(f"{system.address}{path}")
+        await expect(page.locator(".card")).to_contain_text("<script>")
+    await page.goto(f"{system.address}/subjects/ticker/%3CB%3EX%3C%2FB%3E")
+    await expect(page.locator("main")).to_contain_text("<script>")
+    assert await page.evaluate("window.ran") is None
+    assert await page.locator("main img, main b").count() == 0
+
+
+async def test_pages_fit_both_widths_and_have_no_serious_accessibility_faults(
+    system: System, page: Page
+) -> None:
+    await system.publish(0, *(bad_news(n, "A" * 12) for n in range(3)))
+    await system.publish(2, {"id": "t-1", "text": "unsure " + "w" * 200})
+    await page.goto(f"{system.address}/alerts")
+    first = await page.locator("tr[data-id] a").first.get_attribute("href")
+    about = await page.locator("a.subject").first.get_attribute("href")
+    assert first
+    assert about
+    faults = []
+    for path in (*PAGES, first, about):
+        await page.goto(system.address + path)
+        await expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+        for width in (1280, 390):
+            await page.set_viewport_size({"width": width, "height": 800})
+            over = await page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            if over > 0:
+                faults.append(f"{path} at {width}: {over} px too wide")
+        for scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            found = (await Axe().run(page)).response["violations"]
+            faults += [
+                f"{path} {scheme}: {one['id']} {[node['html'] for node in one['nodes'][:3]]}"
+                for one in found
+                if one["impact"] in {"serious", "critical"}
+            ]
+    assert not faults, "\n".join(faults)
+
+
+async def test_the_loss_of_redis_is_said_and_over_when_it_is_back(
+    system: System, page: Page, redis_server: RedisServer
+) -> None:
+    await page.goto(f"{system.address}/alerts")
+    await expect(page.get_by_text("No alert is open")).to_be_visible()
+    redis_server.stop()
+    try:
+        await expect(page.get_by_text("Redis is away")).to_be_visible()
+        await page.reload()
+        await expect(page.get_by_text("This can't be shown now")).to_be_visible()
+    finally:
+        redis_server.start()
+    await expect(page.get_by_text("Redis is away")).to_be_hidden()
+    await expect(page.get_by_text("No alert is open")).to_be_visible()
+
+
+async def test_the_reader_chooses_the_theme_and_it_is_kept(system: System, page: Page) -> None:
+    await page.emulate_media(color_scheme="light")
+    await page.goto(f"{system.address}/health")
+    await page.get_by_role("button", name="Dark theme").click()
+    await page.reload()
+    theme = "getComputedStyle(document.documentElement).colorScheme"
+    assert await page.evaluate(theme) == "dark"

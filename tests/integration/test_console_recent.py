@@ -1,0 +1,84 @@
+"""What the console keeps of Kafka: the latest records, followed, and anew after an outage."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from models.registry import Alias
+from stream.connection import kafka_arguments
+from stream.console import recent as module
+from stream.console.recent import Recent
+from stream.outbox import Outbox, Outgoing
+from stream.records import encode
+from stream.settings import Settings
+from stream.topics import prepare_topics
+from tests.fakes import NOON, scored
+from tests.kafka_server import KafkaServer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+DEADLINE_S = 90.0
+
+
+@pytest.fixture
+def settings(own_kafka: KafkaServer) -> Settings:
+    base = Settings()
+    kafka = base.kafka.model_copy(update={"bootstrap": own_kafka.bootstrap, "partitions": 2})
+    return base.model_copy(update={"kafka": kafka})
+
+
+@asynccontextmanager
+async def following(settings: Settings) -> AsyncIterator[tuple[Recent, list[Alias]]]:
+    heard: list[Alias] = []
+    recent = Recent(settings, heard.append)
+    recent.start()
+    try:
+        yield recent, heard
+    finally:
+        await recent.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+async def send(settings: Settings, *records: Outgoing) -> None:
+    outbox = Outbox(kafka_arguments(settings.kafka))
+    await outbox.start()
+    await outbox.send(records)
+    await outbox.stop()
+
+
+def event(settings: Settings, name: str) -> Outgoing:
+    return Outgoing(settings.topics.scored, name.encode(), encode(scored(id=name)))
+
+
+async def test_the_latest_records_are_kept_followed_and_found_again_after_an_outage(
+    settings: Settings, own_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEPT_SCORED", 10)
+    async with following(settings) as (recent, heard):
+        await until(lambda: recent.caught_up)  # before the topics are there
+        assert recent.scored == []
+        await prepare_topics(settings)
+        await send(settings, *(event(settings, f"e-{n}") for n in range(30)))
+        await send(settings, Outgoing(settings.topics.scored, b"x", b"not ours"))
+        await until(lambda: len(recent.scored) == 10)
+        own_kafka.kill()
+        await until(lambda: recent.fault != "")
+        own_kafka.start()
+        await send(settings, event(settings, "late"))
+        await until(lambda: any(one.id == "late" for one in recent.scored))
+        await until(lambda: recent.fault == "")
+        assert sum(one.id == "late" for one in recent.scored) == 1
+        move = Alias(alias="champion", version="v", number=1, since=NOON, by="b", why="w")
+        topic = settings.topics.models
+        await send(settings, Outgoing(topic, b"champion", msgspec.json.encode(move)))
+        await until(lambda: heard == [move])

@@ -1,0 +1,103 @@
+"""Alerts and silences over HTTP, on the lifecycle that commands use too."""
+
+from __future__ import annotations
+
+from stream.console.desk import Desk
+from tests.unit.stream.console.conftest import Caller, fire
+
+
+async def test_open_alerts_are_listed_and_found_by_matchers(page: Caller, desk: Desk) -> None:
+    await fire(desk, subject="ticker:A")
+    await fire(desk, subject="ticker:B", after_s=1)
+    everything = await page.get("/alerts")
+    assert [row["subject"] for row in everything["alerts"]] == ["ticker:B", "ticker:A"]
+    assert everything["more"] is False
+    some = await page.get('/alerts?matcher=subject%3D"ticker:A"&matcher=rule%3Dbad-news')
+    assert [row["subject"] for row in some["alerts"]] == ["ticker:A"]
+    assert (await page.get("/alerts?limit=1"))["more"] is True
+
+
+async def test_what_people_do_is_kept_with_their_names(page: Caller, desk: Desk) -> None:
+    alert = await fire(desk)
+    path = f"/alerts/{alert.id}"
+    done = await page.post(f"{path}/acknowledge", {"comment": "on it"})
+    assert (done["changed"], done["row"]["state"]) == (True, "acknowledged")
+    again = await page.post(f"{path}/acknowledge")
+    assert again["changed"] is False
+    await page.post(f"{path}/assign", {"to": "bob"})
+    await page.post(f"{path}/comment", {"comment": "saw <b>it</b>"})
+    await page.post(f"{path}/resolve", {"comment": "over"})
+    detail = await page.get(path)
+    history = [(line["action"], line["comment"]) for line in detail["history"]]
+    assert history == [
+        ("acknowledged", "on it"),
+        ("assigned", ""),
+        ("commented", "saw <b>it</b>"),
+        ("resolved", "over"),
+    ]
+    assert detail["row"]["assignee"] == "bob"
+    assert {line["by"] for line in detail["history"]} == {detail["row"]["acknowledged_by"]}
+    assert (await page.get("/alerts"))["alerts"] == []
+    resolved = (await page.get("/alerts?state=resolved"))["alerts"]
+    assert [row["id"] for row in resolved] == [alert.id]
+
+
+async def test_a_detail_marks_shared_words_and_finds_alerts_that_are_alike(
+    page: Caller, desk: Desk
+) -> None:
+    alert = await fire(desk, text="HALC lost its largest customer")
+    await fire(desk, after_s=1, text="Customer leaves HALC")
+    other = await fire(desk, rule="other", after_s=2)
+    await fire(desk, rule="third", subject="ticker:Z", after_s=3)
+    detail = await page.get(f"/alerts/{alert.id}")
+    assert detail["words"] == ["halc", "customer"]
+    assert [row["id"] for row in detail["similar"]] == [other.id]
+
+
+async def test_errors_say_what_is_wrong(page: Caller, desk: Desk) -> None:
+    gone = await page.client.get("/api/v1/alerts/no-such-1")
+    assert gone.status == 404
+    assert "no-such-1" in (await gone.json())["error"]
+    alert = await fire(desk)
+    await page.post(f"/alerts/{alert.id}/resolve")
+    refused = await page.post(f"/alerts/{alert.id}/acknowledge", status=409)
+    assert "it is resolved" in refused["error"]
+    wrong = await page.post(f"/alerts/{alert.id}/comment", {"comment": ""}, status=422)
+    assert "$.comment" in wrong["error"]
+    matcher = await page.client.get("/api/v1/alerts?matcher=subject")
+    assert matcher.status == 422
+    assert "is no matcher" in (await matcher.json())["error"]
+    limit = await page.client.get("/api/v1/alerts?limit=many")
+    assert limit.status == 422
+    no_json = await page.client.post(
+        f"/api/v1/alerts/{alert.id}/comment", data=b"{", headers={"X-CSRF-Token": page.csrf}
+    )
+    assert no_json.status == 400
+
+
+async def test_a_silence_is_previewed_made_shown_and_ended(page: Caller, desk: Desk) -> None:
+    await fire(desk, subject="ticker:A")
+    await fire(desk, subject="ticker:B", after_s=1)
+    matchers = {"matchers": ['subject="ticker:A"']}
+    seen = await page.post("/silences/preview", matchers)
+    assert (seen["open_hidden"], seen["open_alerts"], seen["hour_hidden"]) == (1, 2, 1)
+    assert [row["subject"] for row in seen["examples"]] == ["ticker:A"]
+    made = await page.post("/silences", {**matchers, "lasts": "2h", "reason": "known"})
+    listed = await page.get("/alerts")
+    silenced = {row["subject"]: row["silence"] for row in listed["alerts"]}
+    assert silenced == {"ticker:A": made["id"], "ticker:B": ""}
+    assert [one["id"] for one in listed["silences"]] == [made["id"]]
+    ended = await page.client.delete(
+        f"/api/v1/silences/{made['id']}", headers={"X-CSRF-Token": page.csrf}
+    )
+    assert ended.status == 200
+    assert {row["silence"] for row in (await page.get("/alerts"))["alerts"]} == {""}
+
+
+async def test_a_silence_of_everything_or_for_no_time_is_refused(page: Caller) -> None:
+    wide = await page.post("/silences", {"matchers": ["subject=~.*"], "lasts": "2h"}, status=409)
+    assert "would hide every alert" in wide["error"]
+    empty = await page.post("/silences", {"matchers": [], "lasts": "2h"}, status=422)
+    assert "matchers" in empty["error"]
+    span = await page.post("/silences", {"matchers": ["rule=x"], "lasts": "soon"}, status=409)
+    assert "soon" in span["error"]

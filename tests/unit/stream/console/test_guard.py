@@ -1,0 +1,155 @@
+"""No one in who should not be, and nothing done that its person did not mean."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from stream.console.desk import Desk
+from stream.console.sessions import LOGIN_ATTEMPTS
+from stream.console.users import User, add_user, hash_password, read_users
+from tests.unit.stream.console.conftest import Caller, fire, log_in, opened, with_users
+
+Connect = Callable[[Desk], Awaitable[TestClient[Any, Any]]]
+
+
+@pytest.fixture
+async def guarded(desk: Desk, connect: Connect, tmp_path: Path) -> TestClient[Any, Any]:
+    return await connect(with_users(desk, tmp_path))
+
+
+async def test_without_a_session_there_is_nothing_but_the_login(guarded: Any) -> None:
+    for path in ("/alerts", "/alerts/x", "/models"):
+        answer = await guarded.get(path, allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (303, f"/login?next={path}")
+    for path in ("/api/v1/alerts", "/api/v1/openapi.json", "/live", "/api/v1/settings"):
+        assert (await guarded.get(path)).status == 401
+    assert (await guarded.post("/api/v1/silences", json={})).status == 401
+    assert (await guarded.get("/alive")).status == 200
+
+
+async def test_a_login_gives_a_cookie_that_scripts_and_other_sites_do_not_get(
+    guarded: Any,
+) -> None:
+    answer = await log_in(guarded, "ann", next="/models")
+    assert (answer.status, answer.headers["Location"]) == (303, "/models")
+    cookie = answer.cookies["bellwether"]
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Strict"
+    assert (await guarded.get("/models", allow_redirects=False)).status == 200
+
+
+async def test_a_login_does_not_lead_to_another_site(guarded: Any) -> None:
+    for next_ in ("https://evil.example/", "//evil.example", "/\\evil.example"):
+        answer = await log_in(guarded, "ann", next=next_)
+        assert answer.headers["Location"] == "/alerts"
+
+
+async def test_wrong_names_and_passwords_are_not_told_apart_and_soon_not_heard(
+    guarded: Any,
+) -> None:
+    wrong = await log_in(guarded, "ann", "no")
+    unknown = await log_in(guarded, "nobody", "no")
+    assert (wrong.status, unknown.status) == (401, 401)
+    for _ in range(LOGIN_ATTEMPTS - 2):
+        assert (await log_in(guarded, "ann", "no")).status == 401
+    assert (await log_in(guarded, "ann")).status == 429
+    assert (await log_in(guarded, "vic")).status == 429  # the address, too
+
+
+async def test_the_login_form_must_be_ours(guarded: Any) -> None:
+    form = {"name": "ann", "password": "x", "token": "made up"}
+    assert (await guarded.post("/login", data=form)).status == 403
+
+
+async def test_roles_may_what_they_are_for(guarded: Any, desk: Desk) -> None:
+    alert = await fire(desk)
+    await log_in(guarded, "vic")
+    viewer = await opened(guarded)
+    assert len((await viewer.get("/alerts"))["alerts"]) == 1
+    refused = await viewer.post(f"/alerts/{alert.id}/acknowledge", status=403)
+    assert "operator" in refused["error"]
+    verdict = {"id": "v", "event_id": "e", "head": "risk", "label": "low"}
+    await viewer.post("/feedback", verdict, status=403)
+    await log_in(guarded, "lea")
+    labeller = await opened(guarded)
+    await labeller.post("/feedback", verdict)
+    await labeller.post(f"/alerts/{alert.id}/acknowledge", status=403)
+    await log_in(guarded, "ann")
+    operator = await opened(guarded)
+    done = await operator.post(f"/alerts/{alert.id}/acknowledge")
+    assert done["row"]["acknowledged_by"] == "ann"
+
+
+async def test_a_change_needs_the_pages_token_and_our_origin(page: Caller, desk: Desk) -> None:
+    alert = await fire(desk)
+    path = f"/api/v1/alerts/{alert.id}/acknowledge"
+    client = page.client
+    assert (await client.post(path, json={})).status == 403
+    assert (await client.post(path, json={}, headers={"X-CSRF-Token": "guess"})).status == 403
+    foreign = {"X-CSRF-Token": page.csrf, "Origin": "https://evil.example"}
+    assert (await client.post(path, json={}, headers=foreign)).status == 403
+    assert (await page.get(f"/alerts/{alert.id}"))["row"]["state"] == "firing"
+    assert (await client.post("/logout")).status == 403
+
+
+async def test_a_console_for_this_machine_answers_to_its_names_only(page: Caller) -> None:
+    answer = await page.client.get("/alerts", headers={"Host": "rebound.example"})
+    assert answer.status == 421
+
+
+async def test_tokens_are_for_programs(guarded: Any, desk: Desk) -> None:
+    alert = await fire(desk)
+    headers = {"Authorization": "Bearer token of ann"}
+    path = f"/api/v1/alerts/{alert.id}/acknowledge"
+    answer = await guarded.post(path, json={}, headers=headers)
+    assert (answer.status, (await answer.json())["row"]["acknowledged_by"]) == (200, "ann")
+    wrong = {"Authorization": "Bearer token of eve"}
+    assert (await guarded.get("/api/v1/alerts", headers=wrong)).status == 401
+
+
+async def test_sessions_end_with_the_password_the_user_or_tampering(
+    guarded: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "users.json"
+    await log_in(guarded, "ann")
+    cookie = guarded.session.cookie_jar.filter_cookies(guarded.make_url("/"))["bellwether"].value
+    assert (await guarded.get("/api/v1/alerts")).status == 200
+    body, _, signature = cookie.partition(".")
+    for forged in (f"{body}.{signature[:-2]}AA", f"{body}.", f"e30=.{signature}", "x"):
+        guarded.session.cookie_jar.clear()
+        answer = await guarded.get("/api/v1/alerts", cookies={"bellwether": forged})
+        assert answer.status == 401
+    add_user(file, User("ann", "operator", hash_password("another password")))
+    answer = await guarded.get("/api/v1/alerts", cookies={"bellwether": cookie})
+    assert answer.status == 401
+
+
+async def test_every_answer_carries_the_headers(guarded: Any) -> None:
+    for path in ("/login", "/api/v1/alerts", "/static/console.css", "/nowhere"):
+        answer = await guarded.get(path)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_what_a_page_shows_of_the_address_is_text(page: Caller) -> None:
+    answer = await page.client.get("/alerts/%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E")
+    text = await answer.text()
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_the_users_file_is_for_its_owner_only_and_holds_no_password(tmp_path: Path) -> None:
+    file = tmp_path / "users.json"
+    add_user(file, User("ann", "viewer", hash_password("a long password")))
+    add_user(file, User("ann", "operator", hash_password("a long password")))
+    assert file.stat().st_mode & 0o077 == 0
+    assert b"a long password" not in file.read_bytes()
+    (ann,) = read_users(file).users
+    assert ann.role == "operator"

@@ -1,0 +1,129 @@
+"""Labelling over HTTP: what to judge, and verdicts on their way to the trainer."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any, cast
+
+import msgspec
+
+from stream.console.desk import Desk
+from stream.records import Feedback, RoutedTicket
+from stream.tickets import route
+from tests.fakes import NOON, scored, scores
+from tests.unit.stream.console.conftest import Caller, KnownLabels, RememberingCourier, put
+
+VERDICT = {"id": "v-1", "event_id": "t-1", "head": "risk", "label": "high", "source": "ticket"}
+
+
+def ticket(name: str, *, minutes: float = 0, **answers: Any) -> RoutedTicket:
+    event = scored(
+        id=name,
+        source="ticket",
+        after_s=60 * minutes,
+        text=f"text of {name}",
+        heads=scores(**answers) if answers else scores(abstained=("topic",)),
+    )
+    routed = route(event, [])
+    assert routed
+    return routed
+
+
+def said(event_id: str, head: str, label: str, author: str, after_s: float = 0) -> Feedback:
+    return Feedback(
+        id=f"{event_id}{author}{after_s}",
+        event_id=event_id,
+        head=head,
+        label=label,
+        author=author,
+        time=NOON + timedelta(seconds=after_s),
+    )
+
+
+async def test_a_verdict_becomes_a_feedback_record(page: Caller, desk: Desk) -> None:
+    answer = await page.post("/feedback", VERDICT)
+    (sent,) = cast("RememberingCourier", desk.courier).sent
+    assert (sent.topic, sent.key) == (desk.settings.topics.feedback, b"t-1")
+    record = msgspec.json.decode(sent.value or b"", type=Feedback)
+    assert msgspec.to_builtins(record) == answer
+    assert (record.id, record.label, record.source) == ("v-1", "high", "ticket")
+    assert record.author
+
+
+async def test_a_label_the_model_has_not_is_refused(page: Caller, desk: Desk) -> None:
+    wrong = await page.post("/feedback", {**VERDICT, "label": "huge"}, status=409)
+    assert "low, medium, high" in wrong["error"]
+    wrong = await page.post("/feedback", {**VERDICT, "head": "mood"}, status=409)
+    assert "sentiment, topic, risk" in wrong["error"]
+    assert cast("RememberingCourier", desk.courier).sent == []
+
+
+async def test_without_kafka_the_person_is_told(page: Caller, desk: Desk) -> None:
+    cast("RememberingCourier", desk.courier).away = True
+    answer = await page.post("/feedback", VERDICT, status=503)
+    assert "Kafka does not confirm" in answer["error"]
+
+
+async def test_review_has_urgent_and_old_tickets_first_until_somebody_judged_them(
+    page: Caller, desk: Desk
+) -> None:
+    topics = desk.settings.topics
+    both = {"abstained": ("topic", "risk"), "risk": ("high", 0.4)}
+    put(desk, topics.review, ticket("late", minutes=2), ticket("old"), ticket("done"))
+    put(desk, topics.review, ticket("urgent", minutes=3, **both))
+    put(desk, topics.feedback, said("done", "topic", "cards", "ann"))
+    put(desk, topics.feedback, said("urgent", "topic", "cards", "ann"))
+    answer = await page.get("/review")
+    items = {item["event_id"]: item["heads"] for item in answer["items"]}
+    assert list(items) == ["urgent", "old", "late"]
+    assert items["urgent"] == ["risk"]
+    assert items["old"] == ["topic"]
+    assert "abstained" in answer["items"][1]["reason"]
+
+
+async def test_queues_show_their_rates(page: Caller, desk: Desk) -> None:
+    topic = desk.settings.topics.queue("fraud")
+    now_ms = int(time.time() * 1000)
+    put(desk, topic, ticket("a"), ticket("b"), at_ms=now_ms)
+    put(desk, topic, ticket("c"), at_ms=now_ms - 3_600_000)
+    queues = {queue["name"]: queue for queue in (await page.get("/review"))["queues"]}
+    assert (queues["fraud"]["kept"], queues["fraud"]["per_minute"]) == (3, 0.2)
+    assert (queues["legal"]["kept"], queues["legal"]["latest"]) == (0, None)
+
+
+async def test_the_least_sure_event_is_asked_first_each_text_once_and_none_twice(
+    page: Caller, desk: Desk
+) -> None:
+    mine = (await page.post("/feedback", VERDICT))["author"]
+    for name, confidence in (("sure", 0.9), ("unsure", 0.4), ("copy", 0.5), ("done", 0.35)):
+        text = "same" if name in {"unsure", "copy"} else name
+        answers = scores(sentiment=("negative", confidence))
+        put(desk, desk.settings.topics.scored, scored(id=name, text=text, heads=answers))
+    put(desk, desk.settings.topics.feedback, said("done", "sentiment", "neutral", mine))
+    answer = await page.get("/teach?head=sentiment")
+    assert [item["event_id"] for item in answer["items"]] == ["unsure", "sure"]
+    assert answer["progress"]["mine"] == 1
+
+
+async def test_progress_counts_the_latest_word_and_how_far_people_agree(
+    page: Caller, desk: Desk
+) -> None:
+    put(
+        desk,
+        desk.settings.topics.feedback,
+        said("e1", "risk", "low", "ann"),
+        said("e1", "risk", "high", "ann", 5),
+        said("e1", "risk", "high", "bob"),
+        said("e2", "risk", "high", "ann"),
+        said("e2", "risk", "low", "bob"),
+        said("e3", "risk", "low", "bob"),
+    )
+    progress = (await page.get("/teach?head=risk"))["progress"]
+    assert progress == {"mine": 0, "all": 5, "judged_by_several": 2, "agreement": 0.5}
+
+
+async def test_suspects_come_from_the_label_log(page: Caller, desk: Desk) -> None:
+    suspect = {"head": "topic", "label": "cards", "event_id": "e", "authors": "eve", "text": "x"}
+    cast("KnownLabels", desk.labels).found.append(suspect)
+    assert (await page.get("/suspects"))["suspects"] == [suspect]

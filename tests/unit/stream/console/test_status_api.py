@@ -1,0 +1,93 @@
+"""Figures over HTTP: subjects with their windows, the flow, models, settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from models.description import CONFIG, WEIGHTS, read_verified, sealed, shipped
+from models.registry import CHAMPION, Registry
+from stream.console.desk import Desk
+from stream.console.server import signals_of
+from stream.figures import FIGURES
+from tests.fakes import NOON, scored
+from tests.unit.stream.console.conftest import Caller, fire, opened, put
+
+
+async def test_a_subject_has_its_events_windows_and_alerts(page: Caller, desk: Desk) -> None:
+    alert = await fire(desk)
+    event = scored()
+    put(desk, desk.settings.topics.scored, event)
+    await signals_of(desk.settings, desk.redis, desk.keys).observe([event])
+    answer = await page.get("/subjects/ticker/HALC")
+    assert answer["view"]["sources"] == {"news": 1}
+    assert answer["figures"].keys() == set(FIGURES)
+    assert answer["figures"]["events"] == 1
+    assert [row["id"] for row in answer["alerts"]] == [alert.id]
+    unknown = await page.client.get("/api/v1/subjects/ticker/NONE")
+    assert unknown.status == 404
+
+
+async def test_markets_and_settings_are_served(page: Caller, desk: Desk) -> None:
+    put(desk, desk.settings.topics.scored, scored())
+    answer = await page.get("/markets")
+    assert [one["id"] for one in answer["heat_map"]["subjects"]] == ["HALC"]
+    assert answer["events"] == 1
+    names = [row["name"] for row in (await page.get("/settings"))["settings"]]
+    assert "kafka.bootstrap" in names
+
+
+async def test_health_says_what_is_away(page: Caller, desk: Desk) -> None:
+    await fire(desk)
+    put(desk, desk.settings.topics.scored, scored())
+    desk.recent.fault = "no broker"
+    answer = await page.get("/health")
+    assert answer["faults"] == {"redis": "", "kafka": "no broker"}
+    assert (answer["open_alerts"], answer["lag"]) == (1, [])
+    assert answer["flow"]["models"] == {"m-1": 1}
+    assert answer["flow"]["latency_p50_ms"] == 0
+
+
+async def test_without_a_registry_nothing_can_be_promoted(page: Caller) -> None:
+    assert (await page.get("/models"))["registry"] == ""
+    refused = await page.post("/models/x/promote", {"why": "w"}, status=409)
+    assert "model.registry is not set" in refused["error"]
+
+
+async def test_a_promotion_is_written_and_announced(
+    desk: Desk, connect: object, tmp_path: Path
+) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    first = registry.add(shipped()).version
+    checkpoint, weights = read_verified(shipped())
+    other = sealed(msgspec.structs.replace(checkpoint, name="other"), weights)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / WEIGHTS).write_bytes(weights)
+    (tmp_path / "other" / CONFIG).write_bytes(msgspec.json.encode(other))
+    registry.add(tmp_path / "other")
+    registry.point(CHAMPION, first, by="test", why="first", now=NOON)
+    with_registry = Desk(**{**vars(desk), "registry": registry})
+    page = await opened(await connect(with_registry))  # type: ignore[operator]
+    refused = await page.post("/models/rollback", {"why": "w"}, status=409)
+    assert "no predecessor" in refused["error"]
+    moved = await page.post(f"/models/{other.version}/promote", {"why": "a try"})
+    assert (moved["version"], moved["previous"]) == (other.version, first)
+    await page.post("/models/rollback", {"why": "no good"})
+    unknown = await page.post("/models/none-1/promote", {"why": "w"}, status=409)
+    assert "none-1" in unknown["error"]
+    champion = registry.alias(CHAMPION)
+    assert champion
+    assert champion.version == first
+    topics = [sent.topic for sent in desk.courier.sent]  # type: ignore[attr-defined]
+    assert topics == [desk.settings.topics.models] * 2
+
+
+@pytest.mark.redis
+async def test_what_redis_refuses_is_said(page: Caller, desk: Desk, client: Redis) -> None:
+    await client.set(desk.keys.alerts_open, "no sorted set")
+    answer = await page.client.get("/api/v1/alerts")
+    assert answer.status == 503
+    assert "Redis" in (await answer.json())["error"]
