@@ -13,32 +13,32 @@ import faust
 from redis.asyncio import Redis
 
 from models.spec import Predictor
-from stream.agents import chunk_agent
-from stream.change_log import ChangeLog
-from stream.chunks import ChunkTracker, credentials, feed_in_chunks, read_lags
+from stream.alerts.change_log import ChangeLog
+from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.store import AlertStore
+from stream.alerts.sweeper import Sweeper
 from stream.connection import StartError, connect_redis, kafka_arguments
-from stream.copies import CopyStore
 from stream.follow import Champions, Follower
-from stream.lifecycle import Lifecycle
+from stream.ingest.agents import chunk_agent
+from stream.ingest.chunks import ChunkTracker, credentials, feed_in_chunks, read_lags
+from stream.ingest.sources import Decoder
 from stream.names import Keys
-from stream.notify import Notifier
-from stream.notify_journal import RedisJournal
+from stream.notify.notifier import Notifier
+from stream.notify.notify_journal import RedisJournal
+from stream.notify.routing import Routing
+from stream.operations.telemetry import Telemetry
+from stream.operations.watchdog import Sight, Watchdog
 from stream.outbox import Outbox
 from stream.patience import present_troubles
 from stream.pipeline import Pipeline
-from stream.routing import Routing
-from stream.rules import RuleSet
-from stream.rules_live import LiveRules
+from stream.rules.rule_set import RuleSet
+from stream.rules.rules_live import LiveRules
 from stream.settings import Settings
-from stream.signal_store import SignalStore
+from stream.signals.signal_store import SignalStore
 from stream.sinks.build import build_sinks, check_receivers
-from stream.sources import Decoder
-from stream.store import AlertStore
-from stream.subjects import SubjectFinder
-from stream.sweeper import Sweeper
-from stream.telemetry import Telemetry
+from stream.subjects.copies import CopyStore
+from stream.subjects.finder import SubjectFinder
 from stream.topics import prepare_topics
-from stream.watchdog import Sight, Watchdog
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from models.spec import ModelError
+from stream.alerts.lifecycle import LifecycleError
 from stream.commands import (
     alerts,
     console,
@@ -27,15 +28,14 @@ from stream.commands import (
     silences,
 )
 from stream.commands.options import FAILED, WRONG_USAGE
-from stream.conditions import RuleError
 from stream.connection import StartError
 from stream.embedded import EmbeddedError
-from stream.lifecycle import LifecycleError
+from stream.ingest.text import printable
 from stream.logs import set_up_logging
+from stream.notify.silences import SilenceError
 from stream.publish import InputError
+from stream.rules.conditions import RuleError
 from stream.settings import SettingsError, load_settings
-from stream.silences import SilenceError
-from stream.text import printable
 from trainer.errors import TrainerError
 
 

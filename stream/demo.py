@@ -20,10 +20,10 @@ from models.spec import Predictor
 from stream.app import Worker
 from stream.connection import StartError, kafka_arguments
 from stream.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.operations.telemetry import Latency, Telemetry
 from stream.outbox import Outbox, Outgoing
 from stream.publish import Addresser, publish, read_lines
 from stream.settings import Settings
-from stream.telemetry import Latency, Telemetry
 from stream.topics import wanted_topics
 from stream.view import render
 

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from models.spec import ModelError, Predictor
-from stream.conditions import RuleError
+from stream.rules.conditions import RuleError
 
 logger = logging.getLogger(__name__)
 

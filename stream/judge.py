@@ -10,17 +10,17 @@ import msgspec
 
 from models.batcher import Result
 from models.spec import BatchInfo, Scores
-from stream.chunks import Chunk
-from stream.dead_letter import DeadLetter
+from stream.ingest.chunks import Chunk
+from stream.ingest.dead_letter import DeadLetter
+from stream.ingest.readable import abstain, why_unreadable
+from stream.ingest.sources import RawRecord
 from stream.names import Topics
 from stream.outbox import Outgoing
-from stream.readable import abstain, why_unreadable
 from stream.records import Event, Origin, Scored, encode, model_text
-from stream.rules import About, Match, RuleSet
+from stream.rules.rule_set import About, Match, RuleSet
 from stream.settings import Queue
-from stream.signals import Windows
-from stream.sources import RawRecord
-from stream.subjects import SubjectFinder
+from stream.signals.windows import Windows
+from stream.subjects.finder import SubjectFinder
 from stream.tickets import REVIEW, route
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from stream.text import printable
+from stream.ingest.text import printable
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
@@ -24,5 +24,5 @@ def set_up_logging(level: str = "INFO") -> None:
     handler.setFormatter(OneLine(FORMAT))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # These report every reconnect attempt as an error of its own; Patience reports the cause once.
-    for chatty in ("aiokafka", "faust", "mode", "kafka", "stream.chunks"):
+    for chatty in ("aiokafka", "faust", "mode", "kafka", "stream.ingest.chunks"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -11,13 +11,13 @@ import orjson
 
 from models.batcher import Batcher, Result
 from models.spec import Predictor
-from stream.dead_letter import DeadLetter
+from stream.ingest.dead_letter import DeadLetter
+from stream.ingest.sources import Decoder
 from stream.judge import to_scored, unscorable
 from stream.publish import InputError, read_lines
 from stream.records import Event, encode, model_text, utc_now
 from stream.settings import Settings
-from stream.sources import Decoder
-from stream.subjects import SubjectFinder
+from stream.subjects.finder import SubjectFinder
 
 # Lines in work at once: enough to fill batches of one length, little enough to stay in memory.
 SLICE_LINES = 2_000

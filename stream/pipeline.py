@@ -12,19 +12,19 @@ from redis.exceptions import RedisError
 
 from models.batcher import Batcher, Result
 from models.spec import Predictor
-from stream.chunks import Chunk, ChunkTracker
-from stream.dead_letter import DeadLetter
+from stream.ingest.chunks import Chunk, ChunkTracker
+from stream.ingest.dead_letter import DeadLetter
+from stream.ingest.sources import Decoder
 from stream.judge import Finished, Refused, Shipment, Work, apply_rules, judge, scored_records
 from stream.names import Topics
+from stream.operations.telemetry import Telemetry
 from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
 from stream.records import Alert, Scored, encode, model_text, utc_now
-from stream.rules import About, Match, RuleSet
+from stream.rules.rule_set import About, Match, RuleSet
 from stream.settings import Queue
-from stream.signals import Windows
-from stream.sources import Decoder
-from stream.subjects import SubjectFinder
-from stream.telemetry import Telemetry
+from stream.signals.windows import Windows
+from stream.subjects.finder import SubjectFinder
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from typing import IO, cast
 
 import orjson
 
-from stream.dead_letter import DeadLetter
+from stream.ingest.dead_letter import DeadLetter
 from stream.outbox import Outgoing, RecordSink
 from stream.records import Origin, utc_now
 from stream.settings import Settings

@@ -13,8 +13,8 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariableErro
 
 from stream.connection_settings import Console, Http, Kafka, Redis, Section, literal_secret
 from stream.names import SourceKind, Topics
-from stream.signal_settings import Signals
-from stream.subject_settings import Novelty, Subjects
+from stream.signals.signal_settings import Signals
+from stream.subjects.subject_settings import Novelty, Subjects
 
 TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stream.text import printable
+from stream.ingest.text import printable
 
 stdout = Console()
 stderr = Console(stderr=True)

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from models.batcher import Statistics
-from stream.telemetry import Telemetry
-from stream.text import printable
+from stream.ingest.text import printable
+from stream.operations.telemetry import Telemetry
 
 SEVERITY_STYLES = {"critical": "bold red", "warning": "yellow", "info": "green"}
 ALERT_ROWS = 12

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from models.spec import DEFAULT_HEADS, BatchInfo, HeadScore, Scores
-from stream.notification import Notification
+from stream.notify.notification import Notification
 from stream.records import Alert, Event, Evidence, Origin, Scored, Subject
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from models.description import shipped
 from models.registry import CHAMPION, Alias, Registry
-from stream.dead_letter import DeadLetter
+from stream.ingest.dead_letter import DeadLetter
 from stream.names import Topics
 from stream.records import utc_now
 from trainer.challenge import Challenger, challenge_deep, challenge_fast

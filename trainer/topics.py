@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from models.spec import Head
-from stream.dead_letter import DeadLetter
+from stream.ingest.dead_letter import DeadLetter
 from stream.records import Origin, model_text, utc_now
 from trainer.errors import ServiceError
 from trainer.feedback import Accepted, Refusal, read_feedback

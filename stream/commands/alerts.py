@@ -17,13 +17,13 @@ from stream import show
 from stream.commands.options import FILE, config_option, json_option, with_redis
 from stream.commands.parameters import MatcherValue, Moment
 from stream.connection import StartError
-from stream.matchers import Matcher
+from stream.notify.matchers import Matcher
 from stream.records import Alert, AlertState, Severity, utc_now
 from stream.settings import Settings
 
 if TYPE_CHECKING:
-    from stream.alert_search import Search
-    from stream.lifecycle import Change, Lifecycle
+    from stream.alerts.alert_search import Search
+    from stream.alerts.lifecycle import Change, Lifecycle
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def list_alerts(
     as_json: bool,
 ) -> None:
     """Open alerts, the most recently seen first; with --state resolved those that are over."""
-    from stream.alert_search import Search
+    from stream.alerts.alert_search import Search
 
     matchers = _matchers(severity, rule, subject, labels)
     found = asyncio.run(_find(settings, Search(states, matchers, since), limit))
@@ -90,8 +90,8 @@ def list_alerts(
 @click.pass_obj
 def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
     """One alert with its evidence and its history."""
-    from stream.lifecycle import Lifecycle
-    from stream.store import AlertStore
+    from stream.alerts.lifecycle import Lifecycle
+    from stream.alerts.store import AlertStore
 
     async def ask(redis: Any, keys: Any) -> tuple[Alert | None, list[Any], str]:
         alert = await AlertStore(redis, keys, settings.alerting).get(alert_id)
@@ -193,7 +193,7 @@ def export(
     output: Path | None,
 ) -> None:
     """Open and resolved alerts: those Redis has, or with --since those of the topic."""
-    from stream.alert_search import Search, to_csv
+    from stream.alerts.alert_search import Search, to_csv
 
     matchers = _matchers(severity, rule, subject, labels)
     if since is not None:
@@ -232,9 +232,9 @@ def _matchers(
 
 
 async def _find(settings: Settings, search: Search, limit: int) -> list[Alert]:
-    from stream.silence_store import SilenceStore
-    from stream.silences import ActiveSilences
-    from stream.store import AlertStore
+    from stream.alerts.store import AlertStore
+    from stream.notify.silence_store import SilenceStore
+    from stream.notify.silences import ActiveSilences
 
     async def ask(redis: Any, keys: Any) -> list[Alert]:
         silences = ActiveSilences(await SilenceStore(redis, keys).active())
@@ -254,8 +254,8 @@ async def _find(settings: Settings, search: Search, limit: int) -> list[Alert]:
 async def _find_in_topic(
     settings: Settings, search: Search, since: datetime, until: datetime
 ) -> list[Alert]:
-    from stream.alert_log import read_alerts
-    from stream.silences import ActiveSilences
+    from stream.alerts.alert_log import read_alerts
+    from stream.notify.silences import ActiveSilences
 
     found = await read_alerts(settings, since=since, until=until)
     return [alert for alert in found if search.keeps(alert, ActiveSilences(), until)]
@@ -266,7 +266,7 @@ def _change(
     change: Callable[[Lifecycle], Coroutine[Any, Any, Change]],
     as_json: bool,
 ) -> None:
-    from stream.lifecycle import Lifecycle
+    from stream.alerts.lifecycle import Lifecycle
 
     done = asyncio.run(
         with_redis(settings, lambda redis, keys: change(Lifecycle(redis, keys, settings.alerting)))

@@ -14,11 +14,11 @@ import msgspec
 from stream import show
 from stream.commands.options import FAILED, config_option, json_option
 from stream.commands.parameters import Moment
-from stream.dead_letter import DeadLetter
+from stream.ingest.dead_letter import DeadLetter
 from stream.settings import Settings
 
 if TYPE_CHECKING:
-    from stream.letter_log import Listing
+    from stream.operations.letter_log import Listing
 
 T = TypeVar("T")
 
@@ -53,8 +53,8 @@ def list_dead_letters(
     as_json: bool,
 ) -> None:
     """The newest dead letters with their reasons; a record that failed again is shown once."""
-    from stream.letter_log import Wanted
-    from stream.letter_log import list_dead_letters as read
+    from stream.operations.letter_log import Wanted
+    from stream.operations.letter_log import list_dead_letters as read
 
     wanted = Wanted(reasons=reasons, topics=topics, since=since)
     listing = asyncio.run(read(settings, limit=limit, wanted=wanted))
@@ -113,8 +113,8 @@ def replay_dead_letters(
 
     Fails if nothing could be sent although something was wanted.
     """
-    from stream.letter_log import Wanted
-    from stream.replay import replay
+    from stream.operations.letter_log import Wanted
+    from stream.operations.replay import replay
 
     wanted = Wanted(reasons=reasons, topics=topics, ids=ids, since=since)
     outcome = asyncio.run(replay(settings, wanted, again=again, dry_run=dry_run))

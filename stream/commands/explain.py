@@ -19,9 +19,9 @@ from stream.commands.options import (
     with_redis,
 )
 from stream.connection import StartError
+from stream.ingest.text import clean_text
 from stream.records import Alert
 from stream.settings import Settings
-from stream.text import clean_text
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -62,8 +62,8 @@ def explain(
     as_json: bool,
 ) -> None:
     """Say why: words and their weights, smallest edit, nearest examples, rule and figures."""
-    from stream import explained_view
-    from stream.explaining import AlertExplainer, explain_text
+    from stream.explain import explained_view
+    from stream.explain.explaining import AlertExplainer, explain_text
 
     if bool(alert_id) == bool(text):
         raise click.UsageError("give an ALERT_ID, or --text TEXT")
@@ -101,8 +101,8 @@ def explain(
 
 async def _find(settings: Settings, alert_id: str) -> tuple[Alert, list[int]]:
     """The alert, and the copies of each event of its evidence."""
-    from stream.copies import count_copies
-    from stream.store import AlertStore
+    from stream.alerts.store import AlertStore
+    from stream.subjects.copies import count_copies
 
     async def ask(redis: Redis, keys: Keys) -> tuple[Alert, list[int]]:
         alert = await AlertStore(redis, keys, settings.alerting).get(alert_id)
@@ -119,7 +119,7 @@ async def _find(settings: Settings, alert_id: str) -> tuple[Alert, list[int]]:
 
 
 async def _read_again(settings: Settings, alert: Alert) -> Any:
-    from stream.origins import read_again
+    from stream.explain.origins import read_again
 
     return await read_again(settings, [one.origin for one in alert.evidence if one.origin])
 

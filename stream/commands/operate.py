@@ -19,7 +19,7 @@ from stream.settings import Settings
 @click.pass_obj
 def doctor(settings: Settings, as_json: bool) -> None:
     """Check broker, topics, Redis, model, device and rules; say what to do."""
-    from stream.doctor import examine
+    from stream.operations.doctor import examine
 
     set_up_logging("ERROR")
     checks = asyncio.run(examine(settings, lambda: load_predictor(settings)))

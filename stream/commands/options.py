@@ -15,11 +15,11 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 
 from models.spec import Head, ModelError, Predictor
 from stream import show
-from stream.conditions import RuleError
 from stream.connection import StartError, redis_client, redis_remedy
+from stream.ingest.text import printable
 from stream.names import Keys
+from stream.rules.conditions import RuleError
 from stream.settings import Settings, SettingsError, load_settings
-from stream.text import printable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from stream.durations import seconds
-from stream.event_time import parse_time
-from stream.matchers import Matcher, MatcherError, parse_matcher
+from stream.ingest.event_time import parse_time
+from stream.notify.matchers import Matcher, MatcherError, parse_matcher
 from stream.records import utc_now
 
 

@@ -16,7 +16,7 @@ from stream.settings import Settings, SettingsError
 @click.pass_obj
 def route(settings: Settings, labels: str, as_json: bool) -> None:
     """Print receiver and path of an alert with these labels; checks the whole routing file."""
-    from stream.routing import Routing
+    from stream.notify.routing import Routing
     from stream.sinks.build import check_receivers
 
     if settings.alerting.routes is None:

@@ -22,15 +22,15 @@ from stream.commands.options import (
     load_heads,
     progress_bar,
 )
-from stream.conditions import RuleError
-from stream.event_time import parse_time
+from stream.ingest.event_time import parse_time
+from stream.rules.conditions import RuleError
 from stream.settings import Settings
 
 if TYPE_CHECKING:
-    from stream.backtest import Backtest
+    from stream.backtesting.backtest import Backtest
+    from stream.backtesting.rehearsal import Rehearsal
     from stream.records import Scored
-    from stream.rehearsal import Rehearsal
-    from stream.rule_file import Rule
+    from stream.rules.rule_file import Rule
 
 PROGRESS_EVERY = 1_000
 
@@ -47,9 +47,9 @@ def rules() -> None:
 @click.pass_obj
 def check(settings: Settings, file: Path, as_json: bool) -> None:
     """Every fault in FILE, with its line; exit code 2 if there is one."""
-    from stream.rule_file import read_rule_file
-    from stream.rule_tests import check_tests
-    from stream.rules import RuleSet
+    from stream.rules.rule_file import read_rule_file
+    from stream.rules.rule_set import RuleSet
+    from stream.rules.rule_tests import check_tests
 
     faults: tuple[str, ...] = ()
     count = 0
@@ -79,8 +79,8 @@ def check(settings: Settings, file: Path, as_json: bool) -> None:
 @click.pass_obj
 def run_examples(settings: Settings, file: Path, as_json: bool) -> None:
     """Run the [[test]] tables of FILE; exit code 1 if one fails."""
-    from stream.rule_file import read_rule_file
-    from stream.rule_tests import run_tests
+    from stream.rules.rule_file import read_rule_file
+    from stream.rules.rule_tests import run_tests
 
     read = read_rule_file(file, tuple(settings.subjects.fields))
     verdicts = run_tests(read, load_heads(settings), settings)
@@ -119,11 +119,11 @@ def backtest(
     as_json: bool,
 ) -> None:
     """What rules would have alerted on scored records of the past."""
-    from stream import report
-    from stream.backtest import Backtest
-    from stream.rule_file import read_rule_file
-    from stream.rules import RuleSet
-    from stream.sweep import variants
+    from stream.backtesting import report
+    from stream.backtesting.backtest import Backtest
+    from stream.backtesting.sweep import variants
+    from stream.rules.rule_file import read_rule_file
+    from stream.rules.rule_set import RuleSet
 
     if (source is None) == (since is None and until is None):
         raise click.UsageError("give either --input FILE, or --since and --until for the topic")
@@ -168,8 +168,8 @@ def _rehearsals(
     routes: Path | None, rule_sets: Mapping[str, Mapping[str, Rule]], settings: Settings
 ) -> dict[str, Rehearsal]:
     """One a rule set, none without a routing file."""
-    from stream.rehearsal import Rehearsal
-    from stream.routing import Routing
+    from stream.backtesting.rehearsal import Rehearsal
+    from stream.notify.routing import Routing
 
     if routes is None:
         return {}
@@ -191,7 +191,7 @@ def _feed(run: Backtest, told: Mapping[str, Rehearsal], scored: Scored) -> None:
 
 
 def _feed_file(run: Backtest, told: Mapping[str, Rehearsal], source: Path, *, quiet: bool) -> None:
-    from stream.scored_log import read_file
+    from stream.backtesting.scored_log import read_file
 
     with progress_bar(quiet) as progress:
         task = progress.add_task("records", total=None)
@@ -210,7 +210,7 @@ async def _feed_topic(
     *,
     quiet: bool,
 ) -> None:
-    from stream.scored_log import read_topic
+    from stream.backtesting.scored_log import read_topic
 
     records: AsyncIterator[Scored] = read_topic(settings, *times)
     with progress_bar(quiet) as progress:

@@ -73,8 +73,8 @@ def demo(
 def worker(settings: Settings) -> None:
     """Consume the sources, score, alert and route until SIGTERM."""
     from stream.app import Worker
-    from stream.http import serve_http
-    from stream.monitor import WorkerMonitor
+    from stream.operations.http import serve_http
+    from stream.operations.monitor import WorkerMonitor
 
     champions = RegistryChampions(settings) if settings.model.registry else None
     service = Worker(settings, load_predictor(settings), champions)
@@ -108,9 +108,9 @@ def worker(settings: Settings) -> None:
 def trainer(settings: Settings) -> None:
     """Learn from feedback until SIGTERM: fit, judge, publish, and take back what is worse."""
     from stream.connection import kafka_arguments
-    from stream.http import serve_http
+    from stream.operations.http import serve_http
+    from stream.operations.trainer_monitor import TrainerMonitor
     from stream.topics import prepare_topics
-    from stream.trainer_monitor import TrainerMonitor
     from trainer.gate import Limits
     from trainer.schedule import Schedule
     from trainer.service import ServiceConfig, TrainerService

@@ -12,7 +12,7 @@ from stream import show
 from stream.commands.alerts import author_option
 from stream.commands.options import config_option, json_option, with_redis
 from stream.commands.parameters import MatcherValue, Span
-from stream.matchers import Matcher
+from stream.notify.matchers import Matcher
 from stream.records import utc_now
 from stream.settings import Settings
 
@@ -43,7 +43,7 @@ def silence(
     as_json: bool,
 ) -> None:
     """Do not notify anyone of alerts that match; they stay on the topics and in the list."""
-    from stream.silence_store import PREVIEW_S, SilenceStore
+    from stream.notify.silence_store import PREVIEW_S, SilenceStore
 
     async def ask(redis: Any, keys: Any) -> tuple[Any, Any]:
         store = SilenceStore(redis, keys)
@@ -77,7 +77,7 @@ def silence(
 @click.pass_obj
 def unsilence(settings: Settings, silence_id: str, as_json: bool) -> None:
     """End a silence now; what still fires is notified."""
-    from stream.silence_store import SilenceStore
+    from stream.notify.silence_store import SilenceStore
 
     ended = asyncio.run(
         with_redis(settings, lambda redis, keys: SilenceStore(redis, keys).end(silence_id))
@@ -91,7 +91,7 @@ def unsilence(settings: Settings, silence_id: str, as_json: bool) -> None:
 @click.pass_obj
 def silences(settings: Settings, as_json: bool) -> None:
     """Silences in force, and how many alerts each has hidden."""
-    from stream.silence_store import SilenceStore
+    from stream.notify.silence_store import SilenceStore
 
     found = asyncio.run(
         with_redis(settings, lambda redis, keys: SilenceStore(redis, keys).active())

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from stream.alert_search import Search
+from stream.alerts.alert_search import Search
+from stream.alerts.lifecycle import MAX_COMMENT_CHARS, Change, Entry
 from stream.console.highlight import shared_words
 from stream.console.operations import Asked, NotFoundError, Operation
 from stream.console.rows import Row, row_of, rows_of
-from stream.lifecycle import MAX_COMMENT_CHARS, Change, Entry
-from stream.matchers import parse_matcher
+from stream.notify.matchers import parse_matcher
+from stream.notify.silences import Silence
 from stream.records import Alert, utc_now
-from stream.silences import Silence
 
 SIMILAR = 8
 MAX_ROWS = 2_000

@@ -11,16 +11,16 @@ from redis.asyncio import Redis
 
 from models.registry import Registry
 from models.spec import Head
+from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.store import AlertStore
 from stream.connection import kafka_arguments
 from stream.console.live import Hub
 from stream.console.recent import Recent
-from stream.lifecycle import Lifecycle
 from stream.names import Keys
+from stream.notify.silence_store import SilenceStore
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings
-from stream.signal_store import SignalStore
-from stream.silence_store import SilenceStore
-from stream.store import AlertStore
+from stream.signals.signal_store import SignalStore
 
 SEND_S = 10.0
 

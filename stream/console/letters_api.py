@@ -10,8 +10,8 @@ from typing import Annotated
 import msgspec
 
 from stream.console.operations import Asked, Operation
-from stream.letter_log import Replay, Wanted, list_dead_letters
-from stream.replay import Refused, replay
+from stream.operations.letter_log import Replay, Wanted, list_dead_letters
+from stream.operations.replay import Refused, replay
 
 VALUE_CHARS = 600
 

@@ -17,10 +17,10 @@ from redis.exceptions import RedisError
 
 from stream.console.rows import row_of
 from stream.names import Keys
+from stream.notify.silence_store import SilenceStore
+from stream.notify.silences import ActiveSilences
 from stream.patience import Patience
 from stream.records import decode_alert, utc_now
-from stream.silence_store import SilenceStore
-from stream.silences import ActiveSilences
 
 logger = logging.getLogger(__name__)
 

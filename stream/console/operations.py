@@ -10,14 +10,14 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from models.spec import ModelError
+from stream.alerts.lifecycle import LifecycleError
 from stream.connection import StartError
 from stream.console.desk import Desk
 from stream.console.sessions import Identity
 from stream.console.users import Role
-from stream.lifecycle import LifecycleError
-from stream.matchers import MatcherError
+from stream.notify.matchers import MatcherError
+from stream.notify.silences import SilenceError
 from stream.settings import SettingsError
-from stream.silences import SilenceError
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -18,10 +18,10 @@ from aiokafka.structs import ConsumerRecord
 
 from models.registry import Alias
 from stream.connection import StartError, kafka_arguments
+from stream.operations.topic_log import places_of
 from stream.patience import Patience
 from stream.records import Feedback, RoutedTicket, Scored, decode_routed_ticket, decode_scored
 from stream.settings import Settings
-from stream.topic_log import places_of
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from datetime import datetime
 
 import msgspec
 
-from stream.matchers import labels_of
+from stream.notify.matchers import labels_of
+from stream.notify.silences import ActiveSilences
 from stream.records import Alert, Severity
-from stream.silences import ActiveSilences
 
 SUMMARY_CHARS = 240
 

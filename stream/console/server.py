@@ -14,6 +14,8 @@ from redis.asyncio import Redis
 
 from models.registry import Alias, Registry
 from models.spec import Head
+from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.store import AlertStore
 from stream.connection import StartError, redis_client
 from stream.connection_settings import is_loopback
 from stream.console import (
@@ -33,12 +35,10 @@ from stream.console.pages import Pages
 from stream.console.recent import Recent
 from stream.console.sessions import Sessions
 from stream.console.users import Users
-from stream.lifecycle import Lifecycle
 from stream.names import Keys
+from stream.notify.silence_store import SilenceStore
 from stream.settings import Settings
-from stream.signal_store import SignalStore
-from stream.silence_store import SilenceStore
-from stream.store import AlertStore
+from stream.signals.signal_store import SignalStore
 
 logger = logging.getLogger(__name__)
 

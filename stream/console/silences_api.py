@@ -8,15 +8,15 @@ from typing import Annotated
 
 import msgspec
 
-from stream.alert_search import Search
+from stream.alerts.alert_search import Search
 from stream.console.alerts_api import MAX_ROWS, Text
 from stream.console.operations import Asked, Operation, RefusedError
 from stream.console.rows import Row, rows_of
 from stream.durations import seconds
-from stream.matchers import Matcher, parse_matcher
+from stream.notify.matchers import Matcher, parse_matcher
+from stream.notify.silence_store import PREVIEW_S
+from stream.notify.silences import Silence
 from stream.records import utc_now
-from stream.silence_store import PREVIEW_S
-from stream.silences import Silence
 
 SHOWN_EXAMPLES = 5
 

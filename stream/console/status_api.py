@@ -17,9 +17,9 @@ from stream.console.markets import HeatMap, View, heat_map, view_of
 from stream.console.operations import Asked, NotFoundError, Operation
 from stream.console.rows import Row, rows_of
 from stream.console.shown_settings import Setting, shown
-from stream.figures import figures
+from stream.operations.topic_log import places_of
 from stream.records import Scored, utc_now
-from stream.topic_log import places_of
+from stream.signals.figures import figures
 
 RATE_S = 60
 SUBJECTS = 40

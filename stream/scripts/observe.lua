@@ -11,7 +11,7 @@
 -- Returns for each event the names, a line end, and for each subject events, late, first_us, at_us
 -- and the sums: as little-endian doubles, or as text where this Redis has no struct library.
 -- An event seen before gets the answer it got first, and changes nothing.
--- The arithmetic is that of stream/signals.py, Windows.add; keep them in step.
+-- The arithmetic is that of stream/signals/windows.py, Windows.add; keep them in step.
 local subjects = tonumber(ARGV[1])
 local short_life, long_life = tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_late = tonumber(ARGV[4])

@@ -1,5 +1,5 @@
 -- Bring one verdict of a rule on an event into the alert: wait, fire, grow, resolve, or repeat what
--- the event did the first time. Atomic. stream/episodes.py says the same in Python; keep in step.
+-- the event did the first time. Atomic. stream/alerts/episodes.py says the same in Python; keep in step.
 --
 -- KEYS  1 judged     what this event already caused (string, TTL; empty: nothing)
 --       2 current    the fingerprint's present episode (hash: id, episode, last_us, ended_us) and

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import apprise
 
-from stream.notification import Notification, RefusedError, TryAgainError
+from stream.notify.notification import Notification, RefusedError, TryAgainError
 from stream.sinks.addresses import is_internal
 from stream.sinks.payloads import summary, text
 

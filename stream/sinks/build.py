@@ -11,10 +11,10 @@ from typing import Any
 from redis.asyncio import Redis
 
 from stream.durations import seconds
-from stream.notification import Notification, Sink
+from stream.notify.notification import Notification, Sink
+from stream.notify.route_file import ReceiverConfig, RouteError
+from stream.notify.routing import Routing
 from stream.outbox import RecordSink
-from stream.route_file import ReceiverConfig, RouteError
-from stream.routing import Routing
 from stream.settings import TOPIC_NAME
 from stream.sinks import payloads
 from stream.sinks.addresses import check_url

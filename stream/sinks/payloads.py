@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from stream.matchers import labels_of
-from stream.notification import Notification
+from stream.notify.matchers import labels_of
+from stream.notify.notification import Notification
 from stream.records import Alert
 
 VERSION = 1

@@ -6,7 +6,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from stream.notification import Notification, TryAgainError
+from stream.notify.notification import Notification, TryAgainError
 from stream.sinks.payloads import bellwether
 
 REMEMBER_S = 86_400

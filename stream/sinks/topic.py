@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from stream.notification import Notification, TryAgainError
+from stream.notify.notification import Notification, TryAgainError
 from stream.outbox import Outgoing, RecordSink
 from stream.sinks.payloads import bellwether
 

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from stream.notification import Notification, RefusedError, TryAgainError
+from stream.notify.notification import Notification, RefusedError, TryAgainError
 from stream.sinks.addresses import CheckedResolver, InternalAddressError
 
 ID_HEADER = "Bellwether-Notification"

@@ -13,9 +13,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from stream.dead_letter import DeadLetter
+from stream.ingest.dead_letter import DeadLetter
 from stream.records import decode_scored
-from stream.rules import RuleSet
+from stream.rules.rule_set import RuleSet
 from tests.acceptance.deployment import DEADLINE_S, Deployment
 from tests.acceptance.workload import SORTS, Record, bad_records, good_records
 from tests.kafka_server import KafkaServer

@@ -12,16 +12,16 @@ import msgspec
 
 from models.description import read_description, shipped
 from models.spec import DEFAULT_HEADS, ModelError
-from stream import rules
-from stream.conditions import RuleError
-from stream.dead_letter import MAX_WRAPPED_BYTES, DeadLetter, UnreadableLetterError
-from stream.event_time import parse_time
+from stream.ingest.dead_letter import MAX_WRAPPED_BYTES, DeadLetter, UnreadableLetterError
+from stream.ingest.event_time import parse_time
+from stream.ingest.sources import Decoder
 from stream.outbox import Outgoing
 from stream.publish import Addresser
 from stream.records import Event, Origin, decode_alert, decode_scored, encode
-from stream.rules import RuleSet
+from stream.rules import rule_set as rules
+from stream.rules.conditions import RuleError
+from stream.rules.rule_set import RuleSet
 from stream.settings import Limits, Settings, SettingsError, Source, load_settings
-from stream.sources import Decoder
 from tests import fakes
 from trainer.feedback import Refusal, read_feedback
 

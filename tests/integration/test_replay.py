@@ -15,13 +15,13 @@ from aiokafka import AIOKafkaProducer
 from models.stub import StubPredictor
 from stream.app import Worker
 from stream.connection import kafka_arguments
-from stream.dead_letter import DeadLetter
-from stream.letter_log import Wanted, list_dead_letters
+from stream.ingest.dead_letter import DeadLetter
+from stream.operations.letter_log import Wanted, list_dead_letters
+from stream.operations.replay import replay
+from stream.operations.topic_log import read_log
 from stream.outbox import Outbox, Outgoing
 from stream.records import Origin, utc_now
-from stream.replay import replay
 from stream.settings import Settings, Source, load_settings
-from stream.topic_log import read_log
 from stream.topics import prepare_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]

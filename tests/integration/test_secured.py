@@ -17,7 +17,7 @@ import pytest
 from models.stub import StubPredictor
 from stream.app import Worker
 from stream.connection import StartError, connect_redis, kafka_arguments
-from stream.doctor import examine
+from stream.operations.doctor import examine
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings, load_settings
 from stream.topics import prepare_topics

@@ -15,14 +15,14 @@ from confluent_kafka.admin import AdminClient
 from redis.asyncio import Redis
 
 from models.stub import StubPredictor
+from stream.alerts.store import AlertStore
 from stream.app import Worker
 from stream.connection import kafka_arguments
-from stream.letter_log import list_dead_letters
-from stream.monitor import WorkerMonitor
 from stream.names import Keys
+from stream.operations.letter_log import list_dead_letters
+from stream.operations.monitor import WorkerMonitor
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings, load_settings
-from stream.store import AlertStore
 from stream.topics import wanted_topics
 from tests.conftest import Stack
 

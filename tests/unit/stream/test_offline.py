@@ -9,7 +9,7 @@ import pytest
 
 from models.spec import ModelError
 from models.stub import StubPredictor
-from stream.dead_letter import DeadLetter
+from stream.ingest.dead_letter import DeadLetter
 from stream.offline import score_file
 from stream.publish import InputError
 from stream.settings import load_settings

@@ -13,24 +13,24 @@ from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from models.stub import StubPredictor
-from stream.agents import chunk_agent
-from stream.alerts import evidence, fingerprint
-from stream.chunks import ChunkTracker
-from stream.dead_letter import DeadLetter
-from stream.memory import SubjectWindows
+from stream.alerts.evidence import evidence, fingerprint
+from stream.ingest.agents import chunk_agent
+from stream.ingest.chunks import ChunkTracker
+from stream.ingest.dead_letter import DeadLetter
+from stream.ingest.sources import Decoder
 from stream.names import Topics
-from stream.novelty import marked
+from stream.operations.telemetry import Telemetry
 from stream.outbox import Outgoing
 from stream.pipeline import Pipeline
 from stream.records import Alert, Scored, decode_scored
-from stream.rules import Match, RuleSet
+from stream.rules.rule_set import Match, RuleSet
 from stream.settings import DEFAULT_QUEUES, Limits, Source
-from stream.signal_settings import Signals
-from stream.signals import Windows
-from stream.sources import Decoder
-from stream.subject_settings import Subjects
-from stream.subjects import SubjectFinder
-from stream.telemetry import Telemetry
+from stream.signals.memory import SubjectWindows
+from stream.signals.signal_settings import Signals
+from stream.signals.windows import Windows
+from stream.subjects.finder import SubjectFinder
+from stream.subjects.novelty import marked
+from stream.subjects.subject_settings import Subjects
 
 DEADLINE_S = 10.0
 BAD_NEWS = b'{"text": "negative fraud_security high", "tickers": ["HALC"]}'

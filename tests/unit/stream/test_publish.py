@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from stream.dead_letter import DeadLetter
+from stream.ingest.dead_letter import DeadLetter
 from stream.outbox import Outgoing
 from stream.publish import Addresser, InputError, publish, read_lines
 from stream.settings import load_settings

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.spec import BatchInfo, HeadScore
-from stream.dead_letter import DeadLetter
+from stream.ingest.dead_letter import DeadLetter
 from stream.records import Origin, Scored, Subject, decode_scored, encode
 
 NOW = datetime(2026, 3, 12, 10, 10, tzinfo=UTC)

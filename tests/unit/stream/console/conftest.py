@@ -17,20 +17,20 @@ from aiokafka.errors import KafkaConnectionError
 from redis.asyncio import Redis
 
 from models.spec import DEFAULT_HEADS
+from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.store import AlertStore
 from stream.connection_settings import Console
 from stream.console.desk import Courier, Desk
 from stream.console.live import Hub
 from stream.console.recent import Recent
 from stream.console.server import application, signals_of
 from stream.console.users import Role, User, add_user, hash_password, token_hash
-from stream.lifecycle import Lifecycle
 from stream.names import Keys
+from stream.notify.silence_store import SilenceStore
 from stream.outbox import Outgoing
 from stream.records import Alert
-from stream.rules import Match, Rule
+from stream.rules.rule_set import Match, Rule
 from stream.settings import Settings
-from stream.silence_store import SilenceStore
-from stream.store import AlertStore
 from tests.fakes import scored
 
 DEADLINE_S = 20.0

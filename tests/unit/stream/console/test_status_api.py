@@ -12,7 +12,7 @@ from models.description import CONFIG, WEIGHTS, read_verified, sealed, shipped
 from models.registry import CHAMPION, Registry
 from stream.console.desk import Desk
 from stream.console.server import signals_of
-from stream.figures import FIGURES
+from stream.signals.figures import FIGURES
 from tests.fakes import NOON, scored
 from tests.unit.stream.console.conftest import Caller, fire, opened, put
 

@@ -11,10 +11,10 @@ import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
-from stream.notification import RefusedError, TryAgainError
+from stream.notify.notification import RefusedError, TryAgainError
+from stream.notify.route_file import RouteError
+from stream.notify.routing import Routing
 from stream.outbox import Outgoing
-from stream.route_file import RouteError
-from stream.routing import Routing
 from stream.sinks.apprise_service import AppriseSink
 from stream.sinks.build import build_sinks, check_receivers
 from stream.sinks.redis_stream import RedisSink

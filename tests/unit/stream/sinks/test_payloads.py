@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream.notification import Notification
+from stream.notify.notification import Notification
 from stream.sinks.payloads import alertmanager, bellwether, pagerduty, summary, text
 from tests.fakes import alert, notification
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from stream.notification import RefusedError, TryAgainError
+from stream.notify.notification import RefusedError, TryAgainError
 from stream.sinks.payloads import bellwether
 from stream.sinks.webhook import LONGEST_ASKED_S, WebhookSink
 from tests.fakes import notification

@@ -1,0 +1,77 @@
+"""Changes that people and silences made to alerts, on to Kafka.
+
+The stream in Redis is written in the same step as the alert, so a change is never without its
+record; this service carries it on, from a position it keeps. Events' own transitions are published
+by the pipeline, before their records count as done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from stream.names import Keys
+from stream.notify.lease import RENEW_S, Lease
+from stream.outbox import Outgoing, RecordSink
+from stream.patience import Patience
+from stream.records import decode_alert, encode
+from stream.tasks import end
+
+logger = logging.getLogger(__name__)
+
+PAGE = 500
+TICK_S = 0.2
+
+
+class ChangeLog:
+    """start() and stop() frame its use, on one event loop; one worker of a deployment does it."""
+
+    def __init__(self, redis: Redis, keys: Keys, outbox: RecordSink, topic: str) -> None:
+        self._redis = redis
+        self._stream = keys.alerts_stream
+        self._position_key = keys.notify("published")
+        self._lease = Lease(redis, keys.notify("publisher"))
+        self._outbox = outbox
+        self._topic = topic
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._publish_for_ever(), name="change-log")
+
+    async def stop(self) -> None:
+        await end(self._task)
+        try:
+            await self._lease.give_up()
+        except (RedisError, OSError) as error:
+            logger.info("the change log's lease ends by itself: %s", error)
+
+    async def _publish_for_ever(self) -> None:
+        patience = Patience("changes of alerts can't be published", logger)
+        while True:
+            try:
+                if await self._lease.hold():
+                    wait_s = 0.0 if await self._publish() else TICK_S
+                else:
+                    wait_s = RENEW_S
+            except (RedisError, OSError) as error:
+                await patience.wait(error)
+                continue
+            patience = Patience("changes of alerts can't be published", logger)
+            await asyncio.sleep(wait_s)
+
+    async def _publish(self) -> bool:
+        """One page of the stream. False: there was nothing."""
+        kept: Any = await self._redis.get(self._position_key)
+        begin = f"({kept.decode()}" if kept else "-"
+        entries: Any = await self._redis.xrange(self._stream, begin, "+", count=PAGE)
+        if not entries:
+            return False
+        alerts = [decode_alert(fields[b"alert"]) for _, fields in entries if b"change" in fields]
+        await self._outbox.send(
+            [Outgoing(self._topic, alert.fingerprint.encode(), encode(alert)) for alert in alerts]
+        )
+        await self._lease.write([["SET", self._position_key, entries[-1][0].decode()]])
+        return True

@@ -1,0 +1,200 @@
+"""Alerts in Redis: one pipeline a micro-batch, one atomic script a match."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from stream.alerts.evidence import (
+    EVIDENCE_EVENTS,
+    SEVERITY_RANKS,
+    condition_of,
+    evidence,
+    fingerprint,
+    labels_of,
+)
+from stream.names import Keys
+from stream.records import Alert, Scored, decode_alert
+from stream.rules.rule_set import About, Match
+from stream.settings import Alerting
+from stream.signals.windows import microseconds
+
+KEYS_A_CALL = 2_000
+JSON_FIELDS = {"evidence", "signal", "labels", "handling"}
+"""Fields of an alert's hash that hold JSON; the others hold plain text."""
+
+PAGE = 500
+
+_json = msgspec.json.Encoder().encode
+
+
+class AlertStore:
+    """What workers write and commands read. Redis errors come through as redis-py raises them."""
+
+    def __init__(self, redis: Redis, keys: Keys, alerting: Alerting) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._alerting = alerting
+        scripts = files("stream") / "scripts"
+        self._script = (scripts / "raise_alert.lua").read_text()
+        self._digest = ""
+        self._known = redis.register_script((scripts / "known.lua").read_text())
+
+    async def known(self, about: set[About]) -> set[About]:
+        """Those rules and subjects that have, or lately had, an alert or a wait for one."""
+        asked = sorted(about)
+        keys = [self._keys.fingerprint(fingerprint(*one)) for one in asked]
+        found: set[About] = set()
+        for start in range(0, len(keys), KEYS_A_CALL):
+            places = await self._known(keys[start : start + KEYS_A_CALL])
+            found.update(asked[start + place - 1] for place in places)
+        return found
+
+    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:
+        """The transition each match caused, in order; None where it caused none.
+
+        A redelivered event repeats its first one.
+        """
+        if not self._digest:
+            self._digest = await self._redis.script_load(self._script)
+        calls = [self._arguments(scored, match) for scored, match in matches]
+        try:
+            transitions = await self._call(calls)
+        except NoScriptError:  # Redis was restarted; calls that went through repeat themselves
+            self._digest = await self._redis.script_load(self._script)
+            transitions = await self._call(calls)
+        return [decode_alert(transition) if transition else None for transition in transitions]
+
+    async def list_open(
+        self, limit: int, keeps: Callable[[Alert], bool] = lambda _: True
+    ) -> list[Alert]:
+        """Open alerts that it keeps, the latest event first. Expired ids are dropped for good."""
+        kept: list[Alert] = []
+        start = 0
+        while len(kept) < limit:
+            page = min(limit, PAGE)
+            ids: list[Any] = await self._redis.zrevrange(
+                self._keys.alerts_open, start, start + page - 1
+            )
+            names = [alert_id.decode() for alert_id in ids]
+            found = await self._read([self._keys.alert(name) for name in names])
+            gone = [name for name, alert in zip(names, found, strict=True) if alert is None]
+            if gone:
+                await self._redis.zrem(self._keys.alerts_open, *gone)
+            kept.extend(alert for alert in found if alert is not None and keeps(alert))
+            if len(ids) < page:
+                break
+            start += page - len(gone)
+        return kept[:limit]
+
+    async def list_all(self, keeps: Callable[[Alert], bool] = lambda _: True) -> list[Alert]:
+        """Alerts that it keeps, open or resolved, as long as Redis has them; the latest first."""
+        kept: dict[str, Alert] = {}
+        cursor = 0
+        while True:
+            found: tuple[int, list[Any]] = await self._redis.scan(
+                cursor, match=f"{_literal(self._keys.alert(''))}*", count=PAGE, _type="hash"
+            )
+            cursor = found[0]
+            for alert in await self._read([name.decode() for name in found[1]]):
+                if alert is not None and keeps(alert):
+                    kept[alert.id] = alert
+            if cursor == 0:
+                return sorted(kept.values(), key=lambda alert: alert.last_seen, reverse=True)
+
+    async def get(self, alert_id: str) -> Alert | None:
+        fields = await self._redis.hgetall(self._keys.alert(alert_id))
+        return alert_from_hash(fields) if fields else None
+
+    async def _read(self, keys: Sequence[str]) -> list[Alert | None]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.hgetall(key)
+            found = await pipeline.execute()
+        return [alert_from_hash(fields) if fields else None for fields in found]
+
+    async def _call(self, calls: Sequence[tuple[list[str], list[Any]]]) -> list[bytes | None]:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for keys, arguments in calls:
+                pipeline.evalsha(self._digest, len(keys), *keys, *arguments)
+            return await pipeline.execute()
+
+    def _arguments(self, scored: Scored, match: Match) -> tuple[list[str], list[Any]]:
+        keys, rule = self._keys, match.rule
+        mark = fingerprint(rule.name, match.subject)
+        places = [
+            # The origin's topic tells apart events of two sources that use the same ids.
+            keys.judged(mark, f"{scored.origin.topic}:{scored.id}"),
+            keys.fingerprint(mark),
+            keys.alerts_open,
+            keys.alerts_stream,
+        ]
+        if match.outcome == "fails":  # ends a wait at most
+            return places, [match.outcome, mark, microseconds(scored)]
+        decided: dict[str, Any] = {
+            "rule": rule.name,
+            "rule_version": rule.version,
+            "condition": condition_of(match),
+            "subject": match.subject,
+            "title": match.title,
+            "summary": match.summary,
+            "signal": match.signal,
+            "model": scored.model,
+        }
+        pairs = [
+            part
+            for name, value in decided.items()
+            for part in (name, value if isinstance(value, str) else _json(value))
+        ]
+        return places, [
+            match.outcome,
+            mark,
+            microseconds(scored),
+            _iso(scored.time),
+            _microseconds(rule.quiet_s or self._alerting.quiet_s),
+            _microseconds(rule.for_s),
+            _microseconds(rule.cooldown_s),
+            rule.severity,
+            SEVERITY_RANKS[rule.severity],
+            _json(evidence(scored)),
+            b"," + _json(labels_of(match))[1:-1],
+            b"," + _json(decided)[1:-1],
+            self._alerting.keep_s,
+            self._alerting.replay_s,
+            self._alerting.stream_length,
+            keys.alert(""),
+            keys.alerts_live,
+            EVIDENCE_EVENTS,
+            # When the alert last changed by the clock; see Lifecycle.resolve_quiet.
+            "touched",
+            f"{time.time():.3f}",
+            *pairs,
+        ]
+
+
+def alert_from_hash(fields: Any) -> Alert:
+    values: dict[str, Any] = {name.decode(): value.decode() for name, value in fields.items()}
+    for name in JSON_FIELDS & values.keys():
+        values[name] = msgspec.json.decode(values[name])
+    return msgspec.convert(values, Alert, strict=False)
+
+
+def _literal(text: str) -> str:
+    """As a part of a Redis pattern."""
+    return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)
+
+
+def _iso(time: datetime) -> str:
+    return _json(time).decode().strip('"')
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)

@@ -1,0 +1,1 @@
+"""What rules and routes would have done with what was scored already."""

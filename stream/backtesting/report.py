@@ -1,0 +1,193 @@
+"""What a backtest has to say, for machines and for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from stream import show
+from stream.backtesting.backtest import Backtest, Outcome, compare, count_by_day
+from stream.backtesting.sweep import Step, steps
+from stream.records import Alert
+
+FIRST = "first"
+SECOND = "second"
+SHOWN = 200
+"""Rows of a table for people; --json has all."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One alert, in the words of a list."""
+
+    id: str
+    fingerprint: str
+    episode: int
+    sequence: int
+    first_seen: datetime
+    last_seen: datetime
+    severity: str
+    rule: str
+    subject: str
+    count: int
+    state: str
+    title: str
+    summary: str
+    signal: dict[str, Any]
+
+
+class Alerted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one rule set would have done. notifications are by receiver, where routes were given."""
+
+    alerts: list[Row]
+    transitions: int
+    by_rule: dict[str, int]
+    by_day: dict[str, dict[str, int]]
+    rule_errors: dict[str, int]
+    notifications: dict[str, int] | None = None
+
+
+class Side(msgspec.Struct, frozen=True):
+    only_first: list[Row]
+    only_second: list[Row]
+    both: int
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """One value: its alerts, and those lost and gained against the value before."""
+
+    value: str
+    alerts: int
+    lost: list[Row]
+    gained: list[Row]
+
+
+class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """repeats are records delivered again, passed over. first and last are event times."""
+
+    records: int
+    repeats: int
+    first: datetime | None
+    last: datetime | None
+    seconds: float
+    records_per_second: float
+    result: Alerted | None = None
+    other: Alerted | None = None
+    comparison: Side | None = None
+    sweep: list[Swept] | None = None
+
+
+def summarise(
+    run: Backtest,
+    names: Sequence[str],
+    seconds: float,
+    *,
+    sweep: bool,
+    told: Mapping[str, dict[str, int]],
+) -> Summary:
+    """Told are notifications by name of the rule set, then receiver."""
+    outcomes = {name: run.outcome(name) for name in names}
+    records = run.records + run.repeats
+    plain = Summary(
+        run.records,
+        run.repeats,
+        run.first,
+        run.last,
+        round(seconds, 3),
+        round(records / seconds, 1) if seconds > 0 else 0.0,
+    )
+    if sweep:
+        taken = steps({name: outcome.alerts for name, outcome in outcomes.items()})
+        return msgspec.structs.replace(plain, sweep=[_swept(step) for step in taken])
+    first, *others = outcomes.values()
+    result = _alerted(first, told.get(names[0]))
+    if not others:
+        return msgspec.structs.replace(plain, result=result)
+    found = compare(first.alerts, others[0].alerts)
+    return msgspec.structs.replace(
+        plain,
+        result=result,
+        other=_alerted(others[0], told.get(names[1])),
+        comparison=Side(
+            _rows(found.only_first),
+            _rows(found.only_second),
+            len({one.id for one, _ in found.both}),
+        ),
+    )
+
+
+def show_summary(summary: Summary) -> None:
+    head: dict[str, Any] = {
+        "records": summary.records,
+        "repeats": summary.repeats,
+        "first": summary.first,
+        "last": summary.last,
+        "records_per_second": summary.records_per_second,
+    }
+    if summary.comparison and summary.result and summary.other:
+        head |= {
+            "alerts of the first": len(summary.result.alerts),
+            "alerts of the second": len(summary.other.alerts),
+            "in both": summary.comparison.both,
+        }
+        for name, side in (("first", summary.result), ("second", summary.other)):
+            if side.notifications is not None:
+                head[f"notifications of the {name}"] = side.notifications or "none"
+        show.record("backtest", head, as_json=False)
+        _table("only in the first", summary.comparison.only_first)
+        _table("only in the second", summary.comparison.only_second)
+    elif summary.sweep:
+        show.record("backtest", head, as_json=False)
+        for step in summary.sweep:
+            _table(f"{step.value}: {step.alerts} alerts; lost against the value before", step.lost)
+            if step.gained:
+                _table(f"{step.value}: gained", step.gained)
+    elif summary.result:
+        head |= {"alerts": len(summary.result.alerts), "by rule": summary.result.by_rule}
+        if summary.result.notifications is not None:
+            head["notifications"] = summary.result.notifications or "none"
+        if summary.result.rule_errors:
+            head["rule errors"] = summary.result.rule_errors
+        show.record("backtest", head, as_json=False)
+        _table("alerts", summary.result.alerts)
+        days = [
+            {"day": day, "alerts": sum(counts.values()), "rules": counts}
+            for day, counts in summary.result.by_day.items()
+        ]
+        show.table("days", days[:SHOWN], columns=("day", "alerts", "rules"))
+
+
+def _table(title: str, rows: Sequence[Row]) -> None:
+    if not rows:
+        show.stdout.print(f"{title}: none")
+        return
+    columns = ("first_seen", "rule", "subject", "count", "title")
+    show.table(title, rows[:SHOWN], columns=columns)
+    if len(rows) > SHOWN:
+        show.stdout.print(f"… and {len(rows) - SHOWN} more; --json has all")
+
+
+def _alerted(outcome: Outcome, notifications: dict[str, int] | None) -> Alerted:
+    by_rule = Counter(alert.rule for alert in outcome.alerts)
+    return Alerted(
+        _rows(outcome.alerts),
+        outcome.transitions,
+        dict(by_rule.most_common()),
+        count_by_day(outcome.alerts),
+        outcome.errors,
+        notifications,
+    )
+
+
+def _swept(step: Step) -> Swept:
+    return Swept(step.value, step.alerts, _rows(step.lost), _rows(step.gained))
+
+
+def _rows(alerts: Sequence[Alert]) -> list[Row]:
+    return [
+        Row(*(getattr(alert, field.name) for field in msgspec.structs.fields(Row)))
+        for alert in alerts
+    ]

@@ -1,0 +1,59 @@
+"""Reading back what the model said: scored records from a file or from their topic, in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from stream.operations.topic_log import read_log
+from stream.publish import InputError, read_lines
+from stream.records import Scored, decode_scored
+from stream.settings import Settings
+
+
+class _Time(msgspec.Struct):
+    scored_at: datetime
+
+
+_decode_time = msgspec.json.Decoder(_Time).decode
+
+
+def read_file(path: Path) -> Iterator[Scored]:
+    """The scored records of a JSON-lines file, plain or .gz. Raises InputError naming the line."""
+    for _, number, line in read_lines([path]):
+        yield _decode(line, f"input file {path}, line {number}")
+
+
+async def read_topic(
+    settings: Settings, since: datetime | None, until: datetime | None
+) -> AsyncIterator[Scored]:
+    """What is on the scored topic now and was written from since to until, by Kafka's clock.
+
+    In the order of scored_at, the order in which workers judged; records scored at the same moment
+    keep the order of their partition. All of them are held in memory, as they were written.
+    Raises StartError without Kafka, InputError for what is no scored record.
+    """
+    held: list[tuple[datetime, str, bytes]] = []
+    end_ms = until.timestamp() * 1_000 if until else float("inf")
+    async for record in read_log(settings, settings.topics.scored, since=since):
+        if record.timestamp < end_ms and record.value is not None:
+            where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
+            try:
+                held.append((_decode_time(record.value).scored_at, where, record.value))
+            except msgspec.DecodeError as error:
+                raise InputError(f"{where}: is no scored record ({error})") from None
+    held.sort(key=lambda one: one[0])
+    for _, where, value in held:
+        yield _decode(value, where)
+
+
+def _decode(content: bytes, where: str) -> Scored:
+    try:
+        return decode_scored(content)
+    except msgspec.DecodeError as error:
+        raise InputError(
+            f"{where}: is no scored record ({error}); `bellwether score` writes them"
+        ) from None

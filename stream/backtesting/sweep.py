@@ -1,0 +1,86 @@
+"""One rule with a threshold of it varied, to see what each value would have cost. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from stream import durations
+from stream.backtesting.backtest import compare
+from stream.records import Alert
+from stream.rules.conditions import RuleError
+from stream.rules.rule_file import Rule, RuleFile
+
+MAX_VALUES = 20
+DURATIONS = {"for": "for_", "cooldown": "cooldown", "quiet": "quiet"}
+
+_SWEEP = re.compile(r"([a-z0-9-]+)\.([A-Za-z_][\w.]*)=([^=]+)")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What one value would have alerted, compared with the value before it."""
+
+    value: str
+    alerts: int
+    lost: list[Alert]
+    gained: list[Alert]
+
+
+def variants(file: RuleFile, sweep: str) -> dict[str, dict[str, Rule]]:
+    """Value to the rule with it, from "RULE.PATH=0.8,0.85,0.9".
+
+    PATH is for, cooldown or quiet, or what `when` compares with a number exactly once, such as
+    sentiment.confidence or signal.sentiment_z. Raises RuleError.
+    """
+    found = _SWEEP.fullmatch(sweep)
+    if found is None:
+        raise RuleError(
+            f"--sweep {sweep}: write RULE.NAME=VALUE,VALUE, as in r.risk.confidence=0.8,0.9"
+        )
+    name, path, values = found[1], found[2], found[3].split(",")
+    if len(values) > MAX_VALUES:
+        raise RuleError(f"--sweep {sweep}: gives {len(values)} values; {MAX_VALUES} at most")
+    known = {rule.name: (where, rule) for where, rule in file.rules.items()}
+    if name not in known:
+        raise RuleError(
+            f"--sweep {sweep}: {file.where} has no rule {name!r}; it has {', '.join(known)}"
+        )
+    where, rule = known[name]
+    return {
+        value: {where: _with(rule, path, value, sweep)} for value in (one.strip() for one in values)
+    }
+
+
+def steps(outcomes: Mapping[str, Sequence[Alert]]) -> list[Step]:
+    """Each value beside the one before it, in the order given."""
+    made: list[Step] = []
+    before: Sequence[Alert] | None = None
+    for value, alerts in outcomes.items():
+        difference = compare(alerts if before is None else before, alerts)
+        made.append(Step(value, len(alerts), difference.only_first, difference.only_second))
+        before = alerts
+    return made
+
+
+def _with(rule: Rule, path: str, value: str, sweep: str) -> Rule:
+    if field := DURATIONS.get(path):
+        try:
+            durations.seconds(value)
+        except ValueError as error:
+            raise RuleError(f"--sweep {sweep}: {value!r}: {error}") from None
+        return msgspec.structs.replace(rule, enabled=True, **{field: value})
+    if not _NUMBER.fullmatch(value):
+        raise RuleError(f"--sweep {sweep}: {value!r} is not a number")
+    spaced = r"\s*\.\s*".join(re.escape(step) for step in path.split("."))
+    comparison = re.compile(rf"(?<![\w.])({spaced}\s*[<>]=?\s*)-?\d+(?:\.\d+)?")
+    count = len(comparison.findall(rule.when))
+    if count != 1:
+        raise RuleError(
+            f"--sweep {sweep}: rule {rule.name!r} compares {path} with a number {count} times in "
+            "`when`; it must be once"
+        )
+    when = comparison.sub(lambda kept: kept[1] + value, rule.when)
+    return msgspec.structs.replace(rule, enabled=True, when=when)

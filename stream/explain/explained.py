@@ -1,0 +1,157 @@
+"""Why an alert was raised, as one record: events, words, rule, and whether it repeats. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import cel
+import msgspec
+
+from models.explanation import Attribution, Edit, Neighbour
+from models.spec import Head, HeadScore, Scores
+from stream.records import Alert, Evidence, Origin, Scored, Subject
+from stream.rules.conditions import compile_condition, fields_used
+from stream.rules.rule_file import Rule
+from stream.rules.variables import of_event, of_subject
+
+MAX_DIFFERENCE = 0.02
+"""A worker may compute in bfloat16, which moves a probability by up to so much."""
+
+
+class ExplainedHead(msgspec.Struct, frozen=True):
+    """A head's answer to a text, what it rests on, what would change it, and what is like it."""
+
+    score: HeadScore
+    attribution: Attribution
+    smallest_edit: Edit | None
+    nearest: list[Neighbour]
+
+
+class ExplainedText(msgspec.Struct, frozen=True):
+    text: str
+    model: str
+    heads: dict[str, ExplainedHead]
+
+
+class ExplainedEvent(msgspec.Struct, frozen=True):
+    """One event of the evidence: what was scored then, and what the same model says now.
+
+    copies are the near copies of it that were counted and not judged. text is what the model reads.
+    """
+
+    event_id: str
+    source: str
+    time: datetime
+    origin: Origin | None
+    copies: int
+    scores: dict[str, HeadScore]
+    explained: ExplainedText
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """One event read and scored again. read_from is "log" or, where it is gone, "evidence".
+
+    difference is the largest of all probabilities; matches wants every label as it was, too.
+    """
+
+    event_id: str
+    read_from: Literal["log", "evidence"]
+    matches: bool
+    difference: float
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Whether the rule says of the last event what it said then. why, where it can't be asked."""
+
+    repeated: bool
+    why: str = ""
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """matches: every event has the scores of then, and the rule says the same of the last."""
+
+    matches: bool
+    events: list[Replayed]
+    decision: Decision
+
+    @classmethod
+    def of(cls, events: Sequence[Replayed], decision: Decision) -> Replay:
+        matches = decision.repeated and all(event.matches for event in events)
+        return cls(matches, list(events), decision)
+
+
+class ExplainedAlert(msgspec.Struct, frozen=True):
+    """An alert with everything that led to it. rule is None where the rules hold it no more.
+
+    rule_changed says that the rule is another one now than the one that raised the alert.
+    """
+
+    alert: Alert
+    rule: dict[str, Any] | None
+    rule_changed: bool
+    related: list[str]
+    events: list[ExplainedEvent]
+    replay: Replay | None = None
+
+
+def compare(before: Evidence, now: Scores, read_from: Literal["log", "evidence"]) -> Replayed:
+    """Scores of then and now; a head that either lacks counts as a difference of 1."""
+    heads = before.scores.keys() | now.keys()
+    differences = [
+        abs(before.scores[head].scores.get(label, 0.0) - score)
+        if head in before.scores and head in now
+        else 1.0
+        for head in heads
+        for label, score in (now.get(head) or before.scores[head]).scores.items()
+    ]
+    difference = max(differences, default=0.0)
+    same_answers = all(
+        head in before.scores
+        and head in now
+        and before.scores[head].label == now[head].label
+        and before.scores[head].abstained == now[head].abstained
+        for head in heads
+    )
+    return Replayed(
+        event_id=before.event_id,
+        read_from=read_from,
+        matches=same_answers and difference <= MAX_DIFFERENCE,
+        difference=round(difference, 4),
+    )
+
+
+def decide(alert: Alert, rule: Rule | None, heads: Sequence[Head], last: Scored) -> Decision:
+    """Ask the rule about the event of the alert's last transition, with the figures it saw then.
+
+    Only the condition is asked: how long it held, and what came before, is the alert's own history.
+    """
+    if rule is None:
+        return Decision(repeated=False, why=f"the rules hold no {alert.rule!r} any more")
+    if rule.version != alert.rule_version:
+        return Decision(
+            repeated=False,
+            why=f"the rule was changed: version {alert.rule_version} then, {rule.version} now",
+        )
+    kind, _, identity = alert.subject.partition(":")
+    subject = next(
+        (one for one in last.subjects if (one.kind, one.id) == (kind, identity)),
+        Subject(kind, identity),
+    )
+    resolved = alert.state == "resolved" and rule.resolve
+    field, condition = ("resolve", rule.resolve) if resolved else ("when", rule.when)
+    program = compile_condition(condition, heads, f"rule {rule.name!r}", field=field)
+    used = fields_used(condition)
+    context = cel.Context(variables=of_event(last, used))
+    for name, values in of_subject(subject, used).items():
+        context.add_variable(name, values)
+    if "signal" in used:
+        context.add_variable("signal", alert.signal)
+    try:
+        holds = program.execute(context)
+    except Exception as error:  # noqa: BLE001 - cel raises many kinds
+        return Decision(repeated=False, why=f"{field} can't be asked ({error})")
+    if holds is True:
+        return Decision(repeated=True)
+    return Decision(repeated=False, why=f"{field} does not hold for the event any more")

@@ -1,0 +1,156 @@
+"""Explanations for people: words in the colour of what they add, and the figures beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from models.explanation import Attribution, Word
+from stream import show
+from stream.explain.explained import (
+    ExplainedAlert,
+    ExplainedEvent,
+    ExplainedHead,
+    ExplainedText,
+    Replay,
+)
+
+# A word that adds half as much as the one that adds most is worth a glance.
+STRONG, SOME = 0.5, 0.15
+LISTED_WORDS = 8
+SIGNAL_DIGITS = 4
+
+
+def print_text(explained: ExplainedText) -> None:
+    show.stdout.print(Text(f"model {explained.model}", style="dim"))
+    show.stdout.print(*_heads(explained), sep="\n")
+
+
+def print_alert(explained: ExplainedAlert) -> None:
+    show.stdout.print(_alert(explained))
+    for event in explained.events:
+        show.stdout.print(_event(event))
+    if explained.replay:
+        show.stdout.print(_replay(explained.replay))
+
+
+def _alert(explained: ExplainedAlert) -> RenderableType:
+    alert = explained.alert
+    grid = Table.grid(padding=(0, 2))
+    rule = explained.rule
+    version = f"{alert.rule} {alert.rule_version}"
+    if rule is None:
+        version += "; the rules hold it no more"
+    elif explained.rule_changed:
+        version += "; it reads otherwise now:"
+    rows = {
+        "alert": f"{alert.id}, {alert.state}, {alert.severity}",
+        "subject": alert.subject,
+        "events": f"{alert.count}, {alert.first_seen:%Y-%m-%d %H:%M} to "
+        f"{alert.last_seen:%Y-%m-%d %H:%M} UTC",
+        "rule": version,
+        "when": str(rule["when"]) if rule else "",
+        "signal": ", ".join(f"{name} {_figure(value)}" for name, value in alert.signal.items()),
+        "model": alert.model,
+        "related": ", ".join(explained.related),
+    }
+    for name, value in rows.items():
+        if value:
+            grid.add_row(Text(name, style="dim"), Text(show.plain(value)))
+    return Panel(grid, title=Text(show.plain(alert.title)), title_align="left")
+
+
+def _event(event: ExplainedEvent) -> RenderableType:
+    copies = f", {event.copies} copies" if event.copies else ""
+    title = f"{event.source} {event.event_id}, {event.time:%Y-%m-%d %H:%M:%S} UTC{copies}"
+    return Panel(Group(*_heads(event.explained)), title=Text(show.plain(title)), title_align="left")
+
+
+def _heads(explained: ExplainedText) -> Iterator[RenderableType]:
+    for name, head in explained.heads.items():
+        yield _head(name, head)
+
+
+def _head(name: str, head: ExplainedHead) -> RenderableType:
+    attribution = head.attribution
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    abstained = ", abstained" if head.score.abstained else ""
+    others = ", ".join(
+        f"{label} {score:.2f}"
+        for label, score in sorted(head.score.scores.items(), key=lambda one: -one[1])[1:4]
+    )
+    answer = Text.assemble(
+        (show.plain(head.score.label), "bold"),
+        f" {head.score.confidence:.2f}{abstained}  ({show.plain(others)})",
+    )
+    grid.add_row(show.plain(name), answer)
+    grid.add_row("text", _coloured(attribution))
+    grid.add_row("words", _strongest(attribution))
+    grid.add_row(
+        "error",
+        f"{attribution.error:.3f} of {attribution.log_odds - attribution.baseline:+.2f} log-odds "
+        f"explained, from {attribution.baseline:+.2f} without words",
+    )
+    edit = head.smallest_edit
+    if edit:
+        removed = ", ".join(show.plain(word) for word in edit.removed)
+        grid.add_row("without", Text(f"{removed}: {show.plain(edit.label)} {edit.confidence:.2f}"))
+    else:
+        grid.add_row("without", "no few words change the label")
+    for number, neighbour in enumerate(head.nearest):
+        line = f"{neighbour.similarity:.2f} {neighbour.label}: {neighbour.text}"
+        grid.add_row("" if number else "nearest", Text(show.plain(line)))
+    return grid
+
+
+def _coloured(attribution: Attribution) -> Text:
+    """The text with what speaks for the label in green and against it in red."""
+    most = max((abs(word.weight) for word in attribution.words), default=0.0)
+    text = Text()
+    for word in attribution.words:
+        text.append(show.plain(word.text), style=_style(word, most))
+        text.append(" ")
+    return text
+
+
+def _style(word: Word, most: float) -> str:
+    if not word.read:
+        return "strike dim"
+    share = abs(word.weight) / most if most else 0.0
+    if share < SOME:
+        return ""
+    colour = "green" if word.weight > 0 else "red"
+    return f"bold {colour}" if share >= STRONG else colour
+
+
+def _strongest(attribution: Attribution) -> Text:
+    words = sorted(attribution.words, key=lambda word: -abs(word.weight))[:LISTED_WORDS]
+    return Text(", ".join(f"{show.plain(word.text)} {word.weight:+.2f}" for word in words))
+
+
+def _replay(replay: Replay) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    for event in replay.events:
+        verdict = "the same scores" if event.matches else "OTHER scores"
+        source = "the log" if event.read_from == "log" else "the alert, as the log has it no more"
+        grid.add_row(
+            Text(show.plain(event.event_id)),
+            f"{verdict}, {event.difference:.4f} apart; read from {source}",
+        )
+    decision = replay.decision
+    grid.add_row(
+        "decision",
+        Text("the same" if decision.repeated else f"not repeated: {show.plain(decision.why)}"),
+    )
+    title = "replay: all matches" if replay.matches else "replay: differs"
+    return Panel(grid, title=title, title_align="left")
+
+
+def _figure(value: object) -> str:
+    return f"{value:.{SIGNAL_DIGITS}g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,177 @@
+"""Puts an explanation together: texts by their model, events out of the log, the rule once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from models.explanation import Attribution, Edit, Neighbour
+from models.spec import BatchInfo, Predictor, Scores
+from stream.explain.explained import (
+    ExplainedAlert,
+    ExplainedEvent,
+    ExplainedHead,
+    ExplainedText,
+    Replay,
+    Replayed,
+    compare,
+    decide,
+)
+from stream.ingest.dead_letter import DeadLetter
+from stream.ingest.sources import Decoder, RawRecord
+from stream.judge import to_scored
+from stream.records import Alert, Event, Evidence, Origin, Scored, model_text
+from stream.rules.conditions import fields_used
+from stream.rules.rule_file import read_rule_file
+from stream.settings import Settings
+from stream.subjects.finder import SubjectFinder
+from stream.subjects.novelty import marked
+
+_NO_BATCH = BatchInfo(1, 0, 0.0, "replay")
+
+
+class Explainer(Protocol):
+    """models.explain.Explainer, as far as it is needed here."""
+
+    @property
+    def predictor(self) -> Predictor: ...
+    def scores(self, text: str, kind: str = "") -> Scores: ...
+    def attribute(self, text: str, head: str, label: str = "", kind: str = "") -> Attribution: ...
+    def smallest_edit(self, text: str, attribution: Attribution, kind: str = "") -> Edit | None: ...
+
+
+Nearest = Callable[[Explainer, str, str], list[Neighbour]]
+"""Labelled examples near to a text, by explainer, head and text."""
+
+
+def explain_text(
+    explainer: Explainer, nearest: Nearest, text: str, heads: Sequence[str], kind: str
+) -> ExplainedText:
+    """Raises ModelError for a head that the model does not have."""
+    scores = explainer.scores(text, kind)
+    explained = {}
+    for head in heads:
+        attribution = explainer.attribute(text, head, kind=kind)
+        explained[head] = ExplainedHead(
+            score=scores[head],
+            attribution=attribution,
+            smallest_edit=explainer.smallest_edit(text, attribution, kind),
+            nearest=nearest(explainer, head, text),
+        )
+    return ExplainedText(text=text, model=explainer.predictor.version, heads=explained)
+
+
+class AlertExplainer:
+    """Explains an alert by the models and rules of the settings."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        explainer_of: Callable[[str], Explainer],
+        nearest: Nearest,
+        heads: Sequence[str] = (),
+    ) -> None:
+        """explainer_of gives the explainer of a model's version. heads: none for those of the rule.
+
+        Raises SettingsError.
+        """
+        self._settings = settings
+        self._explainer_of = explainer_of
+        self._nearest = nearest
+        self._heads = tuple(heads)
+        self._subjects = SubjectFinder.load(settings.subjects)
+
+    def explain(
+        self, alert: Alert, copies: Sequence[int], again: Mapping[Origin, RawRecord] | None
+    ) -> ExplainedAlert:
+        """Copies of each event of the evidence; again are records read anew, None for no replay.
+
+        Raises ModelError when a model is not to be had, RuleError when the rules can't be read.
+        """
+        last = self._explainer(alert, alert.evidence[-1])
+        file = read_rule_file(self._settings.alerting.rules, tuple(self._settings.subjects.fields))
+        rule = next((one for one in file.rules.values() if one.name == alert.rule), None)
+        heads = self._heads or _heads_of(rule.when if rule else "", last.predictor)
+        events = []
+        replayed: list[Replayed] = []
+        scored: Scored | None = None
+        for evidence, count in zip(alert.evidence, copies, strict=True):
+            explainer = self._explainer(alert, evidence)
+            event, read_from = self._event(evidence, again or {})
+            text = model_text(event.title, event.text)
+            events.append(
+                ExplainedEvent(
+                    event_id=evidence.event_id,
+                    source=evidence.source,
+                    time=evidence.time,
+                    origin=evidence.origin,
+                    copies=count,
+                    scores=evidence.scores,
+                    explained=explain_text(explainer, self._nearest, text, heads, evidence.source),
+                )
+            )
+            if again is not None:
+                scored = self._score(event, evidence, explainer)
+                replayed.append(compare(evidence, scored.heads, read_from))
+        replay = None
+        if scored:
+            replay = Replay.of(replayed, decide(alert, rule, last.predictor.heads, scored))
+        return ExplainedAlert(
+            alert=alert,
+            rule=None if rule is None else msgspec.to_builtins(rule),
+            rule_changed=rule is None or rule.version != alert.rule_version,
+            related=self._related(alert),
+            events=events,
+            replay=replay,
+        )
+
+    def _explainer(self, alert: Alert, evidence: Evidence) -> Explainer:
+        return self._explainer_of(evidence.model or alert.model)
+
+    def _event(
+        self, evidence: Evidence, again: Mapping[Origin, RawRecord]
+    ) -> tuple[Event, Literal["log", "evidence"]]:
+        """The event as the log holds it; what the alert kept of it where the log has it no more."""
+        record = again.get(evidence.origin) if evidence.origin else None
+        source = next(
+            (one for one in self._settings.sources if record and one.topic == record.topic), None
+        )
+        if record and source:
+            decoded = Decoder(source, self._settings.limits).decode(record, evidence.time)
+            if not isinstance(decoded, DeadLetter) and decoded.id == evidence.event_id:
+                return decoded, "log"
+        return Event(
+            id=evidence.event_id,
+            source=evidence.source,
+            origin=evidence.origin or Origin("", 0, 0),
+            key=None,
+            text=evidence.text,
+            time=evidence.time,
+            received_at=evidence.time,
+            title=evidence.title,
+        ), "evidence"
+
+    def _score(self, event: Event, evidence: Evidence, explainer: Explainer) -> Scored:
+        scored = to_scored(
+            event,
+            explainer.scores(model_text(event.title, event.text), event.source),
+            subjects=self._subjects,
+            languages=self._settings.model.languages,
+            model=explainer.predictor.version,
+            batch=_NO_BATCH,
+            now=event.received_at,
+        )
+        # What came before the event is not in it.
+        return marked(scored, evidence.novelty, evidence.copy_of)
+
+    def _related(self, alert: Alert) -> list[str]:
+        kind, _, identity = alert.subject.partition(":")
+        company = self._subjects.base.by_symbol.get(identity) if kind == "ticker" else None
+        return list(company.related) if company else []
+
+
+def _heads_of(when: str, predictor: Predictor) -> tuple[str, ...]:
+    names: dict[str, Any] = {head.name: None for head in predictor.heads}
+    return tuple(name for name in names if name in fields_used(when)) or tuple(names)

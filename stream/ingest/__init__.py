@@ -1,0 +1,1 @@
+"""From raw Kafka records to events: chunks, decoding, fields, text."""

@@ -1,0 +1,163 @@
+"""Faust fed one chunk of raw records per event, acknowledged in order.
+
+Faust's cost is per event and its commit logic trusts no gap, so an event here is all that one
+poll fetched of one partition. This is the only file that knows Faust's private parts; the version
+is pinned, and tests/unit/stream/ingest/test_faust_pin.py fails when one of those parts changes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import faust
+from aiokafka.structs import ConsumerRecord
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+FETCH_WAIT_MS = 50
+
+
+class Chunk:
+    """The records one poll fetched of one partition, and how many of them are not out yet."""
+
+    __slots__ = ("event", "generation", "pending", "records", "tp")
+
+    def __init__(self, event: Any, generation: int) -> None:
+        self.event = event
+        self.tp: TP = event.message.tp
+        self.generation = generation
+        self.records: list[ConsumerRecord[bytes, bytes]] = event.value
+        self.pending = len(self.records)
+
+
+class ChunkTracker:
+    """Acknowledges chunks in the order their partition delivered them, whatever order they end in.
+
+    A chunk of an earlier generation of the consumer group is dropped: its partition may belong to
+    another worker, which reads it again.
+    """
+
+    def __init__(self, generation: Callable[[], int]) -> None:
+        self._generation = generation
+        self._open: dict[tuple[TP, int], deque[Chunk]] = defaultdict(deque)
+        self.acknowledged_records = 0
+
+    def open(self, event: Any) -> Chunk:
+        chunk = Chunk(event, self._generation())
+        self._open[chunk.tp, chunk.generation].append(chunk)
+        return chunk
+
+    def settle(self, chunk: Chunk, records: int) -> None:
+        """Count records of a chunk as out: Kafka and Redis have confirmed all they caused."""
+        chunk.pending -= records
+        if chunk.pending < 0:
+            raise ValueError(f"{chunk.tp}: more records settled than the chunk holds")
+        place = (chunk.tp, chunk.generation)
+        waiting = self._open[place]
+        while waiting and waiting[0].pending == 0:
+            done = waiting.popleft()
+            if done.generation == self._generation():
+                done.event.ack()
+                self.acknowledged_records += len(done.records)
+        if not waiting:
+            del self._open[place]
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return (chunk for waiting in self._open.values() for chunk in waiting)
+
+
+class PromptConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # untyped
+    """Faust's consumer thread with a shorter long poll than the 1.5 s that Faust hard-codes.
+
+    A broker answers a waiting fetch as soon as there is data, but only for the partitions that
+    fetch names, and librdkafka's mock cluster answers no sooner than the wait is over.
+    """
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - there is no setting for it
+        return consumer
+
+
+class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped here
+    """Yields one message per partition and poll; its value is the list of raw records."""
+
+    def _new_consumer_thread(self) -> PromptConsumerThread:
+        return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109
+        records, _ = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            await self.perform_seek()
+            return
+        for tp, fetched in records.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                break
+            position = self._read_offset[tp]
+            batch = fetched
+            if position is not None and fetched and fetched[0].offset < position:
+                batch = [record for record in fetched if record.offset >= position]
+            if batch:
+                # The message stands for its last record: acknowledging it commits the chunk.
+                message = self._to_message(tp, batch[-1])
+                message.key, message.value = None, batch
+                yield tp, message
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Holes left by compaction and transactions need no book-keeping: chunks span them."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """The next offset to read; right only because chunks are acknowledged in order."""
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        last = max(acked)
+        self._acked_index[tp].difference_update(acked)
+        acked.clear()
+        return int(last) + 1
+
+
+class ChunkTransport(driver.Transport):  # type: ignore[misc]  # faust is untyped here
+    Consumer: ClassVar[type] = ChunkConsumer
+
+
+def read_lags(app: faust.App) -> dict[tuple[str, int], int]:
+    """By (topic, partition) of this worker: records after the committed offset.
+
+    As the last fetch of each partition saw it. Asking the brokers instead would block two of the
+    consumer thread's workers for as long as they are away, and Faust can't stop then.
+    """
+    consumer = app.consumer
+    lags: dict[tuple[str, int], int] = {}
+    for tp in consumer.assignment():
+        try:
+            end = consumer.highwater(tp)
+        except AssertionError:  # revoked since, on the consumer's own thread
+            continue
+        committed = consumer._committed_offset[tp]  # noqa: SLF001 - Faust tells nobody
+        if end is not None:
+            lags[tp.topic, tp.partition] = max(0, end - (committed or 0))
+    return lags
+
+
+def credentials(kafka: Mapping[str, Any]) -> faust.auth.Credentials | None:
+    """Faust's own way to say what stream.connection says to aiokafka's clients."""
+    context = kafka.get("ssl_context")
+    if mechanism := kafka.get("sasl_mechanism"):
+        return faust.SASLCredentials(
+            username=kafka["sasl_plain_username"],
+            password=kafka["sasl_plain_password"],
+            mechanism=mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
+
+
+def feed_in_chunks(app: faust.App) -> None:
+    """Make an app read through ChunkConsumer. Call it before the app has topics or agents."""
+    app.transport = ChunkTransport(app.conf.broker_consumer, app)

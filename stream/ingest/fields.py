@@ -1,0 +1,140 @@
+"""What stands in a field of a record, as an event has it, or why it can't be taken. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NoReturn
+
+from stream.ingest.language import detect_language
+from stream.ingest.text import clean_text
+from stream.records import Origin
+
+# Reasons of a dead letter.
+TOMBSTONE = "tombstone"
+OVERSIZE = "oversize"
+NOT_UTF8 = "not_utf8"
+NOT_JSON = "not_json"
+NOT_AN_OBJECT = "not_an_object"
+NO_TEXT = "no_text"
+WRONG_TYPE = "wrong_type"
+BAD_VALUE = "bad_value"
+BAD_TIME = "bad_time"
+ABSURD_TIME = "absurd_time"
+
+MAX_ID_CHARS = 512
+MAX_NAME_CHARS = 512
+MAX_LANG_CHARS = 35
+MAX_TICKERS = 50
+MAX_TICKER_CHARS = 32
+
+_LANGUAGE_TAG = re.compile(r"[a-z]{2,8}(?:-[a-z0-9]{1,8})*")
+_TICKER_SEPARATORS = re.compile(r"[\s,;]+")
+# No datetime lies farther ahead, and timedelta takes no infinity.
+_JSON_TYPES = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number with a fraction or beyond 64 bits",
+}
+
+
+class RefusalError(Exception):
+    """field is of Event, or empty for the whole record; problem follows the field's name."""
+
+    def __init__(self, reason: str, field: str, problem: str) -> None:
+        super().__init__(reason, field, problem)
+        self.reason = reason
+        self.field = field
+        self.problem = problem
+
+
+def identity_of(value: Any, origin: Origin) -> str:
+    """The user's id, untouched, else the place it was read at, so that a replay finds it again.
+
+    Ids go into Redis keys, logs and terminals as they are; mending one could make two of them
+    equal, so one with unprintable characters is refused.
+    """
+    if value is None:
+        return origin.record_id
+    if type(value) is int:
+        return str(value)
+    if type(value) is not str:
+        refuse_type("id", value, "a string or an integer")
+    if not value.strip():
+        return origin.record_id
+    if len(value) > MAX_ID_CHARS:
+        raise RefusalError(
+            BAD_VALUE, "id", f"has {len(value)} characters; {MAX_ID_CHARS} at most are allowed"
+        )
+    if not value.isprintable():
+        raise RefusalError(BAD_VALUE, "id", f"is {quote(value)}, with unprintable characters")
+    return value
+
+
+def text_of(field: str, value: Any, max_chars: int) -> str:
+    if value is None:
+        return ""
+    if type(value) is not str:
+        refuse_type(field, value, "a string")
+    return clean_text(value, max_chars)
+
+
+def name_of(field: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if type(value) is int:
+        return str(value)
+    if type(value) is not str:
+        refuse_type(field, value, "a string or an integer")
+    return clean_text(value, MAX_NAME_CHARS)
+
+
+def language_of(value: Any, text: str) -> str:
+    """The user's language tag in lower case; without a well-formed one, the detected one."""
+    if value is not None:
+        if type(value) is not str:
+            refuse_type("lang", value, "a string")
+        tag = value.strip().lower().replace("_", "-")
+        if len(tag) <= MAX_LANG_CHARS and _LANGUAGE_TAG.fullmatch(tag):
+            return tag
+    return detect_language(text)
+
+
+def tickers_of(value: Any) -> tuple[str, ...]:
+    """The first MAX_TICKERS listed, in upper case, without "$", each once."""
+    if type(value) is str:
+        listed = _TICKER_SEPARATORS.split(value)
+    elif type(value) is list:
+        listed = value
+    else:
+        refuse_type("tickers", value, "a list of strings or one string")
+    tickers: dict[str, None] = {}
+    for item in listed[:MAX_TICKERS]:
+        if type(item) is not str:
+            refuse_type("tickers", item, "a list of strings", prefix="holds")
+        ticker = clean_text(item, MAX_TICKER_CHARS + 1).lstrip("$").strip().upper()
+        if len(ticker) > MAX_TICKER_CHARS:
+            raise RefusalError(
+                BAD_VALUE,
+                "tickers",
+                f"holds {quote(ticker)}, longer than {MAX_TICKER_CHARS} characters",
+            )
+        if ticker:
+            tickers[ticker] = None
+    return tuple(tickers)
+
+
+def refuse_type(field: str, value: Any, wanted: str, *, prefix: str = "is") -> NoReturn:
+    raise RefusalError(WRONG_TYPE, field, f"{prefix} {json_type(value)}; {wanted} is needed")
+
+
+def json_type(value: Any) -> str:
+    return _JSON_TYPES.get(type(value), "null")
+
+
+def quote(value: Any) -> str:
+    """The value for a message: short, and with control characters escaped."""
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."  # noqa: PLR2004 - a line's worth

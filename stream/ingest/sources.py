@@ -1,0 +1,199 @@
+"""From a raw Kafka record to an Event, or to a DeadLetter that says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import orjson
+
+from stream.ingest.attributes import bound_attributes
+from stream.ingest.dead_letter import DeadLetter
+from stream.ingest.event_time import EPOCH, parse_time
+from stream.ingest.fields import (
+    ABSURD_TIME,
+    BAD_TIME,
+    NO_TEXT,
+    NOT_AN_OBJECT,
+    NOT_JSON,
+    NOT_UTF8,
+    OVERSIZE,
+    TOMBSTONE,
+    WRONG_TYPE,
+    RefusalError,
+    identity_of,
+    json_type,
+    language_of,
+    name_of,
+    quote,
+    refuse_type,
+    text_of,
+    tickers_of,
+)
+from stream.ingest.mapping import FieldError, FieldMapping
+from stream.ingest.text import clean_text
+from stream.records import Event, Origin
+from stream.settings import Limits, SettingsError, Source
+
+_FOREVER_S = 1e12
+
+MAX_DETAIL_CHARS = 300
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class RawRecord(Protocol):
+    """What we need of aiokafka's ConsumerRecord; timestamp in ms since the epoch, -1 for none."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+class Decoder:
+    """Reads the records of one source.
+
+    A string field that is missing, null or blank counts as absent. What the mapping does not take
+    stays in attributes as it came.
+    """
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        """Raises SettingsError when a field's expression or limits.oldest_time can't be read."""
+        self._kind = source.kind
+        self._mapping = FieldMapping(source.topic, source.fields)
+        self._max_bytes = limits.max_record_bytes
+        self._max_chars = limits.max_text_chars
+        self._max_ahead = timedelta(seconds=min(limits.max_future_s, _FOREVER_S))
+        try:
+            self._oldest = parse_time(limits.oldest_time)
+        except ValueError as error:
+            raise SettingsError(
+                f"setting limits.oldest_time: {limits.oldest_time!r} is no time ({error}); "
+                "write it as 1990-01-01T00:00:00Z"
+            ) from None
+
+    def decode(self, record: RawRecord, now: datetime) -> Event | DeadLetter:
+        """Never raises, whatever the bytes. now is an aware time: when the record was received."""
+        origin = Origin(record.topic, record.partition, record.offset)
+        try:
+            return self._event(record, origin, now)
+        except RefusalError as refusal:
+            return self._dead_letter(record, origin, now, refusal)
+
+    def _event(self, record: RawRecord, origin: Origin, now: datetime) -> Event:
+        fields = _load(record.value, self._max_bytes)
+        try:
+            identity, text, title, time, author, tickers, customer, lang = self._mapping.take(
+                fields
+            )
+        except FieldError as error:
+            raise RefusalError(WRONG_TYPE, error.field, error.problem) from None
+        clean_title = text_of("title", title, self._max_chars)
+        body = text_of("text", text, self._max_chars) or clean_title
+        if not body:
+            raise RefusalError(NO_TEXT, "text", "is missing or blank, and there is no title")
+        return Event(
+            id=identity_of(identity, origin),
+            source=self._kind,
+            origin=origin,
+            key=record.key,
+            text=body,
+            time=self._time(time, record.timestamp, now),
+            received_at=now,
+            title=clean_title,
+            author=name_of("author", author),
+            lang=language_of(lang, body),
+            customer=name_of("customer", customer),
+            tickers=() if tickers is None else tickers_of(tickers),
+            attributes=bound_attributes(fields) if fields else fields,
+        )
+
+    def _time(self, value: Any, timestamp_ms: int, now: datetime) -> datetime:
+        if value is None or (type(value) is str and not value.strip()):
+            if timestamp_ms < 0:
+                return now
+            return self._plausible(_broker_time(timestamp_ms), now)
+        if type(value) not in (str, int, float):
+            refuse_type("time", value, "a string or a number")
+        try:
+            time = parse_time(value)
+        except ValueError as error:
+            raise RefusalError(BAD_TIME, "time", f"is {quote(value)}, {error}") from None
+        return self._plausible(time, now)
+
+    def _plausible(self, time: datetime, now: datetime) -> datetime:
+        if time < self._oldest:
+            raise RefusalError(
+                ABSURD_TIME, "time", f"is {time.isoformat()}, before limits.oldest_time"
+            )
+        if time - now > self._max_ahead:
+            raise RefusalError(
+                ABSURD_TIME,
+                "time",
+                f"is {time.isoformat()}, more than limits.max_future_s ahead of {now.isoformat()}",
+            )
+        return time
+
+    def _dead_letter(
+        self, record: RawRecord, origin: Origin, now: datetime, refusal: RefusalError
+    ) -> DeadLetter:
+        detail = refusal.problem
+        if refusal.field:
+            detail = f"{self._mapping.expressions[refusal.field]} {detail}"
+        return DeadLetter(
+            origin=origin,
+            reason=refusal.reason,
+            field=refusal.field,
+            detail=clean_text(detail, MAX_DETAIL_CHARS),
+            key=record.key,
+            value=record.value,
+            # Kafka lets a header have no value, which the record's type does not know.
+            headers=tuple((name, content or b"") for name, content in record.headers),
+            timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
+            time=now,
+        )
+
+
+def _load(value: bytes | None, max_bytes: int) -> dict[str, Any]:
+    """The record's object; the last of duplicate names counts, as in most JSON readers."""
+    if value is None:
+        raise RefusalError(TOMBSTONE, "", "the record has no value")
+    if len(value) > max_bytes:
+        raise RefusalError(
+            OVERSIZE, "", f"{len(value)} bytes are more than limits.max_record_bytes {max_bytes}"
+        )
+    try:
+        fields = orjson.loads(value.removeprefix(_BYTE_ORDER_MARK))
+    except orjson.JSONDecodeError as error:
+        try:
+            value.decode()
+        except UnicodeDecodeError as fault:
+            raise RefusalError(
+                NOT_UTF8, "", f"byte {fault.start} is not UTF-8; send JSON in UTF-8"
+            ) from None
+        raise RefusalError(NOT_JSON, "", f"the record is not JSON: {error}") from None
+    if type(fields) is not dict:
+        raise RefusalError(
+            NOT_AN_OBJECT, "", f"the record is {json_type(fields)}; an object is needed"
+        )
+    return fields
+
+
+def _broker_time(timestamp_ms: int) -> datetime:
+    try:
+        return EPOCH + timedelta(milliseconds=timestamp_ms)
+    except OverflowError:
+        raise RefusalError(
+            ABSURD_TIME, "time", f"is missing, and the Kafka timestamp is {timestamp_ms} ms"
+        ) from None

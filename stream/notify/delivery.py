@@ -1,0 +1,117 @@
+"""Getting notifications to one receiver: a bounded queue, retries, and an end to them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from stream.notify.notification import Notification, RefusedError, Sink, TryAgainError
+from stream.tasks import end
+
+logger = logging.getLogger(__name__)
+
+QUEUE = 100
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 60.0
+
+
+class Outcome(NamedTuple):
+    """How a notification ended; error is empty where the receiver has it."""
+
+    notification: Notification
+    error: str
+
+
+class Courier:
+    """One receiver's queue and task, so that a slow or dead one holds up no other.
+
+    Every notification it accepted ends in one outcome, unless stop() comes first. What is given up
+    after give_up_after_s, or refused for good, is logged with its reason.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sink: Sink,
+        *,
+        give_up_after_s: float,
+        ended: Callable[[Outcome], None],
+        first_wait_s: float = FIRST_WAIT_S,
+    ) -> None:
+        self._name = name
+        self._sink = sink
+        self._give_up_after_s = give_up_after_s
+        self._ended = ended
+        self._first_wait_s = first_wait_s
+        self._queue: asyncio.Queue[Notification] = asyncio.Queue(QUEUE)
+        self._held: set[str] = set()
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._deliver_for_ever(), name=f"receiver-{self._name}")
+
+    async def stop(self) -> None:
+        await end(self._task)
+        await self._sink.close()
+
+    def offer(self, notification: Notification) -> bool:
+        """False while the queue is full; offer it again later. One it already has is fine."""
+        if notification.id in self._held:
+            return True
+        if self._queue.full():
+            return False
+        self._held.add(notification.id)
+        self._queue.put_nowait(notification)
+        return True
+
+    def forget(self, notification_id: str) -> None:
+        """Its outcome is written down: the same id would be a new matter."""
+        self._held.discard(notification_id)
+
+    async def abandon(self) -> None:
+        """Leave everything to another worker. What is being sent this moment may still arrive."""
+        await end(self._task)
+        self._queue = asyncio.Queue(QUEUE)
+        self._held.clear()
+        self.start()
+
+    async def _deliver_for_ever(self) -> None:
+        while True:
+            notification = await self._queue.get()
+            error = await self._deliver(notification)
+            if error:
+                logger.error(
+                    "receiver %s: notification %s given up: %s", self._name, notification.id, error
+                )
+            self._ended(Outcome(notification, error))
+
+    async def _deliver(self, notification: Notification) -> str:
+        """Send until the receiver has it. The reason where it never will."""
+        began = time.monotonic()
+        wait_s = self._first_wait_s
+        tries = 0
+        while True:
+            tries += 1
+            asked_s = None
+            try:
+                await self._sink.send(notification)
+            except RefusedError as error:
+                return str(error)
+            except TryAgainError as error:
+                reason, asked_s = str(error), error.after_s
+            except Exception as error:  # noqa: BLE001 - a fault of one receiver must not end the others
+                return f"{type(error).__name__}: {error}"
+            else:
+                return ""
+            # Jitter keeps many groups from knocking at the same moment.
+            pause_s = max(asked_s or 0.0, wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            if time.monotonic() - began + pause_s > self._give_up_after_s:
+                return f"{reason} (after {tries} tries in {time.monotonic() - began:.0f} s)"
+            logger.warning(
+                "receiver %s: %s; try %d in %.1f s", self._name, reason, tries + 1, pause_s
+            )
+            await asyncio.sleep(pause_s)
+            wait_s = min(wait_s * 2, LONGEST_WAIT_S)

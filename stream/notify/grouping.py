@@ -1,0 +1,293 @@
+"""When a receiver is told what: alerts gather in groups, a clock says when each speaks. Pure.
+
+Times are epoch seconds, given by the caller. The rules are those of Alertmanager's dispatcher and
+notification log, with two additions for people: an acknowledged alert is not repeated, and one
+whose severity rises is told again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from stream.notify.matchers import labels_of
+from stream.notify.notification import MAX_ALERTS, Notification
+from stream.notify.routing import Node, Routing, Timing
+from stream.records import Alert
+
+SEVERITIES = ("info", "warning", "critical")
+
+
+class Sending(msgspec.Struct, frozen=True):
+    """A notification under way; kept with the group before it is sent, so no crash loses it."""
+
+    notification: Notification
+    firing: dict[str, str]
+    resolved: tuple[str, ...]
+
+
+class Group(msgspec.Struct, kw_only=True):
+    """Alerts told together to one receiver. told maps alerts it knows to firing to the severity."""
+
+    key: str
+    path: str
+    receiver: str
+    labels: dict[str, str]
+    timing: Timing
+    mute: tuple[str, ...]
+    active: tuple[str, ...]
+    opened: float
+    due: float
+    turn: int = 0
+    sent: float = 0.0
+    told: dict[str, str] = {}
+    sending: Sending | None = None
+
+
+class Member(msgspec.Struct, frozen=True):
+    """An alert in a group, without evidence. since is when the group got it."""
+
+    alert: Alert
+    since: float
+
+    @property
+    def open(self) -> bool:
+        return self.alert.state != "resolved"
+
+
+class Write(msgspec.Struct, frozen=True):
+    """What changed in a group since the last drain; group None: it is over."""
+
+    key: str
+    group: Group | None
+    members: dict[str, Member]
+    gone: frozenset[str]
+
+
+class Groups:
+    """All groups of a deployment. Whatever changes is handed out by drain(), to be written down."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, Group] = {}
+        self._members: dict[str, dict[str, Member]] = {}
+        self._holders: dict[str, set[str]] = {}
+        self._touched: dict[str, set[str]] = {}
+
+    def restore(self, group: Group, members: Mapping[str, Member]) -> None:
+        self.groups[group.key] = group
+        self._members[group.key] = dict(members)
+        for alert_id in members:
+            self._holders.setdefault(alert_id, set()).add(group.key)
+
+    def members(self, key: str) -> Mapping[str, Member]:
+        return self._members[key]
+
+    def open_alerts(self) -> Iterator[Alert]:
+        for alert_id, keys in self._holders.items():
+            member = self._members[next(iter(keys))][alert_id]
+            if member.open:
+                yield member.alert
+
+    def take(self, alert: Alert, routing: Routing, now: float) -> None:
+        """Put one transition where it belongs. One that a group already has changes nothing."""
+        lean = _lean(alert)
+        held = self._holders.get(alert.id, set())
+        keys = set(held)
+        if alert.state != "resolved":
+            labels = labels_of(alert)
+            keys |= {self._ensure(node, labels, now).key for node in routing.routes_of(labels)}
+        for key in keys:
+            known = self._members[key].get(alert.id)
+            if known is None:
+                self._put(key, Member(lean, now))
+            elif lean.sequence > known.alert.sequence:
+                fresh = Member(lean, known.since)
+                if _matters(lean, known.alert):
+                    self._put(key, fresh)
+                else:  # not worth a write: the next one tells what a crash forgets
+                    self._members[key][alert.id] = fresh
+
+    def resolve_all_but(self, open_ids: Collection[str]) -> None:
+        """For when transitions were lost: an alert that is not open any more was resolved."""
+        for alert in list(self.open_alerts()):
+            if alert.id not in open_ids:
+                over = msgspec.structs.replace(alert, state="resolved", sequence=alert.sequence + 1)
+                for key in self._holders[alert.id]:
+                    self._put(key, Member(over, self._members[key][alert.id].since))
+
+    def forget(self, key: str) -> None:
+        """End a group whatever it holds."""
+        for alert_id in list(self._members[key]):
+            self._remove(key, alert_id)
+        del self.groups[key], self._members[key]
+
+    def due(self, now: float) -> list[str]:
+        return [key for key, group in self.groups.items() if group.due <= now and not group.sending]
+
+    def decide(
+        self, key: str, now: float, *, hidden: Mapping[str, str], muted: bool, send_resolved: bool
+    ) -> Notification | None:
+        """What a due group says now, if anything; it is under way then. hidden maps ids to why."""
+        group, members = self.groups[key], self._members[key]
+        self._touch(key)
+        group.due = now + group.timing.group_interval_s
+        if muted:
+            return None
+        firing = {name: one for name, one in members.items() if one.open and name not in hidden}
+        over = [name for name, one in members.items() if not one.open]
+        # The end of what was told is told, also under a silence: else a pager would ring for ever.
+        resolved = [name for name in over if send_resolved and name in group.told]
+        reason = self._reason(group, firing, resolved, now)
+        if reason is None:
+            for name in over:
+                if name not in resolved:
+                    self._remove(key, name)
+                    group.told.pop(name, None)
+            if not members:
+                self.forget(key)
+            elif group.told:
+                repeat = group.sent + group.timing.repeat_interval_s
+                group.due = min(group.due, max(repeat, now + 1))
+            return None
+        group.turn += 1
+        shown = [*firing, *resolved]
+        notification = Notification(
+            id=_digest(f"{key}\n{group.opened!r}\n{group.turn}")[:24],
+            receiver=group.receiver,
+            reason=reason,
+            status="firing" if firing else "resolved",
+            group=key,
+            group_labels=group.labels,
+            firing=len(firing),
+            resolved=len(resolved),
+            truncated=max(len(shown) - MAX_ALERTS, 0),
+            alerts=tuple(members[name].alert for name in shown[:MAX_ALERTS]),
+            created_at=datetime.fromtimestamp(now, UTC),
+        )
+        severities = {name: one.alert.severity for name, one in firing.items()}
+        group.sending = Sending(notification, dict(severities), tuple(resolved))
+        return notification
+
+    def delivered(self, key: str, notification_id: str, now: float) -> bool:
+        """The receiver has it. False: it was not the one under way."""
+        group = self._under_way(key, notification_id)
+        if group is None or group.sending is None:
+            return False
+        members = self._members[key]
+        group.told.update(group.sending.firing)
+        for name in group.sending.resolved:
+            group.told.pop(name, None)
+            if name in members and not members[name].open:
+                self._remove(key, name)
+        group.told = {name: told for name, told in group.told.items() if name in members}
+        group.sent, group.sending = now, None
+        group.due = now + group.timing.group_interval_s
+        if not members:
+            self.forget(key)
+        return True
+
+    def failed(self, key: str, notification_id: str, now: float) -> bool:
+        """Given up; the group speaks again at its next interval, of how things stand then."""
+        group = self._under_way(key, notification_id)
+        if group is None:
+            return False
+        group.sending = None
+        group.due = now + group.timing.group_interval_s
+        return True
+
+    def drain(self) -> list[Write]:
+        touched, self._touched = self._touched, {}
+        writes = []
+        for key, names in touched.items():
+            members = self._members.get(key, {})
+            kept = {name: members[name] for name in names if name in members}
+            gone = frozenset(names - kept.keys())
+            writes.append(Write(key, self.groups.get(key), kept, gone))
+        return writes
+
+    @staticmethod
+    def _reason(
+        group: Group, firing: Mapping[str, Member], resolved: list[str], now: float
+    ) -> Literal["new", "resolved", "repeat"] | None:
+        unattended = [
+            one.alert for one in firing.values() if not one.alert.handling.acknowledged_by
+        ]
+        if any(_rank(alert.severity) > _rank(group.told.get(alert.id)) for alert in unattended):
+            return "new"
+        if resolved:
+            return "resolved"
+        repeats = group.told and now >= group.sent + group.timing.repeat_interval_s
+        return "repeat" if unattended and repeats else None
+
+    def _ensure(self, node: Node, labels: Mapping[str, str], now: float) -> Group:
+        group_labels = node.group_labels(labels)
+        key = _digest("\n".join((node.path, node.receiver, repr(sorted(group_labels.items())))))[
+            :16
+        ]
+        if key not in self.groups:
+            self.groups[key] = Group(
+                key=key,
+                path=node.path,
+                receiver=node.receiver,
+                labels=group_labels,
+                timing=node.timing,
+                mute=node.mute,
+                active=node.active,
+                opened=now,
+                due=now + node.timing.group_wait_s,
+            )
+            self._members[key] = {}
+            self._touch(key)
+        return self.groups[key]
+
+    def _under_way(self, key: str, notification_id: str) -> Group | None:
+        group = self.groups.get(key)
+        if group is None or group.sending is None:
+            return None
+        if group.sending.notification.id != notification_id:
+            return None
+        self._touch(key)
+        return group
+
+    def _put(self, key: str, member: Member) -> None:
+        self._members[key][member.alert.id] = member
+        self._holders.setdefault(member.alert.id, set()).add(key)
+        self._touch(key).add(member.alert.id)
+
+    def _remove(self, key: str, alert_id: str) -> None:
+        del self._members[key][alert_id]
+        self._holders[alert_id].discard(key)
+        if not self._holders[alert_id]:
+            del self._holders[alert_id]
+        self._touch(key).add(alert_id)
+
+    def _touch(self, key: str) -> set[str]:
+        return self._touched.setdefault(key, set())
+
+
+def _lean(alert: Alert) -> Alert:
+    """Without evidence and signal; a silence hides an alert and is no state of it."""
+    state = "updated" if alert.state == "silenced" else alert.state
+    return msgspec.structs.replace(alert, evidence=(), signal={}, state=state)
+
+
+def _matters(new: Alert, old: Alert) -> bool:
+    """Whether more has changed than how often and when the alert was seen."""
+    return (new.severity, new.labels, new.handling, new.state == "resolved") != (
+        old.severity,
+        old.labels,
+        old.handling,
+        old.state == "resolved",
+    )
+
+
+def _rank(severity: str | None) -> int:
+    return SEVERITIES.index(severity) if severity else -1
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,274 @@
+"""Tells people: follows alert transitions, hides what is to be hidden, lets groups speak.
+
+One worker of a deployment does it at a time. Everything it decides is written down before it is
+done, so that another can go on after a kill -9: a notification whose delivery was not noted is sent
+again with the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from stream.durations import seconds
+from stream.notify.delivery import Courier, Outcome
+from stream.notify.grouping import Groups, Member, Write
+from stream.notify.inhibition import Inhibitors
+from stream.notify.matchers import labels_of
+from stream.notify.notification import Sink
+from stream.notify.routing import Routing
+from stream.notify.silences import ActiveSilences, Silence
+from stream.patience import Patience
+from stream.records import Alert
+from stream.settings import Alerting
+from stream.tasks import end
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.2
+BREATH_S = 0.01
+RENEW_S = 2.5
+LOOK_AT_SILENCES_S = 1.0
+
+
+class JournalError(Exception):
+    """What the notifier knows can't be read or written now."""
+
+
+class Page(NamedTuple):
+    """Transitions up to a position. lost: some are gone, and alerts are the open ones instead."""
+
+    position: str
+    alerts: Sequence[Alert]
+    lost: bool
+
+
+class Known(NamedTuple):
+    """What the notifier before this one knew. hidden maps alerts to why they are."""
+
+    position: str
+    groups: Groups
+    hidden: dict[str, str]
+
+
+class Journal(Protocol):
+    """Where the notifier's knowledge is kept. Every method may raise JournalError."""
+
+    async def lead(self) -> bool: ...
+    async def resign(self) -> None: ...
+    async def load(self) -> Known: ...
+    async def read(self, position: str) -> Page: ...
+    async def commit(
+        self, position: str, writes: Sequence[Write], hidden: Mapping[str, str]
+    ) -> bool: ...
+    async def count(self, receiver: str, *, error: str) -> None: ...
+    async def silences(self) -> list[Silence]: ...
+    async def say_silenced(self, alert_id: str, silence: Silence) -> None: ...
+    async def mark_flapping(self, alert: Alert) -> bool: ...
+
+
+class Notifier:
+    """start() and stop() frame its use, on one event loop. Nothing it meets stops the pipeline.
+
+    Without a routing it tells nobody, but still says which alerts silences hide and which flap.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        routing: Routing | None,
+        sinks: Mapping[str, Sink],
+        alerting: Alerting,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Sinks by the name of their receiver; clock gives epoch seconds."""
+        self._clock = clock
+        self._journal = journal
+        self._routing = routing
+        self._flapping_s = alerting.flapping_window_s
+        self._outcomes: list[Outcome] = []
+        self._couriers = {
+            name: Courier(
+                name,
+                sink,
+                give_up_after_s=seconds(routing.receivers[name].give_up_after) if routing else 0.0,
+                ended=self._outcomes.append,
+            )
+            for name, sink in sinks.items()
+        }
+
+    def start(self) -> None:
+        for courier in self._couriers.values():
+            courier.start()
+        self._task = asyncio.create_task(self._run_for_ever(), name="notifier")
+
+    async def stop(self) -> None:
+        await end(self._task)
+        for courier in self._couriers.values():
+            await courier.stop()
+        try:
+            await self._journal.resign()
+        except JournalError as error:
+            logger.info("the notifier's lease ends by itself: %s", error)
+
+    async def _run_for_ever(self) -> None:
+        patience = Patience("the notifier can't go on", logger)
+        while True:
+            try:
+                if await self._journal.lead():
+                    logger.info("this worker tells the receivers now")
+                    await self._lead()
+                    logger.warning("another worker tells the receivers now")
+                    for courier in self._couriers.values():
+                        await courier.abandon()
+                patience = Patience("the notifier can't go on", logger)
+                await asyncio.sleep(RENEW_S)
+            except Exception as error:  # noqa: BLE001 - no fault of telling may end the worker
+                await patience.wait(error)
+
+    async def _lead(self) -> None:
+        """Return when another worker leads."""
+        self._position, self._groups, self._hidden = await self._journal.load()
+        self._adopt()
+        self._silences = ActiveSilences()
+        renew_at, look_at = time.monotonic() + RENEW_S, 0.0
+        while True:
+            if time.monotonic() >= renew_at:
+                renew_at = time.monotonic() + RENEW_S
+                if not await self._journal.lead():
+                    return
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + LOOK_AT_SILENCES_S
+                await self._look_at_silences()
+            before = self._position
+            if not await self._tick(self._clock()):
+                return
+            # With more to read, only a breath for the pipeline, which shares this loop.
+            await asyncio.sleep(TICK_S if self._position == before else BREATH_S)
+
+    async def _tick(self, now: float) -> bool:
+        """One round. False where another worker leads."""
+        page = await self._journal.read(self._position)
+        flapping: set[str] = set()
+        if page.lost:
+            logger.warning(
+                "the alert stream lost transitions before they were read (raise "
+                "alerting.stream_length); going on with the %d open alerts",
+                len(page.alerts),
+            )
+            self._groups.resolve_all_but({alert.id for alert in page.alerts})
+        for alert in page.alerts:
+            if alert.state == "firing" and await self._journal.mark_flapping(alert):
+                flapping.add(alert.id)
+        # Of an alert that changed often within a page only the last transition matters.
+        for alert in {alert.id: alert for alert in page.alerts}.values():
+            await self._meet(alert, now, flapping=alert.id in flapping)
+        hidden = self._let_speak(now)
+        ended = tuple(self._outcomes)
+        for outcome in ended:
+            note = self._groups.failed if outcome.error else self._groups.delivered
+            note(outcome.notification.group, outcome.notification.id, now)
+        writes = self._groups.drain()
+        moved = writes or hidden or page.position != self._position
+        if moved and not await self._journal.commit(page.position, writes, hidden):
+            return False
+        self._position = page.position
+        del self._outcomes[: len(ended)]
+        for outcome in ended:
+            name = outcome.notification.receiver
+            self._couriers[name].forget(outcome.notification.id)
+            await self._journal.count(name, error=outcome.error)
+        # What is under way was written down above; only now may it leave.
+        for group in self._groups.groups.values():
+            if group.sending:
+                self._couriers[group.receiver].offer(group.sending.notification)
+        return True
+
+    async def _meet(self, alert: Alert, now: float, *, flapping: bool) -> None:
+        if flapping:
+            handling = msgspec.structs.replace(alert.handling, flapping=True)
+            alert = msgspec.structs.replace(alert, handling=handling)
+        await self._say_if_silenced(alert)
+        if self._routing:
+            self._groups.take(alert, self._routing, now)
+
+    async def _look_at_silences(self) -> None:
+        known = self._silences.ids
+        self._silences = ActiveSilences(await self._journal.silences())
+        if self._silences.ids - known:
+            for alert in list(self._groups.open_alerts()):
+                await self._say_if_silenced(alert)
+
+    async def _say_if_silenced(self, alert: Alert) -> None:
+        if alert.state in {"resolved", "silenced"}:
+            return
+        silence = self._silences.hiding(labels_of(alert), self._moment())
+        if silence and alert.handling.silence != silence.id:
+            await self._journal.say_silenced(alert.id, silence)
+
+    def _let_speak(self, now: float) -> dict[str, str]:
+        """Decide for every due group; the alerts for which it changed why they are hidden."""
+        changed: dict[str, str] = {}
+        due = self._groups.due(now)
+        if not due or not self._routing:
+            return changed
+        inhibitors = Inhibitors(
+            self._routing.inhibit_rules,
+            ((alert.id, labels_of(alert)) for alert in self._groups.open_alerts()),
+        )
+        for key in due:
+            group = self._groups.groups[key]
+            hidden = {}
+            for name, member in self._groups.members(key).items():
+                reason = self._why_hidden(member, inhibitors, now)
+                if reason:
+                    hidden[name] = reason
+                if reason != self._hidden.pop(name, ""):
+                    changed[name] = reason
+                    if reason:
+                        logger.info("alert %s is not notified: %s", name, reason)
+                if reason:
+                    self._hidden[name] = reason
+            self._groups.decide(
+                key,
+                now,
+                hidden=hidden,
+                muted=self._routing.muted(group.mute, group.active, self._moment()),
+                send_resolved=self._routing.receivers[group.receiver].send_resolved,
+            )
+        return changed
+
+    def _why_hidden(self, member: Member, inhibitors: Inhibitors, now: float) -> str:
+        if not member.open:
+            return ""
+        alert = member.alert
+        labels = labels_of(alert)
+        if silence := self._silences.hiding(labels, self._moment()):
+            return f"silence {silence.id} by {silence.author}"
+        if source := inhibitors.hiding(alert.id, labels):
+            return f"inhibited by alert {source}"
+        # Trouble that has come to stay is told after all.
+        if alert.handling.flapping and now < member.since + self._flapping_s:
+            return "flapping"
+        return ""
+
+    def _moment(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    def _adopt(self) -> None:
+        """Groups whose receiver the routing file no longer has end; their open alerts go anew."""
+        for key, group in list(self._groups.groups.items()):
+            if group.receiver in self._couriers:
+                continue
+            logger.warning("receiver %s is gone; its alerts are routed anew", group.receiver)
+            members = list(self._groups.members(key).values())
+            self._groups.forget(key)
+            for member in members:
+                if self._routing and member.open:
+                    self._groups.take(member.alert, self._routing, self._clock())

@@ -1,0 +1,158 @@
+"""What the notifier knows, in Redis: position, groups, what is under way, why alerts are hidden."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.store import AlertStore
+from stream.names import Keys
+from stream.notify.grouping import Group, Groups, Member, Write
+from stream.notify.lease import Lease
+from stream.notify.notifier import JournalError, Known, Page
+from stream.notify.silence_store import SilenceStore
+from stream.notify.silences import Silence
+from stream.records import Alert, decode_alert
+from stream.settings import Alerting
+
+START = "0-0"
+PAGE = 500
+
+_json = msgspec.json.Encoder().encode
+
+
+class RedisJournal:
+    """stream.notify.notifier.Journal over Redis; every Redis error is a JournalError."""
+
+    def __init__(self, redis: Redis, keys: Keys, alerting: Alerting) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._alerting = alerting
+        self._lease = Lease(redis, keys.notify("lease"))
+        self._lifecycle = Lifecycle(redis, keys, alerting)
+        self._silences = SilenceStore(redis, keys)
+        self._store = AlertStore(redis, keys, alerting)
+
+    async def lead(self) -> bool:
+        async with _errors():
+            return await self._lease.hold()
+
+    async def resign(self) -> None:
+        async with _errors():
+            await self._lease.give_up()
+
+    async def load(self) -> Known:
+        """Everything as the last commit left it."""
+        groups = Groups()
+        async with _errors():
+            position: Any = await self._redis.get(self._keys.notify("position"))
+            keys: Any = await self._redis.smembers(self._keys.notify("groups"))
+            for key in keys:
+                name = self._keys.notify(f"group:{key.decode()}")
+                fields: Any = await self._redis.hgetall(name)
+                if not fields:
+                    continue
+                group = msgspec.json.decode(fields.pop(b""), type=Group)
+                groups.restore(
+                    group,
+                    {
+                        alert_id.decode(): msgspec.json.decode(content, type=Member)
+                        for alert_id, content in fields.items()
+                    },
+                )
+            hidden: Any = await self._redis.hgetall(self._keys.notify("hidden"))
+        reasons = {alert_id.decode(): reason.decode() for alert_id, reason in hidden.items()}
+        return Known(position.decode() if position else START, groups, reasons)
+
+    async def read(self, position: str) -> Page:
+        """The next transitions; where the capped stream lost some, the open alerts instead."""
+        stream = self._keys.alerts_stream
+        async with _errors():
+            if position != START and not await self._redis.xrange(stream, position, position):
+                first = await self._redis.xrange(stream, count=1)
+                # Redis numbers entries by its clock: an emptied stream goes on with higher ids.
+                last: Any = first and await self._redis.xrevrange(stream, count=1)
+                if last:
+                    alerts = await self._store.list_open(self._alerting.stream_length * 10)
+                    return Page(last[0][0].decode(), alerts, lost=True)
+            entries: Any = await self._redis.xrange(stream, f"({position}", "+", count=PAGE)
+        if not entries:
+            return Page(position, [], lost=False)
+        alerts = [decode_alert(fields[b"alert"]) for _, fields in entries]
+        return Page(entries[-1][0].decode(), alerts, lost=False)
+
+    async def commit(
+        self, position: str, writes: Sequence[Write], hidden: Mapping[str, str]
+    ) -> bool:
+        """All at once; hidden maps alerts to why they are, or to "". False: another leads."""
+        commands: list[list[str]] = [["SET", self._keys.notify("position"), position]]
+        for write in writes:
+            commands.extend(self._of_group(write))
+        for alert_id, reason in hidden.items():
+            key = self._keys.notify("hidden")
+            commands.append(["HSET", key, alert_id, reason] if reason else ["HDEL", key, alert_id])
+        async with _errors():
+            return await self._lease.write(commands)
+
+    async def count(self, receiver: str, *, error: str) -> None:
+        """Count a notification that ended, without an error as sent, with one as failed."""
+        key = self._keys.notify(f"receiver:{receiver}")
+        async with _errors(), self._redis.pipeline() as transaction:
+            transaction.hincrby(key, "failed" if error else "sent", 1)
+            if error:
+                transaction.hset(key, "error", error)
+            await transaction.execute()
+
+    async def silences(self) -> list[Silence]:
+        async with _errors():
+            return await self._silences.active()
+
+    async def say_silenced(self, alert_id: str, silence: Silence) -> None:
+        async with _errors():
+            await self._lifecycle.silence(
+                alert_id, silence.id, by=silence.author, reason=silence.reason
+            )
+
+    async def mark_flapping(self, alert: Alert) -> bool:
+        """Note an episode; True and marked where its fingerprint came too often lately."""
+        key = self._keys.notify(f"episodes:{alert.fingerprint}")
+        at, window_s = alert.first_seen.timestamp(), self._alerting.flapping_window_s
+        async with _errors():
+            async with self._redis.pipeline() as transaction:
+                transaction.zadd(key, {str(alert.episode): at})
+                transaction.zremrangebyscore(key, "-inf", at - window_s)
+                transaction.zcard(key)
+                transaction.expire(key, self._alerting.keep_s)
+                episodes = (await transaction.execute())[2]
+            if episodes < self._alerting.flapping_episodes:
+                return False
+            reason = f"{episodes} episodes in {window_s:g} s"
+            await self._lifecycle.mark_flapping(alert.id, reason)
+            return True
+
+    def _of_group(self, write: Write) -> list[list[str]]:
+        index, key = self._keys.notify("groups"), self._keys.notify(f"group:{write.key}")
+        if write.group is None:
+            return [["DEL", key], ["SREM", index, write.key]]
+        commands = [
+            ["SADD", index, write.key],
+            ["HSET", key, "", _json(write.group).decode()],
+            *(["HSET", key, name, _json(one).decode()] for name, one in write.members.items()),
+        ]
+        if write.gone:
+            commands.append(["HDEL", key, *sorted(write.gone)])
+        return commands
+
+
+@asynccontextmanager
+async def _errors() -> AsyncIterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise JournalError(f"{type(error).__name__}: {error}") from error

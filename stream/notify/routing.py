@@ -1,0 +1,192 @@
+"""From an alert's labels to who is told, by which route, and what keeps it from them. Pure.
+
+The vocabulary and the way of matching are Alertmanager's (its page "Configuration").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from stream.durations import seconds
+from stream.notify.inhibition import InhibitRule
+from stream.notify.matchers import Matcher, MatcherError, all_hold, parse_matcher
+from stream.notify.route_file import (
+    Places,
+    Route,
+    RouteError,
+    RouteFile,
+    read_route_file,
+    where,
+)
+from stream.notify.time_intervals import Calendar
+
+ALL_LABELS = "..."
+"""In group_by: a group for each set of labels, so in effect for each alert."""
+MAX_DEPTH = 20
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Seconds: before the first notification of a group, between two, and until a repeat."""
+
+    group_wait_s: int = 30
+    group_interval_s: int = 300
+    repeat_interval_s: int = 14_400
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A route with everything it takes from its parents filled in."""
+
+    path: str
+    matchers: tuple[Matcher, ...]
+    receiver: str
+    goes_on: bool
+    group_by: tuple[str, ...]
+    timing: Timing
+    mute: tuple[str, ...]
+    active: tuple[str, ...]
+    children: tuple[Node, ...]
+
+    def group_labels(self, labels: Mapping[str, str]) -> dict[str, str]:
+        names = labels if ALL_LABELS in self.group_by else self.group_by
+        return {name: labels.get(name, "") for name in sorted(names)}
+
+
+class Routing:
+    """A routing file, checked. load() and the constructor raise RouteError."""
+
+    def __init__(self, file: RouteFile, *, path: Path, places: Places) -> None:
+        self._path = path
+        self._places = places
+        self.receivers = {receiver.name: receiver for receiver in file.receivers}
+        if len(self.receivers) < len(file.receivers):
+            names = [receiver.name for receiver in file.receivers]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise self._refused(
+                "receivers", f"two receivers are named {twice!r}; names must differ"
+            )
+        self._calendars: dict[str, Calendar] = {}
+        for number, interval in enumerate(file.time_intervals):
+            section = f"time_intervals[{number}]"
+            if interval.name in self._calendars:
+                raise self._refused(section, f"name {interval.name!r} is taken; names must differ")
+            try:
+                self._calendars[interval.name] = Calendar(interval)
+            except ValueError as error:
+                raise self._refused(section, str(error)) from None
+        self.inhibit_rules = [
+            InhibitRule(
+                self._matchers(rule.source_matchers, f"inhibit_rules[{number}].source_matchers"),
+                self._matchers(rule.target_matchers, f"inhibit_rules[{number}].target_matchers"),
+                rule.equal,
+            )
+            for number, rule in enumerate(file.inhibit_rules)
+        ]
+        if file.route.matchers or file.route.goes_on:
+            raise self._refused(
+                "route", "the root takes every alert; move matchers to route.routes"
+            )
+        self.root = self._node(file.route, "route", None)
+
+    @classmethod
+    def load(cls, path: Path) -> Routing:
+        file, places = read_route_file(path)
+        return cls(file, path=path, places=places)
+
+    def routes_of(self, labels: Mapping[str, str]) -> list[Node]:
+        """The deepest routes that match, in the order of the file; never empty."""
+        return _descend(self.root, labels)
+
+    def muted(self, mute: Sequence[str], active: Sequence[str], now: datetime) -> bool:
+        """Whether time intervals keep a route silent now. Names the file no longer has do not."""
+        known = self._calendars
+        return any(name in known and known[name].holds(now) for name in mute) or (
+            any(name in known for name in active)
+            and not any(name in known and known[name].holds(now) for name in active)
+        )
+
+    def _node(self, route: Route, section: str, parent: Node | None) -> Node:
+        if section.count(".") > MAX_DEPTH:
+            raise self._refused(section, f"routes lie in each other more than {MAX_DEPTH} deep")
+        matchers = self._matchers(route.matchers, f"{section}.matchers")
+        if parent and not matchers:
+            raise self._refused(
+                section, "matchers is missing; without one it would take every alert"
+            )
+        receiver = route.receiver or (parent.receiver if parent else None)
+        if receiver is None:
+            raise self._refused(
+                section, "receiver is missing; the root must name the one that gets all"
+            )
+        if receiver not in self.receivers:
+            known = ", ".join(self.receivers) or "none"
+            raise self._refused(
+                f"{section}.receiver", f"no receiver is named {receiver!r}; known: {known}"
+            )
+        for field in ("mute_time_intervals", "active_time_intervals"):
+            for name in getattr(route, field):
+                if name not in self._calendars:
+                    raise self._refused(f"{section}.{field}", f"no time interval is named {name!r}")
+        group_by = (
+            route.group_by if route.group_by is not None else (parent.group_by if parent else ())
+        )
+        own = "{" + ",".join(str(matcher) for matcher in matchers) + "}"
+        node = Node(
+            path=f"{parent.path}/{own}" if parent else own,
+            matchers=matchers,
+            receiver=receiver,
+            goes_on=route.goes_on,
+            group_by=group_by,
+            timing=self._timing(route, section, parent.timing if parent else Timing()),
+            mute=route.mute_time_intervals,
+            active=route.active_time_intervals,
+            children=(),
+        )
+        children = tuple(
+            self._node(child, f"{section}.routes[{number}]", node)
+            for number, child in enumerate(route.routes)
+        )
+        return msgspec.structs.replace(node, children=children)
+
+    def _timing(self, route: Route, section: str, above: Timing) -> Timing:
+        spans = {}
+        for field in ("group_wait", "group_interval", "repeat_interval"):
+            text = getattr(route, field)
+            try:
+                spans[f"{field}_s"] = (
+                    getattr(above, f"{field}_s")
+                    if text is None
+                    else 0
+                    if text == "0s" and field == "group_wait"
+                    else seconds(text)
+                )
+            except ValueError as error:
+                raise self._refused(f"{section}.{field}", f"{text!r}: {error}") from None
+        timing = Timing(**spans)
+        if timing.repeat_interval_s < timing.group_interval_s:
+            raise self._refused(
+                section, "repeat_interval is shorter than group_interval, so it could not be kept"
+            )
+        return timing
+
+    def _matchers(self, texts: Sequence[str], section: str) -> tuple[Matcher, ...]:
+        try:
+            return tuple(parse_matcher(text) for text in texts)
+        except MatcherError as error:
+            raise self._refused(section, str(error)) from None
+
+    def _refused(self, section: str, reason: str) -> RouteError:
+        return RouteError(f"{where(self._path, self._places, section)}: {reason}")
+
+
+def _descend(node: Node, labels: Mapping[str, str]) -> list[Node]:
+    found: list[Node] = []
+    for child in node.children:
+        if all_hold(child.matchers, labels):
+            found.extend(_descend(child, labels))
+            if not child.goes_on:
+                break
+    return found or [node]

@@ -1,0 +1,52 @@
+"""Silences: what hides alerts from notification, why, until when, and how many it hid. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from stream.notify.matchers import Matcher, all_hold, parse_matcher
+
+
+class SilenceError(Exception):
+    """A silence that can't be made or ended; the message says why."""
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """Hides the alerts for which all matchers hold. hidden counts alerts, not their transitions."""
+
+    id: str
+    matchers: tuple[str, ...]
+    author: str
+    reason: str
+    created: datetime
+    expiry: datetime
+    hidden: int = 0
+
+
+class ActiveSilences:
+    """Silences in force, matchers read. The oldest that holds is the one that hides."""
+
+    def __init__(self, silences: Iterable[Silence] = ()) -> None:
+        ordered = sorted(silences, key=lambda silence: (silence.created, silence.id))
+        self._silences = [
+            (silence, [parse_matcher(text) for text in silence.matchers]) for silence in ordered
+        ]
+        self.ids = frozenset(silence.id for silence in ordered)
+
+    def hiding(self, labels: Mapping[str, str], now: datetime) -> Silence | None:
+        for silence, matchers in self._silences:
+            if silence.expiry > now and all_hold(matchers, labels):
+                return silence
+        return None
+
+
+def check(matchers: Sequence[Matcher]) -> None:
+    """Raises SilenceError where the matchers would hide every alert there can be."""
+    if not matchers or all(matcher.holds({}) for matcher in matchers):
+        raise SilenceError(
+            "this silence would hide every alert, also those that nobody foresaw; give at least "
+            "one matcher that an alert without labels does not pass, such as rule=NAME"
+        )

@@ -1,0 +1,133 @@
+"""Checks everything a worker needs, one line each, and says what to do about what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from models.spec import ModelError, Predictor
+from stream.connection import kafka_arguments, kafka_fault, redis_client, redis_remedy
+from stream.connection_settings import Kafka
+from stream.ingest.sources import Decoder
+from stream.notify.route_file import RouteError
+from stream.notify.routing import Routing
+from stream.rules.conditions import RuleError
+from stream.rules.rule_set import RuleSet
+from stream.settings import Settings, SettingsError
+from stream.sinks.build import check_receivers
+from stream.topics import wanted_topics
+
+KAFKA_DEADLINE_S = 10.0
+
+
+class Check(msgspec.Struct, frozen=True):
+    name: str
+    status: Literal["ok", "warning", "failed"]
+    detail: str
+
+
+async def examine(settings: Settings, load_model: Callable[[], Predictor]) -> list[Check]:
+    """All checks, in the order data flows. Never raises for what it is there to find."""
+    checks = [_sources(settings)]
+    checks += await _kafka(settings)
+    checks.append(await _guard("redis", _redis(settings)))
+    model, predictor = await asyncio.to_thread(_model, load_model)
+    checks.append(model)
+    if predictor is not None:
+        checks.append(_rules(settings, predictor))
+    if settings.alerting.routes is not None:
+        checks.append(_routes(settings.alerting.routes))
+    return checks
+
+
+def _sources(settings: Settings) -> Check:
+    for source in settings.sources:
+        Decoder(source, settings.limits)
+    listed = ", ".join(f"{source.topic} ({source.kind})" for source in settings.sources)
+    return Check("sources", "ok", listed)
+
+
+async def _kafka(settings: Settings) -> list[Check]:
+    kafka = settings.kafka
+    try:
+        admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
+    except SettingsError as error:
+        return [Check("kafka", "failed", str(error))]
+    try:
+        async with asyncio.timeout(KAFKA_DEADLINE_S):
+            await admin.start()
+            present = set(await admin.list_topics())
+    except (KafkaError, OSError, ValueError, TimeoutError) as error:
+        fault = await kafka_fault(kafka, error)
+        return [Check("kafka", "failed", f"{kafka.bootstrap} can't be reached {fault}")]
+    finally:
+        await admin.close()
+    missing = sorted(wanted_topics(settings).keys() - present)
+    reachable = Check("kafka", "ok", f"{kafka.bootstrap}, {len(present)} topics, {_way(kafka)}")
+    if kafka.sasl == "PLAIN" and not kafka.tls:
+        detail = f"{kafka.bootstrap}: the password travels readable; set kafka.tls"
+        reachable = Check("kafka", "warning", detail)
+    if not missing:
+        return [reachable, Check("topics", "ok", "all there")]
+    if settings.kafka.create_topics:
+        detail = f"{', '.join(missing)} missing; the worker creates them when it starts"
+        return [reachable, Check("topics", "warning", detail)]
+    detail = f"{', '.join(missing)} missing and kafka.create_topics is off; create them"
+    return [reachable, Check("topics", "failed", detail)]
+
+
+def _way(kafka: Kafka) -> str:
+    return (
+        f"{'TLS' if kafka.tls else 'no TLS'}, {'no login' if kafka.sasl == 'none' else kafka.sasl}"
+    )
+
+
+async def _redis(settings: Settings) -> str:
+    async with redis_client(settings.redis) as client:
+        information = await client.info()
+    memory = information.get("used_memory_human", "?")
+    return f"Redis {information.get('redis_version', '?')}, {memory} used"
+
+
+async def _guard(name: str, check: Awaitable[str]) -> Check:
+    try:
+        return Check(name, "ok", await check)
+    except SettingsError as error:
+        return Check(name, "failed", str(error))
+    except (RedisError, OSError) as error:
+        return Check(name, "failed", f"can't be reached ({error}); {redis_remedy(error)}")
+
+
+def _model(load_model: Callable[[], Predictor]) -> tuple[Check, Predictor | None]:
+    try:
+        predictor = load_model()
+        predictor.warm_up()
+    except ModelError as error:
+        return Check("model", "failed", str(error)), None
+    return Check("model", "ok", f"{predictor.version}: {predictor.description}"), predictor
+
+
+def _rules(settings: Settings, predictor: Predictor) -> Check:
+    try:
+        rules = RuleSet.load(
+            settings.alerting.rules, predictor.heads, tuple(settings.subjects.fields)
+        )
+    except RuleError as error:
+        return Check("rules", "failed", str(error))
+    return Check("rules", "ok", f"{len(rules)} rules")
+
+
+def _routes(path: Path) -> Check:
+    try:
+        routing = Routing.load(path)
+        check_receivers(routing)
+    except RouteError as error:
+        return Check("routes", "failed", str(error))
+    return Check("routes", "ok", f"receivers {', '.join(routing.receivers)}")

@@ -1,0 +1,63 @@
+"""What a worker answers to its supervisor and to Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.exceptions import RedisError
+
+from stream.app import Worker
+from stream.operations.http import Report
+from stream.operations.metrics import Reading, exposition, worker_families
+
+
+class WorkerMonitor:
+    """stream.operations.http.Endpoints of a worker, from before its start on."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def health(self) -> Report:
+        worker = self._worker
+        if not worker.started:
+            return Report(ok=True, details={"worker": "starting"})
+        broken = worker.pipeline.broken
+        if broken.done():
+            error = broken.result()
+            return Report(ok=False, details={"worker": f"{type(error).__name__}: {error}"})
+        stalled = worker.watchdog.stalled
+        return Report(ok=not stalled, details={"worker": stalled or "works"})
+
+    async def ready(self) -> Report:
+        worker = self._worker
+        if not worker.started:
+            waits = "starting: waits for Kafka and Redis, then warms the model up"
+            return Report(ok=False, details={"worker": waits})
+        redis = await self._ask_redis()
+        kafka = f"{worker.assigned} partitions" if worker.joined else "not in the group yet"
+        return Report(
+            ok=worker.joined and redis == "answers",
+            details={"kafka": kafka, "redis": redis, "model": worker.predictor.version},
+        )
+
+    def metrics(self) -> bytes:
+        worker = self._worker
+        started = worker.started
+        reading = Reading(
+            telemetry=worker.telemetry,
+            batches=worker.pipeline.batcher.statistics() if started else None,
+            lags=worker.watchdog.lags if started else {},
+            assigned=worker.assigned if started else 0,
+            model=worker.predictor.version,
+            swaps=worker.swaps,
+            stalled=started and bool(worker.watchdog.stalled),
+        )
+        return exposition(worker_families(reading))
+
+    async def _ask_redis(self) -> str:
+        try:
+            async with asyncio.timeout(self._worker.settings.redis.timeout_s):
+                await self._worker.redis.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            return f"{type(error).__name__}: {error}"
+        return "answers"

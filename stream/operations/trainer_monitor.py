@@ -1,0 +1,84 @@
+"""What the trainer answers to its supervisor and to Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Protocol
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from stream.operations.http import Report
+from stream.operations.metrics import counted, counter, exposition, info
+
+
+class TrainerStatus(Protocol):
+    """What is read of trainer.status.Status."""
+
+    champion: str
+    labels: int
+    disputed: int
+    unknown: int
+    refused: int
+    waits_for: str
+    attempts: Counter[tuple[str, str]]
+    fitting: str
+    fitting_since: float
+    progress: str
+    polled_at: float
+
+
+class TrainerMonitor:
+    """stream.operations.http.Endpoints of a trainer, from before its start on."""
+
+    def __init__(self, status: TrainerStatus, *, stall_s: float) -> None:
+        """stall_s: how long the trainer may not look at its topics before it counts as stuck."""
+        self._status = status
+        self._stall_s = stall_s
+
+    def health(self) -> Report:
+        silent_s = self._silent_s()
+        if silent_s > self._stall_s:
+            words = f"has not looked at its topics for {silent_s:.0f} s; restart the trainer"
+            return Report(ok=False, details={"trainer": words})
+        return Report(ok=True, details=self._doing())
+
+    async def ready(self) -> Report:
+        started = bool(self._status.polled_at)
+        details = self._doing() if started else {"trainer": "starting"}
+        return Report(ok=started and self._silent_s() <= self._stall_s, details=details)
+
+    def metrics(self) -> bytes:
+        return exposition(_families(self._status))
+
+    def _silent_s(self) -> float:
+        polled_at = self._status.polled_at
+        return time.monotonic() - polled_at if polled_at else 0.0
+
+    def _doing(self) -> dict[str, str]:
+        status = self._status
+        doing = status.waits_for or "starting"
+        if status.fitting:
+            doing = f"{status.fitting} fit for {time.monotonic() - status.fitting_since:.0f} s"
+            if status.progress:
+                doing += f", {status.progress}"
+        return {"trainer": doing, "champion": status.champion}
+
+
+def _families(status: TrainerStatus) -> Iterator[Metric]:
+    for name, words, value in (
+        ("labels", "Labels that people agree on.", status.labels),
+        ("labels_disputed", "Event and head on which people disagree.", status.disputed),
+        ("labels_unknown", "Labels of events that nobody has seen.", status.unknown),
+        ("fitting", "1 while a fit is under way.", int(bool(status.fitting))),
+    ):
+        yield GaugeMetricFamily(f"bellwether_trainer_{name}", words, value)
+    yield counted(
+        "bellwether_trainer_attempts",
+        "Fits by their verdict.",
+        ("speed", "verdict"),
+        status.attempts,
+    )
+    yield counter("bellwether_trainer_refused_feedback", "Feedback refused.", status.refused)
+    yield info("bellwether_trainer_champion", "The champion.", version=status.champion)

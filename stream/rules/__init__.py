@@ -1,0 +1,1 @@
+"""Rule files, compiled: what holds for an event and its subjects."""

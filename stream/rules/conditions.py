@@ -1,0 +1,146 @@
+"""The condition of a rule: CEL, checked against what an event and its scores can hold. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cel
+
+from models.spec import Head
+from stream.rules.hostile import find_danger
+from stream.rules.variables import EVENT_FIELDS, HEAD_FIELDS, SUBJECT_FIELDS, sample
+from stream.signals.figures import FIGURES
+
+MAX_EXPRESSION_CHARS = 4_000
+
+# A raw string ends at the first quote; in any other a backslash protects what follows it.
+_STRING_OR_COMMENT = re.compile(
+    r"""
+    //[^\n]*
+    | (?<!\w)(?:[rR][bB]?|[bB][rR]) (?:'{3}.*?'{3} | "{3}.*?"{3} | '[^']*' | "[^"]*")
+    | (?:(?<!\w)[bB])? (?:
+        '{3}(?:\\.|[^\\])*?'{3} | "{3}(?:\\.|[^\\])*?"{3}
+        | '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*"
+    )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# *+ gives nothing back, or the method in sentiment.scores.exists(...) would be a field "exist".
+_PATH = re.compile(r"(?<![\w.\])])([A-Za-z_]\w*+)((?:\s*\.\s*[A-Za-z_]\w*+(?!\s*\())*)")
+_TYPE_NAMES = {"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"}
+_LABEL = re.compile(
+    r"""\b([A-Za-z_]\w*)\s*\.\s*label\s*(?:[=!]=\s*|in\s*\[)((?:\s*,?\s*(?:'[^']*'|"[^"]*"))+)"""
+)
+_LABEL_BEHIND = re.compile(r"""((?:'[^']*'|"[^"]*"))\s*[=!]=\s*([A-Za-z_]\w*)\s*\.\s*label\b""")
+_SCORE_KEY = re.compile(r"""\b([A-Za-z_]\w*)\s*\.\s*scores\s*\[\s*((?:'[^']*'|"[^"]*"))\s*\]""")
+_LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
+
+
+class RuleError(Exception):
+    """A rule file can't be used; the message names file, rule, reason and remedy.
+
+    faults holds every fault that was found, the message only the first.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(faults[0])
+        self.faults = faults
+
+
+def compile_condition(
+    expression: str, heads: Sequence[Head], where: str, *, field: str = "when"
+) -> Any:
+    """A cel.Program that gives a bool on any event of a model with these heads.
+
+    Raises RuleError, beginning with where, on bad syntax, an unknown name, field or label, on what
+    could take long on some event, and on anything but a bool for a sample event.
+    """
+    if len(expression) > MAX_EXPRESSION_CHARS:
+        raise RuleError(f"{where}: {field} is longer than {MAX_EXPRESSION_CHARS:,} characters")
+    if danger := find_danger(expression, _STRING_OR_COMMENT):
+        raise RuleError(f"{where}: {field} {danger}")
+    try:
+        program = cel.compile(expression)
+    except Exception as error:  # noqa: BLE001 - cel has no error class of its own
+        detail = " ".join(str(error).split())
+        raise RuleError(f"{where}: {field} is not valid CEL ({detail})") from None
+    _check_names(expression, program.variables(), heads, where)
+    _check_labels(expression, heads, where)
+    try:
+        outcome = program.execute(cel.Context(variables=sample(heads)))
+    except KeyError:
+        if not fields_used(expression).get("event", set()).isdisjoint({"attributes", "*"}):
+            return program
+        raise RuleError(f"{where}: {field} asks for a key that no event has") from None
+    except Exception as error:  # noqa: BLE001 - cel raises many kinds
+        detail = " ".join(str(error).split())
+        raise RuleError(f"{where}: {field} fails on a sample event ({detail})") from None
+    if not isinstance(outcome, bool):
+        raise RuleError(
+            f"{where}: {field} must be true or false, it gives a {type(outcome).__name__}"
+        )
+    return program
+
+
+def fields_used(expression: str) -> dict[str, set[str]]:
+    """Variable to the fields of it that an expression reads; a "*" among them stands for all."""
+    used: dict[str, set[str]] = {}
+    for name, rest in _PATH.findall(_STRING_OR_COMMENT.sub("''", expression)):
+        steps = [step.strip() for step in rest.split(".")[1:]]
+        used.setdefault(name, set()).add(steps[0] if steps else "*")
+    return used
+
+
+def _check_names(
+    expression: str, variables: Sequence[str], heads: Sequence[Head], where: str
+) -> None:
+    known: dict[str, Sequence[str]] = {
+        **{head.name: HEAD_FIELDS for head in heads},
+        "event": EVENT_FIELDS,
+        "subject": SUBJECT_FIELDS,
+        "signal": FIGURES,
+    }
+    labels = {head.name: head.labels for head in heads}
+    for path, rest in _PATH.findall(_STRING_OR_COMMENT.sub("''", expression)):
+        steps = [step.strip() for step in rest.split(".")[1:]]
+        if path not in known:
+            # Names bound by macros (x in list.exists(x, ...)) are variables without a field check.
+            known_otherwise = path in _TYPE_NAMES or _is_bound(path, expression)
+            if path in variables and not known_otherwise:
+                raise RuleError(f"{where}: unknown name {path!r}{_hint(path, known)}")
+            continue
+        if steps and steps[0] not in known[path]:
+            raise RuleError(
+                f"{where}: {path} has no field {steps[0]!r}{_hint(steps[0], known[path])}"
+            )
+        if len(steps) > 1 and steps[0] == "scores" and steps[1] not in labels.get(path, ()):
+            raise RuleError(
+                f"{where}: {path}.scores has no label {steps[1]!r}{_hint(steps[1], labels[path])}"
+            )
+
+
+def _check_labels(expression: str, heads: Sequence[Head], where: str) -> None:
+    labels = {head.name: head.labels for head in heads}
+    behind = [(name, literal) for literal, name in _LABEL_BEHIND.findall(expression)]
+    keys = _SCORE_KEY.findall(expression)
+    for name, literals in [*_LABEL.findall(expression), *behind, *keys]:
+        for single, double in _LITERAL.findall(literals):
+            label = single or double
+            if name in labels and label not in labels[name]:
+                raise RuleError(
+                    f"{where}: {name} has no label {label!r}{_hint(label, labels[name])}"
+                )
+
+
+def _is_bound(name: str, expression: str) -> bool:
+    return bool(
+        re.search(rf"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*{name}\s*,", expression)
+    )
+
+
+def _hint(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"

@@ -1,0 +1,102 @@
+"""One event before the rules: what they ask of it is worked out when it is first asked. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cel
+
+from stream.records import Scored, Subject
+from stream.rules.necessary import Necessary
+from stream.rules.templates import fill
+from stream.rules.variables import of_event, of_subject
+from stream.signals.figures import FIGURES, figure, figures
+from stream.signals.signal_settings import Signals
+from stream.signals.windows import Windows
+
+SIGNAL_DIGITS = 4
+
+
+class Question:
+    """turn_to() says which subject is asked about; None asks about the event alone."""
+
+    def __init__(
+        self,
+        scored: Scored,
+        windows: Mapping[str, Windows],
+        used: Mapping[str, set[str]],
+        settings: Signals,
+    ) -> None:
+        """Used says which variables and fields of them the rules read at all."""
+        self._scored = scored
+        self._around = windows
+        self._used = used
+        self._settings = settings
+        self._context: Any = None
+        self._told: Subject | None = None
+        self.turn_to(None)
+
+    def turn_to(self, subject: Subject | None) -> None:
+        self._subject = subject
+        self.subject_name = f"{subject.kind}:{subject.id}" if subject else ""
+        self._windows = self._around.get(self.subject_name)
+        self._known: dict[str, float] = {}
+
+    @property
+    def has_signal(self) -> bool:
+        return self._windows is not None
+
+    def may_hold(self, necessary: Necessary) -> bool:
+        """Whether the comparisons that a condition can't do without all hold."""
+        return necessary.may_hold(self._scored.heads) and self.signals_hold(necessary)
+
+    def signals_hold(self, necessary: Necessary) -> bool:
+        """The half of may_hold that depends on the subject."""
+        known = self._known
+        for name, compare, bound in necessary.signals:
+            value = known.get(name)
+            if not compare(self._figure(name) if value is None else value, bound):
+                return False
+        return True
+
+    def context(self) -> Any:
+        """The cel.Context with the variables that rules read, as of the present subject."""
+        if self._context is None:
+            self._context = cel.Context(variables=of_event(self._scored, self._used))
+        if self._subject is not None and self._told is not self._subject:
+            self._told = self._subject
+            for name, values in of_subject(self._subject, self._used).items():
+                self._context.add_variable(name, values)
+            if self.has_signal and (fields := self._used.get("signal")):
+                wanted = FIGURES if "*" in fields else fields
+                self._context.add_variable("signal", {name: self._figure(name) for name in wanted})
+        return self._context
+
+    def figures(self) -> dict[str, float]:
+        """Every figure of the subject, rounded for people; none without windows."""
+        if self._windows is None:
+            return {}
+        found = figures(self._windows, self._settings)
+        return {name: round(value, SIGNAL_DIGITS) for name, value in found.items()}
+
+    def fill(self, template: str, signal: Mapping[str, float]) -> str:
+        """A title or summary about the subject; signal are its figures."""
+        return fill(template, self._scored, self._subject.id if self._subject else "", signal)
+
+    def _figure(self, name: str) -> float:
+        value = self._known.get(name)
+        if value is None:
+            if self._windows is None:
+                return 0.0
+            value = self._known[name] = figure(name, self._windows, self._settings)
+        return value
+
+
+def subjects_of(scored: Scored, kind: str) -> list[Subject]:
+    """What a rule about subjects of this kind may be about in an event."""
+    if kind == "event":
+        return [Subject("event", scored.id)]
+    if kind == "source":
+        return [Subject("source", scored.source)]
+    return [subject for subject in scored.subjects if subject.kind == kind]

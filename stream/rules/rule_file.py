@@ -1,0 +1,214 @@
+"""A rule file as it is written: TOML tables become rules and examples, each fault with its line."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stream import durations
+from stream.names import EVENT_KINDS, SUBJECT_KINDS, SourceKind
+from stream.records import Severity
+from stream.rules.conditions import RuleError
+
+MAX_FILE_BYTES = 1_000_000
+MAX_RULES = 500
+MAX_LABELS = 20
+MAX_LABEL_CHARS = 200
+OWN_LABELS = ("rule", "severity", "subject_kind")
+"""Labels that every alert has; a rule may not give them."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
+_TABLE_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*(rule|test)[ \t]*\]\]", re.MULTILINE)
+_FAULTY_FIELD = re.compile(r"\$\.(\w+)")
+_DURATION = 'a span such as "90s", "15m", "2h" or "1d"'
+_WANTED = {
+    "subject": "a kind in quotes, such as ticker",
+    "severity": "info, warning or critical",
+    "sources": 'a list of news, social and ticket, such as ["news"]',
+    "enabled": "true or false",
+    "labels": 'a table of strings, such as { team = "desk" }',
+    **dict.fromkeys(("for", "cooldown", "quiet"), _DURATION),
+}
+
+
+class Rule(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={"for_": "for"},
+):
+    """One rule as written in the file. version is a hash of everything it says."""
+
+    name: str
+    when: str
+    subject: str
+    severity: Severity
+    title: str
+    summary: str = "{text}"
+    description: str = ""
+    sources: tuple[SourceKind, ...] = ()
+    enabled: bool = True
+    for_: str = ""
+    resolve: str = ""
+    cooldown: str = ""
+    quiet: str = ""
+    labels: dict[str, str] = {}
+
+    @property
+    def version(self) -> str:
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:12]
+
+    @property
+    def for_s(self) -> int:
+        """Event time over which the condition must hold before an alert fires; 0 at once."""
+        return durations.seconds(self.for_) if self.for_ else 0
+
+    @property
+    def cooldown_s(self) -> int:
+        return durations.seconds(self.cooldown) if self.cooldown else 0
+
+    @property
+    def quiet_s(self) -> int:
+        """What replaces alerting.quiet_s; 0 for nothing."""
+        return durations.seconds(self.quiet) if self.quiet else 0
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A table of the file and where it stands, in words that begin every message about it."""
+
+    where: str
+    entry: dict[str, Any]
+
+
+class RuleFile(msgspec.Struct, frozen=True):
+    """rules by where they stand, and the examples beside them as they were written."""
+
+    where: str
+    rules: dict[str, Rule]
+    tests: tuple[Placed, ...]
+
+
+def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
+    """The rule file at path, the shipped one if None. Raises RuleError with every fault in it.
+
+    kinds are those of subjects that the settings add.
+    """
+    where = "the shipped rules" if path is None else f"rule file {path}"
+    text = _read(path, where)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RuleError(f"{where}: is not valid TOML ({error})") from None
+    if unknown := set(table) - {"rule", "test"}:
+        raise RuleError(
+            f"{where}: unknown table {min(unknown)!r}; rules are [[rule]], examples [[test]]"
+        )
+    entries, tests = (_tables(table, text, where, name) for name in ("rule", "test"))
+    if len(entries) > MAX_RULES:
+        raise RuleError(f"{where}: has {len(entries)} rules; {MAX_RULES} at most are allowed")
+    rules: dict[str, Rule] = {}
+    faults: list[str] = []
+    for placed in entries:
+        try:
+            rules[placed.where] = _convert(placed, kinds)
+        except RuleError as error:
+            faults += error.faults
+    names = Counter(rule.name for rule in rules.values())
+    faults += [
+        f"{where}: {'two' if count == 2 else count} rules are named {name!r}; names must differ"  # noqa: PLR2004
+        for name, count in names.items()
+        if count > 1
+    ]
+    if faults:
+        raise RuleError(*faults)
+    return RuleFile(where, rules, tuple(tests))
+
+
+def _read(path: Path | None, where: str) -> str:
+    try:
+        source = files("stream.rules") / "default_rules.toml" if path is None else path
+        content = source.read_bytes()
+    except OSError as error:
+        raise RuleError(
+            f"{where}: can't be read ({error.strerror}); correct alerting.rules"
+        ) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise RuleError(f"{where}: larger than {MAX_FILE_BYTES:,} bytes; split it")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise RuleError(f"{where}: is not valid TOML ({error})") from None
+
+
+def _tables(table: dict[str, Any], text: str, where: str, name: str) -> list[Placed]:
+    """The tables of one name; with their lines unless the file writes them inline."""
+    entries = table.get(name, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise RuleError(f"{where}: {name} must be a table; begin each {name} with [[{name}]]")
+    starts = [found.start() for found in _TABLE_HEADER.finditer(text) if found[1] == name]
+    lines = [f", line {text.count(chr(10), 0, start) + 1}" for start in starts]
+    if len(lines) != len(entries):
+        lines = [""] * len(entries)
+    return [
+        Placed(f"{where}{line}, {name} {entry.get('name', f'number {number}')!r}", entry)
+        for number, (line, entry) in enumerate(zip(lines, entries, strict=True), 1)
+    ]
+
+
+def _convert(placed: Placed, kinds: Sequence[str]) -> Rule:
+    entry, where = placed.entry, placed.where
+    fields = {field.encode_name: field for field in msgspec.structs.fields(Rule)}
+    if unknown := [name for name in entry if name not in fields]:
+        close = difflib.get_close_matches(unknown[0], fields, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(fields)}"
+        raise RuleError(f"{where}: unknown field {unknown[0]!r}; {remedy}")
+    if missing := [name for name, field in fields.items() if field.required and name not in entry]:
+        remedy = _WANTED.get(missing[0], "a string")
+        raise RuleError(f"{where}: {missing[0]} is missing; add it as {remedy}")
+    try:
+        rule = msgspec.convert(entry, Rule)
+    except msgspec.ValidationError as error:
+        found = _FAULTY_FIELD.search(str(error))
+        if found is None:
+            raise RuleError(f"{where}: {error}") from None
+        remedy = _WANTED.get(found[1], "a string in quotes")
+        raise RuleError(f"{where}: {found[1]} is {entry[found[1]]!r}; write {remedy}") from None
+    _check_values(rule, where, kinds)
+    return rule
+
+
+def _check_values(rule: Rule, where: str, kinds: Sequence[str]) -> None:
+    if not _NAME.fullmatch(rule.name):
+        raise RuleError(f"{where}: name must be lower-case letters, digits and '-', 80 at most")
+    known = (*SUBJECT_KINDS, *kinds, *EVENT_KINDS)
+    if rule.subject not in known:
+        raise RuleError(
+            f"{where}: subject is {rule.subject!r}; write one of {', '.join(known)}, "
+            "or add the kind under subjects.fields"
+        )
+    for field, text in (("for", rule.for_), ("cooldown", rule.cooldown), ("quiet", rule.quiet)):
+        try:
+            durations.seconds(text or "1s")
+        except ValueError as error:
+            raise RuleError(f"{where}: {field} is {text!r}; {error}") from None
+    if len(rule.labels) > MAX_LABELS:
+        raise RuleError(f"{where}: has {len(rule.labels)} labels; {MAX_LABELS} at most")
+    for name, value in rule.labels.items():
+        if name in OWN_LABELS:
+            raise RuleError(f"{where}: label {name!r} is set by the alert itself; rename it")
+        if not _LABEL_NAME.fullmatch(name):
+            raise RuleError(f"{where}: label {name!r} must be letters, digits and '_', 63 at most")
+        if len(value) > MAX_LABEL_CHARS:
+            raise RuleError(f"{where}: label {name!r} is longer than {MAX_LABEL_CHARS} characters")

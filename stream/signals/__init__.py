@@ -1,0 +1,1 @@
+"""Windows of what lately happened around a subject, and what rules read of them."""

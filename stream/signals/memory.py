@@ -1,0 +1,36 @@
+"""The windows of subjects in memory, for backtests: what signal_store.py keeps in Redis. Pure.
+
+Nothing expires, and nothing is recognised: whoever gives an event twice has it counted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from stream.records import Scored
+from stream.signals.signal_settings import Signals
+from stream.signals.windows import Windows, observe
+
+
+class SubjectWindows:
+    """Every subject seen so far."""
+
+    def __init__(self, settings: Signals, kinds: Collection[str] | None = None) -> None:
+        """kinds: which subjects to follow; None for all."""
+        self._settings = settings
+        self._kinds = kinds
+        self._subjects: dict[str, Windows] = {}
+
+    def observe(self, scored: Scored) -> dict[str, Windows]:
+        """The windows of the event's subjects with it folded in; they go on changing."""
+        seen = observe(scored)
+        found: dict[str, Windows] = {}
+        for name, relevance, news in seen.subjects:
+            if self._kinds is not None and name.partition(":")[0] not in self._kinds:
+                continue
+            windows = self._subjects.get(name)
+            if windows is None:
+                windows = self._subjects[name] = Windows.empty()
+            windows.add(seen, relevance, news, self._settings)
+            found[name] = windows
+        return found

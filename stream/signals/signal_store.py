@@ -1,0 +1,132 @@
+"""The windows of subjects in Redis: one atomic script a micro-batch, idempotent by event."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from stream.names import Keys
+from stream.records import Scored
+from stream.signals.signal_settings import Signals
+from stream.signals.windows import SHORT_SUMS, SUMS, Windows, observe
+
+EVENTS_A_CALL = 500
+"""Redis does nothing else while a script runs; so many events take it some milliseconds."""
+KEPT_LONG_HALF_LIVES = 4
+
+_json = msgspec.json.Encoder().encode
+_names = msgspec.json.Decoder(list[str]).decode
+_SNAPSHOT = struct.Struct(f"<{4 + len(SUMS)}d")
+
+
+class SignalStore:
+    """What workers fold events into. Redis errors come through as redis-py raises them."""
+
+    def __init__(
+        self, redis: Redis, keys: Keys, settings: Signals, *, replay_s: int, remembered: int
+    ) -> None:
+        """Answers are kept for replay_s, of the latest remembered events of each partition.
+
+        remembered must exceed what a partition can have in work, or a redelivered event counts
+        twice.
+        """
+        self._redis = redis
+        self._keys = keys
+        self._script = (files("stream") / "scripts" / "observe.lua").read_text()
+        self._digest = ""
+        self._settings = [
+            settings.short_half_life_s,
+            settings.long_half_life_s,
+            settings.max_late_s,
+            round(KEPT_LONG_HALF_LIVES * settings.long_half_life_s),
+            replay_s,
+            remembered,
+            len(SUMS),
+            SHORT_SUMS,
+            *SUMS,
+        ]
+
+    async def observe(self, batch: Sequence[Scored]) -> list[dict[str, Windows]]:
+        """The windows of each event's subjects with it folded in, by "<kind>:<id>".
+
+        A redelivered event changes nothing and gets the answer it got first.
+        """
+        found: list[dict[str, Windows]] = []
+        for start in range(0, len(batch), EVENTS_A_CALL):
+            answers = await self._call(batch[start : start + EVENTS_A_CALL])
+            found.extend(_windows(answer) for answer in answers)
+        return found
+
+    async def get(self, subject: str) -> Windows | None:
+        """The present windows of "<kind>:<id>", None for one that was not seen lately."""
+        names = ("events", "late", "first_us", "at_us", *SUMS)
+        values: list[Any] = await self._redis.hmget(self._keys.subject(subject), names)
+        if values[0] is None:
+            return None
+        return _from_numbers([float(value or 0) for value in values])
+
+    async def _call(self, batch: Sequence[Scored]) -> list[bytes]:
+        keys, arguments = self._arguments(batch)
+        if not self._digest:
+            self._digest = await self._redis.script_load(self._script)
+        try:
+            answers = await self._redis.evalsha(self._digest, len(keys), *keys, *arguments)
+        except NoScriptError:  # Redis was restarted
+            self._digest = await self._redis.script_load(self._script)
+            answers = await self._redis.evalsha(self._digest, len(keys), *keys, *arguments)
+        return list(answers)
+
+    def _arguments(self, batch: Sequence[Scored]) -> tuple[list[str], list[Any]]:
+        subjects: dict[str, int] = {}
+        partitions: dict[tuple[str, int], int] = {}
+        events: list[Any] = []
+        for scored in batch:
+            seen = observe(scored)
+            place = scored.origin.topic, scored.origin.partition
+            partition = partitions.setdefault(place, len(partitions) + 1)
+            events += [
+                partition,
+                scored.id,
+                seen.at_us,
+                seen.kind,
+                seen.label,
+                seen.sentiment,
+                seen.risk,
+                _json([name for name, _, _ in seen.subjects]),
+                len(seen.subjects),
+            ]
+            for name, relevance, news in seen.subjects:
+                number = subjects.setdefault(name, len(subjects) + 1)
+                events += [number, relevance, news]
+        keys = [self._keys.subject(name) for name in subjects]
+        for topic, number in partitions:
+            keys += self._keys.answers(topic, number)
+        return keys, [len(subjects), *self._settings, *events]
+
+
+def _windows(answer: bytes) -> dict[str, Windows]:
+    head, _, body = answer.partition(b"\n")
+    names = _names(head)
+    # The first number is a count, so its lowest byte as a double is zero; text begins with a space.
+    if not body.startswith(b" "):
+        return {
+            name: _from_numbers(numbers)
+            for name, numbers in zip(names, _SNAPSHOT.iter_unpack(body), strict=True)
+        }
+    numbers = [float(part) for part in body.split()]
+    width = len(numbers) // len(names)
+    return {
+        name: _from_numbers(numbers[place * width : (place + 1) * width])
+        for place, name in enumerate(names)
+    }
+
+
+def _from_numbers(numbers: Sequence[float]) -> Windows:
+    events, late, first_us, at_us, *sums = numbers
+    return Windows(int(events), int(late), int(first_us), int(at_us), sums)

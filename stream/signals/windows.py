@@ -1,0 +1,162 @@
+"""What lately happened around a subject, as decayed sums in event time.
+
+A window is a set of sums in which an event counts 2^(-age / half-life). Such sums can be moved
+forward in time by one multiplication, and an event that comes late adds its decayed weight, so that
+the order of arrival does not matter and a long window costs what a short one does (Cormode,
+Shkapenyuk, Srivastava and Xu 2009, "Forward Decay: A Practical Time Decay Model for Streaming
+Systems"). scripts/observe.lua does the arithmetic of Windows.add in Redis. Pure.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from stream.names import SOURCE_KINDS
+from stream.records import Scored
+from stream.signals.signal_settings import Signals
+
+WINDOW_SUMS = (
+    "volume",
+    "negative",
+    "neutral",
+    "positive",
+    "sentiment",
+    "sentiment_squares",
+    "risk",
+    "high_risk",
+)
+KIND_SUMS = ("volume", "scored", "sentiment")
+SUMS = (
+    *(f"short_{name}" for name in WINDOW_SUMS),
+    *(f"{kind}_{name}" for kind in SOURCE_KINDS for name in KIND_SUMS),
+    *(f"long_{name}" for name in WINDOW_SUMS),
+)
+"""The sums in the order they are kept; short ones first. Also the fields of the Redis hash."""
+SHORT_SUMS = len(WINDOW_SUMS) + len(SOURCE_KINDS) * len(KIND_SUMS)
+
+MAX_SUBJECTS = 50
+"""Of one event; the most relevant ones are counted."""
+
+_SENTIMENT = {"negative": 1, "neutral": 2, "positive": 3}
+_PLACE = {name: place for place, name in enumerate(SUMS)}
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """One event, as the windows of its subjects see it.
+
+    subjects holds (subject, relevance, relevance x novelty): the first counts towards the volume,
+    since a copy is attention, the second towards all else, since a copy says nothing new. label is
+    1, 2, 3 for negative, neutral, positive, and 0 where the model abstained; risk is 0 where it
+    abstained, 2 for high, 1 else.
+    """
+
+    at_us: int
+    kind: int
+    label: int
+    sentiment: float
+    risk: int
+    subjects: tuple[tuple[str, float, float], ...]
+
+
+def observe(scored: Scored) -> Observation:
+    sentiment = scored.heads.get("sentiment")
+    label = 0
+    score = 0.0
+    if sentiment is not None and not sentiment.abstained:
+        label = _SENTIMENT.get(sentiment.label, 0)
+        given = sentiment.scores
+        score = given.get("positive", 0.0) - given.get("negative", 0.0)
+    risk = scored.heads.get("risk")
+    known_risk = 0
+    if risk is not None and not risk.abstained:
+        known_risk = 2 if risk.label == "high" else 1
+    subjects = scored.subjects
+    if len(subjects) > MAX_SUBJECTS:
+        subjects = tuple(sorted(subjects, key=lambda one: -one.relevance)[:MAX_SUBJECTS])
+    return Observation(
+        microseconds(scored),
+        SOURCE_KINDS.index(scored.source),
+        label,
+        score,
+        known_risk,
+        (
+            *(
+                (f"{one.kind}:{one.id}", one.relevance, one.relevance * one.novelty)
+                for one in subjects
+            ),
+            (f"source:{scored.source}", 1.0, scored.novelty),
+        ),
+    )
+
+
+def microseconds(scored: Scored) -> int:
+    return round(scored.time.timestamp() * 1_000_000)
+
+
+class Windows(msgspec.Struct):
+    """The sums of one subject as of at_us, the latest event time seen (microseconds).
+
+    events and late count for ever; late ones came more than max_late_s behind and are in no sum.
+    """
+
+    events: int
+    late: int
+    first_us: int
+    at_us: int
+    sums: list[float]
+
+    @classmethod
+    def empty(cls) -> Windows:
+        return cls(0, 0, 0, 0, [0.0] * len(SUMS))
+
+    def add(self, seen: Observation, relevance: float, news: float, settings: Signals) -> None:
+        """Fold one event in. Keep in step with scripts/observe.lua."""
+        at = seen.at_us
+        sums = self.sums
+        short = long = 1.0
+        if not self.events:
+            self.first_us = self.at_us = at
+        elif at >= self.at_us:
+            if at > self.at_us:
+                past = (at - self.at_us) / 1e6
+                short = 2.0 ** -(past / settings.short_half_life_s)
+                long = 2.0 ** -(past / settings.long_half_life_s)
+                self.sums = sums = [
+                    *[value * short for value in sums[:SHORT_SUMS]],
+                    *[value * long for value in sums[SHORT_SUMS:]],
+                ]
+                short = long = 1.0
+                self.at_us = at
+        else:
+            behind = (self.at_us - at) / 1e6
+            if behind > settings.max_late_s:
+                self.late += 1
+                return
+            short = 2.0 ** -(behind / settings.short_half_life_s)
+            long = 2.0 ** -(behind / settings.long_half_life_s)
+            self.first_us = min(self.first_us, at)
+        self.events += 1
+        kind = len(WINDOW_SUMS) + seen.kind * len(KIND_SUMS)
+        sums[0] += relevance * short
+        sums[kind] += relevance * short
+        sums[SHORT_SUMS] += relevance * long
+        if seen.label:
+            tone = news * seen.sentiment
+            square = tone * seen.sentiment
+            sums[seen.label] += news * short
+            sums[4] += tone * short
+            sums[5] += square * short
+            sums[kind + 1] += news * short
+            sums[kind + 2] += tone * short
+            sums[SHORT_SUMS + seen.label] += news * long
+            sums[SHORT_SUMS + 4] += tone * long
+            sums[SHORT_SUMS + 5] += square * long
+        if seen.risk:
+            sums[6] += news * short
+            sums[SHORT_SUMS + 6] += news * long
+            if seen.risk > 1:
+                sums[7] += news * short
+                sums[SHORT_SUMS + 7] += news * long
+
+    def __getitem__(self, name: str) -> float:
+        return self.sums[_PLACE[name]]

@@ -1,0 +1,1 @@
+"""Who and what an event is about, and whether it is news."""

@@ -1,0 +1,176 @@
+"""The life of alerts in memory equals their life in Redis, and waits, resolves and cools down."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from fakeredis import FakeAsyncRedis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from stream.alerts.episodes import Episodes
+from stream.alerts.store import AlertStore
+from stream.names import Keys
+from stream.records import Alert, Scored
+from stream.rules.rule_file import Rule
+from stream.rules.rule_set import Match, Outcome
+from stream.settings import Alerting
+from tests.fakes import scored
+
+ALERTING = Alerting(quiet_s=300.0)
+H, F, R = "holds", "fails", "resolves"
+
+
+def match(outcome: Outcome = "holds", *, severity: str = "warning", **fields: Any) -> Match:
+    rule = Rule(
+        name="r",
+        when="sentiment.label  ==\n 'negative'",
+        subject="ticker",
+        severity=severity,  # type: ignore[arg-type]
+        title="t",
+        **{"labels": {"team": "desk"}, **fields},
+    )
+    title = "" if outcome == "fails" else "Title"
+    return Match(rule, "ticker:A", title, 'A "summary"', outcome, {"volume": 1.5})
+
+
+def at(number: int, after_s: float) -> Scored:
+    return scored(id=f"e{number}", after_s=after_s)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 40),
+        st.sampled_from([H, H, H, F, R]),
+        st.sampled_from(["info", "warning", "critical"]),
+    ),
+    max_size=30,
+)
+RULES = st.fixed_dictionaries(
+    {
+        "for_": st.sampled_from(["", "1m", "3m"]),
+        "cooldown": st.sampled_from(["", "4m", "20m"]),
+        "quiet": st.sampled_from(["", "2m"]),
+    }
+)
+
+
+async def assert_equal_to_memory(client: Redis, steps: list[Any], fields: dict[str, str]) -> None:
+    store = AlertStore(client, Keys(), ALERTING)
+    episodes = Episodes(quiet_s=ALERTING.quiet_s)
+    for number, (minute, outcome, severity) in enumerate(steps):
+        event = at(number, minute * 60)
+        verdict = match(outcome, severity=severity, **fields)
+        (found,) = await store.raise_alerts([(event, verdict)])
+        assert found == episodes.raise_alert(event, verdict), number
+        if found:
+            assert await store.get(found.id) == found
+            # Delivered again, it changes nothing.
+            assert await store.raise_alerts([(event, verdict)]) == [found]
+
+
+@examples(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(STEPS, RULES)
+def test_redis_and_memory_live_the_same_imitation(steps: list[Any], fields: Any) -> None:
+    async def run() -> None:
+        async with FakeAsyncRedis() as client:
+            await assert_equal_to_memory(client, steps, fields)
+
+    asyncio.run(run())
+
+
+@pytest.mark.redis
+@examples(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(STEPS, RULES)
+def test_redis_and_memory_live_the_same(redis_url: str, steps: list[Any], fields: Any) -> None:
+    async def run() -> None:
+        async with Redis.from_url(redis_url) as client:
+            await client.flushdb()
+            await assert_equal_to_memory(client, steps, fields)
+
+    asyncio.run(run())
+
+
+def lived(*steps: tuple[float, str], **fields: Any) -> list[Alert | None]:
+    """What a rule with these fields does at each (minute, outcome)."""
+    episodes = Episodes(quiet_s=ALERTING.quiet_s)
+    return [
+        episodes.raise_alert(at(number, minute * 60), match(outcome, **fields))  # type: ignore[arg-type]
+        for number, (minute, outcome) in enumerate(steps)
+    ]
+
+
+def states(alerts: list[Alert | None]) -> list[str | None]:
+    return [alert and alert.state for alert in alerts]
+
+
+def test_a_rule_that_waits_fires_when_its_condition_has_held_so_long() -> None:
+    alerts = lived((0, H), (1, H), (2, H), (3, H), for_="2m")
+    assert states(alerts) == [None, None, "firing", "updated"]
+    fired = alerts[2]
+    assert fired is not None
+    assert (fired.count, fired.sequence, fired.first_seen) == (3, 1, at(0, 0).time)
+    assert [one.event_id for one in fired.evidence] == ["e0", "e1", "e2"]
+
+
+def test_an_event_that_fails_in_between_starts_the_wait_again() -> None:
+    assert states(lived((0, H), (1, F), (2, H), (3, H), (4, H), for_="2m")) == [
+        None,
+        None,
+        None,
+        None,
+        "firing",
+    ]
+
+
+def test_a_failing_event_from_before_the_wait_does_not_end_it() -> None:
+    assert states(lived((5, H), (4, F), (7, H), for_="2m")) == [None, None, "firing"]
+
+
+def test_a_failing_event_does_not_end_an_alert() -> None:
+    assert states(lived((0, H), (1, F), (2, H))) == ["firing", None, "updated"]
+
+
+def test_resolving_ends_the_episode_and_the_next_match_opens_another() -> None:
+    alerts = lived((0, H), (1, R), (2, R), (3, H))
+    assert states(alerts) == ["firing", "resolved", None, "firing"]
+    ended, opened = alerts[1], alerts[3]
+    assert ended is not None
+    assert opened is not None
+    assert (ended.sequence, ended.count, ended.last_seen) == (2, 1, at(0, 0).time)
+    assert opened.episode == 2
+
+
+def test_what_comes_late_neither_resolves_nor_reopens() -> None:
+    assert states(lived((5, H), (4, R), (6, R), (3, H))) == ["firing", None, "resolved", None]
+
+
+def test_after_an_episode_no_new_one_begins_within_the_cooldown() -> None:
+    alerts = lived((0, H), (1, R), (10, H), (11, H), cooldown="10m")
+    assert states(alerts) == ["firing", "resolved", None, "firing"]
+
+
+def test_the_cooldown_counts_from_the_end_of_the_quiet_time_too() -> None:
+    # quiet is 5 minutes, so the episode ends at 5 and the cooldown at 15.
+    assert states(lived((0, H), (14, H), (15, H), cooldown="10m")) == ["firing", None, "firing"]
+
+
+def test_a_rule_has_a_quiet_time_of_its_own() -> None:
+    assert states(lived((0, H), (2, H), quiet="1m")) == ["firing", "firing"]
+
+
+def test_an_alert_carries_labels_figures_and_what_was_asked() -> None:
+    (alert,) = lived((0, H))
+    assert alert is not None
+    assert alert.labels == {
+        "severity": "warning",
+        "rule": "r",
+        "subject_kind": "ticker",
+        "team": "desk",
+    }
+    assert alert.signal == {"volume": 1.5}
+    assert alert.condition == "sentiment.label == 'negative'"

@@ -1,0 +1,232 @@
+"""Explanations of alerts: what is compared, what is decided, and what is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+
+from models.explanation import Attribution, Edit, Neighbour, Word
+from models.spec import Scores
+from models.stub import StubPredictor
+from stream import show
+from stream.alerts.evidence import evidence
+from stream.explain import explained_view
+from stream.explain.explained import MAX_DIFFERENCE, ExplainedAlert, compare
+from stream.explain.explaining import AlertExplainer, explain_text
+from stream.records import Alert, Origin, Scored, Subject
+from stream.rules.rule_file import read_rule_file
+from stream.settings import Alerting, Settings
+from stream.signals.figures import FIGURES
+from tests.fakes import NOON, scored, scores
+
+TEXT = "negative earnings high \x1b[31mred"
+
+
+@dataclass
+class FakeExplainer:
+    """The stub's answers, and a weight for each word."""
+
+    predictor: StubPredictor = field(default_factory=StubPredictor)
+
+    def scores(self, text: str, kind: str = "") -> Scores:
+        return self.predictor.predict(self.predictor.tokenize([text]), [kind])[0]
+
+    def attribute(self, text: str, head: str, label: str = "", kind: str = "") -> Attribution:
+        words = tuple(Word(word, 1.0 / (n + 1), n < 3) for n, word in enumerate(text.split()))
+        answer = self.scores(text)[head]
+        return Attribution(head, answer.label, answer.confidence, 2.0, -1.0, 0.01, 32, words)
+
+    def smallest_edit(self, text: str, attribution: Attribution, kind: str = "") -> Edit | None:
+        return (
+            Edit((text.split(maxsplit=1)[0],), "rest", "neutral", 0.6) if kind == "news" else None
+        )
+
+
+def nearest(_explainer: Any, head: str, text: str) -> list[Neighbour]:
+    return [Neighbour(f"like {text}", f"{head}'s", "sentences/news", 0.5)]
+
+
+def settings(folder: Path, when: str = 'sentiment.label == "negative"') -> Settings:
+    rules = folder / "rules.toml"
+    rules.write_text(
+        f'[[rule]]\nname = "r"\nwhen = \'{when}\'\nsubject = "ticker"\n'
+        'severity = "warning"\ntitle = "T"\n',
+        encoding="utf-8",
+    )
+    return Settings(alerting=Alerting(rules=rules))
+
+
+def event(**changes: Any) -> Scored:
+    fields: dict[str, Any] = {
+        "text": TEXT,
+        "heads": FakeExplainer().scores(TEXT),
+        "model": "stub",
+        "subjects": (Subject("ticker", "AAPL"),),
+    }
+    return scored(**{**fields, **changes})
+
+
+def alert(folder: Path, *events: Scored, **changes: Any) -> Alert:
+    (rule,) = read_rule_file(settings(folder).alerting.rules).rules.values()
+    fields: dict[str, Any] = {
+        "id": "a-1",
+        "fingerprint": "a",
+        "episode": 1,
+        "sequence": 1,
+        "rule": "r",
+        "rule_version": rule.version,
+        "severity": "warning",
+        "state": "firing",
+        "subject": "ticker:AAPL",
+        "title": "Trouble \x1b]0;x\x07",
+        "summary": "",
+        "first_seen": NOON,
+        "last_seen": NOON,
+        "count": len(events),
+        "evidence": tuple(evidence(one) for one in events),
+        "signal": {"volume": 1.23456},
+        "model": "stub",
+    }
+    return Alert(**{**fields, **changes})
+
+
+def explain(
+    folder: Path, found: Alert, again: Any = None, when: str | None = None
+) -> ExplainedAlert:
+    own = settings(folder, when) if when else settings(folder)
+    explainer = AlertExplainer(own, lambda _version: FakeExplainer(), nearest)
+    return explainer.explain(found, [2] * len(found.evidence), again)
+
+
+def record(fields: dict[str, Any], origin: Origin) -> Any:
+    return SimpleNamespace(
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
+        key=None,
+        value=orjson.dumps(fields),
+        timestamp=0,
+        headers=(),
+    )
+
+
+def test_an_alert_is_explained_by_the_heads_its_rule_reads(tmp_path: Path) -> None:
+    found = explain(tmp_path, alert(tmp_path, event()))
+    assert found.rule
+    assert found.rule["when"] == 'sentiment.label == "negative"'
+    assert not found.rule_changed
+    assert found.related[:2] == ["MSFT", "GOOGL"]
+    assert found.replay is None
+    (one,) = found.events
+    assert (one.event_id, one.copies, one.origin) == ("e-1", 2, Origin("news", 0, 1))
+    assert list(one.explained.heads) == ["sentiment"]
+    assert one.explained.heads["sentiment"].score.label == "negative"
+    assert one.explained.heads["sentiment"].nearest[0].label == "sentiment's"
+    decoded = orjson.loads(msgspec.json.encode(found))
+    assert decoded["events"][0]["explained"]["heads"]["sentiment"]["attribution"]["words"]
+
+
+def test_a_replay_reads_the_log_and_matches(tmp_path: Path) -> None:
+    origin = Origin("news", 0, 1)
+    fields = {"id": "e-1", "text": TEXT, "tickers": ["AAPL"], "time": NOON.isoformat()}
+    found = explain(tmp_path, alert(tmp_path, event()), {origin: record(fields, origin)})
+    assert found.replay
+    assert found.replay.matches
+    assert found.replay.events[0].read_from == "log"
+    assert found.replay.decision.repeated
+
+
+def test_without_the_log_a_replay_goes_by_what_the_alert_kept(tmp_path: Path) -> None:
+    found = explain(tmp_path, alert(tmp_path, event()), {})
+    assert found.replay
+    assert found.replay.events[0].read_from == "evidence"
+    assert found.replay.matches
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"id": "other", "text": TEXT}, {"id": "e-1"}, {"id": "e-1", "text": 5}],
+    ids=["another event", "no text", "unreadable now"],
+)
+def test_a_record_that_is_not_the_event_is_not_taken_for_it(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    origin = Origin("news", 0, 1)
+    found = explain(tmp_path, alert(tmp_path, event()), {origin: record(fields, origin)})
+    assert found.replay
+    assert found.replay.events[0].read_from == "evidence"
+
+
+def test_scores_that_differ_are_said(tmp_path: Path) -> None:
+    other = event(heads=scores(sentiment=("negative", 0.5)))
+    found = explain(tmp_path, alert(tmp_path, other), {})
+    assert found.replay
+    assert not found.replay.matches
+    assert found.replay.events[0].difference > MAX_DIFFERENCE
+
+
+def test_a_changed_rule_and_a_lost_one_are_said(tmp_path: Path) -> None:
+    raised = alert(tmp_path, event())
+    changed = explain(tmp_path, raised, {}, when='sentiment.label == "positive"')
+    assert changed.rule_changed
+    assert changed.replay
+    assert "the rule was changed" in changed.replay.decision.why
+    lost = explain(tmp_path, msgspec.structs.replace(raised, rule="gone"), {})
+    assert (lost.rule, lost.rule_changed) == (None, True)
+    assert lost.replay
+    assert "hold no 'gone'" in lost.replay.decision.why
+
+
+@pytest.mark.parametrize(
+    ("when", "signal", "repeats"),
+    [
+        ("signal.sentiment < -0.5", -0.7, True),
+        ("signal.sentiment < -0.5", -0.3, False),
+        ("event.novelty < 0.5", 0.0, True),
+    ],
+)
+def test_a_decision_goes_by_what_was_known_then(
+    tmp_path: Path, when: str, signal: float, repeats: bool
+) -> None:
+    own = settings(tmp_path, when)
+    (rule,) = read_rule_file(own.alerting.rules).rules.values()
+    raised = alert(tmp_path, event(novelty=0.25), signal=dict.fromkeys(FIGURES, signal))
+    raised = msgspec.structs.replace(raised, rule_version=rule.version)
+    found = explain(tmp_path, raised, {}, when=when)
+    assert found.replay
+    assert found.replay.decision.repeated == repeats
+
+
+def test_a_decision_that_does_not_repeat_is_said(tmp_path: Path) -> None:
+    calm = event(text="positive earnings low")
+    found = explain(tmp_path, alert(tmp_path, calm), {})
+    assert found.replay
+    assert not found.replay.decision.repeated
+    assert "does not hold" in found.replay.decision.why
+
+
+def test_a_head_that_one_of_both_lacks_never_matches() -> None:
+    before = evidence(scored(heads={"sentiment": scores()["sentiment"]}))
+    assert compare(before, before.scores, "log").matches
+    assert not compare(before, scores(), "log").matches
+    assert not compare(before, {}, "log").matches
+
+
+def test_what_is_printed_steers_no_terminal(tmp_path: Path, monkeypatch: Any) -> None:
+    origin = Origin("news", 0, 1)
+    found = explain(tmp_path, alert(tmp_path, event()), {origin: record({"id": "e-1"}, origin)})
+    with show.stdout.capture() as captured:
+        explained_view.print_alert(found)
+        text = explain_text(FakeExplainer(), nearest, TEXT, ["topic"], "")
+        explained_view.print_text(text)
+    printed = captured.get()
+    assert "\x1b]0" not in printed
+    assert "\x1b[31mred" not in printed
+    for expected in (r"\x1b[31mred", "Trouble", "1.235", "2 copies", "no few words", "replay"):
+        assert expected in printed

@@ -1,0 +1,142 @@
+"""Chunks are acknowledged in the order of their partition, and only in their own generation."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from stream.ingest.chunks import ChunkTracker
+
+
+class FakeEvent:
+    def __init__(self, tp: TP, name: str, records: int, log: list[str]) -> None:
+        self.message = SimpleNamespace(tp=tp)
+        self.value: list[Any] = [object()] * records
+        self._name = name
+        self._log = log
+
+    def ack(self) -> None:
+        self._log.append(self._name)
+
+
+class Group:
+    def __init__(self) -> None:
+        self.generation = 1
+        self.acks: list[str] = []
+        self.tracker = ChunkTracker(lambda: self.generation)
+
+    def open(self, partition: int, name: str, records: int = 1) -> Any:
+        return self.tracker.open(FakeEvent(TP("news", partition), name, records, self.acks))
+
+
+def test_a_chunk_that_ends_early_waits_for_those_before_it() -> None:
+    group = Group()
+    first, second, third = (group.open(0, name) for name in "abc")
+    group.tracker.settle(third, 1)
+    group.tracker.settle(second, 1)
+    assert group.acks == []
+    group.tracker.settle(first, 1)
+    assert group.acks == ["a", "b", "c"]
+
+
+def test_a_chunk_is_acknowledged_only_when_all_its_records_are_out() -> None:
+    group = Group()
+    chunk = group.open(0, "a", records=3)
+    group.tracker.settle(chunk, 2)
+    assert group.acks == []
+    group.tracker.settle(chunk, 1)
+    assert group.acks == ["a"]
+
+
+def test_partitions_do_not_wait_for_each_other() -> None:
+    group = Group()
+    group.open(0, "slow")
+    quick = group.open(1, "quick")
+    group.tracker.settle(quick, 1)
+    assert group.acks == ["quick"]
+
+
+def test_a_chunk_of_an_earlier_generation_is_dropped_and_does_not_block() -> None:
+    group = Group()
+    stale = group.open(0, "stale")
+    group.generation = 2
+    fresh = group.open(0, "fresh")
+    group.tracker.settle(fresh, 1)
+    assert group.acks == ["fresh"]
+    group.tracker.settle(stale, 1)
+    assert group.acks == ["fresh"]
+    assert list(group.tracker) == []
+
+
+def test_settling_more_than_a_chunk_holds_is_an_error() -> None:
+    group = Group()
+    chunk = group.open(0, "a", records=2)
+    with pytest.raises(ValueError, match="more records settled"):
+        group.tracker.settle(chunk, 3)
+
+
+@given(order=st.permutations(range(12)))
+def test_in_whatever_order_chunks_end_acks_keep_delivery_order(order: list[int]) -> None:
+    group = Group()
+    chunks = [group.open(0, f"{place:02}") for place in range(12)]
+    for done, place in enumerate(order, 1):
+        group.tracker.settle(chunks[place], 1)
+        finished = set(order[:done])
+        ready = next((at for at in range(12) if at not in finished), 12)
+        assert group.acks == [f"{at:02}" for at in range(ready)]
+
+
+class Rebalancing(RuleBasedStateMachine):
+    """Chunks that come and end in any order while the group rebalances, beside a plain model."""
+
+    @initialize()
+    def start(self) -> None:
+        self.group = Group()
+        self.names = 0
+        # By partition and generation: [name, records not out yet, chunk] as they were delivered.
+        self.delivered: dict[tuple[int, int], list[list[Any]]] = {}
+        self.expected: list[str] = []
+
+    @rule(partition=st.integers(0, 2), records=st.integers(1, 4))
+    def deliver(self, partition: int, records: int) -> None:
+        self.names += 1
+        chunk = self.group.open(partition, f"{partition}:{self.names}", records)
+        place = self.delivered.setdefault((partition, self.group.generation), [])
+        place.append([f"{partition}:{self.names}", records, chunk])
+
+    @precondition(lambda self: any(self.delivered.values()))
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        place = data.draw(st.sampled_from([key for key, open_ in self.delivered.items() if open_]))
+        waiting = self.delivered[place]
+        entry = data.draw(st.sampled_from([entry for entry in waiting if entry[1]]))
+        records = data.draw(st.integers(1, entry[1]))
+        entry[1] -= records
+        while waiting and waiting[0][1] == 0:
+            name = waiting.pop(0)[0]
+            if place[1] == self.group.generation:
+                self.expected.append(name)
+        self.group.tracker.settle(entry[2], records)
+
+    @rule()
+    def rebalance(self) -> None:
+        self.group.generation += 1
+
+    @invariant()
+    def acknowledged_are_exactly_the_finished_heads_of_this_generation(self) -> None:
+        assert self.group.acks == self.expected
+
+    @invariant()
+    def what_is_open_is_what_was_delivered_and_not_acknowledged(self) -> None:
+        still = sum(len(waiting) for waiting in self.delivered.values())
+        assert len(list(self.group.tracker)) == still
+
+
+Rebalancing.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestRebalancing = Rebalancing.TestCase

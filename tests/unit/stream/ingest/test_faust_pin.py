@@ -1,0 +1,61 @@
+"""chunks.py overrides private parts of Faust; these tests fail when one of them changes."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+
+import aiokafka
+import faust
+import pytest
+from faust.transport.consumer import Consumer
+from faust.transport.drivers import aiokafka as driver
+
+READ_AND_UNDERSTOOD = {
+    "getmany": "4b168d84882a70d6",
+    "_wait_next_records": "6218e1969a636b3f",
+    "_drain_messages": "44a2500309e83c63",
+    "ack": "5fcf41cf45153475",
+    "_new_offset": "1d2c7ea89a7ad4f1",
+    "_add_gap": "4df2573ded7c1c2c",
+    "_commit_tps": "a20e230b05ae8b15",
+    "_filter_committable_offsets": "dc5e9baf5d994485",
+    "wait_empty": "e4662fe24f094819",
+    "perform_seek": "0e8c130ff4b0afd8",
+    "on_partitions_revoked": "d04b7ae72c6fc206",
+}
+
+
+def source_hash(method: object) -> str:
+    return hashlib.sha256(inspect.getsource(method).encode()).hexdigest()[:16]  # type: ignore[arg-type]
+
+
+def test_the_version_is_the_one_chunks_was_written_for() -> None:
+    assert faust.__version__ == "0.15.3"
+
+
+@pytest.mark.parametrize("name", READ_AND_UNDERSTOOD)
+def test_a_method_that_chunks_replaces_or_calls_is_unchanged(name: str) -> None:
+    assert source_hash(getattr(Consumer, name)) == READ_AND_UNDERSTOOD[name], (
+        f"faust's Consumer.{name} has changed: read it, adapt chunks.py, then the hash"
+    )
+
+
+def test_the_long_poll_is_still_set_where_chunks_sets_it() -> None:
+    parameters = inspect.signature(aiokafka.AIOKafkaConsumer).parameters
+    assert "fetch_max_wait_ms" in parameters
+    create = driver.AIOKafkaConsumerThread._create_worker_consumer
+    assert "fetch_max_wait_ms=1500" in inspect.getsource(create)
+    assert "self._fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+
+
+def test_lags_can_still_be_read_without_asking_the_brokers() -> None:
+    highwater = driver.AIOKafkaConsumerThread.highwater
+    assert not inspect.iscoroutinefunction(highwater)
+    assert "self._ensure_consumer().highwater(tp)" in inspect.getsource(highwater)
+    assert "self._committed_offset.update" in inspect.getsource(Consumer)
+
+
+def test_the_driver_still_takes_its_consumer_from_a_class_attribute() -> None:
+    assert driver.Transport.Consumer is driver.Consumer
+    assert issubclass(driver.Consumer, Consumer)

@@ -1,0 +1,334 @@
+"""Groups in simulated time: who is told what, when, and never twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.notify.grouping import Group, Groups, Member
+from stream.notify.notification import MAX_ALERTS, Notification
+from stream.notify.routing import Routing
+from stream.records import Handling
+from tests.fakes import alert
+
+WAIT, INTERVAL, REPEAT = 10, 60, 600
+
+
+@pytest.fixture(scope="module")
+def routing(tmp_path_factory: pytest.TempPathFactory) -> Routing:
+    return _routing(tmp_path_factory.mktemp("routes"))
+
+
+def _routing(folder: Path) -> Routing:
+    file = folder / "routes.toml"
+    file.write_text(
+        f"""
+        [route]
+        receiver = "all"
+        group_by = ["rule"]
+        group_wait = "{WAIT}s"
+        group_interval = "{INTERVAL}s"
+        repeat_interval = "{REPEAT}s"
+        [[route.routes]]
+        matchers = ["severity=critical"]
+        receiver = "pager"
+        continue = true
+        [[route.routes]]
+        matchers = ["severity=~.+"]
+        [[receivers]]
+        name = "all"
+        type = "redis"
+        stream = "s"
+        [[receivers]]
+        name = "pager"
+        type = "redis"
+        stream = "p"
+        """
+    )
+    return Routing.load(file)
+
+
+class World:
+    """A notifier's groups under a clock of their own; what is sent arrives at once."""
+
+    def __init__(self, routing: Routing) -> None:
+        self.routing = routing
+        self.groups = Groups()
+        self.now = 1_000.0
+        self.sent: list[tuple[float, Notification]] = []
+        self.hidden: dict[str, str] = {}
+        self.muted = False
+        self.works = True
+
+    def take(self, identity: str = "a", **changes: Any) -> None:
+        found = alert(id=identity, fingerprint=identity, **changes)
+        self.groups.take(found, self.routing, self.now)
+
+    def run(self, seconds: float) -> list[Notification]:
+        """Notifications of the next seconds, looking once a second."""
+        before = len(self.sent)
+        for _ in range(round(seconds)):
+            for key in self.groups.due(self.now):
+                found = self.groups.decide(
+                    key, self.now, hidden=self.hidden, muted=self.muted, send_resolved=True
+                )
+                if found:
+                    self.sent.append((self.now, found))
+                    end = self.groups.delivered if self.works else self.groups.failed
+                    assert end(key, found.id, self.now)
+            self.now += 1
+        return [one for _, one in self.sent[before:]]
+
+
+def test_a_burst_is_one_notification_and_one_repeat(routing: Routing) -> None:
+    world = World(routing)
+    for number in range(500):
+        world.take(f"a-{number}")
+    assert world.run(WAIT) == []
+    (first,) = world.run(REPEAT)
+    assert (first.reason, first.firing, len(first.alerts)) == ("new", 500, MAX_ALERTS)
+    assert first.truncated == 500 - MAX_ALERTS
+    (again,) = world.run(REPEAT)
+    assert (again.reason, again.firing) == ("repeat", 500)
+    assert again.id != first.id
+
+
+def test_what_joins_a_group_waits_for_its_interval(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a")
+    world.run(WAIT + 1)
+    world.take("b")
+    assert world.run(INTERVAL - 2) == []
+    (second,) = world.run(2)
+    assert (second.reason, second.firing) == ("new", 2)
+
+
+def test_a_further_event_of_a_told_alert_tells_nobody(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a")
+    world.run(WAIT + 1)
+    for sequence in range(2, 8):
+        world.take("a", sequence=sequence, state="updated")
+        assert world.run(INTERVAL) == []
+
+
+def test_the_end_is_told_once_to_those_who_were_told_the_beginning(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a")
+    world.take("b", rule="other")
+    world.take("b", rule="other", sequence=2, state="resolved")
+    (first,) = world.run(WAIT + 1)
+    assert [one.id for one in first.alerts] == ["a"]
+    world.take("a", sequence=2, state="resolved")
+    (last,) = world.run(REPEAT * 2)
+    assert (last.status, last.reason, last.firing, last.resolved) == ("resolved", "resolved", 0, 1)
+    assert world.groups.groups == {}
+
+
+def test_an_alert_that_comes_back_is_a_new_one(routing: Routing) -> None:
+    world = World(routing)
+    for episode in (1, 2):
+        world.take(f"a-{episode}")
+        (new,) = world.run(WAIT + 1)
+        assert new.reason == "new"
+        world.take(f"a-{episode}", sequence=2, state="resolved")
+        assert [one.reason for one in world.run(INTERVAL + 1)] == ["resolved"]
+    assert len({one.id for _, one in world.sent}) == 4
+
+
+def test_an_acknowledged_alert_is_not_repeated_but_a_new_one_beside_it_is_told(
+    routing: Routing,
+) -> None:
+    world = World(routing)
+    world.take("a")
+    world.run(WAIT + 1)
+    handling = Handling(acknowledged_by="ann")
+    world.take("a", sequence=2, state="acknowledged", handling=handling)
+    assert world.run(3 * REPEAT) == []
+    world.take("b")
+    (found,) = world.run(INTERVAL + 1)
+    assert (found.reason, found.firing) == ("new", 2)
+
+
+def test_a_rise_in_severity_reaches_the_route_of_the_new_one_and_the_old(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a", severity="warning")
+    world.run(WAIT + 1)
+    world.take("a", severity="critical", sequence=2, state="updated")
+    told = world.run(INTERVAL + 1)
+    assert sorted((one.receiver, one.reason) for one in told) == [("all", "new"), ("pager", "new")]
+    assert world.run(INTERVAL * 3) == []
+
+
+def test_what_is_hidden_is_told_when_it_no_longer_is(routing: Routing) -> None:
+    world = World(routing)
+    world.hidden = {"a": "silence"}
+    world.take("a")
+    assert world.run(INTERVAL * 2) == []
+    world.hidden = {}
+    (found,) = world.run(INTERVAL + 1)
+    assert found.reason == "new"
+
+
+def test_a_silence_over_a_told_alert_stops_repeats_and_not_its_end(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a")
+    world.run(WAIT + 1)
+    world.hidden = {"a": "silence"}
+    assert world.run(REPEAT * 2) == []
+    world.take("a", sequence=2, state="resolved")
+    assert [one.reason for one in world.run(INTERVAL + 1)] == ["resolved"]
+
+
+def test_a_muted_route_speaks_when_the_interval_is_over(routing: Routing) -> None:
+    world = World(routing)
+    world.muted = True
+    world.take("a")
+    assert world.run(REPEAT) == []
+    world.muted = False
+    assert len(world.run(INTERVAL + 1)) == 1
+
+
+def test_what_was_given_up_is_told_at_the_next_interval_as_things_stand_then(
+    routing: Routing,
+) -> None:
+    world = World(routing)
+    world.works = False
+    world.take("a")
+    (lost,) = world.run(WAIT + 1)
+    world.works = True
+    world.take("b")
+    (found,) = world.run(INTERVAL + 1)
+    assert (found.reason, found.firing) == ("new", 2)
+    assert found.id != lost.id
+
+
+def test_nothing_is_decided_while_a_notification_is_under_way(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a")
+    world.now += WAIT
+    (key,) = world.groups.due(world.now)
+    found = world.groups.decide(key, world.now, hidden={}, muted=False, send_resolved=True)
+    assert found
+    assert world.groups.due(world.now + 10 * REPEAT) == []
+    assert not world.groups.delivered(key, "another", world.now)
+    world.take("a", sequence=2, state="resolved")
+    assert world.groups.delivered(key, found.id, world.now)
+    assert [one.reason for one in world.run(INTERVAL + 1)] == ["resolved"]
+
+
+def test_lost_transitions_end_what_is_not_open_any_more(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a")
+    world.take("b")
+    world.run(WAIT + 1)
+    world.groups.resolve_all_but({"b"})
+    (found,) = world.run(INTERVAL + 1)
+    assert [(one.id, one.state) for one in found.alerts] == [("b", "firing"), ("a", "resolved")]
+
+
+class Book:
+    """What a notifier wrote down, in bytes; another one can be made of it."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, tuple[bytes, dict[str, bytes]]] = {}
+
+    def write(self, groups: Groups) -> None:
+        for write in groups.drain():
+            if write.group is None:
+                self._groups.pop(write.key, None)
+                continue
+            _, members = self._groups.get(write.key, (b"", {}))
+            members |= {name: msgspec.json.encode(one) for name, one in write.members.items()}
+            kept = {name: one for name, one in members.items() if name not in write.gone}
+            self._groups[write.key] = (msgspec.json.encode(write.group), kept)
+
+    def read(self) -> Groups:
+        groups = Groups()
+        for content, members in self._groups.values():
+            groups.restore(
+                msgspec.json.decode(content, type=Group),
+                {name: msgspec.json.decode(one, type=Member) for name, one in members.items()},
+            )
+        return groups
+
+
+class Story:
+    """Alerts of three subjects, one episode after another; a crash after each step if asked."""
+
+    def __init__(self, routing: Routing, crashing: bool) -> None:
+        self.world = World(routing)
+        self._crashing = crashing
+        self._book = Book()
+        self._episodes = dict.fromkeys("abc", 1)
+        self._sequences = dict.fromkeys("abc", 0)
+
+    def step(self, action: str, name: str, value: Any) -> None:
+        getattr(self, action)(name, value)
+        self.crash()
+
+    def event(self, name: str, severity: str) -> None:
+        self._sequences[name] += 1
+        sequence = self._sequences[name]
+        self.world.take(self.id(name), sequence=sequence, severity=severity, state="updated")
+
+    def resolve(self, name: str, _: Any) -> None:
+        if self._sequences[name]:
+            self.world.take(self.id(name), sequence=self._sequences[name] + 1, state="resolved")
+            self._episodes[name] += 1
+            self._sequences[name] = 0
+
+    def wait(self, _: str, seconds: int) -> None:
+        for _second in range(seconds):
+            self.world.run(1)
+            self.crash()
+
+    def hide(self, name: str, _: Any) -> None:
+        self.world.hidden[self.id(name)] = "why"
+
+    def show(self, name: str, _: Any) -> None:
+        self.world.hidden.pop(self.id(name), None)
+
+    def crash(self) -> None:
+        if self._crashing:
+            self._book.write(self.world.groups)
+            self.world.groups = self._book.read()
+
+    def id(self, name: str) -> str:
+        return f"{name}-{self._episodes[name]}"
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("event"), st.sampled_from("abc"), st.sampled_from(["warning", "critical"])
+        ),
+        st.tuples(st.just("resolve"), st.sampled_from("abc"), st.just("")),
+        st.tuples(st.just("wait"), st.just(""), st.integers(1, 700)),
+        st.tuples(st.just("hide"), st.sampled_from("abc"), st.just("")),
+        st.tuples(st.just("show"), st.sampled_from("abc"), st.just("")),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=STEPS)
+def test_a_crash_at_any_moment_changes_nothing_that_is_told(
+    routing: Routing, steps: list[tuple[str, str, Any]]
+) -> None:
+    """The same steps, once straight and once with a notifier made anew each second."""
+    told = []
+    for crashing in (False, True):
+        story = Story(routing, crashing)
+        for step in steps:
+            story.step(*step)
+        sent = story.world.sent
+        told.append(sorted((at, one.id, one.reason, one.firing) for at, one in sent))
+    assert told[0] == told[1]
+    assert len({identity for _, identity, _, _ in told[0]}) == len(told[0])

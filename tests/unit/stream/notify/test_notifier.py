@@ -1,0 +1,397 @@
+"""The notifier on a Redis: what it hides, what a crash leaves to the next one, who leads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+import stream.notify.notifier
+from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.store import AlertStore
+from stream.names import Keys
+from stream.notify.matchers import parse_matcher
+from stream.notify.notification import Notification, TryAgainError
+from stream.notify.notifier import Notifier
+from stream.notify.notify_journal import RedisJournal
+from stream.notify.routing import Routing
+from stream.notify.silence_store import SilenceStore
+from stream.records import Alert, Severity
+from stream.rules.rule_set import Match, Rule
+from stream.settings import Alerting
+from stream.tasks import end
+from tests.fakes import scored
+
+DEADLINE_S = 20.0
+WAIT_S, INTERVAL_S, REPEAT_S = 10, 60, 600
+ALERTING = Alerting(flapping_episodes=3, flapping_window_s=1_000)
+KEYS = Keys()
+
+ROUTES = f"""
+[route]
+receiver = "one"
+group_by = ["rule"]
+group_wait = "{WAIT_S}s"
+group_interval = "{INTERVAL_S}s"
+repeat_interval = "{REPEAT_S}s"
+
+[[route.routes]]
+matchers = ["rule=two"]
+receiver = "two"
+
+[[inhibit_rules]]
+source_matchers = ["severity=critical"]
+target_matchers = ["severity=warning"]
+equal = ["subject"]
+
+[[receivers]]
+name = "one"
+type = "redis"
+stream = "one"
+
+[[receivers]]
+name = "two"
+type = "redis"
+stream = "two"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream.notify.notifier, "TICK_S", 0.002)
+    monkeypatch.setattr(stream.notify.notifier, "RENEW_S", 0.05)
+    monkeypatch.setattr(stream.notify.notifier, "LOOK_AT_SILENCES_S", 0.0)
+
+
+class FakeSink:
+    def __init__(self) -> None:
+        self.got: list[Notification] = []
+        self.broken = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def send(self, notification: Notification) -> None:
+        self.got.append(notification)
+        await self.gate.wait()
+        if self.broken:
+            raise TryAgainError("503")
+
+    async def close(self) -> None:
+        pass
+
+
+class Desk:
+    """Raises alerts and runs notifiers on one Redis, under a clock that only it moves."""
+
+    def __init__(self, client: Redis, folder: Path) -> None:
+        self.client = client
+        file = folder / "routes.toml"
+        file.write_text(ROUTES)
+        self.routing = Routing.load(file)
+        self.now = time.time()
+        self.one, self.two = FakeSink(), FakeSink()
+        self.store = AlertStore(client, KEYS, ALERTING)
+        self.lifecycle = Lifecycle(client, KEYS, ALERTING)
+        self._events = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Notifier]:
+        notifier = Notifier(
+            RedisJournal(self.client, KEYS, ALERTING),
+            self.routing,
+            {"one": self.one, "two": self.two},
+            ALERTING,
+            clock=lambda: self.now,
+        )
+        notifier.start()
+        yield notifier
+        await notifier.stop()
+
+    @asynccontextmanager
+    async def killed(self) -> AsyncIterator[None]:
+        """A notifier that ends as by kill -9: nothing is handed over, its lease runs out."""
+        async with self.running() as notifier:
+            yield
+            await end(notifier._task)
+            for courier in notifier._couriers.values():
+                await courier.stop()
+        await self.client.delete(KEYS.notify("lease"))
+
+    async def fire(
+        self, subject: str = "ticker:A", *, rule: str = "one", severity: Severity = "warning"
+    ) -> Alert:
+        self._events += 1
+        made = Rule(name=rule, when="true", subject="ticker", severity=severity, title="t")
+        event = scored(id=f"e{self._events}", after_s=self._events)
+        (alert,) = await self.store.raise_alerts([(event, Match(made, subject, "t", "s"))])
+        return alert
+
+    async def read(self) -> None:
+        """Return when the notifier has written down all there is."""
+        entries = await self.client.xrevrange(KEYS.alerts_stream, count=1)
+
+        async def done() -> bool:
+            return bool(await self.client.get(KEYS.notify("position")) == entries[0][0])
+
+        await self.until(done)
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                found = condition()
+                if await found if asyncio.iscoroutine(found) else found:
+                    return
+                await asyncio.sleep(0.002)
+
+    async def noted(self, sent: int, receiver: str = "one", field: str = "sent") -> None:
+        """Return when a receiver's figure has come to this."""
+
+        async def counted() -> bool:
+            figure = await self.client.hget(KEYS.notify(f"receiver:{receiver}"), field)
+            return int(figure or 0) >= sent
+
+        await self.until(counted)
+
+    async def hidden(self) -> dict[str, str]:
+        found = await self.client.hgetall(KEYS.notify("hidden"))
+        return {name.decode(): reason.decode() for name, reason in found.items()}
+
+
+@pytest.fixture
+def desk(client: Redis, tmp_path: Path) -> Desk:
+    return Desk(client, tmp_path)
+
+
+async def test_a_burst_is_told_once_and_repeated_once(desk: Desk) -> None:
+    async with desk.running():
+        for number in range(60):
+            await desk.fire(f"ticker:{number}")
+        await desk.read()
+        assert desk.one.got == []
+        desk.now += WAIT_S + 1
+        await desk.noted(1)
+        desk.now += REPEAT_S + 1
+        await desk.noted(2)
+    assert [(one.reason, one.firing) for one in desk.one.got] == [("new", 60), ("repeat", 60)]
+
+
+async def test_a_child_is_hidden_with_the_reason_and_told_when_the_parent_is_over(
+    desk: Desk,
+) -> None:
+    async with desk.running():
+        parent = await desk.fire(rule="two", severity="critical")
+        child = await desk.fire()
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.noted(1, "two")
+
+        async def is_hidden() -> bool:
+            return await desk.hidden() == {child.id: f"inhibited by alert {parent.id}"}
+
+        await desk.until(is_hidden)
+        assert desk.one.got == []
+        await desk.lifecycle.resolve(parent.id, by="ann")
+        await desk.read()
+        desk.now += INTERVAL_S + 1
+        await desk.noted(1)
+        assert await desk.hidden() == {}
+
+
+async def test_a_silence_hides_counts_and_says_so_once(desk: Desk) -> None:
+    silences = SilenceStore(desk.client, KEYS)
+    async with desk.running():
+        early = await desk.fire()
+        await desk.read()
+        silence = await silences.create(
+            [parse_matcher("rule=one")], author="ann", reason="planned", lasts_s=600
+        )
+
+        async def counted(number: int) -> bool:
+            return [one.hidden for one in await silences.active()] == [number]
+
+        await desk.until(lambda: counted(1))
+        await desk.fire()
+        await desk.fire("ticker:B")
+        await desk.until(lambda: counted(2))
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.until(lambda: hidden_count(desk, 2))
+        assert desk.one.got == []
+        history = await desk.lifecycle.history(early.id)
+        assert [(line.action, line.by, line.detail) for line in history] == [
+            ("silenced", "ann", silence.id)
+        ]
+        await silences.end(silence.id)
+        desk.now += INTERVAL_S + 1
+        await desk.noted(1)
+    assert [one.firing for one in desk.one.got] == [2]
+
+
+async def hidden_count(desk: Desk, number: int) -> bool:
+    return len(await desk.hidden()) == number
+
+
+async def test_flapping_is_marked_and_not_told_each_time(desk: Desk) -> None:
+    async with desk.running():
+        for episode in range(1, 5):
+            alert = await desk.fire()
+            await desk.read()
+            desk.now += INTERVAL_S + 1
+            if episode <= 2:
+                await desk.noted(2 * episode - 1)
+            else:
+                await desk.until(lambda name=alert.id: is_flapping(desk, name))
+            await desk.lifecycle.resolve(alert.id, by="ann")
+            await desk.read()
+            desk.now += INTERVAL_S + 1
+            if episode <= 2:
+                await desk.noted(2 * episode)
+    assert [one.reason for one in desk.one.got] == ["new", "resolved"] * 2
+
+
+async def is_flapping(desk: Desk, alert_id: str) -> bool:
+    return (await desk.hidden()).get(alert_id) == "flapping"
+
+
+async def test_flapping_that_has_come_to_stay_is_told_after_all(desk: Desk) -> None:
+    async with desk.running():
+        for _ in range(2):
+            await desk.lifecycle.resolve((await desk.fire()).id, by="ann")
+        alert = await desk.fire()
+        await desk.read()
+        desk.now += INTERVAL_S
+        await desk.until(lambda: is_flapping(desk, alert.id))
+        desk.now += ALERTING.flapping_window_s
+        await desk.noted(1)
+    (found,) = desk.one.got
+    assert [(one.id, one.handling.flapping) for one in found.alerts] == [(alert.id, True)]
+
+
+async def test_killed_while_sending_the_next_one_sends_the_same_again(desk: Desk) -> None:
+    desk.one.gate.clear()
+    async with desk.killed():
+        await desk.fire()
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.until(lambda: desk.one.got)
+    desk.one.gate.set()
+    async with desk.running():
+        await desk.noted(1)
+        desk.now += INTERVAL_S + 1
+        await asyncio.sleep(0.05)
+    first, again = desk.one.got
+    assert first == again
+
+
+async def test_killed_before_and_after_sending_nothing_is_lost_or_repeated(desk: Desk) -> None:
+    async with desk.killed():
+        await desk.fire()
+        await desk.read()
+    await desk.fire("ticker:B")
+    async with desk.killed():
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.noted(1)
+    async with desk.running():
+        await desk.fire("ticker:C")
+        await desk.read()
+        desk.now += INTERVAL_S + 1
+        await desk.noted(2)
+    assert [(one.reason, one.firing) for one in desk.one.got] == [("new", 2), ("new", 3)]
+
+
+async def test_one_of_two_leads_and_the_other_goes_on_when_it_stops(desk: Desk) -> None:
+    async with desk.running():
+        async with desk.running():
+            await desk.fire()
+            await desk.read()
+            desk.now += WAIT_S + 1
+            await desk.noted(1)
+        desk.now += REPEAT_S + 1
+        await desk.noted(2)
+    assert [one.reason for one in desk.one.got] == ["new", "repeat"]
+
+
+async def test_who_lost_the_lease_writes_nothing_and_stops_telling(desk: Desk) -> None:
+    async with desk.running() as notifier:
+        await desk.fire()
+        await desk.read()
+        await desk.client.set(KEYS.notify("lease"), "another")
+        desk.now += WAIT_S + 1
+        await desk.fire("ticker:B")
+        await asyncio.sleep(0.2)
+        before = await desk.client.get(KEYS.notify("position"))
+        entries = await desk.client.xrange(KEYS.alerts_stream)
+        assert before == entries[0][0]
+        assert not notifier._task.done()
+    assert await desk.client.get(KEYS.notify("lease")) == b"another"
+    assert desk.one.got == []
+
+
+async def test_a_dead_receiver_holds_up_no_other(desk: Desk) -> None:
+    desk.one.gate.clear()
+    async with desk.running():
+        await desk.fire()
+        await desk.fire(rule="two")
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.noted(1, "two")
+        await desk.until(lambda: desk.one.got)
+        desk.now += REPEAT_S + 1
+        await desk.noted(2, "two")
+    assert len(desk.one.got) == 1
+
+
+async def test_what_was_given_up_is_counted_with_its_error(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.one.broken = True
+    monkeypatch.setattr("stream.notify.notifier.seconds", lambda _: 0.01)
+    async with desk.running():
+        await desk.fire()
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.noted(1, field="failed")
+        error = await desk.client.hget(KEYS.notify("receiver:one"), "error")
+        assert error.startswith(b"503")
+        desk.one.broken = False
+        desk.now += INTERVAL_S + 1
+        await desk.noted(1)
+
+
+async def test_transitions_that_the_stream_dropped_are_made_up_for(desk: Desk) -> None:
+    async with desk.killed():
+        over = await desk.fire("ticker:A")
+        await desk.fire("ticker:B")
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.noted(1)
+    await desk.lifecycle.resolve(over.id, by="ann")
+    await desk.fire("ticker:C")
+    await desk.client.xtrim(KEYS.alerts_stream, maxlen=1, approximate=False)
+    async with desk.running():
+        await desk.read()
+        desk.now += INTERVAL_S + 1
+        await desk.noted(2)
+    states = {one.subject: one.state for one in desk.one.got[-1].alerts}
+    assert states == {"ticker:A": "resolved", "ticker:B": "firing", "ticker:C": "firing"}
+
+
+async def test_without_routes_silences_still_count(desk: Desk) -> None:
+    silences = SilenceStore(desk.client, KEYS)
+    await silences.create([parse_matcher("rule=one")], author="a", reason="", lasts_s=600)
+    await desk.fire()
+    notifier = Notifier(RedisJournal(desk.client, KEYS, ALERTING), None, {}, ALERTING)
+    notifier.start()
+
+    async def counted() -> bool:
+        return [one.hidden for one in await silences.active()] == [1]
+
+    await desk.until(counted)
+    await notifier.stop()

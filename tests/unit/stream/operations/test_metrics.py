@@ -1,0 +1,99 @@
+"""The metrics page: what Prometheus reads is what was counted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from models.batcher import Statistics
+from stream.judge import Shipment
+from stream.operations.metrics import Reading, exposition, worker_families
+from stream.operations.telemetry import Telemetry
+from stream.operations.trainer_monitor import TrainerMonitor
+from tests.fakes import scored
+from trainer.status import Status
+
+BATCHES = Statistics(
+    texts=10, failed=1, batches=3, tokens=80, padded_tokens=100, halved=1, busy_s=0.5, waiting=4
+)
+
+
+def samples(page: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(page.decode())
+        for sample in family.samples
+    }
+
+
+def page(telemetry: Telemetry, *, batches: Statistics | None = BATCHES) -> bytes:
+    reading = Reading(
+        telemetry=telemetry,
+        batches=batches,
+        lags={("news", 0): 7, ("news", 1): 0},
+        assigned=2,
+        model='m"1\n',
+        swaps=1,
+        stalled=False,
+    )
+    return exposition(worker_families(reading))
+
+
+def test_every_count_is_on_the_page() -> None:
+    telemetry = Telemetry()
+    telemetry.rule_errors = Counter({"bad-rule": 2})
+    now_ms = round(time.time() * 1000)
+    telemetry.shipped(
+        Shipment(
+            dead_letters=Counter(not_json=2),
+            queues=Counter(fraud=1),
+            scored=[scored()] * 3,
+            # One in time, one of a clock that runs ahead, one of an age ago.
+            record_times_ms=[now_ms, now_ms + 5_000, 0],
+        ),
+        [],
+    )
+    found = samples(page(telemetry))
+    assert found["bellwether_events_total", (("source", "news"),)] == 3
+    assert found["bellwether_dead_letters_total", (("reason", "not_json"),)] == 2
+    assert found["bellwether_tickets_total", (("queue", "fraud"),)] == 1
+    assert found["bellwether_rule_errors_total", (("rule", "bad-rule"),)] == 2
+    assert found["bellwether_lag_records", (("partition", "0"), ("topic", "news"))] == 7
+    assert found["bellwether_model_info", (("version", 'm"1\n'),)] == 1
+    assert found["bellwether_batch_tokens_total", ()] == 80
+    assert found["bellwether_batch_padded_tokens_total", ()] == 100
+    assert found["bellwether_texts_waiting", ()] == 4
+    assert found["bellwether_latency_seconds_count", ()] == 3
+    assert found["bellwether_latency_seconds_bucket", (("le", "+Inf"),)] == 3
+    assert found["bellwether_latency_seconds_bucket", (("le", "1048.576"),)] == 2
+    assert found["bellwether_latency_seconds_bucket", (("le", "2.048"),)] == 2
+    assert found["process_open_fds", ()] > 0
+
+
+def test_a_worker_that_has_not_started_has_a_page_too() -> None:
+    found = samples(page(Telemetry(), batches=None))
+    assert ("bellwether_batches_total", ()) not in found
+    assert found["bellwether_latency_seconds_count", ()] == 0
+
+
+async def test_the_trainer_says_what_it_waits_for_and_what_it_has_done() -> None:
+    status = Status()
+    monitor = TrainerMonitor(status, stall_s=60)
+    assert monitor.health().ok
+    assert not (await monitor.ready()).ok
+    status.polled_at = time.monotonic()
+    status.champion, status.labels, status.waits_for = "m-1", 12, "waits for labels"
+    status.attempts["fast", "promoted"] += 1
+    assert (await monitor.ready()).ok
+    assert monitor.health().details == {"trainer": "waits for labels", "champion": "m-1"}
+    found = samples(monitor.metrics())
+    assert found["bellwether_trainer_labels", ()] == 12
+    attempts = "bellwether_trainer_attempts_total"
+    assert found[attempts, (("speed", "fast"), ("verdict", "promoted"))] == 1
+    status.fitting, status.fitting_since, status.progress = "deep", time.monotonic(), "epoch 2"
+    assert "deep fit for 0 s, epoch 2" in monitor.health().details["trainer"]
+    status.polled_at = time.monotonic() - 61
+    assert "restart the trainer" in monitor.health().details["trainer"]
+    assert not monitor.health().ok

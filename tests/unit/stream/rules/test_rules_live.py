@@ -1,0 +1,99 @@
+"""A changed rule file comes into force while the worker runs; a faulty one never does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from models.spec import DEFAULT_HEADS, Head
+from stream.rules import rules_live
+from stream.rules.conditions import RuleError
+from stream.rules.rule_set import RuleSet
+from stream.rules.rules_live import LiveRules
+from stream.settings import Alerting, Settings
+from tests.fakes import scored
+
+DEADLINE_S = 10.0
+RULE = """
+[[rule]]
+name = "{name}"
+when = 'sentiment.label == "negative"'
+subject = "ticker"
+severity = "warning"
+title = "t"
+"""
+
+
+class Bench:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.write(RULE.format(name="old"))
+        settings = Settings(alerting=Alerting(rules=path))
+        self.live = LiveRules(settings, DEFAULT_HEADS)
+        self.taken: list[RuleSet] = []
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text)
+        # A clock that is too coarse to see the change must not decide this test.
+        self._times = getattr(self, "_times", 0) + 1
+        os.utime(self.path, ns=(self._times * 10**9, self._times * 10**9))
+
+    def names(self) -> set[str]:
+        return {match.rule.name for match in self.live.present.match(scored())}
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    monkeypatch.setattr(rules_live, "LOOK_EVERY_S", 0.01)
+    made = Bench(tmp_path / "rules.toml")
+    made.live.start(made.taken.append)
+    yield made
+    await made.live.stop()
+
+
+async def test_a_good_file_replaces_the_old_rules_which_go_on_being_counted(bench: Bench) -> None:
+    assert bench.names() == {"old"}
+    bench.live.present.errors["old"] += 3
+    bench.write(RULE.format(name="new"))
+    await bench.until(lambda: len(bench.taken) == 1)
+    assert bench.names() == {"new"}
+    assert bench.taken[0].errors == {"old": 3}
+
+
+async def test_a_bad_file_leaves_the_old_rules_and_is_complained_of_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bad = RULE.format(name="bad").replace("negative", "negativ")
+    bench.write(bad)
+    await bench.until(lambda: "the old rules stay in force" in caplog.text)
+    bench.write(bad)
+    bench.write(RULE.format(name="good"))
+    await bench.until(lambda: bench.names() == {"good"})
+    said = [record.getMessage() for record in caplog.records if "stay in force" in record.msg]
+    assert len(said) == 1
+    assert "rules.toml, line 2, rule 'bad'" in said[0]
+    assert "did you mean 'negative'" in said[0]
+
+
+async def test_a_file_that_is_gone_for_a_moment_is_read_when_it_is_back(bench: Bench) -> None:
+    bench.path.unlink()
+    await bench.until(lambda: bench.live._digest is None)
+    assert bench.names() == {"old"}
+    bench.write(RULE.format(name="back"))
+    await bench.until(lambda: bench.names() == {"back"})
+
+
+async def test_a_model_that_the_rules_do_not_fit_is_refused(bench: Bench) -> None:
+    with pytest.raises(RuleError, match="unknown name 'sentiment'"):
+        bench.live.check((Head(name="mood", labels=("calm", "angry")),))

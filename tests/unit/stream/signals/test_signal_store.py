@@ -1,0 +1,170 @@
+"""Windows in Redis: the arithmetic of signals.py, atomic, each event once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from fakeredis import FakeAsyncRedis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from stream.names import Keys
+from stream.records import Origin, Scored, Subject
+from stream.signals.memory import SubjectWindows
+from stream.signals.signal_settings import Signals
+from stream.signals.signal_store import SignalStore
+from stream.signals.windows import Windows
+from tests.fakes import scored, scores
+
+SETTINGS = Signals(max_late_s=20_000)
+REMEMBERED = 30
+
+
+def store(client: Redis) -> SignalStore:
+    return SignalStore(client, Keys(), SETTINGS, replay_s=500, remembered=REMEMBERED)
+
+
+def event(number: int, after_s: float = 0.0, **changes: Any) -> Scored:
+    origin = Origin("news", 0, number)
+    return scored(**{"id": f"e{number}", "origin": origin, "after_s": after_s, **changes})
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.floats(0, 90_000),
+        st.sampled_from(["news", "social", "ticket"]),
+        st.sampled_from(["negative", "neutral", "positive"]),
+        st.sampled_from(["low", "high"]),
+        st.sampled_from([(), ("sentiment",), ("sentiment", "risk")]),
+        st.lists(
+            st.tuples(
+                st.sampled_from(["A", "B", 'a "name"\nof\x00 two lines']),
+                st.floats(0, 1),
+                st.floats(0, 1),
+            ),
+            max_size=3,
+            unique_by=lambda one: one[0],
+        ),
+    ),
+    max_size=30,
+)
+
+
+def made(rows: list[Any]) -> list[Scored]:
+    return [
+        event(
+            number,
+            after_s,
+            source=kind,
+            subjects=tuple(Subject("ticker", *one) for one in subjects),
+            heads=scores(sentiment=(tone, 0.7), risk=risk, abstained=abstained),
+        )
+        for number, (after_s, kind, tone, risk, abstained, subjects) in enumerate(rows)
+    ]
+
+
+async def assert_equal_to_memory(client: Redis, batch: list[Scored], size: int) -> None:
+    memory = SubjectWindows(SETTINGS)
+    for start in range(0, len(batch), size):
+        some = batch[start : start + size]
+        for one, answer in zip(some, await store(client).observe(some), strict=True):
+            expected = memory.observe(one)
+            assert answer.keys() == expected.keys()
+            for name, windows in expected.items():
+                found = answer[name]
+                assert (found.events, found.late) == (windows.events, windows.late)
+                assert (found.at_us, found.first_us) == (windows.at_us, windows.first_us)
+                assert found.sums == pytest.approx(windows.sums, rel=1e-9, abs=1e-12)
+
+
+@examples(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(EVENTS, st.integers(1, 30))
+def test_redis_and_memory_add_up_the_same_imitation(rows: list[Any], size: int) -> None:
+    async def run() -> None:
+        async with FakeAsyncRedis() as client:
+            await assert_equal_to_memory(client, made(rows), size)
+
+    asyncio.run(run())
+
+
+@pytest.mark.redis
+@examples(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(EVENTS, st.integers(1, 30))
+def test_redis_and_memory_add_up_the_same(redis_url: str, rows: list[Any], size: int) -> None:
+    async def run() -> None:
+        async with Redis.from_url(redis_url) as client:
+            await client.flushdb()
+            await assert_equal_to_memory(client, made(rows), size)
+
+    asyncio.run(run())
+
+
+async def test_a_redelivered_event_changes_nothing_and_gets_its_first_answer(
+    client: Redis,
+) -> None:
+    batch = [event(number, number * 60.0) for number in range(10)]
+    first = await store(client).observe(batch)
+    hash_before = await client.hgetall(Keys().subject("ticker:HALC"))
+    # Together with a new one, in another order, in another call.
+    again = await store(client).observe([batch[7], event(10, 999.0), batch[2]])
+    assert [again[0], again[2]] == [first[7], first[2]]
+    assert again[1]["ticker:HALC"].events == 11
+    assert int(hash_before[b"events"]) == 10
+
+
+async def test_an_event_twice_in_one_batch_counts_once(client: Redis) -> None:
+    first, second = await store(client).observe([event(1), event(1)])
+    assert first == second
+    assert first["ticker:HALC"].events == 1
+
+
+async def test_the_same_id_from_two_sources_is_two_events(client: Redis) -> None:
+    post = event(1, source="social", origin=Origin("social", 0, 1))
+    answers = await store(client).observe([event(1), post])
+    assert answers[1]["ticker:HALC"].events == 2
+
+
+async def test_what_is_remembered_is_bounded_a_partition(client: Redis) -> None:
+    for number in range(3 * REMEMBERED):
+        await store(client).observe([event(number, origin=Origin("news", number % 2, number))])
+    for partition in (0, 1):
+        answers, order = Keys().answers("news", partition)
+        assert await client.hlen(answers) == await client.llen(order) == REMEMBERED
+        assert 0 < await client.ttl(answers) <= 500
+        assert 0 < await client.ttl(order) <= 500
+
+
+async def test_the_hash_of_a_subject_can_be_read_and_expires(client: Redis) -> None:
+    (answer,) = await store(client).observe([event(1)])
+    fields = await client.hgetall(Keys().subject("ticker:HALC"))
+    assert fields[b"short_volume"] == b"1"
+    assert await client.ttl(Keys().subject("ticker:HALC")) > 0
+    assert await store(client).get("ticker:HALC") == answer["ticker:HALC"]
+    assert await store(client).get("ticker:NONE") is None
+
+
+async def test_more_events_than_one_call_takes_are_answered_in_order(client: Redis) -> None:
+    batch = [event(number, float(number)) for number in range(1_203)]
+    answers = await store(client).observe(batch)
+    assert [answer["ticker:HALC"].events for answer in answers] == list(range(1, 1_204))
+
+
+async def test_workers_that_see_the_same_events_at_once_count_them_once(client: Redis) -> None:
+    batch = [event(number, float(number)) for number in range(20)]
+    answers = await asyncio.gather(*(store(client).observe(batch) for _ in range(4)))
+    assert all(answer == answers[0] for answer in answers)
+    windows = await store(client).get("ticker:HALC")
+    assert isinstance(windows, Windows)
+    assert windows.events == 20
+
+
+async def test_a_redis_that_forgot_the_script_is_given_it_again(client: Redis) -> None:
+    signals = store(client)
+    await signals.observe([event(1)])
+    await client.script_flush()
+    (answer,) = await signals.observe([event(2)])
+    assert answer["ticker:HALC"].events == 2

@@ -1,0 +1,124 @@
+"""Which companies a text names, and what only looks like one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stream.ingest.text import clean_text
+from stream.subjects.companies import KnowledgeBase
+from stream.subjects.mentions import MentionSearch
+
+SEARCH = MentionSearch(KnowledgeBase.load(None))
+
+
+def named(text: str, known: tuple[str, ...] = ()) -> list[str]:
+    return [f"{one.ticker}={text[one.start : one.end]}" for one in SEARCH.find(text, known)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        # Cash tags, and prices that are none.
+        ("selling $halc now", ["HALC=$halc"]),
+        ("$BRK.B and ($HALC).", ["BRK.B=$BRK.B", "HALC=$HALC"]),
+        ("it costs $500 or $5M, US$ and $ alone, $TOOLONGNAME", []),
+        # Behind an exchange.
+        ("Masimo (NASDAQ:MASI) and NYSE: T", ["MASI=MASI", "T=T"]),
+        ("the Nasdaq: a history", []),
+        # Names: any letters' case, possessives, the longest, whole words.
+        ("Tesla's and tesla and TESLA", ["TSLA=Tesla", "TSLA=tesla", "TSLA=TESLA"]),
+        ("Bank of America said", ["BAC=Bank of America"]),
+        ("an American Expressway", []),
+        ("Intelligent Boeings", []),
+        ("McDonald\u2019s, Mcdonalds", ["MCD=McDonald\u2019s", "MCD=Mcdonalds"]),
+        ("Nestl\u00e9 or Nestle", ["NSRGY=Nestl\u00e9", "NSRGY=Nestle"]),
+        ("Procter and Gamble, AT&T", ["PG=Procter and Gamble", "T=AT&T"]),
+        ("\u0130stanbul likes Boeing", ["BA=Boeing"]),
+        ("see https://shop.example/tesla/now", []),
+        # Short names only in capitals.
+        ("gm all, GM shares up", ["GM=GM"]),
+        # Plain words in small letters.
+        ("an apple a day; Apple Pie; the Big Apple", []),
+        ("Apple will pay", ["AAPL=Apple"]),
+        # Ambiguous names: capitals and markets, or another company.
+        ("Target your audience", []),
+        ("on target: shares fell 3%", []),
+        ("Target shares fell", ["TGT=Target"]),
+        ("Walmart and Target", ["WMT=Walmart", "TGT=Target"]),
+        ("price target for Target stock", ["TGT=Target"]),
+        # Bare symbols.
+        ("NVDA is dear", ["NVDA=NVDA"]),
+        ("nvda is dear", []),
+        ("I told you ALL that stocks fall", []),
+        ("SELL ALL STOCKS", []),
+        ("IT stocks, A shares", []),
+        ("CAT shares fell, my CAT slept", ["CAT=CAT"]),
+        ("Caterpillar stock (CAT)", ["CAT=Caterpillar", "CAT=CAT"]),
+        ("SAN FRANCISCO - stocks fell", []),
+    ],
+)
+def test_companies_are_found_and_look_alikes_are_not(text: str, found: list[str]) -> None:
+    assert named(text) == found
+
+
+def test_what_the_event_is_known_to_be_about_settles_an_ambiguous_name() -> None:
+    assert named("Shell and its tankers") == []
+    assert named("Shell and its tankers", known=("SHEL",)) == ["SHEL=Shell"]
+    assert named("Shell and its tankers $SHEL") == ["SHEL=Shell", "SHEL=$SHEL"]
+
+
+def test_a_name_goes_by_the_symbol_that_the_text_uses() -> None:
+    assert named("$GOOG: Google fell") == ["GOOG=$GOOG", "GOOG=Google"]
+    assert named("Google fell") == ["GOOGL=Google"]
+
+
+def test_an_own_name_is_found_in_all_its_spellings(tmp_path: Path) -> None:
+    path = tmp_path / "companies.toml"
+    path.write_text('[x]\nHALC = { name = "H\u00e4lcyon-Robots & Sons" }\n', encoding="utf-8")
+    search = MentionSearch(KnowledgeBase.load(path))
+    for text in ("H\u00e4lcyon-Robots & Sons", "halcyon robots and sons", "HALCYON-ROBOTS & SONS"):
+        assert [one.ticker for one in search.find(text)] == ["HALC"], text
+
+
+PIECES = [
+    "Apple",
+    "apple",
+    "$AAPL",
+    "NYSE: CAT",
+    "(CAT)",
+    "Bank of America",
+    "McDonald’s",
+    "İ",
+    "ß",
+    "stocks",
+    "https://x.y/tesla",
+    "3M",
+    "AT&T",
+    "'s",
+    "$",
+    ":",
+    " ",
+    "\n",
+    "😀",
+]
+
+
+@example("NYSE: CATAT&T$AAPL")
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=30).map("".join))
+def test_any_text_is_searched_and_offsets_are_those_of_the_text(text: str) -> None:
+    cleaned = clean_text(text, 1_000)
+    found = SEARCH.find(cleaned)
+    ends = 0
+    for mention in found:
+        assert ends <= mention.start < mention.end <= len(cleaned)
+        ends = mention.end
+        surface = cleaned[mention.start : mention.end]
+        assert surface == surface.strip()
+        assert mention.ticker.isupper() or mention.ticker.isdigit()
+    # Padding moves every mention by its length and changes none.
+    padded = SEARCH.find(f"-- {cleaned}")
+    assert [(one.ticker, one.start - 3, one.end - 3) for one in padded] == found

@@ -1,0 +1,176 @@
+"""What makes a text a copy of an earlier one, and what keeps it news."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fakeredis import FakeAsyncRedis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from stream.names import Keys
+from stream.records import Origin, Scored, Subject
+from stream.subjects.copies import CopyStore, count_copies
+from stream.subjects.novelty import fingerprint
+from stream.subjects.subject_settings import Novelty
+from tests.fakes import scored
+
+STORY = (
+    "Schlumberger to buy the oilfield equipment maker Cameron International "
+    "for $12.7 billion in cash and stock $SLB $CAM"
+)
+DAY_S = 86_400.0
+
+
+@pytest.fixture(params=["imitation", pytest.param("real", marks=pytest.mark.redis)])
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
+    if request.param == "imitation":
+        async with FakeAsyncRedis() as fake:
+            yield fake
+        return
+    async with Redis.from_url(request.getfixturevalue("redis_url")) as real:
+        yield real
+
+
+def store(client: Redis, *, remembered: int = 1_000, **novelty: Any) -> CopyStore:
+    return CopyStore(client, Keys(), Novelty(**novelty), replay_s=500, remembered=remembered)
+
+
+def event(number: int, text: str = STORY, **changes: Any) -> Scored:
+    fields: dict[str, Any] = {
+        "id": f"e{number}",
+        "source": "social",
+        "origin": Origin("social", 0, number),
+        "text": text,
+        "subjects": (Subject("ticker", "SLB"),),
+    }
+    return scored(**{**fields, **changes})
+
+
+async def counted(client: Redis, event_id: str) -> int:
+    (count,) = await count_copies(client, Keys(), [("social", event_id)])
+    return count
+
+
+async def copies(client: Redis, *batch: Scored) -> list[str]:
+    return [one.copy_of for one in await store(client).mark(batch)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STORY,
+        f"RT @desk: {STORY} https://t.co/other",
+        STORY.upper(),
+        f"{STORY[:-12]}\u2026",
+        STORY.replace("$SLB", "#SLB").replace("to buy", "will buy"),
+    ],
+)
+async def test_retweets_and_syndicated_texts_are_copies(client: Redis, text: str) -> None:
+    first, second = await store(client).mark([event(1), event(2, text)])
+    assert (first.copy_of, first.novelty) == ("", 1.0)
+    assert second.copy_of == "e1"
+    assert second.novelty <= 0.3
+    assert [subject.novelty for subject in second.subjects] == [second.novelty]
+    assert await counted(client, "e1") == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"text": STORY.replace("12.7", "14.8")},
+        {"subjects": (Subject("ticker", "SLB"), Subject("ticker", "HAL"))},
+        {"text": "Cameron International has a new head of research, says Schlumberger today"},
+        {"source": "news"},
+        {"after_s": DAY_S + 1},
+        {"after_s": -DAY_S - 1},
+    ],
+    ids=["number", "company", "story", "kind", "later", "earlier"],
+)
+async def test_what_adds_something_is_no_copy(client: Redis, other: dict[str, Any]) -> None:
+    assert await copies(client, event(1), event(2, **other)) == ["", ""]
+
+
+async def test_copies_are_linked_to_the_first_whatever_the_batches_and_workers(
+    client: Redis,
+) -> None:
+    assert await copies(client, event(1)) == [""]
+    several = await asyncio.gather(*(copies(client, event(n)) for n in range(2, 12)))
+    assert several == [["e1"]] * 10
+    assert await counted(client, "e1") == 10
+
+
+async def test_the_same_words_of_two_customers_are_two_tickets(client: Redis) -> None:
+    def ticket(number: int, customer: str) -> Scored:
+        text = "My card was declined at the supermarket this morning, please help me"
+        return event(number, text, source="ticket", customer=customer, subjects=())
+
+    batch = [ticket(1, "ann"), ticket(2, "bob"), ticket(3, "ann"), ticket(4, ""), ticket(5, "")]
+    assert await copies(client, *batch) == ["", "", "e1", "", ""]
+
+
+async def test_too_few_words_are_never_a_copy(client: Redis) -> None:
+    assert await copies(client, event(1, "buy $SLB now"), event(2, "buy $SLB now")) == ["", ""]
+
+
+async def test_a_redelivered_event_gets_its_first_answer_and_counts_once(client: Redis) -> None:
+    # The later text holds all of the earlier one, so it would make a copy of it.
+    batch = [event(1, STORY.replace("$12.7 billion ", "")), event(2), event(3)]
+    before = await store(client).mark(batch)
+    assert [one.copy_of for one in before] == ["", "", "e2"]
+    assert await store(client).mark(batch) == before
+    assert await store(client).mark([batch[0]]) == [before[0]]
+    assert await counted(client, "e2") == 1
+
+
+async def test_nothing_is_compared_with_a_window_of_zero(client: Redis) -> None:
+    batch = [event(1), event(2)]
+    assert await store(client, window_s=0).mark(batch) == batch
+    assert await client.keys("*") == []
+
+
+async def test_what_redis_keeps_is_bounded_and_expires(client: Redis) -> None:
+    numbers = range(2_000)
+    texts = [" ".join(f"w{n * 7 % 1_999}x{k}" for k in range(8)) for n in numbers]
+    batch = [event(n, text) for n, text in zip(numbers, texts, strict=True)]
+    await store(client, remember=1_000, remembered=100).mark([*batch, event(2_000, texts[-1])])
+    assert await client.hlen(Keys().novelty) <= 1_000
+    answers = f"{Keys().novelty_answers}social:0"
+    assert await client.hlen(answers) <= 100
+    for key in await client.keys("*"):
+        assert await client.ttl(key) > 0
+
+
+WORDS = ["oil", "gold", "bank", "buys", "sells", "shares", "of", "the", "at", "3", "7", "$SLB"]
+words = st.lists(st.sampled_from(WORDS))
+
+
+@given(texts=st.lists(words.map(" ".join), min_size=1, max_size=12), data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+async def test_answers_depend_neither_on_batches_nor_on_redelivery(
+    texts: list[str], data: st.DataObject
+) -> None:
+    batch = [event(number, text) for number, text in enumerate(texts)]
+    async with FakeAsyncRedis() as whole, FakeAsyncRedis() as parts:
+        expected = await store(whole).mark(batch)
+        got = []
+        for one in batch:
+            got += await store(parts).mark([one])
+            again = data.draw(st.integers(0, one.origin.offset))
+            assert await store(parts).mark(batch[again : one.origin.offset + 1]) == got[again:]
+    assert got == expected
+    for one in got:
+        assert 0 <= one.novelty <= 1
+        assert not one.copy_of or one.novelty <= 1 - Novelty().similarity + 1e-3
+
+
+@given(st.text(max_size=200))
+def test_any_text_has_a_print_or_none(text: str) -> None:
+    found = fingerprint(event(1, text))
+    if found:
+        assert len(found.sketch) % 8 == len(found.facts) % 8 == 0
+        assert 1 <= len(found.slots) <= 3
