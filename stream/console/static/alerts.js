@@ -94,8 +94,10 @@ function stateOf(row) {
 
 // --- laying out ---------------------------------------------------------------------------------
 
+let shownNow = tester(view);
+
 function layOut() {
-  const test = tester(view);
+  const test = shownNow = tester(view);
   const groups = new Map();
   for (const row of [...rows.values()].filter(test).sort(inOrder)) {
     const name = groupOf(row, view);
@@ -165,7 +167,8 @@ on("alert", (row) => {
   const before = rows.get(row.id);
   if (before && before.sequence > row.sequence) return;
   rows.set(row.id, row);
-  const moves = !before || ["severity", "state", "silence", "assignee"].some((name) => before[name] !== row[name]);
+  const moves = !before || shownNow(before) !== shownNow(row)
+    || ["severity", "first_seen"].some((name) => before[name] !== row[name]);
   if (moves) layOutSoon();
   else if (lines.has(row.id)) fill(lines.get(row.id), row);
   if (row.state === "resolved" && view.show !== "resolved") forgetLater();
