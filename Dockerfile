@@ -1,4 +1,4 @@
-# The worker; TORCH=cuda (the default) needs no more, TORCH=cpu needs TORCH_INDEX, see README.md.
+# Worker, trainer and console; TORCH=cuda (the default) needs no more, TORCH=cpu needs TORCH_INDEX, see README.md.
 FROM python:3.12-slim AS build
 ARG TORCH=cuda
 ARG TORCH_INDEX=
@@ -18,5 +18,7 @@ COPY --from=build /app/.venv /app/.venv
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
 USER bellwether
 WORKDIR /home/bellwether
+# A volume mounted over a folder of the image takes its owner.
+RUN mkdir models bellwether-trainer
 # Settings come from BELLWETHER_ variables or a bellwether.toml mounted into the working folder.
 CMD ["bellwether", "worker"]
