@@ -88,6 +88,8 @@ def deployment(
     settings = f"""
         [alerting]
         rules = "{rules}"
+        # The marks of the notifier are transitions too, and a backtest notifies nobody.
+        flapping_episodes = 1000
         [signals]
         min_baseline = 3
         """
