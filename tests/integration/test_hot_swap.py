@@ -7,11 +7,12 @@ from collections import Counter
 from itertools import pairwise
 
 import orjson
-from aiokafka import AIOKafkaProducer
 
 from models.spec import ModelError, Predictor
 from models.stub import StubPredictor
 from stream.app import Worker
+from stream.connection import kafka_arguments
+from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings
 from tests.integration.test_worker import DEADLINE_S, publish, read, settings, settle
 
@@ -37,11 +38,8 @@ class Shelf:
         return StubPredictor(version=version)
 
 
-async def announce(settings: Settings) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap)
-    await producer.start()
-    await producer.send_and_wait(settings.topics.models, b"{}", key=b"champion")
-    await producer.stop()
+def announcement(settings: Settings) -> Outgoing:
+    return Outgoing(settings.topics.models, b"champion", b"{}")
 
 
 async def serves(worker: Worker, version: str) -> None:
@@ -56,18 +54,26 @@ async def test_fifty_swaps_under_load_lose_nothing_and_score_nothing_twice(
     shelf = Shelf()
     worker = Worker(settings, StubPredictor(version="stub-0"), shelf)
     await worker.start()
+    outbox = Outbox(kafka_arguments(settings.kafka))
+    await outbox.start()
+    topic = settings.sources[0].topic
     try:
         for swap in range(1, SWAPS + 1):
             batch = [
-                orjson.dumps({"id": f"{swap}-{n}", "text": "neutral low"}) for n in range(PER_SWAP)
+                Outgoing(
+                    topic,
+                    str(n).encode(),
+                    orjson.dumps({"id": f"{swap}-{n}", "text": "neutral low"}),
+                )
+                for n in range(PER_SWAP)
             ]
-            await publish(settings, 0, *batch)
             shelf.champion = f"stub-{swap}"
-            await announce(settings)
+            await outbox.send([*batch, announcement(settings)])
             await serves(worker, f"stub-{swap}")
         await publish(settings, 0, orjson.dumps({"id": "last", "text": "neutral low"}))
         await settle(worker, SWAPS * PER_SWAP + 1)
     finally:
+        await outbox.stop()
         assert await worker.stop()
     scored = await read(settings, settings.topics.scored, SWAPS * PER_SWAP + 1)
     assert Counter(record["id"] for record in scored) == {
@@ -92,7 +98,10 @@ async def test_a_champion_that_cannot_be_served_leaves_the_running_model_in_forc
     await worker.start()
     try:
         shelf.champion = "stub-broken"
-        await announce(settings)
+        outbox = Outbox(kafka_arguments(settings.kafka))
+        await outbox.start()
+        await outbox.send([announcement(settings)])
+        await outbox.stop()
         async with asyncio.timeout(DEADLINE_S):
             while "the champion is not served" not in caplog.text:
                 await asyncio.sleep(0.02)
