@@ -149,7 +149,7 @@ async def test_a_trainer_killed_at_any_moment_loses_no_label_and_serves_no_broke
     first_log = read_fingerprint(deployment)
     deployment.processes[-1].send_signal(signal.SIGTERM)
     assert deployment.processes[-1].wait(60) == 0
-    for file in (deployment.folder / "trainer").iterdir():
+    for file in (deployment.folder / "trainer").glob("labels*"):
         file.unlink()
     deployment.start_trainer()
     await deployment.says(deployment.trainer_log, f"{LABELLED} labels; ", times=3)
