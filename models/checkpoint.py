@@ -88,19 +88,27 @@ def merge(
         )
     heads = merge_heads(checkpoint, weights, encoder.hidden)
     try:
-        parameters = dict(encoder.model.named_parameters())
-        with torch.no_grad():
-            # In this order a replaced parameter comes before what is added to it.
-            for name, tensor in sorted(weights.items()):
-                if name.startswith(REPLACED):
-                    parameters[name.removeprefix(REPLACED)].copy_(tensor)
-                elif name.startswith(LOW_RANK) and name.endswith(".a"):
-                    module = name.removeprefix(LOW_RANK).removesuffix(".a")
-                    up = weights[f"{LOW_RANK}{module}.b"].float()
-                    parameters[f"{module}.weight"].add_(up @ tensor.float())
+        add_difference(weights, encoder)
     except (KeyError, RuntimeError) as error:
         raise _unfit(checkpoint, error) from None
     return heads
+
+
+def add_difference(weights: Mapping[str, torch.Tensor], encoder: Encoder) -> None:
+    """Put a difference into encoder, in place, whatever it holds already.
+
+    Raises KeyError or RuntimeError where a parameter is missing or has another shape.
+    """
+    parameters = dict(encoder.model.named_parameters())
+    with torch.no_grad():
+        # In this order a replaced parameter comes before what is added to it.
+        for name, tensor in sorted(weights.items()):
+            if name.startswith(REPLACED):
+                parameters[name.removeprefix(REPLACED)].copy_(tensor)
+            elif name.startswith(LOW_RANK) and name.endswith(".a"):
+                module = name.removeprefix(LOW_RANK).removesuffix(".a")
+                up = weights[f"{LOW_RANK}{module}.b"].float()
+                parameters[f"{module}.weight"].add_(up @ tensor.float())
 
 
 def encoder_key(checkpoint: Checkpoint, weights: Mapping[str, torch.Tensor]) -> str:

@@ -21,7 +21,6 @@ from models.description import CONFIG, WEIGHTS, Checkpoint, read_description, re
 from models.spec import ModelError
 
 CHAMPION = "champion"
-CHALLENGER = "challenger"
 ATTEMPTS = 5
 
 

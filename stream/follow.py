@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from models.spec import ModelError, Predictor
 from stream.rules.conditions import RuleError
+from stream.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +66,7 @@ class Follower:
         self._task = asyncio.create_task(self._follow(), name="follower")
 
     async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         await self._consumer.stop()
 
     async def _follow(self) -> None:

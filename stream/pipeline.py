@@ -25,6 +25,7 @@ from stream.rules.rule_set import About, Match, RuleSet
 from stream.settings import Queue
 from stream.signals.windows import Windows
 from stream.subjects.finder import SubjectFinder
+from stream.tasks import end
 
 T = TypeVar("T")
 
@@ -117,8 +118,7 @@ class Pipeline:
     async def stop(self, timeout_s: float) -> None:
         """Call after the last chunk is settled; what is still in work then is read again later."""
         await asyncio.to_thread(self.batcher.stop, timeout_s)
-        self._shipper.cancel()
-        await asyncio.gather(self._shipper, return_exceptions=True)
+        await end(self._shipper)
 
     async def accept(self, chunk: Chunk, decoder: Decoder) -> None:
         """Take a chunk in; waits while there is no room, which pauses its partition in the end."""

@@ -164,7 +164,7 @@ IMPORTERS = {
     **dict.fromkeys(TORCH, TORCH_USERS),
     "faust": ("stream.ingest.chunks", "stream.app"),
     "stream.app": ("stream.commands.*", "stream.demo", "stream.operations.monitor"),
-    "aiohttp": ("stream.operations.http", "stream.sinks.*", "stream.console.*"),
+    "aiohttp": ("stream.listen", "stream.operations.http", "stream.sinks.*", "stream.console.*"),
     "apprise": ("stream.sinks.apprise_service",),
     "prometheus_client": ("stream.operations.metrics", "stream.operations.trainer_monitor"),
     "trainer.*": ("trainer.*", "stream.cli", "stream.commands.*"),

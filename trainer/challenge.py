@@ -11,18 +11,17 @@ from typing import Any
 import msgspec
 import torch
 
-from models.checkpoint import merge
+from models.checkpoint import add_difference, merge
 from models.description import Checkpoint
 from models.encoder import load_encoder
 from trainer.adapters import compress
-from trainer.compare import compare, cross_check, lesson, recent_slices
+from trainer.compare import compare, cross_check, recent_slices
 from trainer.contender import Contender, slowdown
 from trainer.dataset import split
 from trainer.fit import Watch, fit
 from trainer.gate import Evidence
 from trainer.keep import evenly
 from trainer.learner import default_config
-from trainer.refit import refit
 from trainer.taught import REMINDERS, Taught
 
 DEEP_REMINDERS_PER_TEXT = 2
@@ -52,16 +51,14 @@ def challenge_fast(
     root is the version that the fast ones descend from, on the champion's encoder. All labels teach
     its heads, so that many small steps don't add up to forgetting, and a label taken back is gone.
     """
-    vectors, targets, reminders = lesson(root, taught)
-    joint = refit(root.joint, vectors, targets, reminders)
+    check = cross_check(root, taught)
     weights = root.weights | {
-        f"heads.{name}": value.clone() for name, value in joint.linear.state_dict().items()
+        f"heads.{name}": value.clone() for name, value in check.joint.linear.state_dict().items()
     }
-    check = cross_check(root, joint, taught)
     evidence = Evidence(
         slices=(
             *recent_slices(champion, taught, check.unseen),
-            *compare(champion, dataclasses.replace(root, joint=joint), taught),
+            *compare(champion, dataclasses.replace(root, joint=check.joint), taught),
         ),
         doubts=check.doubts,
     )
@@ -99,7 +96,7 @@ def challenge_deep(
     fresh = load_encoder(checkpoint.encoder, max_tokens=checkpoint.max_tokens)
     new = Contender(checkpoint, weights, fresh, merge(checkpoint, weights, fresh), champion.bf16)
     timed = [one.text for one in taught.reminders[:TIMED_TEXTS]]
-    check = cross_check(root, refit(root.joint, *lesson(root, taught)), taught)
+    check = cross_check(root, taught)
     evidence = Evidence(
         slices=tuple(compare(champion, new, taught)),
         doubts=check.doubts,
@@ -113,13 +110,8 @@ def _one_difference(root: Contender, fitted: Mapping[str, torch.Tensor]) -> dict
     bare = load_encoder(root.checkpoint.encoder, max_tokens=root.checkpoint.max_tokens)
     before = {name: value.clone() for name, value in bare.model.named_parameters()}
     merge(root.checkpoint, root.weights, bare)
-    # merge adds a difference to whatever is there, but only to an encoder that it knows.
-    for name, value in fitted.items():
-        if name.endswith(".a") and name.startswith("low_rank."):
-            module = name.removeprefix("low_rank.").removesuffix(".a")
-            up = fitted[f"low_rank.{module}.b"].float()
-            with torch.no_grad():
-                bare.model.get_parameter(f"{module}.weight").add_(up @ value.float())
+    # merge would refuse an encoder that already differs from the one it knows.
+    add_difference(fitted, bare)
     after = {
         name: value.detach()
         for name, value in bare.model.named_parameters()

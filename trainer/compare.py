@@ -13,6 +13,7 @@ from models.spec import Head
 from trainer.contender import Contender
 from trainer.dataset import Example
 from trainer.gate import Doubt, Part, Slice
+from trainer.refit import refit
 from trainer.suspects import out_of_fold, suspects
 from trainer.taught import Taught
 
@@ -35,18 +36,21 @@ def compare(champion: Contender, other: Contender, taught: Taught) -> list[Slice
 class CrossCheck(NamedTuple):
     """What heads taught by all other labels say of each: see Evidence and Challenger.
 
-    unseen are their probabilities of the texts to learn from; doubts and doubtful speak of the
-    golden labels too, which are no better than who gave them.
+    joint are heads taught by all texts to learn from, unseen the probabilities of those texts by
+    heads that did not see them; doubts and doubtful speak of the golden labels too, which are no
+    better than who gave them.
     """
 
+    joint: JointHeads
     unseen: dict[str, torch.Tensor]
     doubts: tuple[Doubt, ...]
     doubtful: dict[str, list[str]]
 
 
-def cross_check(root: Contender, joint: JointHeads, taught: Taught) -> CrossCheck:
-    """Every label against what the others teach root; joint are heads taught by all of learn."""
-    vectors, targets, reminders = lesson(root, taught)
+def cross_check(root: Contender, taught: Taught) -> CrossCheck:
+    """Teach root, and hold every label against what the others teach it."""
+    vectors, targets, reminders = _lesson(root, taught)
+    joint = refit(root.joint, vectors, targets, reminders)
     unseen = out_of_fold(root.joint, vectors, targets, reminders)
     golden = _probabilities(joint, root.vectors([one.text for one in taught.golden]))
     examples = [*taught.learn, *taught.golden]
@@ -57,7 +61,7 @@ def cross_check(root: Contender, joint: JointHeads, taught: Taught) -> CrossChec
         doubtful[head] = [examples[at].text for at in wrong]
         labelled = [examples[at].text for at in (own != MISSING).nonzero().flatten().tolist()]
         doubts += _doubts(head, labelled, set(doubtful[head]), taught)
-    return CrossCheck(unseen, tuple(doubts), doubtful)
+    return CrossCheck(joint, unseen, tuple(doubts), doubtful)
 
 
 def _probabilities(joint: JointHeads, vectors: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -78,7 +82,7 @@ def _doubts(
         yield Doubt(head=head, author=author, suspects=found[author], labels=count)
 
 
-def lesson(
+def _lesson(
     root: Contender, taught: Taught
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
     """Vectors and targets of the labelled texts, and of the reminders, as refit takes them."""

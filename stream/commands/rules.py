@@ -6,13 +6,13 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from stream import durations, show
+from stream import show
 from stream.commands.options import (
     FAILED,
     FILE,
@@ -22,7 +22,7 @@ from stream.commands.options import (
     load_heads,
     progress_bar,
 )
-from stream.ingest.event_time import parse_time
+from stream.commands.parameters import Moment
 from stream.rules.conditions import RuleError
 from stream.settings import Settings
 
@@ -100,8 +100,10 @@ def run_examples(settings: Settings, file: Path, as_json: bool) -> None:
 @config_option
 @click.option("--rules", "file", type=FILE, help="The rule file; else the one of the settings.")
 @click.option("--input", "source", type=FILE, help="Scored records, JSON lines, plain or .gz.")
-@click.option("--since", help="Read the scored topic from this time, or so long ago: 7d.")
-@click.option("--until", help="Read the scored topic up to this time.")
+@click.option(
+    "--since", type=Moment(), help="Read the scored topic from this time, or so long ago: 7d."
+)
+@click.option("--until", type=Moment(), help="Read the scored topic up to this time.")
 @click.option("--compare", "other", type=FILE, help="A second rule file, shown beside the first.")
 @click.option("--routes", type=FILE, help="A routing file: who would have been told how often.")
 @click.option("--sweep", help="RULE.NAME=0.8,0.85,0.9: what each value would have cost.")
@@ -111,8 +113,8 @@ def backtest(
     settings: Settings,
     file: Path | None,
     source: Path | None,
-    since: str | None,
-    until: str | None,
+    since: datetime | None,
+    until: datetime | None,
     other: Path | None,
     routes: Path | None,
     sweep: str | None,
@@ -148,8 +150,7 @@ def backtest(
     if source is not None:
         _feed_file(run, told, source, quiet=as_json)
     else:
-        times = [_time(text, name) for text, name in ((since, "since"), (until, "until"))]
-        asyncio.run(_feed_topic(run, told, settings, times, quiet=as_json))
+        asyncio.run(_feed_topic(run, told, settings, (since, until), quiet=as_json))
     seconds = time.perf_counter() - began
     summary = report.summarise(
         run,
@@ -220,19 +221,3 @@ async def _feed_topic(
             if (run.records + run.repeats) % PROGRESS_EVERY == 0:
                 progress.update(task, completed=run.records + run.repeats)
         progress.update(task, completed=run.records + run.repeats)
-
-
-def _time(text: str | None, option: str) -> datetime | None:
-    """ISO 8601, or a span such as 7d, which is so long ago."""
-    if text is None:
-        return None
-    for parse in (_ago, parse_time):
-        try:
-            return parse(text)
-        except ValueError:
-            continue
-    raise click.BadParameter(f"{text!r} is neither a time nor a span such as 7d", param_hint=option)
-
-
-def _ago(text: str) -> datetime:
-    return datetime.now(UTC) - timedelta(seconds=durations.seconds(text))

@@ -21,6 +21,7 @@ from stream.notify.silence_store import SilenceStore
 from stream.notify.silences import ActiveSilences
 from stream.patience import Patience
 from stream.records import decode_alert, utc_now
+from stream.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,6 @@ class Hub:
         self.silences = ActiveSilences()
         self._redis_fault = "not connected yet"
         self._shown: dict[str, str] = {}
-        self._stopped = False
 
     @property
     def faults(self) -> dict[str, str]:
@@ -97,11 +97,8 @@ class Hub:
 
     async def stop(self) -> None:
         self.close_viewers()
-        # wait_for before Python 3.12 can swallow a cancellation; then the loops end by this.
-        self._stopped = True
         for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            await end(task)
 
     def close_viewers(self) -> None:
         for viewer in self._viewers:
@@ -134,7 +131,7 @@ class Hub:
     async def _follow(self) -> None:
         patience = Patience("Redis does not give the alerts", logger)
         last: bytes | None = None
-        while not self._stopped:
+        while True:
             try:
                 if last is None or self._redis_fault:
                     last = await self._tip(last)
@@ -164,7 +161,7 @@ class Hub:
         return tip
 
     async def _watch(self) -> None:
-        while not self._stopped:
+        while True:
             await asyncio.sleep(SILENCES_EVERY_S)
             try:
                 await self.refresh_silences()

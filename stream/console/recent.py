@@ -22,6 +22,7 @@ from stream.operations.topic_log import places_of
 from stream.patience import Patience
 from stream.records import Feedback, RoutedTicket, Scored, decode_routed_ticket, decode_scored
 from stream.settings import Settings
+from stream.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -72,16 +73,12 @@ class Recent:
         self._positions: dict[TopicPartition, int] = {}
         self.fault = "not connected yet"
         self.caught_up = False
-        self._stopped = False
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._follow(), name="console-topics")
 
     async def stop(self) -> None:
-        # wait_for before Python 3.12 can swallow a cancellation; then the loops end by this.
-        self._stopped = True
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     @property
     def scored(self) -> list[Scored]:
@@ -105,7 +102,7 @@ class Recent:
 
     async def _follow(self) -> None:
         patience = Patience("Kafka does not give our topics", logger)
-        while not self._stopped:
+        while True:
             consumer = AIOKafkaConsumer(
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
@@ -126,7 +123,7 @@ class Recent:
         loop = asyncio.get_running_loop()
         ends: Mapping[TopicPartition, int] = {}
         look_at = 0.0
-        while not self._stopped:
+        while True:
             if loop.time() >= look_at:
                 async with asyncio.timeout(ANSWER_S):
                     ends = await self._look(consumer)

@@ -16,7 +16,7 @@ from models.registry import Alias, Registry
 from models.spec import Head
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
-from stream.connection import StartError, redis_client
+from stream.connection import redis_client
 from stream.connection_settings import is_loopback
 from stream.console import (
     alerts_api,
@@ -35,6 +35,7 @@ from stream.console.pages import Pages
 from stream.console.recent import Recent
 from stream.console.sessions import Sessions
 from stream.console.users import Users
+from stream.listen import served
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
 from stream.settings import Settings
@@ -43,6 +44,7 @@ from stream.signals.signal_store import SignalStore
 logger = logging.getLogger(__name__)
 
 DESK: web.AppKey[Desk] = web.AppKey("desk", Desk)
+SHUTDOWN_S = 2.0
 MAX_BODY_BYTES = 256 * 1024
 FRAME_S = 0.2
 """Updates are sent together this often: what a person can see, and no more."""
@@ -131,25 +133,17 @@ def application(desk: Desk) -> web.Application:
     return app
 
 
-@contextlib.asynccontextmanager
-async def listening(desk: Desk) -> AsyncIterator[str]:
+def listening(desk: Desk) -> contextlib.AbstractAsyncContextManager[str]:
     """Serve at console.listen while the context lasts; gives the address to open in a browser."""
     console = desk.settings.console
-    runner = web.AppRunner(application(desk), access_log=None, shutdown_timeout=2.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, console.host, console.port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise StartError(
-                f"can't listen on console.listen {console.listen} ({error.strerror}); "
-                "choose another port (BELLWETHER_CONSOLE__LISTEN)"
-            ) from error
-        host, port = runner.addresses[0][:2]
-        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
+    return served(
+        application(desk),
+        console.host,
+        console.port,
+        setting=f"console.listen {console.listen}",
+        remedy="choose another port (BELLWETHER_CONSOLE__LISTEN)",
+        shutdown_s=SHUTDOWN_S,
+    )
 
 
 async def live(request: web.Request) -> web.StreamResponse:

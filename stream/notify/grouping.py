@@ -14,12 +14,11 @@ from typing import Literal
 
 import msgspec
 
+from stream.alerts.evidence import SEVERITY_RANKS
 from stream.notify.matchers import labels_of
 from stream.notify.notification import MAX_ALERTS, Notification
 from stream.notify.routing import Node, Routing, Timing
 from stream.records import Alert
-
-SEVERITIES = ("info", "warning", "critical")
 
 
 class Sending(msgspec.Struct, frozen=True):
@@ -286,7 +285,7 @@ def _matters(new: Alert, old: Alert) -> bool:
 
 
 def _rank(severity: str | None) -> int:
-    return SEVERITIES.index(severity) if severity else -1
+    return SEVERITY_RANKS[severity] if severity else -1
 
 
 def _digest(text: str) -> str:

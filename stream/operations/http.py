@@ -12,11 +12,14 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
-from stream.connection import StartError, http_token
+from stream.connection import http_token
 from stream.connection_settings import Http, is_loopback
+from stream.listen import served
 
 logger = logging.getLogger(__name__)
 
+# As aiohttp has it; whoever asks for metrics is soon done.
+SHUTDOWN_S = 60.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "bellwether"}
 
@@ -53,23 +56,17 @@ async def serve_http(http: Http, endpoints: Endpoints) -> AsyncIterator[str]:
     if not http.listen:
         yield ""
         return
-    runner = web.AppRunner(_Handlers(http, endpoints).application(), access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, http.host, http.port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise StartError(
-                f"can't listen on http.listen {http.listen} ({error.strerror}); "
-                "give each process an address of its own (BELLWETHER_HTTP__LISTEN)"
-            ) from error
-        host, port = runner.addresses[0][:2]
-        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    served_at = served(
+        _Handlers(http, endpoints).application(),
+        http.host,
+        http.port,
+        setting=f"http.listen {http.listen}",
+        remedy="give each process an address of its own (BELLWETHER_HTTP__LISTEN)",
+        shutdown_s=SHUTDOWN_S,
+    )
+    async with served_at as address:
         logger.info("health, readiness and metrics at %s", address)
         yield address
-    finally:
-        await runner.cleanup()
 
 
 class _Handlers:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from stream.tasks import end
+
 logger = logging.getLogger(__name__)
 
 CHECK_S = 5.0
@@ -57,8 +59,7 @@ class Watchdog:
         self._task = asyncio.create_task(self._watch(), name="watchdog")
 
     async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     async def _watch(self) -> None:
         every_s = min(CHECK_S, self._stall_s / 4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import time
@@ -14,6 +13,7 @@ from models.spec import Head
 from stream.rules.conditions import RuleError
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings
+from stream.tasks import end
 
 LOOK_EVERY_S = 2.0
 
@@ -45,9 +45,7 @@ class LiveRules:
         self._task = asyncio.get_running_loop().create_task(self._follow(take), name="rules")
 
     async def stop(self) -> None:
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await end(self._task)
 
     async def _follow(self, take: Callable[[RuleSet], None]) -> None:
         while self._path is not None:

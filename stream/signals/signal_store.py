@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
 from stream.names import Keys
 from stream.records import Scored
@@ -38,8 +37,8 @@ class SignalStore:
         """
         self._redis = redis
         self._keys = keys
-        self._script = (files("stream") / "scripts" / "observe.lua").read_text()
-        self._digest = ""
+        source = (files("stream") / "scripts" / "observe.lua").read_text()
+        self._script = redis.register_script(source)
         self._settings = [
             settings.short_half_life_s,
             settings.long_half_life_s,
@@ -73,14 +72,7 @@ class SignalStore:
 
     async def _call(self, batch: Sequence[Scored]) -> list[bytes]:
         keys, arguments = self._arguments(batch)
-        if not self._digest:
-            self._digest = await self._redis.script_load(self._script)
-        try:
-            answers = await self._redis.evalsha(self._digest, len(keys), *keys, *arguments)
-        except NoScriptError:  # Redis was restarted
-            self._digest = await self._redis.script_load(self._script)
-            answers = await self._redis.evalsha(self._digest, len(keys), *keys, *arguments)
-        return list(answers)
+        return list(await self._script(keys=keys, args=arguments))
 
     def _arguments(self, batch: Sequence[Scored]) -> tuple[list[str], list[Any]]:
         subjects: dict[str, int] = {}

@@ -7,7 +7,6 @@ from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
 from stream.names import Keys
 from stream.records import Scored
@@ -29,10 +28,10 @@ class CopyStore:
         self._redis = redis
         self._keys = keys
         self._slots = settings.remember
-        self._script = (files("stream") / "scripts" / "link_copies.lua").read_text()
-        self._digest = ""
+        source = (files("stream") / "scripts" / "link_copies.lua").read_text()
+        self._script = redis.register_script(source)
         self._compares = settings.window_s > 0
-        self._settings = [
+        self._settings: list[Any] = [
             round(settings.window_s * 1_000_000),
             settings.similarity,
             max(round(settings.window_s), SHORTEST_KEEP_S),
@@ -75,15 +74,8 @@ class CopyStore:
         ]
 
     async def _call(self, arguments: list[Any]) -> list[bytes]:
-        if not self._digest:
-            self._digest = await self._redis.script_load(self._script)
-        call = (1, self._keys.novelty, *self._settings, *arguments)
-        try:
-            answers = await self._redis.evalsha(self._digest, *call)
-        except NoScriptError:  # Redis was restarted
-            self._digest = await self._redis.script_load(self._script)
-            answers = await self._redis.evalsha(self._digest, *call)
-        return list(answers)
+        keys = [self._keys.novelty]
+        return list(await self._script(keys=keys, args=[*self._settings, *arguments]))
 
 
 async def count_copies(redis: Redis, keys: Keys, events: Sequence[tuple[str, str]]) -> list[int]:
