@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,19 @@ class Stage:
             await fault()
             self.done.append(name)
             await asyncio.sleep(self.chance.uniform(0.5, 1.5) * pause_s)
+
+
+@contextlib.contextmanager
+def staged(
+    kafka: KafkaServer, redis: RedisServer, folder: Path, chance: random.Random
+) -> Iterator[Stage]:
+    """A deployment with rules of its own, closed at the end; no worker runs yet."""
+    more = settings_with_rules(folder)
+    deployment = Deployment(kafka.bootstrap, redis.url, folder, more_settings=more)
+    try:
+        yield Stage(deployment, kafka, redis, chance)
+    finally:
+        deployment.close()
 
 
 def workload(events: int, chance: random.Random) -> tuple[dict[str, Record], list[Record]]:

@@ -10,12 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.acceptance.deployment import Deployment
 from tests.acceptance.faults import (
-    Stage,
     judge,
     publish_slowly,
-    settings_with_rules,
+    staged,
     workload,
 )
 from tests.kafka_server import kafka_server
@@ -32,22 +30,20 @@ async def one_round(folder: Path, chance: random.Random) -> tuple[list[str], str
     places = [folder / "kafka", folder / "redis"]
     for place in places:
         place.mkdir(parents=True)
-    with kafka_server(places[0]) as kafka, redis_server(places[1], durable=True) as redis:
-        more = settings_with_rules(folder)
-        deployment = Deployment(kafka.bootstrap, redis.url, folder, more_settings=more)
-        stage = Stage(deployment, kafka, redis, chance)
-        try:
-            deployment.start_worker()
-            await deployment.ready()
-            deployment.start_worker()
-            good, records = workload(EVENTS_A_ROUND, chance)
-            faults = chance.choices(FAULTS, k=FAULTS_A_ROUND)
-            await asyncio.gather(
-                publish_slowly(stage, records, seconds=ROUND_S), stage.suffer(faults, pause_s=5)
-            )
-            verdict = await judge(stage, good, records)
-        finally:
-            deployment.close()
+    with (
+        kafka_server(places[0]) as kafka,
+        redis_server(places[1], durable=True) as redis,
+        staged(kafka, redis, folder, chance) as stage,
+    ):
+        stage.deployment.start_worker()
+        await stage.deployment.ready()
+        stage.deployment.start_worker()
+        good, records = workload(EVENTS_A_ROUND, chance)
+        faults = chance.choices(FAULTS, k=FAULTS_A_ROUND)
+        await asyncio.gather(
+            publish_slowly(stage, records, seconds=ROUND_S), stage.suffer(faults, pause_s=5)
+        )
+        verdict = await judge(stage, good, records)
     words = (
         f"{len(good)} events, {len(records) - len(good)} malformed, {', '.join(stage.done)}: "
         f"{len(verdict.missing)} missing, {verdict.scored_repeats} repeats on scored, "

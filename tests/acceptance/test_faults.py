@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.deployment import Deployment
 from tests.acceptance.faults import (
-    Stage,
     judge,
     publish_slowly,
-    settings_with_rules,
+    staged,
     workload,
 )
 from tests.kafka_server import KafkaServer
@@ -29,13 +27,10 @@ async def test_zombies_kills_and_cut_connections_lose_nothing_and_count_nothing_
     own_kafka: KafkaServer, own_redis: RedisServer, tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
-    more = settings_with_rules(tmp_path)
-    deployment = Deployment(own_kafka.bootstrap, own_redis.url, tmp_path, more_settings=more)
-    stage = Stage(deployment, own_kafka, own_redis, chance)
-    try:
-        deployment.start_worker()
-        await deployment.ready()
-        deployment.start_worker()
+    with staged(own_kafka, own_redis, tmp_path, chance) as stage:
+        stage.deployment.start_worker()
+        await stage.deployment.ready()
+        stage.deployment.start_worker()
         good, records = workload(EVENTS, chance)
         faults = ["cut_redis", "zombie", "kill_redis", "kill_worker"]
         chance.shuffle(faults)
@@ -44,20 +39,15 @@ async def test_zombies_kills_and_cut_connections_lose_nothing_and_count_nothing_
         )
         verdict = await judge(stage, good, records)
         assert verdict.problems() == [], stage.done
-    finally:
-        deployment.close()
 
 
 async def test_a_redis_that_lost_its_memory_delays_no_event_and_loses_no_dead_letter(
     own_kafka: KafkaServer, own_redis: RedisServer, tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
-    more = settings_with_rules(tmp_path)
-    deployment = Deployment(own_kafka.bootstrap, own_redis.url, tmp_path, more_settings=more)
-    stage = Stage(deployment, own_kafka, own_redis, chance)
-    try:
-        deployment.start_worker()
-        await deployment.ready()
+    with staged(own_kafka, own_redis, tmp_path, chance) as stage:
+        stage.deployment.start_worker()
+        await stage.deployment.ready()
         good, records = workload(300, chance)
         await asyncio.gather(
             publish_slowly(stage, records, seconds=6), stage.suffer(["empty_redis"], pause_s=1)
@@ -67,5 +57,3 @@ async def test_a_redis_that_lost_its_memory_delays_no_event_and_loses_no_dead_le
         # What Redis forgot it counts again from nothing, and never more than there was.
         assert verdict.alerts.keys() <= verdict.alerts_expected.keys()
         assert all(verdict.alerts[name] <= verdict.alerts_expected[name] for name in verdict.alerts)
-    finally:
-        deployment.close()
