@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ POLL_S = 0.05
 PARTITIONS = 3
 
 _names = itertools.count(1)
+
+Publish = Callable[[Iterable[tuple[str, bytes | None, bytes | None]]], Awaitable[None]]
 
 
 @dataclass
@@ -134,16 +137,26 @@ class Deployment:
 
     async def publish(self, records: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
         """Send (topic name, key, value) and wait until Kafka has all of them."""
+        async with self.publisher() as publish:
+            await publish(records)
+
+    @contextlib.asynccontextmanager
+    async def publisher(self) -> AsyncIterator[Publish]:
+        """publish() for as often as you like, also through an outage of Kafka."""
         producer = AIOKafkaProducer(
             bootstrap_servers=self.bootstrap, enable_idempotence=True, max_request_size=4_000_000
         )
-        await producer.start()
-        try:
+
+        async def publish(records: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
             sent = [
                 await producer.send(self.topic(name), value=value, key=key)
                 for name, key, value in records
             ]
             await asyncio.gather(*sent)
+
+        await producer.start()
+        try:
+            yield publish
         finally:
             await producer.stop()
 

@@ -147,13 +147,28 @@ def workload(events: int, chance: random.Random) -> tuple[dict[str, Record], lis
     return good, records
 
 
-async def publish_slowly(stage: Stage, records: Sequence[Record], *, seconds: float) -> None:
+async def publish_through(
+    stage: Stage,
+    records: Sequence[Record],
+    faults: Sequence[str],
+    *,
+    seconds: float,
+    pause_s: float,
+) -> None:
+    """Send the records over that many seconds while the stage suffers the faults in turn."""
     parts = [
         records[at : at + PUBLISHED_TOGETHER] for at in range(0, len(records), PUBLISHED_TOGETHER)
     ]
-    for part in parts:
-        await stage.deployment.publish(part)
-        await asyncio.sleep(seconds / len(parts))
+    # One producer, connected before the first fault: it waits out a Kafka that is killed, where
+    # a new one could not even start.
+    async with stage.deployment.publisher() as publish:
+
+        async def send_slowly() -> None:
+            for part in parts:
+                await publish(part)
+                await asyncio.sleep(seconds / len(parts))
+
+        await asyncio.gather(send_slowly(), stage.suffer(faults, pause_s=pause_s))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tests.acceptance.faults import (
     judge,
-    publish_slowly,
+    publish_through,
     staged,
     workload,
 )
@@ -40,9 +41,7 @@ async def one_round(folder: Path, chance: random.Random) -> tuple[list[str], str
         stage.deployment.start_worker()
         good, records = workload(EVENTS_A_ROUND, chance)
         faults = chance.choices(FAULTS, k=FAULTS_A_ROUND)
-        await asyncio.gather(
-            publish_slowly(stage, records, seconds=ROUND_S), stage.suffer(faults, pause_s=5)
-        )
+        await publish_through(stage, records, faults, seconds=ROUND_S, pause_s=5)
         verdict = await judge(stage, good, records)
     words = (
         f"{len(good)} events, {len(records) - len(good)} malformed, {', '.join(stage.done)}: "
@@ -58,6 +57,8 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     chosen = arguments.parse_args()
     print(f"seed {chosen.seed}")
+    # A killed Kafka would fill the screen with refused connections.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     chance = random.Random(chosen.seed)
     end = time.monotonic() + chosen.minutes * 60
     rounds = 0

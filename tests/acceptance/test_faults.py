@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.acceptance.faults import (
     judge,
-    publish_slowly,
+    publish_through,
     staged,
     workload,
 )
@@ -34,9 +33,7 @@ async def test_zombies_kills_and_cut_connections_lose_nothing_and_count_nothing_
         good, records = workload(EVENTS, chance)
         faults = ["cut_redis", "zombie", "kill_redis", "kill_worker"]
         chance.shuffle(faults)
-        await asyncio.gather(
-            publish_slowly(stage, records, seconds=30), stage.suffer(faults, pause_s=2)
-        )
+        await publish_through(stage, records, faults, seconds=30, pause_s=2)
         verdict = await judge(stage, good, records)
         assert verdict.problems() == [], stage.done
 
@@ -49,9 +46,7 @@ async def test_a_redis_that_lost_its_memory_delays_no_event_and_loses_no_dead_le
         stage.deployment.start_worker()
         await stage.deployment.ready()
         good, records = workload(300, chance)
-        await asyncio.gather(
-            publish_slowly(stage, records, seconds=6), stage.suffer(["empty_redis"], pause_s=1)
-        )
+        await publish_through(stage, records, ["empty_redis"], seconds=6, pause_s=1)
         verdict = await judge(stage, good, records)
         assert verdict.problems(redis_was_emptied=True) == []
         # What Redis forgot it counts again from nothing, and never more than there was.
