@@ -56,7 +56,7 @@ class Outbox:
             **self._kafka,
             enable_idempotence=True,
             acks="all",
-            compression_type="gzip",
+            compression_type="zstd",
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
             # Batches arrive whole; an idempotent producer retries inside this time without

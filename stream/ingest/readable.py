@@ -30,12 +30,15 @@ def why_unreadable(text: str, lang: str, languages: Sequence[str]) -> str:
     primary = lang.partition("-")[0].lower()
     if languages and primary not in ("", UNDETERMINED, *languages):
         return f"language {primary}, the model reads {', '.join(languages)}"
-    words = _WORD.findall(_NOT_WORDS.sub(" ", text))
-    if text.isascii():
-        words = [word for word in words if not _is_run(word)]
-    if len(words) < MIN_WORDS and not _one_long_run(words):
-        return "fewer than two words" if words else "no words"
-    return ""
+    words = []
+    for word in _WORD.findall(_NOT_WORDS.sub(" ", text)):
+        if not (text.isascii() and _is_run(word)):
+            words.append(word)
+            if len(words) == MIN_WORDS:
+                return ""
+    if _one_long_run(words):
+        return ""
+    return "fewer than two words" if words else "no words"
 
 
 def abstain(scores: Scores) -> Scores:

@@ -4,9 +4,9 @@
 -- ARGV  1 window, microseconds of event time   2 similarity from which an event is a copy
 --       3 keep, seconds   4 key prefix of the copies' counters   5 key prefix of answers
 --       6 answers remembered of each partition   7 replay, seconds
---       then seven an event: name (<source>:<id>), time in microseconds, sketch, facts, slots
---       (separated by blanks), topic:partition, offset
--- Returns two strings an event: novelty, and the name of the first event or ''.
+--       8 the events, a JSON list of lists: name (<source>:<id>), time in microseconds, sketch,
+--       facts, slots, topic:partition, offset; slots and offset as text
+-- Returns a JSON list with two strings an event: novelty, and the name of the first event or ''.
 -- A redelivered event gets the answer it got first. A counter counts names, so a copy whose answer
 -- is forgotten is still counted once.
 local window, threshold, keep, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
@@ -70,17 +70,14 @@ local function compare(name, time, sketch, facts, slots)
 end
 
 local answers, touched = {}, {}
-for at = 8, #ARGV, 7 do
-  local partition, offset = ARGV[5] .. ARGV[at + 5], ARGV[at + 6]
+for _, event in ipairs(cjson.decode(ARGV[8])) do
+  local name, time, sketch, facts, slots, source, offset = unpack(event)
+  local partition = ARGV[5] .. source
   local place = string.format('%.0f', tonumber(offset) % remembered)
   local given = redis.call('HGET', partition, place)
   local known, novelty, first = string.match(given or '', '^(%d+) (%S+) (.*)$')
   if known ~= offset then
-    local slots = {}
-    for slot in string.gmatch(ARGV[at + 4], '%S+') do
-      slots[#slots + 1] = slot
-    end
-    novelty, first = compare(ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3], slots)
+    novelty, first = compare(name, time, sketch, facts, slots)
     redis.call('HSET', partition, place, offset .. ' ' .. novelty .. ' ' .. first)
     touched[partition] = true
   end
@@ -91,4 +88,4 @@ redis.call('EXPIRE', KEYS[1], keep)
 for partition in pairs(touched) do
   redis.call('EXPIRE', partition, replay)
 end
-return answers
+return cjson.encode(answers)

@@ -5,11 +5,12 @@
 -- ARGV  1 S   2 short half-life, seconds   3 long one   4 max late, seconds
 --       5 keep subjects, seconds   6 keep answers, seconds   7 answers kept a partition
 --       8 sums a subject   9 short ones among them   10… names of the sums
---       then for each event: partition 1…, event, time in microseconds, kind 0…2, label 0…3,
---       sentiment, risk 0…2, names of its subjects (a JSON list), how many they are, and for each:
---       subject 1…, relevance, relevance x novelty
--- Returns for each event the names, a line end, and for each subject events, late, first_us, at_us
--- and the sums: as little-endian doubles, or as text where this Redis has no struct library.
+--       last: the events, a JSON list of lists: partition 1…, event, time in microseconds,
+--       kind 0…2, label 0…3, sentiment, risk 0…2, names of its subjects (a JSON list as text), and
+--       for each of these a list: subject 1…, relevance, relevance x novelty
+-- Returns the lengths of the answers (a JSON list), and the answers one after the other: the names,
+-- a line end, and for each subject events, late, first_us, at_us and the sums, as little-endian
+-- doubles, or as text where this Redis has no struct library.
 -- An event seen before gets the answer it got first, and changes nothing.
 -- The arithmetic is that of stream/signals/windows.py, Windows.add; keep them in step.
 local subjects = tonumber(ARGV[1])
@@ -116,24 +117,17 @@ local function snapshot(w)
   return ' ' .. table.concat(written(w), ' ')
 end
 
-local answers, used = {}, {}
-local here = 10 + width
-while here <= #ARGV do
-  local partition = tonumber(ARGV[here])
-  local event = ARGV[here + 1]
-  local at, kind, label = tonumber(ARGV[here + 2]), tonumber(ARGV[here + 3]), tonumber(ARGV[here + 4])
-  local sentiment, risk = tonumber(ARGV[here + 5]), tonumber(ARGV[here + 6])
-  local subjects_named, count = ARGV[here + 7], tonumber(ARGV[here + 8])
-  here = here + 9
+local answers, lengths, used = {}, {}, {}
+for _, given in ipairs(cjson.decode(ARGV[10 + width])) do
+  local partition, event, at, kind, label, sentiment, risk, subjects_named, named = unpack(given)
   local kept, order = KEYS[subjects + partition * 2 - 1], KEYS[subjects + partition * 2]
   local answer = redis.call('HGET', kept, event)
   if not answer then
     local parts = {subjects_named, '\n'}
-    for place = 1, count do
-      local from = here + (place - 1) * 3
-      local subject = tonumber(ARGV[from])
+    for place, one in ipairs(named) do
+      local subject, relevance, news = unpack(one)
       local w = load(subject)
-      add(w, at, kind, label, sentiment, risk, tonumber(ARGV[from + 1]), tonumber(ARGV[from + 2]))
+      add(w, at, kind, label, sentiment, risk, relevance, news)
       touched[subject] = true
       parts[place + 2] = snapshot(w)
     end
@@ -142,8 +136,8 @@ while here <= #ARGV do
     redis.call('RPUSH', order, event)
     used[partition] = true
   end
-  here = here + count * 3
   answers[#answers + 1] = answer
+  lengths[#lengths + 1] = #answer
 end
 
 for subject in pairs(touched) do
@@ -168,4 +162,4 @@ for partition in pairs(used) do
   redis.call('EXPIRE', kept, ARGV[6])
   redis.call('EXPIRE', order, ARGV[6])
 end
-return answers
+return {cjson.encode(lengths), table.concat(answers)}

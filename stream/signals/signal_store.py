@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-import msgspec
+import orjson
 from redis.asyncio import Redis
 
 from stream.names import Keys
@@ -19,8 +19,6 @@ EVENTS_A_CALL = 500
 """Redis does nothing else while a script runs; so many events take it some milliseconds."""
 KEPT_LONG_HALF_LIVES = 4
 
-_json = msgspec.json.Encoder().encode
-_names = msgspec.json.Decoder(list[str]).decode
 _SNAPSHOT = struct.Struct(f"<{4 + len(SUMS)}d")
 
 
@@ -72,7 +70,15 @@ class SignalStore:
 
     async def _call(self, batch: Sequence[Scored]) -> list[bytes]:
         keys, arguments = self._arguments(batch)
-        return list(await self._script(keys=keys, args=arguments))
+        # Few and long texts each way: redis-py takes longer over thousands of small ones than all
+        # the rest of a call.
+        lengths, joined = await self._script(keys=keys, args=arguments)
+        answers: list[bytes] = []
+        start = 0
+        for length in orjson.loads(lengths):
+            answers.append(joined[start : start + length])
+            start += length
+        return answers
 
     def _arguments(self, batch: Sequence[Scored]) -> tuple[list[str], list[Any]]:
         subjects: dict[str, int] = {}
@@ -82,29 +88,33 @@ class SignalStore:
             seen = observe(scored)
             place = scored.origin.topic, scored.origin.partition
             partition = partitions.setdefault(place, len(partitions) + 1)
-            events += [
-                partition,
-                scored.id,
-                seen.at_us,
-                seen.kind,
-                seen.label,
-                seen.sentiment,
-                seen.risk,
-                _json([name for name, _, _ in seen.subjects]),
-                len(seen.subjects),
+            named = [
+                (subjects.setdefault(name, len(subjects) + 1), relevance, news)
+                for name, relevance, news in seen.subjects
             ]
-            for name, relevance, news in seen.subjects:
-                number = subjects.setdefault(name, len(subjects) + 1)
-                events += [number, relevance, news]
+            names = orjson.dumps([name for name, _, _ in seen.subjects]).decode()
+            events.append(
+                (
+                    partition,
+                    scored.id,
+                    seen.at_us,
+                    seen.kind,
+                    seen.label,
+                    seen.sentiment,
+                    seen.risk,
+                    names,
+                    named,
+                )
+            )
         keys = [self._keys.subject(name) for name in subjects]
         for topic, number in partitions:
             keys += self._keys.answers(topic, number)
-        return keys, [len(subjects), *self._settings, *events]
+        return keys, [len(subjects), *self._settings, orjson.dumps(events)]
 
 
 def _windows(answer: bytes) -> dict[str, Windows]:
     head, _, body = answer.partition(b"\n")
-    names = _names(head)
+    names = orjson.loads(head)
     # The first number is a count, so its lowest byte as a double is zero; text begins with a space.
     if not body.startswith(b" "):
         return {

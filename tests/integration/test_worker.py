@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from redis.asyncio import Redis
 
@@ -129,6 +130,22 @@ async def test_three_sources_reach_every_output(settings: Settings) -> None:
         async with Redis.from_url(settings.redis.url) as client:
             (alert,) = await AlertStore(client, Keys(), settings.alerting).list_open(10)
         assert (alert.count, alert.subject) == (40, "ticker:A")
+
+
+async def test_sources_may_be_compressed_in_every_way_kafka_knows(settings: Settings) -> None:
+    codecs = ("none", "gzip", "snappy", "lz4", "zstd")
+    async with running(settings) as worker:
+        for codec in codecs:
+            producer = Producer(
+                {"bootstrap.servers": settings.kafka.bootstrap, "compression.type": codec}
+            )
+            for n in range(20):
+                value = orjson.dumps({"id": f"{codec}-{n}", "text": "as long as it is new " * 9})
+                producer.produce(settings.sources[0].topic, value)
+            assert await asyncio.to_thread(producer.flush, DEADLINE_S) == 0
+        await settle(worker, 20 * len(codecs))
+    scored = await read(settings, settings.topics.scored, 20 * len(codecs))
+    assert {record["id"] for record in scored} == {f"{c}-{n}" for c in codecs for n in range(20)}
 
 
 async def test_a_restarted_worker_goes_on_where_the_first_one_stopped(settings: Settings) -> None:
