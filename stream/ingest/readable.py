@@ -11,6 +11,7 @@ from models.spec import Scores
 from stream.ingest.language import UNDETERMINED
 
 MIN_WORDS = 2
+GLANCE = 8
 # "thx", "pls", "btw"
 LONGEST_WITHOUT_VOWEL = 4
 # What is no word of the writer's: links, addresses, mentions and bare numbers.
@@ -30,6 +31,10 @@ def why_unreadable(text: str, lang: str, languages: Sequence[str]) -> str:
     primary = lang.partition("-")[0].lower()
     if languages and primary not in ("", UNDETERMINED, *languages):
         return f"language {primary}, the model reads {', '.join(languages)}"
+    # Most texts show at once that they hold words; no link, mention or number is letters alone.
+    plain = [word for word in text.split(None, GLANCE)[:GLANCE] if word.isalpha() and len(word) > 1]
+    if sum(not (text.isascii() and _is_run(word)) for word in plain) >= MIN_WORDS:
+        return ""
     words = []
     for word in _WORD.findall(_NOT_WORDS.sub(" ", text)):
         if not (text.isascii() and _is_run(word)):
