@@ -154,7 +154,7 @@ def _latest_words(
     said: dict[_Place, dict[str, Accepted]] = defaultdict(dict)
     seen: set[tuple[str, str]] = set()
     repeats = corrections = 0
-    for one in sorted(accepted, key=lambda one: (one.feedback.time, one.feedback.id)):
+    for one in sorted(accepted, key=_when):
         feedback = one.feedback
         by_author = said[feedback.event_id, feedback.head]
         before = by_author.get(feedback.author)
@@ -166,6 +166,11 @@ def _latest_words(
         corrections += before is not None
         by_author[feedback.author] = one
     return said, repeats, corrections
+
+
+def _when(one: Accepted) -> tuple[datetime, str, int, int]:
+    """The places last, so that the order of reading never decides."""
+    return one.feedback.time, one.feedback.id, one.partition, one.offset
 
 
 def _label(place: _Place, label: str, found: Text, by_author: Mapping[str, Accepted]) -> Label:

@@ -7,6 +7,7 @@ from the topics.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -23,6 +24,7 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS feedback (
     partition INTEGER, position INTEGER, event_id TEXT, record BLOB,
     PRIMARY KEY (partition, position, record)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS feedback_by_event ON feedback (event_id);
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, source TEXT, text TEXT,
     UNIQUE (id, source, text));
@@ -65,7 +67,11 @@ class Question(NamedTuple):
 
 
 class LabelLog:
-    """Not safe for use from two threads at once; two processes on one file wait for each other."""
+    """Not safe for use from two threads at once; two processes on one file wait for each other.
+
+    Feedback and the texts it names are read from the file once, at first use, and from then on kept
+    in memory: one process appends, others open the file for as long as one look takes.
+    """
 
     def __init__(self, file: Path, *, remember_events: int) -> None:
         """remember_events: how many of the latest events' texts are kept for feedback to name.
@@ -74,6 +80,8 @@ class LabelLog:
         """
         self._file = file
         self._remember_events = remember_events
+        self._feedback: list[Accepted] | None = None
+        self._texts: dict[str, list[Text]] | None = None
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(file, timeout=30.0)
@@ -96,13 +104,7 @@ class LabelLog:
     ) -> None:
         """Take feedback, events and the offsets behind them, all or nothing; repeats do nothing."""
         with self._db:
-            self._db.executemany(
-                "INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?)",
-                (
-                    (one.partition, one.offset, one.feedback.event_id, _encode(one.feedback))
-                    for one in accepted
-                ),
-            )
+            fresh = [one for one in accepted if self._insert(one)]
             self._db.executemany(
                 "INSERT OR IGNORE INTO events (id, source, text) VALUES (?, ?, ?)", events
             )
@@ -112,6 +114,11 @@ class LabelLog:
                 "INSERT OR REPLACE INTO read_up_to VALUES (?, ?, ?)",
                 ((topic, part, offset) for (topic, part), offset in read_up_to.items()),
             )
+        if self._feedback is not None:
+            self._feedback += fresh
+        if self._texts is not None:
+            touched = {one.feedback.event_id for one in fresh} | {event.id for event in events}
+            self._texts |= self._texts_of("SELECT value FROM json_each(?)", json.dumps([*touched]))
 
     def position(self, topic: str, partition: int) -> int | None:
         """The offset to go on reading from, None if nothing of that partition was read yet."""
@@ -120,23 +127,18 @@ class LabelLog:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def feedback(self) -> list[Accepted]:
+    def feedback(self) -> Sequence[Accepted]:
         """Everything accepted so far."""
-        rows = self._db.execute(
-            "SELECT partition, position, record FROM feedback ORDER BY partition, position"
-        )
-        return [Accepted(part, offset, _decode(record)) for part, offset, record in rows]
+        if self._feedback is None:
+            rows = self._db.execute("SELECT partition, position, record FROM feedback")
+            self._feedback = [Accepted(part, at, _decode(record)) for part, at, record in rows]
+        return self._feedback
 
-    def texts(self) -> dict[str, list[Text]]:
+    def texts(self) -> Mapping[str, Sequence[Text]]:
         """Of every event that feedback names, the texts seen under its id."""
-        found: dict[str, list[Text]] = {}
-        rows = self._db.execute(
-            "SELECT id, text, source FROM events WHERE id IN (SELECT event_id FROM feedback) "
-            "ORDER BY source, number"
-        )
-        for event_id, text, source in rows:
-            found.setdefault(event_id, []).append(Text(text, source))
-        return found
+        if self._texts is None:
+            self._texts = self._texts_of("SELECT event_id FROM feedback")
+        return self._texts
 
     def unlabelled(self, limit: int) -> list[SeenEvent]:
         """The latest events that nobody has spoken of, the latest first."""
@@ -213,6 +215,25 @@ class LabelLog:
                 for time, labels, named, verdict in attempts
             ],
         }
+
+    def _insert(self, one: Accepted) -> bool:
+        """Whether it was not there already."""
+        row = (one.partition, one.offset, one.feedback.event_id, _encode(one.feedback))
+        return (
+            self._db.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?)", row).rowcount > 0
+        )
+
+    def _texts_of(self, ids: str, *values: str) -> dict[str, list[Text]]:
+        """The texts of those events among ids, a query, that feedback names."""
+        found: dict[str, list[Text]] = {}
+        rows = self._db.execute(
+            f"SELECT id, text, source FROM events WHERE id IN ({ids}) "  # noqa: S608 - ours
+            "AND id IN (SELECT event_id FROM feedback) ORDER BY source, number",
+            values,
+        )
+        for event_id, text, source in rows:
+            found.setdefault(event_id, []).append(Text(text, source))
+        return found
 
     def _forget_old_events(self) -> None:
         # Those that somebody has spoken of stay: their text is what the label is about.

@@ -52,6 +52,36 @@ def test_a_record_read_twice_is_kept_once(log: LabelLog) -> None:
     assert len(log.texts()["e1"]) == 1
 
 
+def test_a_settle_reads_nothing_that_it_has_read_before(log: LabelLog, tmp_path: Path) -> None:
+    log.append([said(1, "e1")], [event(1), event(2)], {})
+    assert len(settle(log.feedback(), log.texts(), HEADS).labels) == 1
+    # Whoever reads the old rows again finds them gone.
+    with sqlite3.connect(tmp_path / LABELS_FILE) as other:
+        other.execute("DELETE FROM feedback")
+        other.execute("DELETE FROM events WHERE id = 'e1'")
+    other.close()
+    log.append([said(2, "e2")], [], {})
+    assert [one.event_id for one in settle(log.feedback(), log.texts(), HEADS).labels] == [
+        "e1",
+        "e2",
+    ]
+
+
+def test_what_is_kept_in_memory_is_what_is_in_the_file(log: LabelLog, tmp_path: Path) -> None:
+    assert (log.feedback(), log.texts()) == ([], {})
+    log.append([said(1, "e1")], [], {})
+    log.append([said(1, "e1")], [event(1), event(2)], {})
+    log.append([said(3, "e3")], [SeenEvent("e1", "mail", "another text")], {})
+    log.append([said(2, "e2")], [event(n) for n in range(3, 9)], {})
+    again = LabelLog(tmp_path / LABELS_FILE, remember_events=3)
+    assert sorted(one.offset for one in log.feedback()) == [1, 2, 3]
+    assert settle(log.feedback(), log.texts(), HEADS) == settle(
+        again.feedback(), again.texts(), HEADS
+    )
+    assert log.texts() == again.texts()
+    again.close()
+
+
 def test_an_append_that_fails_half_way_leaves_nothing(log: LabelLog) -> None:
     broken = SeenEvent("e1", "news", object())  # type: ignore[arg-type]
     with pytest.raises(sqlite3.Error):
