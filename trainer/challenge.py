@@ -22,7 +22,7 @@ from trainer.fit import Watch, fit
 from trainer.gate import Evidence
 from trainer.keep import evenly
 from trainer.learner import default_config
-from trainer.taught import REMINDERS, Taught
+from trainer.taught import Taught
 
 DEEP_REMINDERS_PER_TEXT = 2
 DEEP_RANK = 96
@@ -79,7 +79,9 @@ def challenge_deep(
     """
     encoder = copy.deepcopy(root.encoder)
     learn, validation = split(taught.learn, VALIDATION_SHARE, salt="deep")
-    kept = evenly(taught.reminders, min(REMINDERS, DEEP_REMINDERS_PER_TEXT * len(learn)))
+    kept = evenly(
+        taught.reminders, min(len(taught.reminders), DEEP_REMINDERS_PER_TEXT * len(learn))
+    )
     config = default_config("lora", epochs=3, hide_share=0.05, bf16=champion.bf16)
     fitted = fit(
         encoder,
