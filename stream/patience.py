@@ -15,6 +15,14 @@ LOG_EVERY_S = 10.0
 # An attempt may itself take its time-out; a wait that is older than this was the last one.
 PRESENT_S = 60.0
 
+# Words of the errors by which a server that runs says what ails it, and what mends it. By words, as
+# an error of Redis may come wrapped in one of ours, or in one of a script.
+REMEDIES = {
+    "'maxmemory'": "raise maxmemory of Redis or free memory there",
+    "read only replica": "set redis.url to the primary, or make this one it with REPLICAOF NO ONE",
+    "Timeout reading from": "see what keeps Redis busy with SLOWLOG GET, or raise redis.timeout_s",
+}
+
 # How often this process has had to try again, by trouble; it only grows.
 retries: Counter[str] = Counter()
 _patient: weakref.WeakSet[Patience] = weakref.WeakSet()
@@ -39,7 +47,7 @@ class Patience:
     async def wait(self, error: Exception) -> None:
         now = time.monotonic()
         self._failed_at = now
-        self._cause = f"{type(error).__name__}: {error}"
+        self._cause = f"{type(error).__name__}: {error}{_remedy(str(error))}"
         _patient.add(self)
         retries[self._trouble] += 1
         if now - self._logged >= LOG_EVERY_S:
@@ -56,6 +64,11 @@ class Patience:
         if time.monotonic() - self._failed_at > PRESENT_S:
             return ""
         return f"{self._trouble} ({self._cause}), for {self.waited_s:.0f} s"
+
+
+def _remedy(error: str) -> str:
+    found = (remedy for words, remedy in REMEDIES.items() if words in error)
+    return "".join(f"; {remedy}" for remedy in found)
 
 
 def present_troubles() -> list[str]:

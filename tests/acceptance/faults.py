@@ -21,12 +21,15 @@ from tests.acceptance.deployment import DEADLINE_S, Deployment
 from tests.acceptance.workload import SORTS, Record, bad_records, good_records
 from tests.kafka_server import KafkaServer
 from tests.redis_server import RedisServer
+from tests.server_process import free_ports
 
 # Longer than the session time-out of tests/acceptance/deployment.py, 6 s.
 ASLEEP_S = 9.0
 PUBLISHED_TOGETHER = 30
 BAD_SHARE = 10
 CUTS = 20
+# The last is longer than redis.timeout_s.
+PAUSES_MS = (2_000, 2_000, 2_000, 6_000)
 RULES_FILE = "rules.toml"
 # Each looks at one event alone, copies too, so that the alerts follow from the scored records.
 RULES = """
@@ -107,6 +110,31 @@ class Stage:
         self.redis.kill()
         await asyncio.to_thread(self.redis.start)
         await asyncio.to_thread(self.redis.flush)
+
+    async def fill_redis(self) -> None:
+        """Redis is out of memory: it reads and deletes, and refuses every write that could grow."""
+        async with Redis.from_url(self.redis.url) as client:
+            before = await client.config_get("maxmemory", "maxmemory-policy")
+            await client.config_set("maxmemory-policy", "noeviction")
+            await client.config_set("maxmemory", 1)
+            await asyncio.sleep(self.chance.uniform(2, 5))
+            for name, value in before.items():
+                await client.config_set(name, value)
+
+    async def freeze_redis(self) -> None:
+        """Redis is the read-only replica of a master that isn't there; it keeps its data."""
+        async with Redis.from_url(self.redis.url) as client:
+            await client.config_set("replica-read-only", "yes")
+            await client.replicaof("127.0.0.1", str(free_ports(1)[0]))
+            await asyncio.sleep(self.chance.uniform(2, 5))
+            await client.replicaof("NO", "ONE")
+
+    async def slow_redis(self) -> None:
+        """Redis answers nobody for seconds, again and again."""
+        async with Redis.from_url(self.redis.url) as client:
+            for pause_ms in PAUSES_MS:
+                await client.client_pause(pause_ms)
+                await asyncio.sleep(pause_ms / 1000 + self.chance.uniform(0, 0.5))
 
     async def kill_kafka(self) -> None:
         self.kafka.kill()

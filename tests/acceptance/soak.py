@@ -9,6 +9,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.acceptance.faults import (
@@ -20,13 +21,25 @@ from tests.acceptance.faults import (
 from tests.kafka_server import kafka_server
 from tests.redis_server import redis_server
 
-FAULTS = ("kill_worker", "replace_worker", "zombie", "kill_redis", "cut_redis", "kill_kafka")
+FAULTS = (
+    "kill_worker",
+    "replace_worker",
+    "zombie",
+    "kill_redis",
+    "cut_redis",
+    "fill_redis",
+    "freeze_redis",
+    "slow_redis",
+    "kill_kafka",
+)
 FAULTS_A_ROUND = 6
 EVENTS_A_ROUND = 1_500
 ROUND_S = 60.0
 
 
-async def one_round(folder: Path, chance: random.Random) -> tuple[list[str], str]:
+async def one_round(
+    folder: Path, chance: random.Random, choice: Sequence[str] = FAULTS
+) -> tuple[list[str], str]:
     """Problems, and what happened in words."""
     places = [folder / "kafka", folder / "redis"]
     for place in places:
@@ -40,7 +53,7 @@ async def one_round(folder: Path, chance: random.Random) -> tuple[list[str], str
         await stage.deployment.ready()
         stage.deployment.start_worker()
         good, records = workload(EVENTS_A_ROUND, chance)
-        faults = chance.choices(FAULTS, k=FAULTS_A_ROUND)
+        faults = chance.choices(choice, k=FAULTS_A_ROUND)
         await publish_through(stage, records, faults, seconds=ROUND_S, pause_s=5)
         verdict = await judge(stage, good, records)
     words = (
@@ -55,6 +68,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--minutes", type=float, default=10.0)
     arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    arguments.add_argument("--faults", nargs="+", choices=FAULTS, default=FAULTS)
     chosen = arguments.parse_args()
     print(f"seed {chosen.seed}")
     # A killed Kafka would fill the screen with refused connections.
@@ -65,7 +79,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bellwether-soak-") as folder:
         while time.monotonic() < end:
             rounds += 1
-            problems, words = asyncio.run(one_round(Path(folder) / str(rounds), chance))
+            problems, words = asyncio.run(
+                one_round(Path(folder) / str(rounds), chance, chosen.faults)
+            )
             print(f"round {rounds}: {words}", flush=True)
             if problems:
                 print("\n".join(problems))

@@ -1,0 +1,71 @@
+"""What a wait says: the cause, and the remedy where the cause has one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from stream.patience import Patience
+from tests.redis_server import RedisServer
+
+logger = logging.getLogger(__name__)
+
+
+@pytest.fixture
+async def client(own_redis: RedisServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(own_redis.url, socket_timeout=0.2, retry=None) as one:
+        yield one
+
+
+async def refusal(client: Redis, *, script: bool) -> RedisError:
+    command = ["EVAL", "return redis.call('SET', 'key', 'value')", "0"]
+    with pytest.raises(RedisError) as caught:
+        await client.execute_command(*(command if script else ["SET", "key", "value"]))
+    return caught.value
+
+
+async def said(error: Exception, caplog: pytest.LogCaptureFixture) -> str:
+    patience = Patience("Redis is in trouble", logger)
+    await patience.wait(error)
+    assert caplog.messages[-1].startswith("Redis is in trouble (")
+    assert caplog.messages[-1].endswith("s so far")
+    assert "Redis is in trouble" in patience.describe()
+    return caplog.messages[-1]
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("script", [False, True])
+async def test_a_full_redis_is_named_with_its_remedy(
+    client: Redis, script: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    await client.config_set("maxmemory", 1)
+    assert "raise maxmemory of Redis" in await said(await refusal(client, script=script), caplog)
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("script", [False, True])
+async def test_a_read_only_redis_is_named_with_its_remedy(
+    client: Redis, script: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    await client.replicaof("127.0.0.1", "1")
+    assert "set redis.url to the primary" in await said(
+        await refusal(client, script=script), caplog
+    )
+
+
+@pytest.mark.redis
+async def test_a_slow_redis_is_named_with_its_remedy(
+    client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    await client.client_pause(1_000)
+    assert "raise redis.timeout_s" in await said(await refusal(client, script=False), caplog)
+
+
+async def test_what_names_its_own_cause_gets_no_remedy(caplog: pytest.LogCaptureFixture) -> None:
+    words = await said(RedisConnectionError("Connection refused."), caplog)
+    assert "(ConnectionError: Connection refused.); trying again" in words
