@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 import weakref
@@ -14,6 +15,8 @@ LONGEST_WAIT_S = 5.0
 LOG_EVERY_S = 10.0
 # An attempt may itself take its time-out; a wait that is older than this was the last one.
 PRESENT_S = 60.0
+# Longer than any one attempt; the longest is a send to Kafka (stream/outbox.py).
+ROW_ENDS_S = 180.0
 
 # Words of the errors by which a server that runs says what ails it, and what mends it. By words, as
 # an error of Redis may come wrapped in one of ours, or in one of a script.
@@ -29,15 +32,17 @@ _patient: weakref.WeakSet[Patience] = weakref.WeakSet()
 
 
 class Patience:
-    """Counts the failures of one thing in a row; make a new one for each thing to be done."""
+    """Counts the failures of one thing in a row; make a new one for each thing to be done.
+
+    Without a failure for ROW_ENDS_S a row has ended too, as for a thing that goes on for days.
+    """
 
     def __init__(self, trouble: str, logger: logging.Logger) -> None:
         self._trouble = trouble
         self._logger = logger
         self._wait_s = FIRST_WAIT_S
-        self._began = time.monotonic()
-        self._logged = -LOG_EVERY_S
-        self._failed_at = 0.0
+        self._began = self._failed_at = time.monotonic()
+        self._logged = -math.inf
         self._cause = ""
 
     @property
@@ -46,6 +51,8 @@ class Patience:
 
     async def wait(self, error: Exception) -> None:
         now = time.monotonic()
+        if now - self._failed_at > ROW_ENDS_S:  # after this went well, perhaps for days
+            self._began, self._wait_s = now, FIRST_WAIT_S
         self._failed_at = now
         self._cause = f"{type(error).__name__}: {error}{_remedy(str(error))}"
         _patient.add(self)

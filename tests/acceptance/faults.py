@@ -29,7 +29,7 @@ PUBLISHED_TOGETHER = 30
 BAD_SHARE = 10
 CUTS = 20
 # The last is longer than redis.timeout_s.
-PAUSES_MS = (2_000, 2_000, 2_000, 6_000)
+PAUSES_MS = (2_000, 2_000, 6_000)
 RULES_FILE = "rules.toml"
 # Each looks at one event alone, copies too, so that the alerts follow from the scored records.
 RULES = """

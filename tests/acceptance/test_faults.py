@@ -52,3 +52,21 @@ async def test_a_redis_that_lost_its_memory_delays_no_event_and_loses_no_dead_le
         # What Redis forgot it counts again from nothing, and never more than there was.
         assert verdict.alerts.keys() <= verdict.alerts_expected.keys()
         assert all(verdict.alerts[name] <= verdict.alerts_expected[name] for name in verdict.alerts)
+
+
+async def test_a_redis_that_is_full_then_read_only_then_slow_only_delays(
+    own_kafka: KafkaServer, own_redis: RedisServer, tmp_path: Path
+) -> None:
+    chance = random.Random(SEED)
+    with staged(own_kafka, own_redis, tmp_path, chance) as stage:
+        worker = stage.deployment.start_worker()
+        await stage.deployment.ready()
+        good, records = workload(300, chance)
+        faults = ["fill_redis", "freeze_redis", "slow_redis"]
+        await publish_through(stage, records, faults, seconds=15, pause_s=0.5)
+        verdict = await judge(stage, good, records)
+        assert verdict.problems() == []
+        assert worker.poll() is None, stage.deployment.tail()
+        log = stage.deployment.log.read_text()
+        for remedy in ("raise maxmemory", "set redis.url to the primary"):
+            assert remedy in log, stage.deployment.tail()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from stream.patience import Patience
+from stream import patience as patience_module
+from stream.patience import ROW_ENDS_S, Patience
 from tests.redis_server import RedisServer
 
 logger = logging.getLogger(__name__)
@@ -69,3 +71,21 @@ async def test_a_slow_redis_is_named_with_its_remedy(
 async def test_what_names_its_own_cause_gets_no_remedy(caplog: pytest.LogCaptureFixture) -> None:
     words = await said(RedisConnectionError("Connection refused."), caplog)
     assert "(ConnectionError: Connection refused.); trying again" in words
+
+
+async def test_a_failure_long_after_the_last_begins_a_new_row(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(patience_module, "time", SimpleNamespace(monotonic=lambda: now))
+    patience = Patience("the notifier can't go on", logger)
+    now += 86_400
+    await patience.wait(OSError("gone"))
+    assert caplog.messages[-1].endswith(" 0 s so far")
+    now += 20
+    await patience.wait(OSError("gone"))
+    assert caplog.messages[-1].endswith(" 20 s so far")
+    now += ROW_ENDS_S + 1
+    assert patience.describe() == ""
+    await patience.wait(OSError("gone"))
+    assert caplog.messages[-1].endswith(" 0 s so far")
