@@ -117,7 +117,7 @@ class Stage:
             before = await client.config_get("maxmemory", "maxmemory-policy")
             await client.config_set("maxmemory-policy", "noeviction")
             await client.config_set("maxmemory", 1)
-            await asyncio.sleep(self.chance.uniform(2, 5))
+            await asyncio.sleep(self.chance.uniform(1, 4))
             for name, value in before.items():
                 await client.config_set(name, value)
 
@@ -126,7 +126,7 @@ class Stage:
         async with Redis.from_url(self.redis.url) as client:
             await client.config_set("replica-read-only", "yes")
             await client.replicaof("127.0.0.1", str(free_ports(1)[0]))
-            await asyncio.sleep(self.chance.uniform(2, 5))
+            await asyncio.sleep(self.chance.uniform(1, 4))
             await client.replicaof("NO", "ONE")
 
     async def slow_redis(self) -> None:
