@@ -151,17 +151,18 @@ def run_service(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        return await serve(stop)
+        try:
+            return await serve(stop)
+        except (StartError, SettingsError, RuleError) as error:
+            if not leave_at_once:
+                raise
+            # Before asyncio.run waits for Faust's tasks, which may swallow their cancellation, and
+            # for the threads of Faust and the model: a worker that can't go on must end.
+            sys.stderr.write(f"bellwether: {printable(str(error))}\n")
+            sys.stderr.flush()
+            os._exit(FAILED if isinstance(error, StartError) else WRONG_USAGE)
 
-    try:
-        return asyncio.run(until_signal())
-    except (StartError, SettingsError, RuleError) as error:
-        if not leave_at_once:
-            raise
-        # Faust's threads and the model thread may still be at work; waiting for them could hang.
-        sys.stderr.write(f"bellwether: {printable(str(error))}\n")
-        sys.stderr.flush()
-        os._exit(FAILED if isinstance(error, StartError) else WRONG_USAGE)
+    return asyncio.run(until_signal())
 
 
 def progress_bar(quiet: bool) -> Progress:

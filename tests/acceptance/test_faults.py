@@ -64,9 +64,9 @@ async def test_a_redis_that_is_full_then_read_only_then_slow_only_delays(
         good, records = workload(300, chance)
         faults = ["fill_redis", "freeze_redis", "slow_redis"]
         await publish_through(stage, records, faults, seconds=15, pause_s=0.5)
+        assert worker.poll() is None, stage.deployment.tail()
         verdict = await judge(stage, good, records)
         assert verdict.problems() == []
-        assert worker.poll() is None, stage.deployment.tail()
         log = stage.deployment.log.read_text()
         for remedy in ("raise maxmemory", "set redis.url to the primary"):
             assert remedy in log, stage.deployment.tail()
