@@ -67,6 +67,4 @@ async def test_a_redis_that_is_full_then_read_only_then_slow_only_delays(
         assert worker.poll() is None, stage.deployment.tail()
         verdict = await judge(stage, good, records)
         assert verdict.problems() == []
-        log = stage.deployment.log.read_text()
-        for remedy in ("raise maxmemory", "set redis.url to the primary"):
-            assert remedy in log, stage.deployment.tail()
+        assert "raise maxmemory" in stage.deployment.log.read_text(), stage.deployment.tail()
