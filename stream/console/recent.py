@@ -6,6 +6,7 @@ Bounded by number; read anew when the console starts, so nothing is lost with it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -116,7 +117,10 @@ class Recent:
                 self.fault = f"{type(error).__name__}: {error}"
                 await patience.wait(error)
             finally:
-                await consumer.stop()
+                # The loss of Kafka can leave aiokafka waiting for a task of its own for ever.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ANSWER_S):
+                        await consumer.stop()
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         """Follow until Kafka no longer answers, which raises."""
