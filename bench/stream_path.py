@@ -28,7 +28,8 @@ def measure(texts: Sequence[str]) -> dict[str, float]:
     """Records a second from the first to the last output, and per CPU-second of the process.
 
     The embedded broker lives in this process, so its CPU time counts on both sides. The no-op model
-    answers by keyword, so the shipped rules raise far more alerts than they would on its texts.
+    answers by keyword or by hash, so the alerts are not those its texts deserve; of the
+    repository's sentences one in 190 changes an alert of the shipped rules.
     """
     logging.disable(logging.WARNING)
     with (
@@ -46,7 +47,7 @@ def measure(texts: Sequence[str]) -> dict[str, float]:
     return {
         "plain aiokafka getmany and send_batch": plain,
         "worker, no rules": silent,
-        "worker, shipped rules, many alerts": ours,
+        "worker, shipped rules": ours,
         "plain, per CPU-second": plain_cpu,
         "worker, no rules, per CPU-second": silent_cpu,
         "worker, shipped rules, per CPU-second": ours_cpu,
