@@ -79,9 +79,7 @@ def challenge_deep(
     """
     encoder = copy.deepcopy(root.encoder)
     learn, validation = split(taught.learn, VALIDATION_SHARE, salt="deep")
-    kept = evenly(
-        taught.reminders, min(len(taught.reminders), DEEP_REMINDERS_PER_TEXT * len(learn))
-    )
+    kept = evenly(taught.reminders, DEEP_REMINDERS_PER_TEXT * len(learn))
     config = default_config("lora", epochs=3, hide_share=0.05, bf16=champion.bf16)
     fitted = fit(
         encoder,

@@ -23,8 +23,8 @@ def reminders(texts: int) -> list[Example]:
     What the other heads say of them is to stay, whatever it is.
     """
     sentences = read_sentences(SENTENCES, DEFAULT_HEADS)
-    most = min(len(sentences), round(texts * REMINDERS_PER_TEXT))
-    return [msgspec.structs.replace(one, labels={}) for one in evenly(sentences, most)]
+    chosen = evenly(sentences, round(texts * REMINDERS_PER_TEXT))
+    return [msgspec.structs.replace(one, labels={}) for one in chosen]
 
 
 def kept_answers(before: Predictor, now: Predictor, *, fitted: str) -> dict[str, float]:
@@ -41,4 +41,6 @@ def kept_answers(before: Predictor, now: Predictor, *, fitted: str) -> dict[str,
 
 
 def evenly(examples: Sequence[Example], most: int) -> list[Example]:
+    """At most so many, each once, at equal distances through the whole."""
+    most = min(most, len(examples))
     return [examples[at * len(examples) // most] for at in range(most)]

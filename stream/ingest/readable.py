@@ -31,24 +31,26 @@ def why_unreadable(text: str, lang: str, languages: Sequence[str]) -> str:
     primary = lang.partition("-")[0].lower()
     if languages and primary not in ("", UNDETERMINED, *languages):
         return f"language {primary}, the model reads {', '.join(languages)}"
+    in_ascii = text.isascii()
     # Most texts show at once that they hold words; no link, mention or number is letters alone.
-    plain = [word for word in text.split(None, GLANCE)[:GLANCE] if word.isalpha() and len(word) > 1]
-    if sum(not (text.isascii() and _is_run(word)) for word in plain) >= MIN_WORDS:
+    glance = [
+        word for word in text.split(None, GLANCE)[:GLANCE] if word.isalpha() and len(word) > 1
+    ]
+    if len(_without_runs(glance, in_ascii)) >= MIN_WORDS:
         return ""
-    words = []
-    for word in _WORD.findall(_NOT_WORDS.sub(" ", text)):
-        if not (text.isascii() and _is_run(word)):
-            words.append(word)
-            if len(words) == MIN_WORDS:
-                return ""
-    if _one_long_run(words):
-        return ""
-    return "fewer than two words" if words else "no words"
+    words = _without_runs(_WORD.findall(_NOT_WORDS.sub(" ", text)), in_ascii)
+    if len(words) < MIN_WORDS and not _one_long_run(words):
+        return "fewer than two words" if words else "no words"
+    return ""
 
 
 def abstain(scores: Scores) -> Scores:
     """The same scores, every head abstaining."""
     return {name: msgspec.structs.replace(score, abstained=True) for name, score in scores.items()}
+
+
+def _without_runs(words: list[str], in_ascii: bool) -> list[str]:
+    return [word for word in words if not _is_run(word)] if in_ascii else words
 
 
 def _is_run(word: str) -> bool:

@@ -20,13 +20,15 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from tests.acceptance.workload import Record
+
 DEADLINE_S = 180.0
 POLL_S = 0.05
 PARTITIONS = 3
 
 _names = itertools.count(1)
 
-Publish = Callable[[Iterable[tuple[str, bytes | None, bytes | None]]], Awaitable[None]]
+Publish = Callable[[Iterable[Record]], Awaitable[None]]
 
 
 @dataclass
@@ -135,7 +137,7 @@ class Deployment:
             assert self.processes[-1].poll() is None, f"the worker ended\n{self.tail()}"
             await asyncio.sleep(POLL_S)
 
-    async def publish(self, records: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
+    async def publish(self, records: Iterable[Record]) -> None:
         """Send (topic name, key, value) and wait until Kafka has all of them."""
         async with self.publisher() as publish:
             await publish(records)
@@ -147,7 +149,7 @@ class Deployment:
             bootstrap_servers=self.bootstrap, enable_idempotence=True, max_request_size=4_000_000
         )
 
-        async def publish(records: Iterable[tuple[str, bytes | None, bytes | None]]) -> None:
+        async def publish(records: Iterable[Record]) -> None:
             sent = [
                 await producer.send(self.topic(name), value=value, key=key)
                 for name, key, value in records

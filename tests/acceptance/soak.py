@@ -38,9 +38,9 @@ ROUND_S = 60.0
 
 
 async def one_round(
-    folder: Path, chance: random.Random, choice: Sequence[str] = FAULTS
+    folder: Path, chance: random.Random, choice: Sequence[str]
 ) -> tuple[list[str], str]:
-    """Problems, and what happened in words."""
+    """Problems, and what happened in words; the faults are drawn from choice."""
     places = [folder / "kafka", folder / "redis"]
     for place in places:
         place.mkdir(parents=True)
