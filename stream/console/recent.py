@@ -117,7 +117,7 @@ class Recent:
                 self.fault = f"{type(error).__name__}: {error}"
                 await patience.wait(error)
             finally:
-                # The loss of Kafka can leave aiokafka waiting for a task of its own for ever.
+                # A stop that hangs would keep the console from Kafka for good.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(ANSWER_S):
                         await consumer.stop()
