@@ -15,6 +15,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 
 from stream.connection_settings import LEAST_TOKEN_CHARS, Http, Kafka
 from stream.connection_settings import Redis as RedisSettings
+from stream.ingest.unpack import bound_unpacking
 from stream.patience import Patience
 from stream.settings import Settings, SettingsError
 
@@ -30,8 +31,11 @@ class StartError(Exception):
 def kafka_arguments(kafka: Kafka) -> dict[str, Any]:
     """What aiokafka's clients take to reach the brokers, login and certificates included.
 
+    From then on what a consumer of this process unpacks is bounded.
+
     Raises SettingsError when a file that a setting names can't be used.
     """
+    bound_unpacking()
     arguments: dict[str, Any] = {"bootstrap_servers": kafka.bootstrap}
     if kafka.tls:
         arguments["ssl_context"] = _tls_context(kafka)

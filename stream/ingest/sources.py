@@ -33,6 +33,7 @@ from stream.ingest.fields import (
 )
 from stream.ingest.mapping import FieldError, FieldMapping
 from stream.ingest.text import clean_text
+from stream.ingest.unpack import UNPACKS_TO_TOO_MUCH, unpacks_to_too_much
 from stream.records import Event, Origin
 from stream.settings import Limits, SettingsError, Source
 
@@ -92,6 +93,9 @@ class Decoder:
             return self._dead_letter(record, origin, now, refusal)
 
     def _event(self, record: RawRecord, origin: Origin, now: datetime) -> Event:
+        for name, compression in record.headers:
+            if name == UNPACKS_TO_TOO_MUCH:
+                raise RefusalError(OVERSIZE, "", unpacks_to_too_much(compression))
         fields = _load(record.value, self._max_bytes)
         try:
             identity, text, title, time, author, tickers, customer, lang = self._mapping.take(

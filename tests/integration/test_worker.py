@@ -19,6 +19,7 @@ from models.stub import StubPredictor
 from stream.alerts.store import AlertStore
 from stream.app import Worker
 from stream.connection import kafka_arguments
+from stream.ingest.unpack import MAX_UNPACKED_BYTES
 from stream.names import Keys
 from stream.operations.letter_log import list_dead_letters
 from stream.operations.monitor import WorkerMonitor
@@ -211,3 +212,26 @@ async def test_a_tombstone_and_a_record_too_large_are_dead_letters(settings: Set
         ("oversize", large),
         ("tombstone", None),
     }
+
+
+async def test_a_batch_that_unpacks_to_too_much_is_one_dead_letter_and_the_stream_goes_on(
+    settings: Settings,
+) -> None:
+    async with running(settings) as worker:
+        bomb = Producer(
+            {
+                "bootstrap.servers": settings.kafka.bootstrap,
+                "compression.type": "zstd",
+                "message.max.bytes": 2 * MAX_UNPACKED_BYTES,
+            }
+        )
+        bomb.produce(settings.sources[0].topic, bytes(MAX_UNPACKED_BYTES))
+        assert await asyncio.to_thread(bomb.flush, DEADLINE_S) == 0
+        await publish(settings, 0, b'{"id": "after", "text": "goes on"}')
+        await settle(worker, 2)
+        (letter,) = (await list_dead_letters(settings, limit=10)).letters
+    assert (letter.reason, letter.origin.offset) == ("oversize", 0)
+    assert "packed with zstd unpacks to more than" in letter.detail
+    assert 0 < len(letter.value or b"") < 10_000
+    (scored,) = await read(settings, settings.topics.scored, 1)
+    assert scored["id"] == "after"
