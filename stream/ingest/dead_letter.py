@@ -17,6 +17,8 @@ MAX_WRAPPED_BYTES = 4_000_000
 # Headers of a replayed record: the id of its first dead letter, and which attempt this is.
 REPLAY_OF = "bellwether-replay-of"
 REPLAY_ATTEMPT = "bellwether-replay-attempt"
+# Header of what stands for a whole batch (unpack.py); its value says what it would unpack to.
+UNPACKS_TO_TOO_MUCH = "bellwether-unpacks-to-too-much"
 
 _Encoding = Literal["utf-8", "base64", "none"]
 

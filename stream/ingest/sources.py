@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import orjson
 
 from stream.ingest.attributes import bound_attributes
-from stream.ingest.dead_letter import DeadLetter
+from stream.ingest.dead_letter import UNPACKS_TO_TOO_MUCH, DeadLetter
 from stream.ingest.event_time import EPOCH, parse_time
 from stream.ingest.fields import (
     ABSURD_TIME,
@@ -33,7 +33,6 @@ from stream.ingest.fields import (
 )
 from stream.ingest.mapping import FieldError, FieldMapping
 from stream.ingest.text import clean_text
-from stream.ingest.unpack import UNPACKS_TO_TOO_MUCH, unpacks_to_too_much
 from stream.records import Event, Origin
 from stream.settings import Limits, SettingsError, Source
 
@@ -93,9 +92,12 @@ class Decoder:
             return self._dead_letter(record, origin, now, refusal)
 
     def _event(self, record: RawRecord, origin: Origin, now: datetime) -> Event:
-        for name, compression in record.headers:
+        for name, content in record.headers:
             if name == UNPACKS_TO_TOO_MUCH:
-                raise RefusalError(OVERSIZE, "", unpacks_to_too_much(compression))
+                size = (content or b"").decode(errors="replace")
+                raise RefusalError(
+                    OVERSIZE, "", f"a batch that unpacks to {size}; send smaller ones"
+                )
         fields = _load(record.value, self._max_bytes)
         try:
             identity, text, title, time, author, tickers, customer, lang = self._mapping.take(

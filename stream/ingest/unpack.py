@@ -21,6 +21,8 @@ import cramjam
 from aiokafka.consumer import fetcher
 from aiokafka.record import default_records, memory_records
 
+from stream.ingest.dead_letter import UNPACKS_TO_TOO_MUCH
+
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 # Room for what JSON usually unpacks to, so that nearly every batch is unpacked once.
 USUAL_RATIO = 16
@@ -28,8 +30,6 @@ LEAST_ROOM_BYTES = 64 * 1024
 GROWTH = 8
 # cramjam raises one error for all faults; its words for an output that is full.
 NO_ROOM = "failed to write whole buffer"
-# The header of such a record; its value names the compression.
-UNPACKS_TO_TOO_MUCH = "bellwether-unpacks-to-too-much"
 
 
 def bound_unpacking() -> None:
@@ -40,20 +40,11 @@ def bound_unpacking() -> None:
     module.gzip_decode, module.lz4_decode, module.zstd_decode = _gunzip, _unlz4, _unzstd
 
 
-def unpacks_to_too_much(compression: bytes) -> str:
-    """What is wrong with a record that has the header UNPACKS_TO_TOO_MUCH, by its value."""
-    return (
-        f"a batch packed with {compression.decode(errors='replace')} unpacks to more than "
-        f"{MAX_UNPACKED_BYTES} bytes; this is the whole batch as it was sent; send smaller ones"
-    )
-
-
 class _TooMuchError(Exception):
     """A batch, as it was sent, whose records are more than MAX_UNPACKED_BYTES."""
 
     def __init__(self, compression: str, packed: bytes) -> None:
-        super().__init__(compression)
-        self.compression = compression
+        super().__init__(f"more than {MAX_UNPACKED_BYTES} bytes with {compression}")
         self.packed = packed
 
 
@@ -105,7 +96,7 @@ class _Batch:
                 timestamp=self._batch.max_timestamp,
                 timestamp_type=self._batch.timestamp_type,
                 value=error.packed,
-                headers=[(UNPACKS_TO_TOO_MUCH, error.compression.encode())],
+                headers=[(UNPACKS_TO_TOO_MUCH, str(error).encode())],
             )
             return iter([stand_in])
 

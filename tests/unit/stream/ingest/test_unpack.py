@@ -9,7 +9,8 @@ import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.record import default_records
 
-from stream.ingest.unpack import MAX_UNPACKED_BYTES, UNPACKS_TO_TOO_MUCH, bound_unpacking
+from stream.ingest.dead_letter import UNPACKS_TO_TOO_MUCH
+from stream.ingest.unpack import MAX_UNPACKED_BYTES, bound_unpacking
 
 PACKED = {1: "gzip", 3: "lz4", 4: "zstd"}
 TEXT = b'{"text": "as long as it is new"}'
@@ -53,7 +54,8 @@ def test_a_batch_beyond_it_is_one_record_and_the_next_batch_is_read(codec: int) 
     bomb = batch(codec, [b"\0" * 600_000] * 5)
     stand_in, after = read(bomb + batch(codec, [TEXT]))
     assert (stand_in.offset, stand_in.timestamp, stand_in.key) == (4, 1004, None)
-    assert stand_in.headers == [(UNPACKS_TO_TOO_MUCH, PACKED[codec].encode())]
+    size = f"more than 1000000 bytes with {PACKED[codec]}"
+    assert stand_in.headers == [(UNPACKS_TO_TOO_MUCH, size.encode())]
     assert bomb.endswith(stand_in.value)
     assert after.value == TEXT
 
