@@ -42,6 +42,7 @@ class Keys:
         self.novelty_answers = f"{prefix}novelty:answers:"
         self.copies = f"{prefix}copies:"
         self.silences = f"{prefix}silences"
+        self.probe = f"{prefix}probe"
 
     def alert(self, alert_id: str) -> str:
         return f"{self.prefix}alert:{alert_id}"

@@ -54,7 +54,7 @@ class Patience:
         if now - self._failed_at > ROW_ENDS_S:  # after this went well, perhaps for days
             self._began, self._wait_s = now, FIRST_WAIT_S
         self._failed_at = now
-        self._cause = f"{type(error).__name__}: {error}{_remedy(str(error))}"
+        self._cause = with_remedy(error)
         _patient.add(self)
         retries[self._trouble] += 1
         if now - self._logged >= LOG_EVERY_S:
@@ -73,9 +73,10 @@ class Patience:
         return f"{self._trouble} ({self._cause}), for {self.waited_s:.0f} s"
 
 
-def _remedy(error: str) -> str:
-    found = (remedy for words, remedy in REMEDIES.items() if words in error)
-    return "".join(f"; {remedy}" for remedy in found)
+def with_remedy(error: Exception) -> str:
+    """The error in words, with what mends it where that is known."""
+    found = (remedy for words, remedy in REMEDIES.items() if words in str(error))
+    return "; ".join((f"{type(error).__name__}: {error}", *found))
 
 
 def present_troubles() -> list[str]:

@@ -7,8 +7,13 @@ import asyncio
 from redis.exceptions import RedisError
 
 from stream.app import Worker
+from stream.names import Keys
 from stream.operations.http import Report
 from stream.operations.metrics import Reading, exposition, worker_families
+from stream.patience import with_remedy
+
+TAKES_WRITES = "takes writes"
+PROBE_EXPIRES_S = 60
 
 
 class WorkerMonitor:
@@ -33,10 +38,10 @@ class WorkerMonitor:
         if not worker.started:
             waits = "starting: waits for Kafka and Redis, then warms the model up"
             return Report(ok=False, details={"worker": waits})
-        redis = await self._ask_redis()
+        redis = await self._write_to_redis()
         kafka = f"{worker.assigned} partitions" if worker.joined else "not in the group yet"
         return Report(
-            ok=worker.joined and redis == "answers",
+            ok=worker.joined and redis == TAKES_WRITES,
             details={"kafka": kafka, "redis": redis, "model": worker.predictor.version},
         )
 
@@ -54,10 +59,12 @@ class WorkerMonitor:
         )
         return exposition(worker_families(reading))
 
-    async def _ask_redis(self) -> str:
+    async def _write_to_redis(self) -> str:
+        """A Redis that is full or read-only still answers a ping."""
+        settings = self._worker.settings.redis
         try:
-            async with asyncio.timeout(self._worker.settings.redis.timeout_s):
-                await self._worker.redis.ping()
+            async with asyncio.timeout(settings.timeout_s):
+                await self._worker.redis.set(Keys(settings.prefix).probe, 1, ex=PROBE_EXPIRES_S)
         except (RedisError, OSError, TimeoutError) as error:
-            return f"{type(error).__name__}: {error}"
-        return "answers"
+            return with_remedy(error)
+        return TAKES_WRITES

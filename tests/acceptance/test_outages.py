@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
+from redis.asyncio import Redis
 
 from tests.acceptance.deployment import DEADLINE_S, POLL_S, Deployment, values
 from tests.acceptance.workload import good_records
@@ -75,6 +76,11 @@ async def test_redis_killed_under_load_delays_and_loses_nothing(
     try:
         worker = deployment.start_worker()
         await deployment.ready()
+        await answers(f"http://{listen}/ready", 200)
+        async with Redis.from_url(own_redis.url) as client:
+            await client.config_set("maxmemory", 1)
+            assert "raise maxmemory" in await answers(f"http://{listen}/ready", 503)
+            await client.config_set("maxmemory", 0)
         await answers(f"http://{listen}/ready", 200)
         own_redis.kill()
         await answers(f"http://{listen}/ready", 503)

@@ -185,7 +185,7 @@ async def test_what_a_worker_says_of_itself(settings: Settings) -> None:
                 await asyncio.sleep(0.05)
         report = await monitor.ready()
         assert report.ok, report
-        assert report.details["redis"] == "answers"
+        assert report.details["redis"] == "takes writes"
         page = monitor.metrics().decode().splitlines()
         assert 'bellwether_events_total{source="news"} 20.0' in page
         assert 'bellwether_dead_letters_total{reason="not_json"} 1.0' in page
