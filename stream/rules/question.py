@@ -42,10 +42,7 @@ class Question:
         self.subject_name = f"{subject.kind}:{subject.id}" if subject else ""
         self._windows = self._around.get(self.subject_name)
         self._known: dict[str, float] = {}
-
-    @property
-    def has_signal(self) -> bool:
-        return self._windows is not None
+        self.has_signal = self._windows is not None
 
     def may_hold(self, necessary: Necessary) -> bool:
         """Whether the comparisons that a condition can't do without all hold."""

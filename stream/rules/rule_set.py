@@ -57,12 +57,6 @@ class _Compiled(msgspec.Struct, frozen=True):
     # Whether it matters that the condition does not hold.
     lasts: bool
 
-    def concerns(self, scored: Scored) -> bool:
-        """False if the rule can say nothing of this event, whichever the subject."""
-        if scored.copy_of and not self.takes_copies:
-            return False
-        return self.lasts or self.when.necessary.may_hold(scored.heads)
-
 
 class _Plan(msgspec.Struct):
     """The rules for one kind of source: what is asked once an event and what once a subject."""
@@ -173,45 +167,63 @@ class RuleSet:
         plan = self._plans[scored.source]
         question = Question(scored, windows or {}, plan.used, self._signals)
         matches: list[Match] = []
-        for compiled in plan.once:
-            if compiled.concerns(scored) and (outcome := self._judge(compiled, question)):
+        for compiled, may_hold in _asked(plan.once, scored):
+            if outcome := self._judge(compiled, question, None, may_hold=may_hold):
                 for subject in subjects_of(scored, compiled.rule.subject):
                     question.turn_to(subject)
                     if _is_told(compiled, question, outcome, known):
                         matches.append(_match(compiled.rule, question, outcome))
                 question.turn_to(None)
         for kind, group in plan.per_subject.items():
-            asked = [compiled for compiled in group if compiled.concerns(scored)]
-            for subject in subjects_of(scored, kind) if asked else ():
+            subjects = subjects_of(scored, kind)
+            asked = _asked(group, scored) if subjects else ()
+            for subject in subjects:
                 question.turn_to(subject)
-                for compiled in asked:
-                    if not (compiled.lasts or question.signals_hold(compiled.when.necessary)):
+                for compiled, heads_hold in asked:
+                    may_hold = heads_hold and question.signals_hold(compiled.when.necessary)
+                    if not may_hold and (
+                        not compiled.lasts
+                        or (
+                            known is not None
+                            and (compiled.rule.name, question.subject_name) not in known
+                        )
+                    ):
                         continue
-                    outcome = self._judge(compiled, question, known)
+                    outcome = self._judge(compiled, question, known, may_hold=may_hold)
                     if outcome and _is_told(compiled, question, outcome, known):
                         matches.append(_match(compiled.rule, question, outcome))
         return matches
 
     def _judge(
-        self, compiled: _Compiled, question: Question, known: set[About] | None = None
+        self,
+        compiled: _Compiled,
+        question: Question,
+        known: set[About] | None,
+        *,
+        may_hold: bool,
     ) -> Outcome | None:
+        """may_hold: whether the comparisons that `when` can't do without hold."""
         if compiled.reads_signal and not question.has_signal:
             return None
-        holds = self._ask(compiled, compiled.when, question)
+        holds = self._execute(compiled, compiled.when, question) if may_hold else False
         if holds:
             return "holds"
         if holds is None or not compiled.lasts:
             return None
         if known is not None and (compiled.rule.name, question.subject_name) not in known:
             return None
-        if compiled.resolve and self._ask(compiled, compiled.resolve, question):
+        if (
+            compiled.resolve
+            and question.may_hold(compiled.resolve.necessary)
+            and self._execute(compiled, compiled.resolve, question)
+        ):
             return "resolves"
         return "fails" if compiled.rule.for_ else None
 
-    def _ask(self, compiled: _Compiled, condition: _Condition, question: Question) -> bool | None:
-        """None when the condition can't be answered for this event."""
-        if not question.may_hold(condition.necessary):
-            return False
+    def _execute(
+        self, compiled: _Compiled, condition: _Condition, question: Question
+    ) -> bool | None:
+        """What CEL says; None when the condition can't be answered for this event."""
         context = question.context()
         began = self._clock() if self._clock else 0.0
         try:
@@ -232,6 +244,19 @@ class RuleSet:
     def _count_error(self, rule: Rule, message: str) -> None:
         self.errors[rule.name] += 1
         self.last_error[rule.name] = message
+
+
+def _asked(group: Iterable[_Compiled], scored: Scored) -> list[tuple[_Compiled, bool]]:
+    """The rules that may say something of this event, and whether its heads let them hold."""
+    copy, heads = bool(scored.copy_of), scored.heads
+    found: list[tuple[_Compiled, bool]] = []
+    for compiled in group:
+        if copy and not compiled.takes_copies:
+            continue
+        heads_hold = compiled.when.necessary.may_hold(heads)
+        if heads_hold or compiled.lasts:
+            found.append((compiled, heads_hold))
+    return found
 
 
 def _is_told(
