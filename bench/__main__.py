@@ -1,4 +1,4 @@
-"""`python -m bench [model|batching|path|profile|judging] [--texts FILE]`: measure, and print ratios."""
+"""`python -m bench [model|batching|path|profile|judging]`: measure, and print ratios."""
 
 from __future__ import annotations
 
