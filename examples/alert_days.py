@@ -3,8 +3,8 @@
     bellwether score POSTS --output scored.jsonl
     bellwether backtest --rules RULES --input scored.jsonl --json | python alert_days.py [PRICES]
 
-PRICES is a CSV file with the columns ticker, date (YYYY-MM-DD) and close. The move is that from the last
-close before the day to the first close after it, in per cent; none stands where there is no price.
+PRICES is a CSV file with the columns ticker, date (YYYY-MM-DD) and close. The move is that from the
+last close before the day to the first close after it, in per cent; empty without a price.
 """
 
 from __future__ import annotations
