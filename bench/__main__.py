@@ -1,11 +1,11 @@
-"""`python -m bench [model|batching|path|profile] [--texts FILE]`: measure, and print ratios."""
+"""`python -m bench [model|batching|path|profile|judging]`: measure, and print ratios."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from bench import batching, model_stage, profiled, stream_path
+from bench import batching, judging, model_stage, profiled, stream_path
 from bench.machine import describe, print_rates
 from bench.texts import load_texts
 
@@ -15,8 +15,8 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["model", "batching", "path", "profile"],
-        help="default: all but profile",
+        choices=["model", "batching", "path", "profile", "judging"],
+        help="default: all but profile and judging",
     )
     parser.add_argument("--texts", type=Path, help="JSON lines with a text field")
     parser.add_argument(
@@ -26,7 +26,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of the model measurement")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--records", type=int, default=40_000, help="of the path measurement")
+    parser.add_argument("--scored", type=Path, help="of the judging: what bellwether score wrote")
+    parser.add_argument("--rules", type=int, default=50, help="of the judging")
     options = parser.parse_args()
+    if options.what == "judging" and options.scored is None:
+        parser.error("judging needs --scored FILE")
     print(describe())
     if options.what in (None, "model"):
         model_stage.measure(
@@ -41,6 +45,10 @@ def main() -> None:
             {name: [rate] for name, rate in rates.items()},
             base=next(iter(rates)),
         )
+    if options.what == "judging":
+        print("per CPU-second, one thread")
+        for name, rate in judging.measure(options.scored, options.records, options.rules).items():
+            print(f"{name:40} {rate:>10,.0f} {1e6 / rate:>10.1f} us")
     if options.what == "profile":
         profiled.measure(load_texts(options.texts, 64), options.device)
 

@@ -26,6 +26,7 @@ from stream.names import Keys
 from stream.notify.notifier import Notifier
 from stream.notify.notify_journal import RedisJournal
 from stream.notify.routing import Routing
+from stream.operations.ledger_writer import LedgerWriter
 from stream.operations.telemetry import Telemetry
 from stream.operations.watchdog import Sight, Watchdog
 from stream.outbox import Outbox
@@ -87,6 +88,15 @@ class Worker:
         outbox = Outbox(kafka)
         await outbox.start()
         self._stack.push_async_callback(outbox.stop)
+
+        self._ledger = LedgerWriter(
+            outbox,
+            settings.topics.ledger,
+            model=self.predictor.version,
+            rules=self._rules.file,
+        )
+        await self._ledger.start()
+        self._stack.push_async_callback(self._ledger.stop)
 
         self._app = self._faust_app(kafka)
         self.tracker = ChunkTracker(lambda: self._app.consumer_generation_id)
@@ -230,9 +240,10 @@ class Worker:
             service.start()
             self._stack.push_async_callback(service.stop)
 
-    def _take_over(self, predictor: Predictor) -> None:
+    async def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that the rules read would silence them; RuleError names the rule.
         self._rules.check(predictor.heads)
+        await self._ledger.model(predictor.version)
         self.pipeline.batcher.swap(
             predictor,
             max_batch_tokens=self.settings.model.max_batch_tokens or predictor.batch_tokens,
@@ -240,7 +251,8 @@ class Worker:
         self.predictor = predictor
         self.swaps += 1
 
-    def _judge_by(self, rules: RuleSet) -> None:
+    async def _judge_by(self, rules: RuleSet) -> None:
+        await self._ledger.rules(self._rules.file)
         self.pipeline.rules = rules
 
     def _faust_app(self, kafka: Mapping[str, Any]) -> faust.App:

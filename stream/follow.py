@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer
@@ -51,7 +51,7 @@ class Follower:
         kafka: Mapping[str, Any],
         topic: str,
         running: Callable[[], Predictor],
-        swap: Callable[[Predictor], None],
+        swap: Callable[[Predictor], Awaitable[None]],
     ) -> None:
         self._champions = champions
         self._running = running
@@ -89,5 +89,5 @@ class Follower:
         if version is None or version == running.version:
             return
         fresh = await asyncio.to_thread(self._champions.load, version, running)
-        self._swap(fresh)
+        await self._swap(fresh)
         logger.info("model %s takes over from %s", fresh.version, running.version)

@@ -25,6 +25,7 @@ class Topics:
         self.models = f"{prefix}models"
         self.dead_letter = f"{prefix}dead-letter"
         self.replays = f"{prefix}dead-letter.replays"
+        self.ledger = f"{prefix}ledger"
 
     def queue(self, name: str) -> str:
         return f"{self.prefix}tickets.{name}"

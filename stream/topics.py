@@ -12,6 +12,8 @@ from stream.outbox import MAX_REQUEST_BYTES
 from stream.patience import Patience
 from stream.settings import Settings
 
+LEDGER_DAYS = 400
+
 logger = logging.getLogger(__name__)
 
 
@@ -75,6 +77,12 @@ def wanted_topics(settings: Settings) -> dict[str, dict[str, str]]:
     wanted: dict[str, dict[str, str]] = {name: {} for name in names}
     wanted[topics.models] = {"cleanup.policy": "compact"}
     wanted[topics.replays] = {"cleanup.policy": "compact"}
+    # Keys repeat but for the entries, which a worker writes when something new comes into force.
+    wanted[topics.ledger] = {
+        "cleanup.policy": "compact,delete",
+        "retention.ms": str(LEDGER_DAYS * 86_400_000),
+        "max.message.bytes": str(MAX_REQUEST_BYTES),
+    }
     wanted[topics.dead_letter] = {"max.message.bytes": str(MAX_REQUEST_BYTES)}
     return wanted
 

@@ -77,6 +77,7 @@ PURE = (
     "stream.rules.variables",
     "stream.rules.necessary",
     "stream.rules.question",
+    "stream.rules.plan",
     "stream.rules.conditions",
     "stream.rules.rule_file",
     "stream.rules.templates",

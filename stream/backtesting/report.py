@@ -11,6 +11,7 @@ import msgspec
 
 from stream import show
 from stream.backtesting.backtest import Backtest, Outcome, compare, count_by_day
+from stream.backtesting.labels import Marks, Quality
 from stream.backtesting.sweep import Step, steps
 from stream.records import Alert
 
@@ -40,7 +41,10 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Alerted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one rule set would have done. notifications are by receiver, where routes were given."""
+    """What one rule set would have done.
+
+    notifications are by receiver, where routes were given; quality is there where labels were.
+    """
 
     alerts: list[Row]
     transitions: int
@@ -48,6 +52,7 @@ class Alerted(msgspec.Struct, frozen=True, omit_defaults=True):
     by_day: dict[str, dict[str, int]]
     rule_errors: dict[str, int]
     notifications: dict[str, int] | None = None
+    quality: list[Quality] | None = None
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -56,13 +61,14 @@ class Side(msgspec.Struct, frozen=True):
     both: int
 
 
-class Swept(msgspec.Struct, frozen=True):
+class Swept(msgspec.Struct, frozen=True, omit_defaults=True):
     """One value: its alerts, and those lost and gained against the value before."""
 
     value: str
     alerts: int
     lost: list[Row]
     gained: list[Row]
+    quality: Quality | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -87,6 +93,7 @@ def summarise(
     *,
     sweep: bool,
     told: Mapping[str, dict[str, int]],
+    marks: Marks | None,
 ) -> Summary:
     """Told are notifications by name of the rule set, then receiver."""
     outcomes = {name: run.outcome(name) for name in names}
@@ -101,16 +108,17 @@ def summarise(
     )
     if sweep:
         taken = steps({name: outcome.alerts for name, outcome in outcomes.items()})
-        return msgspec.structs.replace(plain, sweep=[_swept(step) for step in taken])
+        return msgspec.structs.replace(plain, sweep=[_swept(step, marks) for step in taken])
     first, *others = outcomes.values()
-    result = _alerted(first, told.get(names[0]))
+    quality = {name: marks.quality(name) for name in names} if marks else {}
+    result = _alerted(first, told.get(names[0]), quality.get(names[0]))
     if not others:
         return msgspec.structs.replace(plain, result=result)
     found = compare(first.alerts, others[0].alerts)
     return msgspec.structs.replace(
         plain,
         result=result,
-        other=_alerted(others[0], told.get(names[1])),
+        other=_alerted(others[0], told.get(names[1]), quality.get(names[1])),
         comparison=Side(
             _rows(found.only_first),
             _rows(found.only_second),
@@ -128,20 +136,11 @@ def show_summary(summary: Summary) -> None:
         "records_per_second": summary.records_per_second,
     }
     if summary.comparison and summary.result and summary.other:
-        head |= {
-            "alerts of the first": len(summary.result.alerts),
-            "alerts of the second": len(summary.other.alerts),
-            "in both": summary.comparison.both,
-        }
-        for name, side in (("first", summary.result), ("second", summary.other)):
-            if side.notifications is not None:
-                head[f"notifications of the {name}"] = side.notifications or "none"
-        show.record("backtest", head, as_json=False)
-        _table("only in the first", summary.comparison.only_first)
-        _table("only in the second", summary.comparison.only_second)
+        _show_comparison(head, summary.comparison, summary.result, summary.other)
     elif summary.sweep:
         show.record("backtest", head, as_json=False)
         for step in summary.sweep:
+            _quality_table(f"{step.value}: quality", [step.quality] if step.quality else None)
             _table(f"{step.value}: {step.alerts} alerts; lost against the value before", step.lost)
             if step.gained:
                 _table(f"{step.value}: gained", step.gained)
@@ -152,12 +151,32 @@ def show_summary(summary: Summary) -> None:
         if summary.result.rule_errors:
             head["rule errors"] = summary.result.rule_errors
         show.record("backtest", head, as_json=False)
+        _quality_table("quality", summary.result.quality)
         _table("alerts", summary.result.alerts)
         days = [
             {"day": day, "alerts": sum(counts.values()), "rules": counts}
             for day, counts in summary.result.by_day.items()
         ]
         show.table("days", days[:SHOWN], columns=("day", "alerts", "rules"))
+
+
+def _show_comparison(head: dict[str, Any], side: Side, first: Alerted, second: Alerted) -> None:
+    sides = (("first", first), ("second", second))
+    head |= {f"alerts of the {name}": len(one.alerts) for name, one in sides}
+    head["in both"] = side.both
+    for name, one in sides:
+        if one.notifications is not None:
+            head[f"notifications of the {name}"] = one.notifications or "none"
+    show.record("backtest", head, as_json=False)
+    for name, one in sides:
+        _quality_table(f"quality of the {name}", one.quality)
+    _table("only in the first", side.only_first)
+    _table("only in the second", side.only_second)
+
+
+def _quality_table(title: str, quality: Sequence[Quality] | None) -> None:
+    if quality:
+        show.table(title, quality, columns=Quality.__struct_fields__)
 
 
 def _table(title: str, rows: Sequence[Row]) -> None:
@@ -170,7 +189,9 @@ def _table(title: str, rows: Sequence[Row]) -> None:
         show.stdout.print(f"… and {len(rows) - SHOWN} more; --json has all")
 
 
-def _alerted(outcome: Outcome, notifications: dict[str, int] | None) -> Alerted:
+def _alerted(
+    outcome: Outcome, notifications: dict[str, int] | None, quality: list[Quality] | None
+) -> Alerted:
     by_rule = Counter(alert.rule for alert in outcome.alerts)
     return Alerted(
         _rows(outcome.alerts),
@@ -179,11 +200,14 @@ def _alerted(outcome: Outcome, notifications: dict[str, int] | None) -> Alerted:
         count_by_day(outcome.alerts),
         outcome.errors,
         notifications,
+        quality,
     )
 
 
-def _swept(step: Step) -> Swept:
-    return Swept(step.value, step.alerts, _rows(step.lost), _rows(step.gained))
+def _swept(step: Step, marks: Marks | None) -> Swept:
+    # The one rule that is swept, without the line for all rules.
+    quality = marks.quality(step.value)[-1] if marks else None
+    return Swept(step.value, step.alerts, _rows(step.lost), _rows(step.gained), quality)
 
 
 def _rows(alerts: Sequence[Alert]) -> list[Row]:

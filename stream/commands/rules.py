@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from stream.settings import Settings
 
 if TYPE_CHECKING:
     from stream.backtesting.backtest import Backtest
+    from stream.backtesting.labels import Marks
     from stream.backtesting.rehearsal import Rehearsal
     from stream.records import Scored
     from stream.rules.rule_file import Rule
@@ -107,6 +109,7 @@ def run_examples(settings: Settings, file: Path, as_json: bool) -> None:
 @click.option("--compare", "other", type=FILE, help="A second rule file, shown beside the first.")
 @click.option("--routes", type=FILE, help="A routing file: who would have been told how often.")
 @click.option("--sweep", help="RULE.NAME=0.8,0.85,0.9: what each value would have cost.")
+@click.option("--labels", type=FILE, help="Which events should have alerted: precision and recall.")
 @json_option
 @click.pass_obj
 def backtest(
@@ -118,6 +121,7 @@ def backtest(
     other: Path | None,
     routes: Path | None,
     sweep: str | None,
+    labels: Path | None,
     as_json: bool,
 ) -> None:
     """What rules would have alerted on scored records of the past."""
@@ -146,11 +150,13 @@ def backtest(
     }
     run = Backtest(chosen, signals=settings.signals, quiet_s=settings.alerting.quiet_s)
     told = _rehearsals(routes, rule_sets, settings)
+    marks = _marks(labels, rule_sets)
+    feed = partial(_feed, run, told, marks)
     began = time.perf_counter()
     if source is not None:
-        _feed_file(run, told, source, quiet=as_json)
+        _feed_file(feed, source, quiet=as_json)
     else:
-        asyncio.run(_feed_topic(run, told, settings, (since, until), quiet=as_json))
+        asyncio.run(_feed_topic(feed, settings, (since, until), quiet=as_json))
     seconds = time.perf_counter() - began
     summary = report.summarise(
         run,
@@ -158,6 +164,7 @@ def backtest(
         seconds,
         sweep=bool(sweep),
         told={name: rehearsal.finish() for name, rehearsal in told.items()},
+        marks=marks,
     )
     if as_json:
         show.json_object(summary)
@@ -185,27 +192,45 @@ def _rehearsals(
     }
 
 
-def _feed(run: Backtest, told: Mapping[str, Rehearsal], scored: Scored) -> None:
-    for name, alert in run.feed(scored):
+def _marks(labels: Path | None, rule_sets: Mapping[str, Mapping[str, Rule]]) -> Marks | None:
+    """None without a labels file."""
+    from stream.backtesting.labels import Marks, read_labels
+
+    if labels is None:
+        return None
+    names = {
+        name: [rule.name for rule in rules.values() if rule.enabled]
+        for name, rules in rule_sets.items()
+    }
+    return Marks(read_labels(labels, {rule for rules in names.values() for rule in rules}), names)
+
+
+def _feed(
+    run: Backtest, told: Mapping[str, Rehearsal], marks: Marks | None, scored: Scored
+) -> None:
+    transitions = run.feed(scored)
+    for name, alert in transitions:
         if rehearsal := told.get(name):
             rehearsal.feed(alert, scored.time.timestamp())
+    if marks:
+        marks.feed(scored, transitions)
 
 
-def _feed_file(run: Backtest, told: Mapping[str, Rehearsal], source: Path, *, quiet: bool) -> None:
+def _feed_file(feed: Callable[[Scored], None], source: Path, *, quiet: bool) -> None:
     from stream.backtesting.scored_log import read_file
 
+    number = 0
     with progress_bar(quiet) as progress:
         task = progress.add_task("records", total=None)
         for number, scored in enumerate(read_file(source), 1):
-            _feed(run, told, scored)
+            feed(scored)
             if number % PROGRESS_EVERY == 0:
                 progress.update(task, completed=number)
-        progress.update(task, completed=run.records + run.repeats)
+        progress.update(task, completed=number)
 
 
 async def _feed_topic(
-    run: Backtest,
-    told: Mapping[str, Rehearsal],
+    feed: Callable[[Scored], None],
     settings: Settings,
     times: Sequence[datetime | None],
     *,
@@ -214,10 +239,12 @@ async def _feed_topic(
     from stream.backtesting.scored_log import read_topic
 
     records: AsyncIterator[Scored] = read_topic(settings, *times)
+    number = 0
     with progress_bar(quiet) as progress:
         task = progress.add_task("records", total=None)
         async for scored in records:
-            _feed(run, told, scored)
-            if (run.records + run.repeats) % PROGRESS_EVERY == 0:
-                progress.update(task, completed=run.records + run.repeats)
-        progress.update(task, completed=run.records + run.repeats)
+            feed(scored)
+            number += 1
+            if number % PROGRESS_EVERY == 0:
+                progress.update(task, completed=number)
+        progress.update(task, completed=number)

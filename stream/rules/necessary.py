@@ -56,8 +56,8 @@ def find_necessary(expression: str, heads: Collection[str]) -> Necessary:
             signals.append((found[1], _OPERATORS[found[2]], float(found[3])))
         elif (test := _head_test(part, heads)) is not None:
             tests.append(test)
-    # A deviation takes longest to work out.
-    signals.sort(key=lambda one: one[0].endswith("_z"))
+    # What compares with a baseline takes longest to work out.
+    signals.sort(key=lambda one: one[0].startswith("sources_") or one[0].endswith("_z"))
     return Necessary(tuple(tests), tuple(signals))
 
 

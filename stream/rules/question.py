@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cel
 
 from stream.records import Scored, Subject
-from stream.rules.necessary import Necessary
+from stream.rules.necessary import Necessary, SignalTest
 from stream.rules.templates import fill
 from stream.rules.variables import of_event, of_subject
 from stream.signals.figures import FIGURES, figure, figures
@@ -42,19 +42,16 @@ class Question:
         self.subject_name = f"{subject.kind}:{subject.id}" if subject else ""
         self._windows = self._around.get(self.subject_name)
         self._known: dict[str, float] = {}
-
-    @property
-    def has_signal(self) -> bool:
-        return self._windows is not None
+        self.has_signal = self._windows is not None
 
     def may_hold(self, necessary: Necessary) -> bool:
         """Whether the comparisons that a condition can't do without all hold."""
-        return necessary.may_hold(self._scored.heads) and self.signals_hold(necessary)
+        return necessary.may_hold(self._scored.heads) and self.signals_hold(necessary.signals)
 
-    def signals_hold(self, necessary: Necessary) -> bool:
+    def signals_hold(self, tests: Sequence[SignalTest]) -> bool:
         """The half of may_hold that depends on the subject."""
         known = self._known
-        for name, compare, bound in necessary.signals:
+        for name, compare, bound in tests:
             value = known.get(name)
             if not compare(self._figure(name) if value is None else value, bound):
                 return False

@@ -93,11 +93,17 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 class RuleFile(msgspec.Struct, frozen=True):
-    """rules by where they stand, and the examples beside them as they were written."""
+    """rules by where they stand, the examples beside them as they were written, and the text."""
 
     where: str
     rules: dict[str, Rule]
     tests: tuple[Placed, ...]
+    text: str
+
+    @property
+    def version(self) -> str:
+        """A hash of all that the file says, comments included."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
 
 def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
@@ -133,7 +139,7 @@ def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
     ]
     if faults:
         raise RuleError(*faults)
-    return RuleFile(where, rules, tuple(tests))
+    return RuleFile(where, rules, tuple(tests), text)
 
 
 def _read(path: Path | None, where: str) -> str:

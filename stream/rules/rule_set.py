@@ -12,12 +12,10 @@ import msgspec
 from models.spec import DEFAULT_HEADS, Head
 from stream.names import SOURCE_KINDS, SourceKind
 from stream.records import Scored
-from stream.rules.conditions import RuleError, compile_condition, fields_used
-from stream.rules.necessary import Necessary, find_necessary
+from stream.rules.conditions import RuleError
+from stream.rules.plan import Compiled, Condition, Plan, add, asked_of, compile_rule
 from stream.rules.question import Question, subjects_of
 from stream.rules.rule_file import Rule, RuleFile, read_rule_file
-from stream.rules.templates import check_placeholders
-from stream.rules.variables import PER_SUBJECT
 from stream.signals.signal_settings import Signals
 from stream.signals.windows import Windows
 
@@ -42,37 +40,6 @@ class Match(msgspec.Struct, frozen=True):
     signal: dict[str, float] = {}
 
 
-class _Condition(msgspec.Struct, frozen=True):
-    program: Any
-    necessary: Necessary
-
-
-class _Compiled(msgspec.Struct, frozen=True):
-    rule: Rule
-    when: _Condition
-    resolve: _Condition | None
-    reads_attributes: bool
-    reads_signal: bool
-    takes_copies: bool
-    # Whether it matters that the condition does not hold.
-    lasts: bool
-
-    def concerns(self, scored: Scored) -> bool:
-        """False if the rule can say nothing of this event, whichever the subject."""
-        if scored.copy_of and not self.takes_copies:
-            return False
-        return self.lasts or self.when.necessary.may_hold(scored.heads)
-
-
-class _Plan(msgspec.Struct):
-    """The rules for one kind of source: what is asked once an event and what once a subject."""
-
-    once: list[_Compiled] = []
-    per_subject: dict[str, list[_Compiled]] = {}
-    used: dict[str, set[str]] = {}
-    lasting: list[tuple[str, str]] = []
-
-
 class RuleSet:
     """Compiled rules. One that errs or is slow on an event is counted and does not stop the rest.
 
@@ -92,7 +59,7 @@ class RuleSet:
 
         clock measures how long a rule takes on an event; without one no rule counts as slow.
         """
-        self._plans: dict[SourceKind, _Plan] = {kind: _Plan() for kind in SOURCE_KINDS}
+        self._plans: dict[SourceKind, Plan] = {kind: Plan() for kind in SOURCE_KINDS}
         self._signals = signals or Signals()
         self._clock = clock
         self._slow_s = slow_s
@@ -104,7 +71,7 @@ class RuleSet:
         faults: list[str] = []
         for where, rule in rules.items():
             try:
-                compiled = _compile(rule, heads, where)
+                compiled = compile_rule(rule, heads, where)
             except RuleError as error:
                 faults += error.faults
                 continue
@@ -112,7 +79,7 @@ class RuleSet:
                 self._count += 1
                 self._kinds.add(rule.subject)
                 for kind in rule.sources or SOURCE_KINDS:
-                    _add(self._plans[kind], compiled)
+                    add(self._plans[kind], compiled)
         if faults:
             raise RuleError(*faults)
 
@@ -173,45 +140,55 @@ class RuleSet:
         plan = self._plans[scored.source]
         question = Question(scored, windows or {}, plan.used, self._signals)
         matches: list[Match] = []
-        for compiled in plan.once:
-            if compiled.concerns(scored) and (outcome := self._judge(compiled, question)):
+        for compiled, signals in asked_of(plan.once, scored):
+            # Such a rule reads no figures.
+            may_hold = signals is not None
+            if outcome := self._judge(compiled, question, None, may_hold=may_hold):
                 for subject in subjects_of(scored, compiled.rule.subject):
                     question.turn_to(subject)
                     if _is_told(compiled, question, outcome, known):
                         matches.append(_match(compiled.rule, question, outcome))
                 question.turn_to(None)
         for kind, group in plan.per_subject.items():
-            asked = [compiled for compiled in group if compiled.concerns(scored)]
-            for subject in subjects_of(scored, kind) if asked else ():
+            subjects = subjects_of(scored, kind)
+            asked = asked_of(group, scored) if subjects else ()
+            for subject in subjects:
                 question.turn_to(subject)
-                for compiled in asked:
-                    if not (compiled.lasts or question.signals_hold(compiled.when.necessary)):
+                for compiled, signals in asked:
+                    may_hold = signals is not None and question.signals_hold(signals)
+                    if not (may_hold or (compiled.lasts and _lasts(compiled, question, known))):
                         continue
-                    outcome = self._judge(compiled, question, known)
+                    outcome = self._judge(compiled, question, known, may_hold=may_hold)
                     if outcome and _is_told(compiled, question, outcome, known):
                         matches.append(_match(compiled.rule, question, outcome))
         return matches
 
     def _judge(
-        self, compiled: _Compiled, question: Question, known: set[About] | None = None
+        self,
+        compiled: Compiled,
+        question: Question,
+        known: set[About] | None,
+        *,
+        may_hold: bool,
     ) -> Outcome | None:
+        """may_hold: whether the comparisons that `when` can't do without hold."""
         if compiled.reads_signal and not question.has_signal:
             return None
-        holds = self._ask(compiled, compiled.when, question)
+        holds = self._execute(compiled, compiled.when, question) if may_hold else False
         if holds:
             return "holds"
-        if holds is None or not compiled.lasts:
+        if holds is None or not compiled.lasts or not _lasts(compiled, question, known):
             return None
-        if known is not None and (compiled.rule.name, question.subject_name) not in known:
-            return None
-        if compiled.resolve and self._ask(compiled, compiled.resolve, question):
+        if (
+            compiled.resolve
+            and question.may_hold(compiled.resolve.necessary)
+            and self._execute(compiled, compiled.resolve, question)
+        ):
             return "resolves"
         return "fails" if compiled.rule.for_ else None
 
-    def _ask(self, compiled: _Compiled, condition: _Condition, question: Question) -> bool | None:
-        """None when the condition can't be answered for this event."""
-        if not question.may_hold(condition.necessary):
-            return False
+    def _execute(self, compiled: Compiled, condition: Condition, question: Question) -> bool | None:
+        """What CEL says; None when the condition can't be answered for this event."""
         context = question.context()
         began = self._clock() if self._clock else 0.0
         try:
@@ -234,8 +211,13 @@ class RuleSet:
         self.last_error[rule.name] = message
 
 
+def _lasts(compiled: Compiled, question: Question, known: set[About] | None) -> bool:
+    """Whether there is an alert or a wait of which it matters that the condition does not hold."""
+    return known is None or (compiled.rule.name, question.subject_name) in known
+
+
 def _is_told(
-    compiled: _Compiled, question: Question, outcome: Outcome, known: set[About] | None
+    compiled: Compiled, question: Question, outcome: Outcome, known: set[About] | None
 ) -> bool:
     if known is None or not compiled.lasts:
         return True
@@ -253,45 +235,3 @@ def _match(rule: Rule, question: Question, outcome: Outcome) -> Match:
     signal = question.figures()
     title, summary = question.fill(rule.title, signal), question.fill(rule.summary, signal)
     return Match(rule, name, title, summary, outcome, signal)
-
-
-def _compile(rule: Rule, heads: Sequence[Head], where: str) -> _Compiled:
-    names = {head.name for head in heads}
-    when = _Condition(compile_condition(rule.when, heads, where), find_necessary(rule.when, names))
-    resolve = None
-    if rule.resolve:
-        program = compile_condition(rule.resolve, heads, where, field="resolve")
-        resolve = _Condition(program, find_necessary(rule.resolve, names))
-    check_placeholders(rule, heads, where)
-    reads = _reads(rule)
-    if rule.subject == "event" and "signal" in reads:
-        raise RuleError(f"{where}: subject is 'event', which has no signal; choose another")
-    of_event = reads.get("event", set())
-    return _Compiled(
-        rule,
-        when,
-        resolve,
-        reads_attributes=not of_event.isdisjoint({"attributes", "*"}),
-        reads_signal="signal" in reads,
-        takes_copies=not of_event.isdisjoint({"novelty", "copy_of"}),
-        lasts=resolve is not None or bool(rule.for_),
-    )
-
-
-def _reads(rule: Rule) -> dict[str, set[str]]:
-    reads = fields_used(rule.when)
-    for name, fields in fields_used(rule.resolve).items():
-        reads.setdefault(name, set()).update(fields)
-    return reads
-
-
-def _add(plan: _Plan, compiled: _Compiled) -> None:
-    reads = _reads(compiled.rule)
-    if compiled.lasts:
-        plan.lasting.append((compiled.rule.name, compiled.rule.subject))
-    if PER_SUBJECT.isdisjoint(reads):
-        plan.once.append(compiled)
-    else:
-        plan.per_subject.setdefault(compiled.rule.subject, []).append(compiled)
-    for name, fields in reads.items():
-        plan.used.setdefault(name, set()).update(fields)

@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from models.spec import Head
 from stream.rules.conditions import RuleError
+from stream.rules.rule_file import RuleFile, read_rule_file
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings
 from stream.tasks import end
@@ -21,7 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 class LiveRules:
-    """present are the rules in force. A file that can't be used leaves the old ones in force."""
+    """present are the rules in force, as file says them.
+
+    A file that can't be used leaves the old ones in force.
+    """
 
     def __init__(self, settings: Settings, heads: Sequence[Head]) -> None:
         """Raises RuleError."""
@@ -30,7 +34,7 @@ class LiveRules:
         self._path = settings.alerting.rules
         self._stamp = _stamp(self._path)
         self._digest = _digest(self._path)
-        self.present = self._load(heads)
+        self.file, self.present = self._load(heads)
 
     def check(self, heads: Sequence[Head]) -> None:
         """Whether the rules can be judged by a model with these heads, which then count.
@@ -40,18 +44,18 @@ class LiveRules:
         self._load(heads)
         self._heads = heads
 
-    def start(self, take: Callable[[RuleSet], None]) -> None:
+    def start(self, take: Callable[[RuleSet], Awaitable[None]]) -> None:
         """Look at the file from now on; take gets the new rules on the event loop."""
         self._task = asyncio.get_running_loop().create_task(self._follow(take), name="rules")
 
     async def stop(self) -> None:
         await end(self._task)
 
-    async def _follow(self, take: Callable[[RuleSet], None]) -> None:
+    async def _follow(self, take: Callable[[RuleSet], Awaitable[None]]) -> None:
         while self._path is not None:
             await asyncio.sleep(LOOK_EVERY_S)
             if await asyncio.to_thread(self._look):
-                take(self.present)
+                await take(self.present)
 
     def _look(self) -> bool:
         """Whether present was replaced. A content that is refused is refused once."""
@@ -64,25 +68,26 @@ class LiveRules:
             return False
         self._digest = digest
         try:
-            rules = self._load(self._heads)
+            file, rules = self._load(self._heads)
         except RuleError as error:
             for fault in error.faults:
                 logger.warning("the old rules stay in force: %s", fault)
             return False
         rules.succeed(self.present)
-        self.present = rules
+        self.file, self.present = file, rules
         logger.info("%d rules from %s are in force", len(rules), self._path)
         return True
 
-    def _load(self, heads: Sequence[Head]) -> RuleSet:
-        return RuleSet.load(
-            self._path,
+    def _load(self, heads: Sequence[Head]) -> tuple[RuleFile, RuleSet]:
+        file = read_rule_file(self._path, tuple(self._settings.subjects.fields))
+        rules = RuleSet.of(
+            file,
             heads,
-            tuple(self._settings.subjects.fields),
             signals=self._settings.signals,
             clock=time.perf_counter,
             slow_s=self._settings.alerting.slow_rule_ms / 1_000,
         )
+        return file, rules
 
 
 def _stamp(path: Path | None) -> tuple[int, int] | None:

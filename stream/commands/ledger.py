@@ -1,0 +1,81 @@
+"""ledger: which model and which rules were in force at a time, and what those rules said."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import datetime
+
+import click
+import msgspec
+
+from stream import show
+from stream.commands.options import FAILED, config_option, json_option
+from stream.commands.parameters import Moment
+from stream.operations.ledger import Record, RulesText, decode, overlapping, spans
+from stream.operations.topic_log import read_log
+from stream.records import utc_now
+from stream.settings import Settings
+
+COLUMNS = ("worker", "since", "until", "model", "rules", "rules_from", "begin", "end")
+
+
+@click.command()
+@config_option
+@click.option("--at", type=Moment(), help="What was in force then; else what is now.")
+@click.option("--since", type=Moment(), help="Everything in force at some time since then.")
+@click.option("--until", type=Moment(), help="With --since: up to then; else up to now.")
+@click.option("--rules", "version", help="Print the rule file of this version instead.")
+@json_option
+@click.pass_obj
+def ledger(
+    settings: Settings,
+    at: datetime | None,
+    since: datetime | None,
+    until: datetime | None,
+    version: str | None,
+    as_json: bool,
+) -> None:
+    """Which model and which rules were in force on which worker."""
+    if sum(map(bool, (version, at, since or until))) > 1:
+        raise click.UsageError("give one of --at, --since (and --until), --rules")
+    if until and not since:
+        raise click.UsageError("--until needs --since")
+    now = utc_now()
+    records = asyncio.run(_read(settings))
+    if version:
+        _show_rules(records, version, as_json=as_json)
+        return
+    begin, end = (since, until or now) if since else (at or now, at or now)
+    found = overlapping(spans(records, now), begin, end)
+    if as_json:
+        show.json_object({"since": begin, "until": end, "in_force": found})
+    else:
+        show.table("in force", found, columns=COLUMNS)
+
+
+async def _read(settings: Settings) -> list[Record]:
+    """All of the ledger. A record that is none of ours is passed over, with a line on stderr."""
+    found: list[Record] = []
+    async for record in read_log(settings, settings.topics.ledger):
+        try:
+            found.append(decode.decode(record.value or b""))
+        except msgspec.DecodeError as error:
+            sys.stderr.write(
+                f"bellwether: {record.topic}, partition {record.partition}, offset "
+                f"{record.offset}: is no record of the ledger ({error})\n"
+            )
+    return found
+
+
+def _show_rules(records: list[Record], version: str, *, as_json: bool) -> None:
+    texts = {one.version: one.text for one in records if isinstance(one, RulesText)}
+    if version not in texts:
+        known = ", ".join(sorted(texts)) or "none"
+        sys.stderr.write(f"bellwether: the ledger has no rules {version}; it has {known}\n")
+        sys.exit(FAILED)
+    if as_json:
+        show.json_object({"rules": version, "text": texts[version]})
+    else:
+        # As it was, to be written into a file and run again.
+        sys.stdout.write(texts[version])

@@ -1,0 +1,72 @@
+"""Keeps the ledger of one worker: what it is about to judge by, written before it does."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import uuid
+
+from stream.operations.ledger import SIGN_EVERY_S, Cause, Entry, RulesText, Sign, encode
+from stream.outbox import Outgoing, RecordSink
+from stream.records import utc_now
+from stream.rules.rule_file import RuleFile
+from stream.tasks import end
+
+
+class LedgerWriter:
+    """start() and stop() frame its use, on one event loop, as model() and rules() lie between."""
+
+    def __init__(self, outbox: RecordSink, topic: str, *, model: str, rules: RuleFile) -> None:
+        self._outbox = outbox
+        self._topic = topic
+        self._model = model
+        self._rules = rules
+        # A name that never comes again: a restarted worker is another one.
+        self.worker = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        self._number = 0
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Return when Kafka has what the worker begins with."""
+        await self._write("start")
+        self._task = asyncio.create_task(self._sign_for_ever(), name="ledger")
+
+    async def stop(self) -> None:
+        await end(self._task)
+        await self._send(Sign(self.worker, utc_now(), ended=True))
+
+    async def model(self, version: str) -> None:
+        """Return when Kafka has it: the caller then takes the model over."""
+        self._model = version
+        await self._write("model")
+
+    async def rules(self, rules: RuleFile) -> None:
+        """Return when Kafka has it: the caller then judges by the rules."""
+        self._rules = rules
+        await self._write("rules")
+
+    async def _write(self, cause: Cause) -> None:
+        # One at a time, so that numbers and times have the same order.
+        async with self._turn:
+            self._number += 1
+            rules = self._rules
+            await self._send(RulesText(rules.version, rules.text))
+            await self._send(
+                Entry(
+                    worker=self.worker,
+                    number=self._number,
+                    at=utc_now(),
+                    cause=cause,
+                    model=self._model,
+                    rules=rules.version,
+                    rules_from=rules.where,
+                )
+            )
+
+    async def _sign_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(SIGN_EVERY_S)
+            await self._send(Sign(self.worker, utc_now()))
+
+    async def _send(self, record: Entry | Sign | RulesText) -> None:
+        await self._outbox.send([Outgoing(self._topic, record.key, encode(record))])
