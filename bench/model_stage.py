@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from bench.machine import print_rates
-from models.batcher import Batcher, Result
+from models.batcher import Batcher
 from models.packed import multiplies_bf16
 from models.predictor import TorchPredictor, load_predictor
+from models.results import Result
 
 PLAIN = "sorted batches of 16, padded {}"
 

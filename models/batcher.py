@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-import msgspec
-
-from models.cost import Cost, CostModel
-from models.spec import BatchInfo, ModelError, OutOfMemoryError, Predictor, Scores
+from models.cost import CostModel
+from models.results import Result, Statistics
+from models.shadow import Shadow
+from models.spec import BatchInfo, ModelError, OutOfMemoryError, Predictor
 from models.window import Arrivals, Waiting, Window
 
 T = TypeVar("T")
@@ -29,33 +29,6 @@ WINDOW_BATCHES = 4
 PROBE_TEXT = "The model answers this."
 
 logger = logging.getLogger(__name__)
-
-
-class Result(msgspec.Struct, Generic[T], frozen=True):
-    """One text's outcome: scores, or the error that is this text's own fault."""
-
-    item: T
-    scores: Scores | None
-    error: str
-    model: str
-    batch: BatchInfo
-
-
-class Statistics(msgspec.Struct, frozen=True):
-    """Totals since the start, and what waits now. tokens are real, padded_tokens computed.
-
-    cost is None until it is learnt.
-    """
-
-    texts: int
-    failed: int
-    batches: int
-    tokens: int
-    padded_tokens: int
-    halved: int
-    busy_s: float
-    waiting: int
-    cost: Cost | None = None
 
 
 class Batcher(Generic[T]):
@@ -92,6 +65,8 @@ class Batcher(Generic[T]):
         self._encoding: Future[list[list[int]]] | None = None
         self._stopping = False
         self._next: tuple[Predictor, int] | None = None
+        self.shadow: Shadow[T] | None = None
+        """A challenger beside the predictor; may be set and cleared from any thread."""
         self._count = 0
         self._texts = self._failed = self._batches = self._halved = 0
         self._tokens = self._padded_tokens = 0
@@ -157,6 +132,8 @@ class Batcher(Generic[T]):
                     batch, ended_by = self._window.take(limit, pads=self._predictor.pads)
                     self._tokenize_ahead(tokenizer)
                     self._score(batch, limited_by if ended_by == "full" else ended_by)
+                    if shadow := self.shadow:
+                        shadow.catch_up(self._idle, self._busy_s)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             self._broken(error)
 
@@ -184,6 +161,11 @@ class Batcher(Generic[T]):
     def _leave_queue(self) -> list[Waiting[T]]:
         """What the window has room for. To be called with the lock held."""
         return self._arrivals.take(WINDOW_BATCHES * self._max_batch_tokens - self._window.tokens)
+
+    def _idle(self) -> bool:
+        with self._arrived:
+            asked = self._stopping or self._next or self._ahead
+            return not (asked or len(self._arrivals) or len(self._window))
 
     def _swap_if_asked(self) -> None:
         with self._arrived:
@@ -218,10 +200,12 @@ class Batcher(Generic[T]):
         if not batch:
             return
         started = time.monotonic()
+        kinds = [self._kind_of(entry.item) for entry in batch]
         try:
-            answers = self._predictor.predict(
-                [entry.tokens for entry in batch], [self._kind_of(entry.item) for entry in batch]
-            )
+            if shadow := self.shadow:
+                answers = shadow.predict(self._predictor, batch, kinds)
+            else:
+                answers = self._predictor.predict([entry.tokens for entry in batch], kinds)
         except Exception as error:  # noqa: BLE001 - find the text at fault, if it is a text
             self._busy_s += time.monotonic() - started
             self._recover(batch, error)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from models.description import shipped
 from models.encoder import Encoder, load_encoder
 from models.heads import JointHeads
 from models.paths import ForwardPath, build, candidates, choose
-from models.spec import Head, HeadScore, ModelError, OutOfMemoryError, Scores
+from models.spec import Head, HeadScore, ModelError, OutOfMemoryError, Predictor, Scores
 
 MAX_THREADS = 8
 # MiniLM in bf16 on two cores, microseconds a token: 256 tokens 153, 512 136, 1024 108, 2048 104,
@@ -135,11 +136,39 @@ class TorchPredictor:
         return self._encoder.tokenize(texts)
 
     def predict(self, tokens: Sequence[list[int]], kinds: Sequence[str] = ()) -> list[Scores]:
+        answers, _ = self.predict_beside(tokens, kinds, self, ())
+        return answers
+
+    def predict_beside(
+        self,
+        tokens: Sequence[list[int]],
+        kinds: Sequence[str],
+        other: Predictor,
+        rows: Sequence[int],
+    ) -> tuple[list[Scores], list[Scores] | None]:
         if not tokens:
-            return []
+            return [], []
         kinds = kinds or [""] * len(tokens)
+        with torch.inference_mode(), self._naming_memory(tokens):
+            pooled = self._pool(tokens)
+            answers = self._answers(pooled, kinds)
+        # Of our own class, so its inside is ours.
+        if not isinstance(other, TorchPredictor) or other._encoder is not self._encoder:  # noqa: SLF001
+            return answers, None
+        if not rows:
+            return answers, []
         try:
-            return self._scores(self._probabilities(tokens, kinds), kinds)
+            with torch.inference_mode():
+                beside = other._answers(pooled[list(rows)], [kinds[at] for at in rows])  # noqa: SLF001
+        except RuntimeError:
+            # The answers that count are there; whoever asks will see the other fail by itself.
+            return answers, None
+        return answers, beside
+
+    @contextlib.contextmanager
+    def _naming_memory(self, tokens: Sequence[list[int]]) -> Iterator[None]:
+        try:
+            yield
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemoryError(self._too_large(tokens)) from error
@@ -149,27 +178,22 @@ class TorchPredictor:
                 raise
             raise OutOfMemoryError(self._too_large(tokens)) from error
 
-    def _probabilities(
-        self, tokens: Sequence[list[int]], kinds: Sequence[str]
-    ) -> list[torch.Tensor]:
-        """Per head (n, labels) on the CPU. Heads, temperature and softmax are float32 always."""
+    def _answers(self, pooled: torch.Tensor, kinds: Sequence[str]) -> list[Scores]:
+        """Heads, temperature and softmax are float32 always."""
         general = self._temperatures[""]
         temperatures = torch.stack([self._temperatures.get(kind, general) for kind in kinds])
-        with torch.inference_mode():
-            logits = self._joint.linear(self._pool(tokens)).cpu() / temperatures
-            widths = [len(head.labels) for head in self.heads]
-            return [part.softmax(dim=1) for part in logits.split(widths, dim=1)]
-
-    def _labels(self, pooled: torch.Tensor) -> list[list[int]]:
-        return [part.argmax(dim=1).tolist() for part in self._joint(pooled).values()]
-
-    def _scores(self, probabilities: list[torch.Tensor], kinds: Sequence[str]) -> list[Scores]:
+        logits = self._joint.linear(pooled).cpu() / temperatures
+        widths = [len(head.labels) for head in self.heads]
+        parts = [part.softmax(dim=1).tolist() for part in logits.split(widths, dim=1)]
         answers = [
-            [_answer(head, row, kind) for row, kind in zip(part.tolist(), kinds, strict=True)]
-            for head, part in zip(self.heads, probabilities, strict=True)
+            [_answer(head, row, kind) for row, kind in zip(part, kinds, strict=True)]
+            for head, part in zip(self.heads, parts, strict=True)
         ]
         names = [head.name for head in self.heads]
         return [dict(zip(names, row, strict=True)) for row in zip(*answers, strict=True)]
+
+    def _labels(self, pooled: torch.Tensor) -> list[list[int]]:
+        return [part.argmax(dim=1).tolist() for part in self._joint(pooled).values()]
 
     def _too_large(self, tokens: Sequence[list[int]]) -> str:
         lengths = list(map(len, tokens))

@@ -1,4 +1,4 @@
-"""Versions of the model on a shared folder or object store, and which of them is the champion.
+"""Versions of the model on a shared folder or object store, and who is champion and challenger.
 
 <address>/versions/<version>/   one checkpoint folder each; never changed once it is whole
 <address>/aliases/<alias>/<number>.json   every time the alias moved; the highest number holds
@@ -21,13 +21,16 @@ from models.description import CONFIG, WEIGHTS, Checkpoint, read_description, re
 from models.spec import ModelError
 
 CHAMPION = "champion"
+CHALLENGER = "challenger"
+"""The version in shadow beside the champion, if any."""
 ATTEMPTS = 5
 
 
 class Alias(msgspec.Struct, frozen=True, kw_only=True):
     """Which version an alias names, since when, by whom and why.
 
-    number counts the moves of the alias from 1; previous is the version it named before.
+    number counts the moves of the alias from 1; previous is the version it named before. version is
+    empty where it names none since.
     """
 
     alias: str
@@ -123,6 +126,13 @@ class Registry:
     def point(self, name: str, version: str, *, by: str, why: str, now: datetime) -> Alias:
         """Move an alias to a verified version and return the move; two writers can't both win."""
         self.folder(version)
+        return self._move(name, version, by=by, why=why, now=now)
+
+    def clear(self, name: str, *, by: str, why: str, now: datetime) -> Alias:
+        """Have an alias name no version from now on."""
+        return self._move(name, "", by=by, why=why, now=now)
+
+    def _move(self, name: str, version: str, *, by: str, why: str, now: datetime) -> Alias:
         for _ in range(ATTEMPTS):
             before = self.alias(name)
             move = Alias(

@@ -141,3 +141,17 @@ class Predictor(Protocol):
         batch can't be scored.
         """
         ...
+
+    def predict_beside(
+        self,
+        tokens: Sequence[list[int]],
+        kinds: Sequence[str],
+        other: Predictor,
+        rows: Sequence[int],
+    ) -> tuple[list[Scores], list[Scores] | None]:
+        """predict, and what another model answers to the texts in those rows, in their order.
+
+        Both read one forward pass where they share the encoder; where not, or where the other
+        fails, its part is None. Raises what predict raises.
+        """
+        ...

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from zlib import crc32
 
-from models.spec import DEFAULT_HEADS, Head, HeadScore, ModelError, OutOfMemoryError, Scores
+from models.spec import (
+    DEFAULT_HEADS,
+    Head,
+    HeadScore,
+    ModelError,
+    OutOfMemoryError,
+    Predictor,
+    Scores,
+)
 
 MAX_TOKENS = 128
 CONFIDENT = 0.9
@@ -75,6 +83,17 @@ class StubPredictor:
         if self._fail_on is not None and any(self._fail_on in row for row in tokens):
             raise ModelError("the stub was told to fail on a word of this batch")
         return [{head.name: self._answer(head, row) for head in self._heads} for row in tokens]
+
+    def predict_beside(
+        self,
+        tokens: Sequence[list[int]],
+        kinds: Sequence[str],
+        other: Predictor,
+        rows: Sequence[int],
+    ) -> tuple[list[Scores], list[Scores] | None]:
+        """There is no encoder that two stubs could share."""
+        del other, rows
+        return self.predict(tokens, kinds), None
 
     def _answer(self, head: Head, row: list[int]) -> HeadScore:
         named = [

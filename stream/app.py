@@ -12,6 +12,7 @@ from typing import Any
 import faust
 from redis.asyncio import Redis
 
+from models.shadow import Shadow
 from models.spec import Predictor
 from stream.alerts.change_log import ChangeLog
 from stream.alerts.lifecycle import Lifecycle
@@ -35,6 +36,7 @@ from stream.pipeline import Pipeline
 from stream.rules.rule_set import RuleSet
 from stream.rules.rules_live import LiveRules
 from stream.settings import Settings
+from stream.shadowing import ShadowReport
 from stream.signals.signal_store import SignalStore
 from stream.sinks.build import build_sinks, check_receivers
 from stream.subjects.copies import CopyStore
@@ -140,12 +142,16 @@ class Worker:
         self._rules.start(self._judge_by)
         self._watch_over_alerts(redis, outbox)
         if self._champions:
+            self._shadow_report = ShadowReport(outbox, settings.topics.shadow, self.telemetry)
+            self._shadow_report.start()
+            self._stack.push_async_callback(self._shadow_report.stop)
             follower = Follower(
                 self._champions,
                 kafka=kafka,
                 topic=settings.topics.models,
                 running=lambda: self.predictor,
                 swap=self._take_over,
+                shadow=self._shadow,
             )
             await follower.start()
             self._stack.push_async_callback(follower.stop)
@@ -250,6 +256,18 @@ class Worker:
         )
         self.predictor = predictor
         self.swaps += 1
+
+    def _shadow(self, challenger: Predictor | None) -> None:
+        self.pipeline.batcher.shadow = (
+            Shadow(
+                challenger,
+                share=self.settings.model.shadow_share,
+                id_of=lambda work: work.event.id,
+                deliver=self._shadow_report.take_from_model_thread,
+            )
+            if challenger
+            else None
+        )
 
     async def _judge_by(self, rules: RuleSet) -> None:
         await self._ledger.rules(self._rules.file)

@@ -1,4 +1,4 @@
-"""Follows the registry's champion: loads a new version beside the running one, then swaps.
+"""Follows the registry: loads a new champion beside the running one and swaps; runs a challenger.
 
 The topic of announcements only says when to look; which version is champion is read from the
 registry, so a lost, late or repeated announcement does no harm.
@@ -27,10 +27,14 @@ RETRY_S = 5.0
 
 
 class Champions(Protocol):
-    """Where the champion is found. Both methods block."""
+    """Where champion and challenger are found. Every method blocks."""
 
     def version(self) -> str | None:
         """The champion's version now; None before there is one. Raises ModelError."""
+        ...
+
+    def challenger(self) -> str | None:
+        """The version in shadow now; None without one."""
         ...
 
     def load(self, version: str, beside: Predictor) -> Predictor:
@@ -42,6 +46,7 @@ class Follower:
     """Keeps the running model the champion. start() and stop() frame its use, on one event loop.
 
     swap takes the new predictor over, and raises RuleError when the rules can't be judged by it.
+    shadow puts a challenger beside the running model, or takes it away with None.
     """
 
     def __init__(
@@ -52,10 +57,13 @@ class Follower:
         topic: str,
         running: Callable[[], Predictor],
         swap: Callable[[Predictor], Awaitable[None]],
+        shadow: Callable[[Predictor | None], None],
     ) -> None:
         self._champions = champions
         self._running = running
         self._swap = swap
+        self._shadow = shadow
+        self._in_shadow: str | None = None
         self._consumer = AIOKafkaConsumer(
             topic, enable_auto_commit=False, auto_offset_reset="latest", **kafka
         )
@@ -78,6 +86,7 @@ class Follower:
                 if heard or loop.time() >= look_at:
                     look_at = loop.time() + LOOK_ANYWAY_S
                     await self._look()
+                    await self._look_at_challenger()
             except (ModelError, RuleError, KafkaError, OSError) as error:
                 # The running model goes on; a champion that can't be served must not end it.
                 logger.error("the champion is not served: %s", error)  # noqa: TRY400
@@ -91,3 +100,24 @@ class Follower:
         fresh = await asyncio.to_thread(self._champions.load, version, running)
         await self._swap(fresh)
         logger.info("model %s takes over from %s", fresh.version, running.version)
+
+    async def _look_at_challenger(self) -> None:
+        running = self._running()
+        version = await asyncio.to_thread(self._champions.challenger)
+        wanted = None if version == running.version else version
+        if wanted == self._in_shadow:
+            return
+        self._in_shadow = None
+        self._shadow(None)
+        if wanted is None:
+            logger.info("no challenger in shadow any more")
+            return
+        try:
+            challenger = await asyncio.to_thread(self._champions.load, wanted, running)
+        except ModelError as error:
+            # Nothing depends on it; it is tried again at the next look.
+            logger.warning("the challenger is not run in shadow: %s", error)
+            return
+        self._shadow(challenger)
+        self._in_shadow = wanted
+        logger.info("challenger %s runs in shadow of %s", wanted, running.version)

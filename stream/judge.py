@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from models.batcher import Result
+from models.results import Result
 from models.spec import BatchInfo, Scores
 from stream.ingest.chunks import Chunk
 from stream.ingest.dead_letter import DeadLetter

@@ -23,6 +23,7 @@ class Topics:
         self.review = f"{prefix}review"
         self.feedback = f"{prefix}feedback"
         self.models = f"{prefix}models"
+        self.shadow = f"{prefix}shadow"
         self.dead_letter = f"{prefix}dead-letter"
         self.replays = f"{prefix}dead-letter.replays"
         self.ledger = f"{prefix}ledger"

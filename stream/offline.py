@@ -9,7 +9,8 @@ from typing import NamedTuple
 import msgspec
 import orjson
 
-from models.batcher import Batcher, Result
+from models.batcher import Batcher
+from models.results import Result
 from models.spec import Predictor
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.sources import Decoder

@@ -10,7 +10,8 @@ from typing import Protocol, TypeVar
 
 from redis.exceptions import RedisError
 
-from models.batcher import Batcher, Result
+from models.batcher import Batcher
+from models.results import Result
 from models.spec import Predictor
 from stream.ingest.chunks import Chunk, ChunkTracker
 from stream.ingest.dead_letter import DeadLetter

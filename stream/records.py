@@ -176,6 +176,28 @@ class RoutedTicket(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any]
 
 
+class TwoAnswers(msgspec.Struct, frozen=True):
+    """What the champion said for a head and what the challenger would have; confidences in 0..1."""
+
+    champion: str
+    champion_confidence: float
+    challenger: str
+    challenger_confidence: float
+
+
+class Shadowed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a challenger in shadow would have said of an event, head by head.
+
+    champion and challenger are versions. Nothing acts on this record but the trainer.
+    """
+
+    id: str
+    source: SourceKind
+    champion: str
+    challenger: str
+    heads: dict[str, TwoAnswers]
+
+
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     """A person's verdict on one event: what a head should have said.
 
@@ -197,13 +219,14 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
 _encoder = msgspec.json.Encoder()
 
 
-def encode(record: Scored | Alert | RoutedTicket | Feedback) -> bytes:
+def encode(record: Scored | Alert | RoutedTicket | Feedback | Shadowed) -> bytes:
     """JSON bytes of an output record; times are UTC ISO 8601 with Z."""
     return _encoder.encode(record)
 
 
 decode_scored = msgspec.json.Decoder(Scored).decode
 decode_alert = msgspec.json.Decoder(Alert).decode
+decode_shadowed = msgspec.json.Decoder(Shadowed).decode
 decode_routed_ticket = msgspec.json.Decoder(RoutedTicket).decode
 
 

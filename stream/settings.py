@@ -66,6 +66,9 @@ class Model(Section):
     languages: tuple[str, ...] = Field(
         ("en",), description="ISO 639-1 codes that the model reads; empty for all"
     )
+    shadow_share: float = Field(
+        0.1, ge=0.0, le=1.0, description="of the events, answered by a challenger too; 0 for none"
+    )
     max_batch_tokens: int = Field(
         0, ge=0, description="of a batch, at most; 0 takes what suits the device"
     )
@@ -159,6 +162,13 @@ class Trainer(Section):
     )
     max_suspects: float = Field(
         0.16, ge=0.0, le=1.0, description="share of labels that may contradict the others"
+    )
+    shadow_events: int = Field(
+        0, ge=0, description="answers in shadow before a new version is champion; 0 asks for none"
+    )
+    shadow_s: float = Field(3_600.0, gt=0.0, description="seconds that it has for them")
+    shadow_max_change: float = Field(
+        0.2, ge=0.0, le=1.0, description="share of a head's answers in shadow that may differ"
     )
     remember_events: int = Field(
         1_000_000, ge=1_000, description="events whose texts are kept for labels to come"

@@ -73,6 +73,7 @@ def wanted_topics(settings: Settings) -> dict[str, dict[str, str]]:
         topics.alerts,
         topics.review,
         topics.feedback,
+        topics.shadow,
     ]
     wanted: dict[str, dict[str, str]] = {name: {} for name in names}
     wanted[topics.models] = {"cleanup.policy": "compact"}

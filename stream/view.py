@@ -7,7 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from models.batcher import Statistics
+from models.results import Statistics
 from stream.ingest.text import printable
 from stream.operations.telemetry import Telemetry
 

@@ -32,6 +32,7 @@ TORCH_USERS = (
     "trainer.batches",
     "trainer.calibrate",
     "trainer.challenge",
+    "trainer.champion",
     "trainer.compare",
     "trainer.contender",
     "trainer.fit",

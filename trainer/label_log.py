@@ -19,6 +19,8 @@ import msgspec
 from stream.records import Feedback
 from trainer.errors import LabelLogError
 from trainer.feedback import Accepted, Label, Settled, Text
+from trainer.question import Question
+from trainer.shadow_answers import ShadowAnswers
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS feedback (
@@ -51,21 +53,6 @@ class SeenEvent(NamedTuple):
     text: str
 
 
-class Question(NamedTuple):
-    """An event that people should label for a head, and why (see trainer.ask).
-
-    label and confidence (0..1) are the model's own answer.
-    """
-
-    head: str
-    event_id: str
-    source: str
-    text: str
-    label: str
-    confidence: float
-    why: str
-
-
 class LabelLog:
     """Not safe for use from two threads at once; two processes on one file wait for each other.
 
@@ -87,6 +74,7 @@ class LabelLog:
             self._db = sqlite3.connect(file, timeout=30.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(TABLES)
+            self.shadow = ShadowAnswers(self._db)
         except (sqlite3.Error, OSError) as error:
             raise LabelLogError(
                 f"label log {file}: can't be used ({error}); correct trainer.folder, or move the "
@@ -184,6 +172,14 @@ class LabelLog:
                 ),
             )
 
+    def note_end_of_shadow(self, training: Mapping[str, Any], verdict: str, now: datetime) -> None:
+        """The second verdict on a version's labels; training is its checkpoint's."""
+        row = (now.isoformat(), training["labels_fingerprint"], training["labels"], verdict)
+        with self._db:
+            self._db.execute(
+                "INSERT INTO attempts (time, fingerprint, labels, verdict) VALUES (?, ?, ?, ?)", row
+            )
+
     def suspects(self) -> list[dict[str, str]]:
         """The labels that contradicted the others at the last attempt, the worst first."""
         columns = ("head", "label", "event_id", "authors", "text")
@@ -210,6 +206,10 @@ class LabelLog:
         return {
             "feedback": counts[0],
             "remembered_events": counts[1],
+            "in_shadow": {
+                version: [str(one) for one in heads]
+                for version, heads in self.shadow.agreements().items()
+            },
             "attempts": [
                 {"time": time, "labels": labels, "labels_fingerprint": named, "verdict": verdict}
                 for time, labels, named, verdict in attempts

@@ -17,10 +17,16 @@ from trainer.gate import Verdict
 TRAINER = "trainer"
 
 
-def publish(registry: Registry, challenger: Challenger, verdict: Verdict, now: datetime) -> Alias:
-    """Write the challenger with its verdict, put it into the registry, and make it champion.
+def publish(
+    registry: Registry,
+    challenger: Challenger,
+    verdict: Verdict,
+    now: datetime,
+    alias: str = CHAMPION,
+) -> Alias:
+    """Write the challenger with its verdict, put it into the registry, and point the alias at it.
 
-    Killed before the last step, the champion is who it was. Raises ModelError.
+    Killed before the last step, the alias points where it did. Raises ModelError.
     """
     checkpoint = msgspec.structs.replace(
         challenger.checkpoint,
@@ -31,7 +37,7 @@ def publish(registry: Registry, challenger: Challenger, verdict: Verdict, now: d
         written = write_checkpoint(folder, checkpoint, challenger.weights)
         registry.add(folder)
     why = "; ".join(verdict.reasons)
-    return registry.point(CHAMPION, written.version, by=TRAINER, why=why, now=now)
+    return registry.point(alias, written.version, by=TRAINER, why=why, now=now)
 
 
 async def announce(producer: AIOKafkaProducer, topic: str, alias: Alias) -> None:

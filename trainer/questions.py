@@ -9,7 +9,8 @@ import torch
 from trainer.ask import choose
 from trainer.contender import Contender
 from trainer.feedback import Label
-from trainer.label_log import Question, SeenEvent
+from trainer.label_log import SeenEvent
+from trainer.question import Question
 
 QUESTIONS_PER_HEAD = 20
 

@@ -14,24 +14,23 @@ import torch
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from models.description import shipped
-from models.registry import CHAMPION, Alias, Registry
+from models.registry import CHALLENGER, CHAMPION, Registry
 from stream.ingest.dead_letter import DeadLetter
 from stream.names import Topics
 from stream.records import utc_now
 from trainer.challenge import Challenger, challenge_deep, challenge_fast
-from trainer.compare import compare
-from trainer.contender import Contender, load_contender
+from trainer.champion import Champion
 from trainer.errors import TrainerError
 from trainer.feedback import Settled, settle
 from trainer.fit import Watch
-from trainer.gate import Evidence, Limits, judge
+from trainer.gate import Limits, judge
 from trainer.label_log import LABELS_FILE, LabelLog
-from trainer.learner import bf16_helps
-from trainer.publish import TRAINER, announce, publish
+from trainer.probation import Probation
+from trainer.publish import publish
 from trainer.questions import questions
 from trainer.recall import recall_own
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
+from trainer.shadow import ShadowRun
 from trainer.status import Status
 from trainer.taught import taught_by
 from trainer.topics import Reader, Reading
@@ -39,7 +38,6 @@ from trainer.topics import Reader, Reading
 logger = logging.getLogger(__name__)
 
 READ_UP_TO = "read_up_to"
-LOOK_AT_ALIAS_S = 1.0
 RETRY_S = 2.0
 # What to label next changes slowly, and looking costs seconds of a core.
 ASK_EVERY_S = 60.0
@@ -63,6 +61,7 @@ class ServiceConfig:
     remember_events: int = 1_000_000
     schedule: Schedule
     limits: Limits
+    probation: Probation
 
 
 class TrainerService:
@@ -73,7 +72,7 @@ class TrainerService:
         self._registry = registry
         self._settled = settle([], {}, [])
         self._changed_at = time.monotonic()
-        self._looked_at = 0.0
+        self._champion = Champion(registry, config.parent)
         self._since_deep = 0
         self.status = Status()
         self._unasked = 0
@@ -86,12 +85,15 @@ class TrainerService:
         # A worker on this machine needs the other cores: it has seconds, the trainer has minutes.
         torch.set_num_threads(1)
         self._log = LabelLog(config.folder / LABELS_FILE, remember_events=config.remember_events)
-        self._alias = await asyncio.to_thread(self._first_champion)
-        self._champion = await asyncio.to_thread(self._load, self._alias.version)
+        champion = self._champion
+        await asyncio.to_thread(champion.open)
         # Now, so that the first label does not wait for it.
-        await asyncio.to_thread(recall_own, self._champion, config.folder)
+        await asyncio.to_thread(recall_own, champion.contender, config.folder)
         self._reader = Reader(
-            config.kafka, feedback=config.topics.feedback, scored=config.topics.scored
+            config.kafka,
+            feedback=config.topics.feedback,
+            scored=config.topics.scored,
+            shadow=config.topics.shadow,
         )
         await self._reader.start(self._log)
         self._producer = AIOKafkaProducer(
@@ -102,22 +104,27 @@ class TrainerService:
         )
         await self._producer.start()
         # A trainer killed between alias and announcement told nobody.
-        await self._announce()
+        champion.announce_by(self._producer, config.topics.models)
+        await champion.announce(champion.alias)
+        self._shadow = ShadowRun(self._registry, champion, self._log, config.probation)
+        await self._shadow.resume()
         self._settle()
-        logger.info("champion %s since %s", self._alias.version, self._alias.since.isoformat())
+        logger.info("champion %s since %s", champion.version, champion.alias.since.isoformat())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Return when stop is set; what is under way then is done again after the next start."""
         while not stop.is_set():
-            reading = await self._reader.poll(self._champion.joint.heads)
-            self.status.note_poll(self._alias.version)
+            reading = await self._reader.poll(self._champion.contender.joint.heads)
+            self.status.note_poll(self._champion.version)
             await self._take(reading)
             if self._attempt and self._attempt.done():
                 self._attempt.result()
                 self._attempt = None
             self._unasked += len(reading.events)
             if self._attempt is None:
-                await self._watch_over_champion()
+                await self._champion.watch(self._settled.labels, self._config.limits)
+                await self._shadow.watch()
+                self.status.note_shadow(self._shadow.version, self._shadow.agreements())
                 self._begin_what_is_due()
 
     async def stop(self) -> None:
@@ -131,6 +138,7 @@ class TrainerService:
         """Refused feedback is safe as a dead letter before the log counts it as read."""
         for letter in reading.refused:
             await self._refuse(letter)
+        self._shadow.note(reading.shadowed)
         if reading.read_up_to:
             self._log.append(reading.accepted, reading.events, reading.read_up_to)
         if reading.accepted or (reading.events and self._settled.unknown):
@@ -151,7 +159,9 @@ class TrainerService:
 
     def _settle(self) -> None:
         before = self._settled
-        self._settled = settle(self._log.feedback(), self._log.texts(), self._champion.joint.heads)
+        self._settled = settle(
+            self._log.feedback(), self._log.texts(), self._champion.contender.joint.heads
+        )
         self.status.note_labels(self._settled)
         if self._settled.fingerprint == before.fingerprint:
             return
@@ -173,19 +183,24 @@ class TrainerService:
         progress = Progress(
             new if labels else 0, time.monotonic() - self._changed_at, self._since_deep
         )
-        if speed := due(self._config.schedule, progress):
+        in_shadow = self._shadow.version
+        if not in_shadow and (speed := due(self._config.schedule, progress)):
             self._attempt = asyncio.create_task(self._train(speed, self._settled))
         elif self._unasked and time.monotonic() - self._asked_at >= ASK_EVERY_S:
             self._attempt = asyncio.create_task(self._ask())
         else:
-            self.status.note_waiting(waits_for(self._config.schedule, progress), aloud=not new)
+            words = self._shadow.words() or waits_for(self._config.schedule, progress)
+            self.status.note_waiting(words, aloud=not new and not in_shadow)
 
     async def _ask(self) -> None:
         """Choose what people should label next, of the events that came last."""
         self._unasked, self._asked_at = 0, time.monotonic()
         events, labels = self._log.unlabelled(ASK_AMONG), self._settled.labels
-        asked = await asyncio.to_thread(questions, self._champion, events, labels)
-        self._log.note_questions(asked)
+        asked = await asyncio.to_thread(questions, self._champion.contender, events, labels)
+        first = self._shadow.questions()
+        known = {(one.event_id, one.head) for one in first}
+        rest = [one for one in asked if (one.event_id, one.head) not in known]
+        self._log.note_questions([*first, *rest])
 
     async def _train(self, speed: Speed, settled: Settled) -> None:
         begun = time.monotonic()
@@ -213,12 +228,16 @@ class TrainerService:
             if (head, text) in said
         ]
         if verdict.promoted:
-            alias = await asyncio.to_thread(publish, self._registry, challenger, verdict, utc_now())
-            await self._crown(alias)
+            shadowed = bool(self._config.probation.events)
+            name = CHALLENGER if shadowed else CHAMPION
+            alias = await asyncio.to_thread(
+                publish, self._registry, challenger, verdict, utc_now(), name
+            )
+            await (self._shadow.begin(alias) if shadowed else self._champion.crown(alias))
         self._log.note_attempt(settled, suspects, str(verdict), utc_now())
 
     def _challenge(self, speed: Speed, settled: Settled) -> Challenger:
-        champion, root = self._champion, self._root()
+        champion, root = self._champion.contender, self._champion.root()
         taught = taught_by(settled.labels, champion.checkpoint.training.get(READ_UP_TO, {}))
         lineage = {
             "labels": len(settled.labels),
@@ -229,69 +248,3 @@ class TrainerService:
             return challenge_fast(champion, root, taught, lineage=lineage)
         watch = Watch(epoch=self.status.note_epoch)
         return challenge_deep(champion, root, taught, lineage=lineage, watch=watch)
-
-    def _root(self) -> Contender:
-        """The version that the champion's fast fits descend from: itself, unless it is one."""
-        training = self._champion.checkpoint.training
-        return self._load(training["root"]) if training.get("speed") == "fast" else self._champion
-
-    async def _crown(self, alias: Alias) -> None:
-        self._champion = await asyncio.to_thread(self._load, alias.version)
-        self._alias = alias
-        await self._announce()
-        logger.info("champion is now %s", alias.version)
-
-    async def _announce(self) -> None:
-        try:
-            await announce(self._producer, self._config.topics.models, self._alias)
-        except KafkaError as error:
-            # The alias has moved all the same; a restart of whoever missed it, or of me, mends it.
-            logger.warning("could not announce %s (%r)", self._alias.version, error)
-
-    async def _watch_over_champion(self) -> None:
-        """Whom others made champion is judged too, and deposed if worse than the one before.
-
-        One that was champion before is left: somebody insists, or takes a bad one back.
-        """
-        if time.monotonic() - self._looked_at < LOOK_AT_ALIAS_S:
-            return
-        self._looked_at = time.monotonic()
-        history = await asyncio.to_thread(self._registry.history, CHAMPION)
-        newest = history[-1]
-        if newest.number == self._alias.number:
-            return
-        logger.info("%s made %s champion: %s", newest.by, newest.version, newest.why)
-        before = self._champion
-        self._champion = await asyncio.to_thread(self._load, newest.version)
-        self._alias = newest
-        if newest.version in {move.version for move in history[:-1]}:
-            return
-        evidence = await asyncio.to_thread(self._compared, before)
-        verdict = judge(evidence, self._config.limits, must_gain=False)
-        if verdict.promoted:
-            logger.info("it may stay: %s", "; ".join(verdict.reasons))
-            return
-        why = f"taken back from {newest.version}: {'; '.join(verdict.reasons)}"
-        logger.warning("%s", why)
-        back = before.checkpoint.version
-        alias = await asyncio.to_thread(
-            lambda: self._registry.point(CHAMPION, back, by=TRAINER, why=why, now=utc_now())
-        )
-        await self._crown(alias)
-
-    def _compared(self, before: Contender) -> Evidence:
-        taught = taught_by(self._settled.labels, {})
-        return Evidence(slices=tuple(compare(before, self._champion, taught)))
-
-    def _load(self, version: str) -> Contender:
-        sharing: Contender | None = getattr(self, "_champion", None)
-        bf16 = bf16_helps(torch.device("cpu"))
-        return load_contender(self._registry.folder(version), bf16=bf16, sharing=sharing)
-
-    def _first_champion(self) -> Alias:
-        if alias := self._registry.alias(CHAMPION):
-            return alias
-        checkpoint = self._registry.add(self._config.parent or shipped())
-        return self._registry.point(
-            CHAMPION, checkpoint.version, by=TRAINER, why="the first version", now=utc_now()
-        )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
 from trainer.feedback import Settled
 from trainer.gate import Verdict
 from trainer.measure import Epoch
+from trainer.probation import Agreement
 
 logger = logging.getLogger(__name__)
 
@@ -20,10 +22,14 @@ class Status(msgspec.Struct):
 
     attempts count fits by speed and verdict: promoted, refused, or not done for want of labels.
     fitting is the speed of the fit under way, "" without one; progress is its last epoch in words.
+    challenger is the version in shadow, "" without one; shadow are, by head, its answers and
+    how many of them differ from the champion's.
     polled_at and fitting_since are of time.monotonic().
     """
 
     champion: str = ""
+    challenger: str = ""
+    shadow: dict[str, tuple[int, int]] = {}
     labels: int = 0
     disputed: int = 0
     unknown: int = 0
@@ -37,6 +43,10 @@ class Status(msgspec.Struct):
 
     def note_poll(self, champion: str) -> None:
         self.polled_at, self.champion = time.monotonic(), champion
+
+    def note_shadow(self, challenger: str, agreements: Sequence[Agreement]) -> None:
+        self.challenger = challenger
+        self.shadow = {one.head: (one.answers, one.differ) for one in agreements}
 
     def note_labels(self, settled: Settled) -> None:
         self.labels = len(settled.labels)

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from models.spec import Head
 from stream.ingest.dead_letter import DeadLetter
-from stream.records import Origin, model_text, utc_now
+from stream.records import Origin, Shadowed, decode_shadowed, model_text, utc_now
 from trainer.errors import ServiceError
 from trainer.feedback import Accepted, Refusal, read_feedback
 from trainer.label_log import LabelLog, SeenEvent
@@ -35,18 +35,22 @@ class Reading(NamedTuple):
     accepted: list[Accepted]
     refused: list[DeadLetter]
     events: list[SeenEvent]
+    shadowed: list[Shadowed]
     read_up_to: dict[tuple[str, int], int]
 
 
 class Reader:
-    """Reads both topics from where the label log stands; no consumer group, no commits."""
+    """Reads its topics from where the label log stands; no consumer group, no commits."""
 
-    def __init__(self, kafka: Mapping[str, Any], *, feedback: str, scored: str) -> None:
-        self._feedback = feedback
+    def __init__(
+        self, kafka: Mapping[str, Any], *, feedback: str, scored: str, shadow: str
+    ) -> None:
+        self._feedback, self._shadow = feedback, shadow
         self._bootstrap = kafka["bootstrap_servers"]
         self._consumer = AIOKafkaConsumer(
             feedback,
             scored,
+            shadow,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             **kafka,
@@ -71,12 +75,14 @@ class Reader:
 
     async def poll(self, heads: Sequence[Head]) -> Reading:
         """What came since, empty after POLL_MS without anything."""
-        reading = Reading([], [], [], {})
+        reading = Reading([], [], [], [], {})
         polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
         for place, records in polled.items():
             for record in records:
                 if place.topic == self._feedback:
                     _take(record, heads, reading)
+                elif place.topic == self._shadow:
+                    reading.shadowed.extend(_shadowed(record.value))
                 elif (event := _event(record.value)) is not None:
                     reading.events.append(event)
             reading.read_up_to[place.topic, place.partition] = records[-1].offset + 1
@@ -102,6 +108,13 @@ def _take(record: ConsumerRecord, heads: Sequence[Head], reading: Reading) -> No
             time=now,
         )
     )
+
+
+def _shadowed(payload: bytes | None) -> list[Shadowed]:
+    try:
+        return [decode_shadowed(payload or b"")]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
 
 
 def _event(payload: bytes | None) -> SeenEvent | None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from models.registry import CHAMPION, Alias
+from models.registry import CHALLENGER, CHAMPION, Alias
 from stream import show
 from stream.champions import announcement, roll_back
 from stream.champions import promote as move_champion
@@ -33,15 +33,18 @@ def models() -> None:
 @json_option
 @click.pass_obj
 def list_models(settings: Settings, as_json: bool) -> None:
-    """Every version, with its parent and whether it is champion."""
+    """Every version, with its parent and whether it is champion or in shadow."""
     registry = open_registry(settings)
     history = registry.history(CHAMPION)
     since = {move.version: move.since for move in history}
     champion = history[-1].version if history else ""
+    challenger = registry.alias(CHALLENGER)
+    in_shadow = challenger.version if challenger else ""
     rows = [
         {
             "version": checkpoint.version,
             "champion": checkpoint.version == champion,
+            "in_shadow": checkpoint.version == in_shadow,
             "last_promoted": since.get(checkpoint.version),
             "parent": checkpoint.training.get("parent", ""),
             "heads": [head.name for head in checkpoint.heads],
@@ -52,7 +55,9 @@ def list_models(settings: Settings, as_json: bool) -> None:
         show.json_object({"models": rows})
     else:
         show.table(
-            "models", rows, columns=("version", "champion", "last_promoted", "parent", "heads")
+            "models",
+            rows,
+            columns=("version", "champion", "in_shadow", "last_promoted", "parent", "heads"),
         )
 
 
@@ -62,11 +67,17 @@ def list_models(settings: Settings, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def show_model(settings: Settings, version: str, as_json: bool) -> None:
-    """One version: lineage, figures, verdict, and when it was champion."""
+    """One version: lineage, figures, verdict, when it was champion, and its time in shadow."""
     registry = open_registry(settings)
     checkpoint = registry.describe(version)
     record = msgspec.to_builtins(checkpoint) | {
-        "champion": [move for move in registry.history(CHAMPION) if move.version == version]
+        "champion": [move for move in registry.history(CHAMPION) if move.version == version],
+        # The move away says how the time in shadow ended.
+        "in_shadow": [
+            move
+            for move in registry.history(CHALLENGER)
+            if version in {move.version, move.previous}
+        ],
     }
     show.record(version, record, as_json=as_json)
 

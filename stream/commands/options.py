@@ -85,15 +85,22 @@ class RegistryChampions:
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError or ModelError."""
-        from models.registry import CHAMPION
-
         self._settings = settings
         self._registry = open_registry(settings)
-        self._alias = CHAMPION
 
     def version(self) -> str | None:
-        alias = self._registry.alias(self._alias)
-        return alias.version if alias else None
+        from models.registry import CHAMPION
+
+        return self._named(CHAMPION)
+
+    def challenger(self) -> str | None:
+        from models.registry import CHALLENGER
+
+        return self._named(CHALLENGER) if self._settings.model.shadow_share else None
+
+    def _named(self, name: str) -> str | None:
+        alias = self._registry.alias(name)
+        return alias.version or None if alias else None
 
     def load(self, version: str, beside: Predictor | None = None) -> Predictor:
         predictor = _load(self._settings, self._registry.folder(version), beside)

@@ -112,6 +112,7 @@ def trainer(settings: Settings) -> None:
     from stream.operations.trainer_monitor import TrainerMonitor
     from stream.topics import prepare_topics
     from trainer.gate import Limits
+    from trainer.probation import Probation
     from trainer.schedule import Schedule
     from trainer.service import ServiceConfig, TrainerService
 
@@ -127,6 +128,7 @@ def trainer(settings: Settings) -> None:
                 chosen.refit_after_labels, chosen.refit_after_s, chosen.deep_after_labels
             ),
             limits=Limits(max_loss=chosen.max_loss, max_suspects=chosen.max_suspects),
+            probation=Probation(chosen.shadow_events, chosen.shadow_s, chosen.shadow_max_change),
         ),
         open_registry(settings),
     )

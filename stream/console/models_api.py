@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from models.registry import CHAMPION, Alias, Registry
+from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import Head
 from stream.alerts.lifecycle import MAX_COMMENT_CHARS
 from stream.champions import announcement, promote, roll_back
@@ -24,6 +24,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     parent: str
     champion: bool
+    in_shadow: bool
     heads: tuple[Head, ...]
     metrics: dict[str, Any]
     training: dict[str, Any]
@@ -96,11 +97,13 @@ def _registry(asked: Asked) -> Registry:
 def _read(registry: Registry) -> tuple[list[Version], list[Alias]]:
     history = registry.history(CHAMPION)
     champion = history[-1].version if history else ""
+    challenger = registry.alias(CHALLENGER)
     versions = [
         Version(
             version=checkpoint.version,
             parent=str(checkpoint.training.get("parent", "")),
             champion=checkpoint.version == champion,
+            in_shadow=challenger is not None and checkpoint.version == challenger.version,
             heads=checkpoint.heads,
             metrics=checkpoint.metrics,
             training=checkpoint.training,

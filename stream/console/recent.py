@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from models.registry import Alias
+from models.registry import CHAMPION, Alias
 from stream.connection import StartError, kafka_arguments
 from stream.operations.topic_log import places_of
 from stream.patience import Patience
@@ -95,7 +95,9 @@ class Recent:
 
     @property
     def moves(self) -> list[Alias]:
-        return [seen.record for seen in self._topics[self._settings.topics.models].records]
+        """Of the champion, not of the challenger in shadow."""
+        records = self._topics[self._settings.topics.models].records
+        return [seen.record for seen in records if seen.record.alias == CHAMPION]
 
     def taken(self, topic: str) -> list[Seen]:
         """The kept records of one of our topics with the times Kafka took them."""

@@ -14,7 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from models.batcher import Statistics
+from models.results import Statistics
 from stream import patience
 from stream.operations.telemetry import LATENCY_BOUNDS_S, Telemetry
 
@@ -90,6 +90,12 @@ def worker_families(reading: Reading) -> Iterator[Metric]:
         "bellwether_stalled", "1 while records wait and none is finished.", int(reading.stalled)
     )
     yield info("bellwether_model", "The model that scores.", version=reading.model)
+    yield counted(
+        "bellwether_shadow_answers",
+        "Answers of a challenger in shadow, by whether the champion says the same.",
+        ("version", "head", "agrees"),
+        telemetry.shadow,
+    )
     yield counter("bellwether_model_swaps", "Models taken over while running.", reading.swaps)
     if reading.batches:
         yield from _batches(reading.batches)

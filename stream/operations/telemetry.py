@@ -41,6 +41,8 @@ class Telemetry:
         self.by_source: Counter[str] = Counter()
         self.transitions_by: Counter[tuple[str, str]] = Counter()
         self.queues: Counter[str] = Counter()
+        # Answers by version in shadow, head and whether it agrees with the champion: yes or no.
+        self.shadow: Counter[tuple[str, str, str]] = Counter()
         self.in_flight = 0
         self.first_shipped = 0.0
         self.last_shipped = 0.0

@@ -17,6 +17,8 @@ class TrainerStatus(Protocol):
     """What is read of trainer.status.Status."""
 
     champion: str
+    challenger: str
+    shadow: dict[str, tuple[int, int]]
     labels: int
     disputed: int
     unknown: int
@@ -63,7 +65,8 @@ class TrainerMonitor:
             doing = f"{status.fitting} fit for {time.monotonic() - status.fitting_since:.0f} s"
             if status.progress:
                 doing += f", {status.progress}"
-        return {"trainer": doing, "champion": status.champion}
+        found = {"trainer": doing, "champion": status.champion}
+        return found | ({"challenger": status.challenger} if status.challenger else {})
 
 
 def _families(status: TrainerStatus) -> Iterator[Metric]:
@@ -80,5 +83,14 @@ def _families(status: TrainerStatus) -> Iterator[Metric]:
         ("speed", "verdict"),
         status.attempts,
     )
+    answers = GaugeMetricFamily(
+        "bellwether_trainer_shadow_answers",
+        "Answers of the version in shadow, by whether the champion says the same.",
+        labels=("head", "agrees"),
+    )
+    for head, (said, differ) in status.shadow.items():
+        answers.add_metric((head, "yes"), said - differ)
+        answers.add_metric((head, "no"), differ)
+    yield answers
     yield counter("bellwether_trainer_refused_feedback", "Feedback refused.", status.refused)
     yield info("bellwether_trainer_champion", "The champion.", version=status.champion)

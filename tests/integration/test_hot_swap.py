@@ -27,10 +27,14 @@ class Shelf:
 
     def __init__(self) -> None:
         self.champion = "stub-0"
+        self.shadowing: str | None = None
         self.broken = {"stub-broken"}
 
     def version(self) -> str:
         return self.champion
+
+    def challenger(self) -> str | None:
+        return self.shadowing
 
     def load(self, version: str, beside: Predictor) -> Predictor:
         if version in self.broken:
@@ -112,3 +116,45 @@ async def test_a_champion_that_cannot_be_served_leaves_the_running_model_in_forc
     (scored,) = await read(settings, settings.topics.scored, 1)
     assert scored["model"] == "stub-0"
     assert "is not the file that checkpoint.json describes" in caplog.text
+
+
+async def test_a_challenger_in_shadow_changes_no_output_and_is_told_on_a_topic_of_its_own(
+    settings: Settings, caplog
+) -> None:
+    shelf = Shelf()
+    shelf.broken = {"stub-bad"}
+    caplog.set_level("INFO", logger="stream.follow")
+    shared = settings.model_copy(
+        update={"model": settings.model.model_copy(update={"shadow_share": 1.0})}
+    )
+    worker = Worker(shared, StubPredictor(version="stub-0"), shelf)
+    await worker.start()
+    outbox = Outbox(kafka_arguments(settings.kafka))
+    await outbox.start()
+    try:
+        for version, words in (
+            ("stub-1", "challenger stub-1 runs in shadow of stub-0"),
+            ("stub-bad", "the challenger is not run in shadow: stub-bad"),
+            ("stub-1", "challenger stub-1 runs in shadow of stub-0"),
+        ):
+            shelf.shadowing = version
+            before = caplog.text.count(words)
+            await outbox.send([announcement(settings)])
+            async with asyncio.timeout(DEADLINE_S):
+                while caplog.text.count(words) == before:
+                    await asyncio.sleep(0.02)
+        await publish(
+            settings, 0, *(orjson.dumps({"id": f"e-{n}", "text": "low"}) for n in range(5))
+        )
+        await settle(worker, 5)
+        answers = await read(settings, settings.topics.shadow, 5)
+    finally:
+        await outbox.stop()
+        assert await worker.stop()
+    scored = await read(settings, settings.topics.scored, 5)
+    assert {one["model"] for one in scored} == {"stub-0"}
+    assert "shadow" not in scored[0]
+    assert {one["id"] for one in answers} == {one["id"] for one in scored}
+    assert {(one["champion"], one["challenger"]) for one in answers} == {("stub-0", "stub-1")}
+    assert answers[0]["heads"]["risk"]["champion"] == answers[0]["heads"]["risk"]["challenger"]
+    assert worker.telemetry.shadow["stub-1", "risk", "yes"] == 5

@@ -55,7 +55,7 @@ function show(answer) {
     section("Versions", versions.length ? table(["Version", "Made from", "Heads", "Was champion", ""], versions.map((version) => [
       h("span", { class: "id" }, version.version), version.parent || "–", version.heads.map((head) => head.name).join(", "),
       since[version.version] ? time(since[version.version]) : "never",
-      version.champion ? h("strong", {}, "champion") : may("operator") ? h("button", { type: "button", "aria-label": `Promote ${version.version}`, onclick: () => promote(version.version) }, "Promote") : ""]), { caption: "Versions" })
+      version.champion ? h("strong", {}, "champion") : version.in_shadow ? "in shadow" : may("operator") ? h("button", { type: "button", "aria-label": `Promote ${version.version}`, onclick: () => promote(version.version) }, "Promote") : ""]), { caption: "Versions" })
       : empty("The registry is empty. A trainer puts its first version in when it starts; `bellwether models add DIR` adds one.")),
     section("The trainer's verdicts", attempts.length ? table(["Time", "Labels", "Verdict"], attempts.map((one) => [time(one.time), number(one.labels), one.verdict]), { caption: "Verdicts", numbers: [1] })
       : empty("None are known here. They are read from trainer.folder on this machine.")),

@@ -65,6 +65,7 @@ on("status", (faults) => {
 });
 
 on("model", (alias) => {
+  if (alias.alias !== "champion") return;
   notice("model", `Model ${alias.version} is champion since ${clock(alias.since)}, by ${alias.by}: ${alias.why}`, true);
 });
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from models.batcher import PROBE_TEXT, Batcher, Result
-from models.spec import DEFAULT_HEADS, HeadScore, ModelError, OutOfMemoryError, Scores
+from models.batcher import PROBE_TEXT, Batcher
+from models.results import Result
+from models.spec import DEFAULT_HEADS, HeadScore, ModelError, OutOfMemoryError, Predictor, Scores
 
 DEADLINE_S = 10.0
 
@@ -63,6 +64,15 @@ class ScriptedPredictor:
             {"length": HeadScore(str(len(row)), 1.0, {str(len(row)): 1.0}, abstained=False)}
             for row in tokens
         ]
+
+    def predict_beside(
+        self,
+        tokens: Sequence[list[int]],
+        kinds: Sequence[str],
+        other: Predictor,
+        rows: Sequence[int],
+    ) -> tuple[list[Scores], list[Scores] | None]:
+        return self.predict(tokens, kinds), None
 
 
 class Collector:

@@ -11,7 +11,8 @@ from stream.records import Feedback
 from tests.fakes import NOON
 from trainer.errors import LabelLogError
 from trainer.feedback import Accepted, Text, settle
-from trainer.label_log import LABELS_FILE, LabelLog, Question, SeenEvent, open_to_read
+from trainer.label_log import LABELS_FILE, LabelLog, SeenEvent, open_to_read
+from trainer.question import Question
 
 HEADS = (Head(name="mood", labels=("bad", "good")),)
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.batcher import Statistics
+from models.results import Statistics
 from stream.judge import Shipment
 from stream.operations.metrics import Reading, exposition, worker_families
 from stream.operations.telemetry import Telemetry

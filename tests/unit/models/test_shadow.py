@@ -1,0 +1,105 @@
+"""A challenger in shadow answers its share, and the answers that count stay as they were."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from models.batcher import Batcher
+from models.heads import JointHeads
+from models.predictor import load_predictor
+from models.results import Result
+from models.shadow import Shadow, Shadowed
+from models.spec import Predictor, Scores
+from models.stub import StubPredictor
+from models.window import Waiting
+from tests.tiny_model import HEADS
+
+DEADLINE_S = 10.0
+TEXTS = {f"e-{n}": f"negative text number {n}" for n in range(400)}
+
+
+def run(champion: Predictor, shadow: Shadow[str]) -> dict[str, Scores]:
+    """The champion's answers to TEXTS; returns when the shadow owes nothing more."""
+    live: list[Result[str]] = []
+    done = threading.Event()
+
+    def deliver(results: list[Result[str]]) -> None:
+        live.extend(results)
+        if len(live) == len(TEXTS):
+            done.set()
+
+    batcher: Batcher[str] = Batcher(
+        champion, max_batch_tokens=4_096, deliver=deliver, broken=lambda _: done.set()
+    )
+    batcher.shadow = shadow
+    batcher.submit(list(TEXTS.items()))
+    batcher.start()
+    assert done.wait(DEADLINE_S)
+    assert batcher.stop(DEADLINE_S)
+    shadow.catch_up(lambda: True, 0.0)
+    return {one.item: one.scores for one in live if one.scores is not None}
+
+
+def beside(challenger: Predictor, share: float, answers: list[Shadowed]) -> Shadow[str]:
+    return Shadow(challenger, share=share, id_of=str, deliver=answers.extend)
+
+
+def test_the_same_share_of_events_is_answered_by_every_worker() -> None:
+    first: list[Shadowed] = []
+    second: list[Shadowed] = []
+    for answers in (first, second):
+        challenger = StubPredictor(version="challenger")
+        run(StubPredictor(version="champion"), beside(challenger, 0.25, answers))
+    assert {one.id for one in first} == {one.id for one in second}
+    assert len(first) == len({one.id for one in first})
+    assert 60 < len(first) < 140
+    assert {(one.champion, one.challenger) for one in first} == {("champion", "challenger")}
+
+
+def test_a_challenger_that_fails_is_given_up_and_costs_no_answer(caplog) -> None:
+    answers: list[Shadowed] = []
+    shadow = beside(StubPredictor(version="bad", fail_on="number"), 1.0, answers)
+    live = run(StubPredictor(), shadow)
+    assert len(live) == len(TEXTS)
+    assert answers == []
+    assert shadow.given_up
+    assert "challenger bad fails and is given up" in caplog.text
+
+
+def test_heads_on_the_same_encoder_answer_from_the_champions_own_pass(
+    tiny_checkpoint, monkeypatch
+) -> None:
+    champion = load_predictor(tiny_checkpoint, device="cpu", precision="fp32")
+    torch.manual_seed(5)
+    challenger = champion.with_heads(JointHeads(HEADS, champion.hidden), version="heads")
+    alone = [challenger.predict(champion.tokenize([text]))[0] for text in TEXTS.values()]
+    expected = [champion.predict(champion.tokenize([text]))[0] for text in TEXTS.values()]
+    monkeypatch.setattr(challenger, "predict", None)
+    answers: list[Shadowed] = []
+    live = run(champion, beside(challenger, 1.0, answers))
+
+    by_id = {one.id: one for one in answers}
+    for number, event_id in enumerate(TEXTS):
+        for name, answer in expected[number].items():
+            assert live[event_id][name].confidence == pytest.approx(answer.confidence, abs=1e-4)
+        for name, answer in alone[number].items():
+            said = by_id[event_id].would_say[name]
+            assert said.scores == pytest.approx(answer.scores, abs=1e-4)
+
+
+def test_alone_the_challenger_waits_until_the_model_is_idle() -> None:
+    answers: list[Shadowed] = []
+    shadow = beside(StubPredictor(version="challenger"), 1.0, answers)
+    champion = StubPredictor()
+    batch = [
+        Waiting(event_id, text, 0.0, 0.0, 0, champion.tokenize([text])[0])
+        for event_id, text in TEXTS.items()
+    ]
+    shadow.predict(champion, batch, ["news"] * len(batch))
+    shadow.catch_up(lambda: False, live_s=0.0)
+    assert answers == []
+    shadow.catch_up(lambda: True, live_s=0.0)
+    assert {one.id for one in answers} == set(TEXTS)

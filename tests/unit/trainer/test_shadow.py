@@ -1,0 +1,155 @@
+"""A version's time in shadow: what is counted, how it ends, and what a restart finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from models.checkpoint import read_checkpoint, write_checkpoint
+from models.registry import CHALLENGER, CHAMPION, Alias, Registry
+from stream.records import Shadowed, TwoAnswers, utc_now
+from trainer.champion import Champion
+from trainer.label_log import LABELS_FILE, LabelLog, SeenEvent
+from trainer.probation import Probation
+from trainer.shadow import ShadowRun
+
+
+class Wire:
+    """A producer that remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.said: list[Alias] = []
+
+    async def send_and_wait(self, _topic: str, value: bytes, key: bytes) -> None:
+        self.said.append(msgspec.json.decode(value, type=Alias))
+
+
+class Stand:
+    def __init__(self, folder: Path, tiny: Path, **probation: Any) -> None:
+        self.registry = Registry(str(folder / "registry"))
+        self.wire = Wire()
+        self.champion = Champion(self.registry, tiny)
+        self.champion.open()
+        self.champion.announce_by(self.wire, "models")  # type: ignore[arg-type]
+        self.log = LabelLog(folder / LABELS_FILE, remember_events=1_000)
+        self._probation = Probation(**({"events": 10, "longest_s": 60.0} | probation))
+        self.run = ShadowRun(self.registry, self.champion, self.log, self._probation)
+        self.first = self.champion.version
+        checkpoint, weights = read_checkpoint(tiny)
+        training = {"labels": 3, "labels_fingerprint": "abc"}
+        described = msgspec.structs.replace(checkpoint, training=training)
+        weights["heads.bias"] = weights["heads.bias"] + 1
+        self.second = write_checkpoint(folder / "second", described, weights).version
+        self.registry.add(folder / "second")
+
+    async def begin(self, *, ago_s: float = 0.0) -> None:
+        since = utc_now() - timedelta(seconds=ago_s)
+        alias = self.registry.point(
+            CHALLENGER, self.second, by="trainer", why="better on topic", now=since
+        )
+        await self.run.begin(alias)
+
+    def answers(self, count: int, *, differ: int = 0) -> None:
+        events = [SeenEvent(f"e{n}", "news", f"text {n}") for n in range(count)]
+        self.log.append([], events, {})
+        self.run.note(
+            [
+                Shadowed(
+                    id=event.id,
+                    source="news",
+                    champion=self.first,
+                    challenger=self.second,
+                    heads={
+                        "mood": TwoAnswers("bad", 0.6, "good" if n < differ else "bad", 0.7),
+                    },
+                )
+                for n, event in enumerate(events)
+            ]
+        )
+
+    def holds(self, alias: str) -> str:
+        found = self.registry.alias(alias)
+        return found.version if found else ""
+
+
+@pytest.fixture
+def stand(tmp_path: Path, tiny_checkpoint: Path) -> Iterator[Stand]:
+    stand = Stand(tmp_path, tiny_checkpoint)
+    yield stand
+    stand.log.close()
+
+
+async def test_one_that_agrees_becomes_champion_and_the_history_says_why(stand: Stand) -> None:
+    await stand.begin()
+    stand.answers(9)
+    await stand.run.watch()
+    assert (stand.holds(CHAMPION), stand.holds(CHALLENGER)) == (stand.first, stand.second)
+    stand.answers(10, differ=0)
+    await stand.run.watch()
+    assert (stand.holds(CHAMPION), stand.holds(CHALLENGER)) == (stand.second, "")
+    why = stand.registry.history(CHAMPION)[-1].why
+    assert why == "better on topic; in shadow mood differs in 0 of 10 (0.0 %)"
+    assert [move.alias for move in stand.wire.said] == [CHALLENGER, CHAMPION, CHALLENGER]
+    assert stand.run.version == ""
+
+
+async def test_one_that_differs_too_often_is_refused_and_its_labels_count_as_tried(
+    stand: Stand,
+) -> None:
+    await stand.begin()
+    stand.answers(10, differ=3)
+    await stand.run.watch()
+    assert (stand.holds(CHAMPION), stand.holds(CHALLENGER)) == (stand.first, "")
+    assert "mood differs in 3 of 10 (30.0 %)" in stand.registry.history(CHALLENGER)[-1].why
+    assert stand.log.last_attempt() == ("abc", 3)
+    assert stand.log.summary()["attempts"][0]["verdict"].startswith("refused: in shadow mood")
+
+
+async def test_where_they_differ_people_are_asked_first(stand: Stand) -> None:
+    await stand.begin()
+    stand.answers(10, differ=3)
+    asked = stand.run.questions()
+    assert {one.event_id for one in asked} == {"e0", "e1", "e2"}
+    assert {(one.label, one.why) for one in asked} == {("bad", "the challenger says good")}
+    assert {one.text for one in asked} == {"text 0", "text 1", "text 2"}
+
+
+async def test_an_answer_read_twice_or_of_another_champion_is_not_counted(stand: Stand) -> None:
+    await stand.begin()
+    stand.answers(4, differ=1)
+    stand.answers(4, differ=1)
+    other = Shadowed(
+        id="e9",
+        source="news",
+        champion="older",
+        challenger=stand.second,
+        heads={"mood": TwoAnswers("bad", 0.6, "good", 0.7)},
+    )
+    stand.run.note([other])
+    (mood,) = stand.run.agreements()
+    assert (mood.answers, mood.differ) == (4, 1)
+
+
+async def test_a_restart_goes_on_with_the_answers_and_the_time_that_it_had(stand: Stand) -> None:
+    await stand.begin(ago_s=61)
+    stand.answers(9)
+    again = ShadowRun(stand.registry, stand.champion, stand.log, Probation(10, 60.0))
+    await again.resume()
+    assert again.version == stand.second
+    assert again.agreements()[0].answers == 9
+    await again.watch()
+    assert "only 9 answers in shadow within 60 s" in stand.registry.history(CHALLENGER)[-1].why
+
+
+async def test_it_ends_when_somebody_else_moves_the_champion(stand: Stand) -> None:
+    await stand.begin()
+    other = stand.registry.point(CHAMPION, stand.first, by="eve", why="again", now=utc_now())
+    await stand.champion.crown(other)
+    await stand.run.watch()
+    assert stand.holds(CHALLENGER) == ""
+    assert "is gone" in stand.registry.history(CHALLENGER)[-1].why

@@ -1,0 +1,121 @@
+"""The champion as the trainer holds it: loaded, crowned, announced, and watched over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from models.description import shipped
+from models.registry import CHAMPION, Alias, Registry
+from stream.records import utc_now
+from trainer.compare import compare
+from trainer.contender import Contender, load_contender
+from trainer.feedback import Label
+from trainer.gate import Evidence, Limits, judge
+from trainer.learner import bf16_helps
+from trainer.publish import TRAINER, announce
+from trainer.taught import taught_by
+
+logger = logging.getLogger(__name__)
+
+LOOK_AT_ALIAS_S = 1.0
+
+
+class Champion:
+    """Whom the registry names. open() comes first; everything else is for one event loop."""
+
+    def __init__(self, registry: Registry, parent: Path | None) -> None:
+        """Parent becomes the first champion of an empty registry; the shipped model if None."""
+        self._registry = registry
+        self._parent = parent
+        self._looked_at = 0.0
+        self._contender: Contender | None = None
+
+    def open(self) -> None:
+        """Load the champion; blocks. Raises ModelError."""
+        self.alias = self._registry.alias(CHAMPION) or self._first()
+        self._contender = self._load(self.alias.version)
+
+    def announce_by(self, producer: AIOKafkaProducer, topic: str) -> None:
+        self._producer, self._topic = producer, topic
+
+    @property
+    def contender(self) -> Contender:
+        if self._contender is None:
+            raise RuntimeError("open() the champion first")
+        return self._contender
+
+    @property
+    def version(self) -> str:
+        return self.alias.version
+
+    def root(self) -> Contender:
+        """The version that the champion's fast fits descend from: itself, unless it is one."""
+        training = self.contender.checkpoint.training
+        fast = training.get("speed") == "fast"
+        return self._load(training["root"]) if fast else self.contender
+
+    async def crown(self, alias: Alias) -> None:
+        self._contender = await asyncio.to_thread(self._load, alias.version)
+        self.alias = alias
+        await self.announce(alias)
+        logger.info("champion is now %s", alias.version)
+
+    async def announce(self, alias: Alias) -> None:
+        """Tell the workers where an alias points."""
+        try:
+            await announce(self._producer, self._topic, alias)
+        except KafkaError as error:
+            # The alias has moved all the same; a restart of whoever missed it, or of me, mends it.
+            logger.warning("could not announce %s (%r)", alias.version, error)
+
+    async def watch(self, labels: Sequence[Label], limits: Limits) -> None:
+        """Whom others made champion is judged too, and deposed if worse than the one before.
+
+        One that was champion before is left: somebody insists, or takes a bad one back.
+        """
+        if time.monotonic() - self._looked_at < LOOK_AT_ALIAS_S:
+            return
+        self._looked_at = time.monotonic()
+        history = await asyncio.to_thread(self._registry.history, CHAMPION)
+        newest = history[-1]
+        if newest.number == self.alias.number:
+            return
+        logger.info("%s made %s champion: %s", newest.by, newest.version, newest.why)
+        before = self.contender
+        self._contender = await asyncio.to_thread(self._load, newest.version)
+        self.alias = newest
+        if newest.version in {move.version for move in history[:-1]}:
+            return
+        evidence = await asyncio.to_thread(self._compared, before, labels)
+        verdict = judge(evidence, limits, must_gain=False)
+        if verdict.promoted:
+            logger.info("it may stay: %s", "; ".join(verdict.reasons))
+            return
+        why = f"taken back from {newest.version}: {'; '.join(verdict.reasons)}"
+        logger.warning("%s", why)
+        back = before.checkpoint.version
+        alias = await asyncio.to_thread(
+            lambda: self._registry.point(CHAMPION, back, by=TRAINER, why=why, now=utc_now())
+        )
+        await self.crown(alias)
+
+    def _compared(self, before: Contender, labels: Sequence[Label]) -> Evidence:
+        return Evidence(slices=tuple(compare(before, self.contender, taught_by(labels, {}))))
+
+    def _load(self, version: str) -> Contender:
+        bf16 = bf16_helps(torch.device("cpu"))
+        return load_contender(self._registry.folder(version), bf16=bf16, sharing=self._contender)
+
+    def _first(self) -> Alias:
+        checkpoint = self._registry.add(self._parent or shipped())
+        return self._registry.point(
+            CHAMPION, checkpoint.version, by=TRAINER, why="the first version", now=utc_now()
+        )

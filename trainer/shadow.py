@@ -1,0 +1,110 @@
+"""A new version's time in shadow: begun after the gate, watched, and ended with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from models.registry import CHALLENGER, CHAMPION, Alias, Registry
+from stream.records import Shadowed, utc_now
+from trainer.champion import Champion
+from trainer.label_log import LabelLog
+from trainer.probation import Agreement, Probation, outcome, waits_for
+from trainer.publish import TRAINER
+from trainer.question import Question
+from trainer.questions import QUESTIONS_PER_HEAD
+
+logger = logging.getLogger(__name__)
+
+
+class ShadowRun:
+    """At most one challenger in shadow of the champion. For one event loop.
+
+    Which version that is, and since when, is in the registry; its answers are in the label log. So
+    a restart goes on where the last process stopped.
+    """
+
+    def __init__(
+        self, registry: Registry, champion: Champion, log: LabelLog, probation: Probation
+    ) -> None:
+        self._registry = registry
+        self._champion = champion
+        self._log = log
+        self._probation = probation
+        self._alias: Alias | None = None
+        self._champion_number = 0
+
+    @property
+    def version(self) -> str:
+        """The version in shadow, "" without one."""
+        return self._alias.version if self._alias else ""
+
+    async def resume(self) -> None:
+        """Take up what an earlier process began, and tell the workers again."""
+        alias = await asyncio.to_thread(self._registry.alias, CHALLENGER)
+        if alias and alias.version:
+            await self.begin(alias)
+
+    async def begin(self, alias: Alias) -> None:
+        self._alias = alias
+        self._champion_number = self._champion.alias.number
+        self._log.shadow.keep_only(alias.version)
+        await self._champion.announce(alias)
+        logger.info("%s runs in shadow: %s", alias.version, alias.why)
+
+    def note(self, answers: Sequence[Shadowed]) -> None:
+        """Answers of workers; those of other pairs of versions say nothing of this one."""
+        if self._alias:
+            pair = (self._champion.version, self._alias.version)
+            self._log.shadow.append([o for o in answers if (o.champion, o.challenger) == pair])
+
+    def agreements(self) -> list[Agreement]:
+        """Of the version in shadow, by head."""
+        return self._log.shadow.agreements().get(self.version, [])
+
+    def words(self) -> str:
+        """What it waits for, "" without a challenger."""
+        if not self._alias:
+            return ""
+        return waits_for(self._probation, self.version, self.agreements())
+
+    def questions(self) -> list[Question]:
+        """Where champion and challenger differ, the latest first: there a label decides most."""
+        return self._log.shadow.differences(QUESTIONS_PER_HEAD)
+
+    async def watch(self) -> None:
+        """End the time in shadow when it is decided."""
+        alias = self._alias
+        if alias is None:
+            return
+        if alias.version == self._champion.version:
+            await self._end(alias, "promoted")
+            return
+        if self._champion.alias.number != self._champion_number:
+            await self._end(alias, "refused: the champion that it was compared with is gone")
+            return
+        waited_s = (utc_now() - alias.since).total_seconds()
+        decided = outcome(self._probation, self.agreements(), waited_s)
+        if decided is None:
+            return
+        if decided.promoted:
+            why = f"{alias.why}; {decided.why}"
+            crowned = await asyncio.to_thread(
+                lambda: self._registry.point(
+                    CHAMPION, alias.version, by=TRAINER, why=why, now=utc_now()
+                )
+            )
+            await self._champion.crown(crowned)
+        said = "promoted" if decided.promoted else "refused"
+        await self._end(alias, f"{said}: {decided.why}")
+
+    async def _end(self, alias: Alias, why: str) -> None:
+        version = await asyncio.to_thread(self._registry.describe, alias.version)
+        self._log.note_end_of_shadow(version.training, why, utc_now())
+        self._alias = None
+        back = await asyncio.to_thread(
+            lambda: self._registry.clear(CHALLENGER, by=TRAINER, why=why, now=utc_now())
+        )
+        await self._champion.announce(back)
+        logger.info("%s is no longer in shadow: %s", alias.version, why)

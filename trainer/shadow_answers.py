@@ -1,0 +1,74 @@
+"""What champion and challenger answered side by side, kept in the label log's file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from stream.records import Shadowed
+from trainer.probation import Agreement
+from trainer.question import Question
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS shadow (
+    challenger TEXT, event_id TEXT, source TEXT, head TEXT,
+    champion_says TEXT, confidence REAL, challenger_says TEXT,
+    PRIMARY KEY (challenger, event_id, source, head));
+"""
+
+# The latest of each head with a text that is known.
+DIFFERENCES = """
+SELECT head, event_id, source, text, champion_says, confidence, challenger_says FROM (
+    SELECT shadow.*, events.text AS text,
+        row_number() OVER (PARTITION BY head ORDER BY shadow.rowid DESC) AS place
+    FROM shadow JOIN events ON events.id = event_id AND events.source = shadow.source
+    WHERE champion_says <> challenger_says)
+WHERE place <= ? ORDER BY head, place
+"""
+
+
+class ShadowAnswers:
+    """The answers of one challenger, each event's once however often it is read."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        db.executescript(TABLE)
+
+    def append(self, answers: Sequence[Shadowed]) -> None:
+        rows = (
+            (
+                one.challenger,
+                one.id,
+                one.source,
+                head,
+                two.champion,
+                two.champion_confidence,
+                two.challenger,
+            )
+            for one in answers
+            for head, two in one.heads.items()
+        )
+        with self._db:
+            self._db.executemany("INSERT OR IGNORE INTO shadow VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def keep_only(self, challenger: str) -> None:
+        with self._db:
+            self._db.execute("DELETE FROM shadow WHERE challenger <> ?", (challenger,))
+
+    def agreements(self) -> dict[str, list[Agreement]]:
+        """By challenger, which is the last one that was in shadow."""
+        rows = self._db.execute(
+            "SELECT challenger, head, COUNT(*), SUM(champion_says <> challenger_says) FROM shadow "
+            "GROUP BY challenger, head ORDER BY head"
+        )
+        found: dict[str, list[Agreement]] = {}
+        for challenger, head, answers, differ in rows:
+            found.setdefault(challenger, []).append(Agreement(head, answers, differ))
+        return found
+
+    def differences(self, per_head: int) -> list[Question]:
+        """Events on which the two differ, by head the latest first."""
+        return [
+            Question._make((*row, f"the challenger says {other}"))
+            for *row, other in self._db.execute(DIFFERENCES, (per_head,))
+        ]
