@@ -157,6 +157,9 @@ class Trainer(Section):
     deep_after_labels: int = Field(
         1_000, ge=0, description="labels that bring a fit of the encoder; 0 never"
     )
+    drift_above: float = Field(
+        0.25, ge=0.0, description="stability index that brings a fit of the encoder; 0 never"
+    )
     max_loss: float = Field(
         0.03, ge=0.0, le=1.0, description="accuracy that a protected slice may lose by chance"
     )

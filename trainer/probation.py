@@ -59,7 +59,8 @@ def outcome(
             why=f"in shadow {'; '.join(map(str, too_far))}, {probation.max_change * PER_CENT:.0f} "
             "% at most is allowed; `bellwether feedback ask` lists where",
         )
-    return Outcome(promoted=True, why=f"in shadow {'; '.join(map(str, agreements))}")
+    said = "; ".join(map(str, agreements)) or "no answers are asked for"
+    return Outcome(promoted=True, why=f"in shadow {said}")
 
 
 def waits_for(probation: Probation, version: str, agreements: Sequence[Agreement]) -> str:

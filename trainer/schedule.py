@@ -10,7 +10,8 @@ Speed = Literal["fast", "deep"]
 class Schedule(NamedTuple):
     """fast: after so many new labels, or so many seconds after the last one.
 
-    deep: after so many labels since the last deep fit; 0 never.
+    deep: after so many labels since the last deep fit (0 never), or on drift, when every label is
+    tried and there are enough since the last deep fit for it to differ.
     """
 
     refit_after_labels: int = 20
@@ -18,21 +19,27 @@ class Schedule(NamedTuple):
     deep_after_labels: int = 0
 
 
+# A fit of the encoder on fewer has nothing to learn that the heads have not learnt already.
+LEAST_FOR_DRIFT = 50
+
+
 class Progress(NamedTuple):
     """new: labels that no attempt has seen; quiet_s: seconds since the last of them came.
 
-    since_deep: labels since the last deep fit.
+    since_deep: labels since the last deep fit. drift: what has drifted in words, "" for nothing.
     """
 
     new: int
     quiet_s: float
     since_deep: int
+    drift: str = ""
 
 
 def due(schedule: Schedule, progress: Progress) -> Speed | None:
     """The fit that it is time for."""
     if not progress.new:
-        return None
+        # Not before: untried labels reach the live model by a fast fit, in seconds.
+        return "deep" if progress.drift and progress.since_deep >= LEAST_FOR_DRIFT else None
     if 0 < schedule.deep_after_labels <= progress.since_deep:
         return "deep"
     enough = progress.new >= schedule.refit_after_labels
@@ -43,6 +50,10 @@ def waits_for(schedule: Schedule, progress: Progress) -> str:
     """The same in words, for whoever watches."""
     deep = schedule.deep_after_labels
     later = f"; {deep - progress.since_deep} more for a deep fit" if deep else ""
+    if progress.drift:
+        lacking = LEAST_FOR_DRIFT - progress.since_deep
+        asks = f"a deep fit needs {lacking} more labels" if lacking > 0 else "a deep fit follows"
+        later += f"; drift: {progress.drift}, {asks}"
     if not progress.new:
         return f"waits for labels{later}"
     labels = schedule.refit_after_labels - progress.new

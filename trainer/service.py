@@ -20,6 +20,7 @@ from stream.names import Topics
 from stream.records import utc_now
 from trainer.challenge import Challenger, challenge_deep, challenge_fast
 from trainer.champion import Champion
+from trainer.drift import Drift
 from trainer.errors import TrainerError
 from trainer.feedback import Settled, settle
 from trainer.fit import Watch
@@ -62,6 +63,7 @@ class ServiceConfig:
     schedule: Schedule
     limits: Limits
     probation: Probation
+    drift_above: float
 
 
 class TrainerService:
@@ -75,6 +77,7 @@ class TrainerService:
         self._champion = Champion(registry, config.parent)
         self._since_deep = 0
         self.status = Status()
+        self._drift = Drift(config.drift_above)
         self._unasked = 0
         self._asked_at = 0.0
         self._attempt: asyncio.Task[None] | None = None
@@ -138,6 +141,11 @@ class TrainerService:
         """Refused feedback is safe as a dead letter before the log counts it as read."""
         for letter in reading.refused:
             await self._refuse(letter)
+        for shift in self._drift.note(reading.answers, self._champion.version):
+            logger.warning("drift since %s is champion: %s", self._champion.version, shift)
+        self.status.drift = {
+            (one.head, one.source, one.of): one.distance for one in self._drift.shifts
+        }
         self._shadow.note(reading.shadowed)
         if reading.read_up_to:
             self._log.append(reading.accepted, reading.events, reading.read_up_to)
@@ -181,7 +189,10 @@ class TrainerService:
         labels = len(self._settled.labels)
         new = 0 if tried == self._settled.fingerprint else max(1, labels - tried_labels)
         progress = Progress(
-            new if labels else 0, time.monotonic() - self._changed_at, self._since_deep
+            new if labels else 0,
+            time.monotonic() - self._changed_at,
+            self._since_deep,
+            drift="; ".join(map(str, self._drift.drifted)),
         )
         in_shadow = self._shadow.version
         if not in_shadow and (speed := due(self._config.schedule, progress)):
@@ -217,6 +228,7 @@ class TrainerService:
             self.status.fitting = ""
             if speed == "deep":
                 self._since_deep = 0
+                self._drift.restart()
         verdict = judge(challenger.evidence, self._config.limits)
         self.status.note_verdict(speed, verdict, time.monotonic() - begun)
         said = {(one.head, one.text): one for one in settled.labels}

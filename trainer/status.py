@@ -24,6 +24,7 @@ class Status(msgspec.Struct):
     fitting is the speed of the fit under way, "" without one; progress is its last epoch in words.
     challenger is the version in shadow, "" without one; shadow are, by head, its answers and
     how many of them differ from the champion's.
+    drift are indices of stability by head, source and what moved (trainer.drift).
     polled_at and fitting_since are of time.monotonic().
     """
 
@@ -34,6 +35,7 @@ class Status(msgspec.Struct):
     disputed: int = 0
     unknown: int = 0
     refused: int = 0
+    drift: dict[tuple[str, str, str], float] = {}
     waits_for: str = ""
     attempts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     fitting: str = ""

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from models.spec import Head
 from stream.ingest.dead_letter import DeadLetter
 from stream.records import Origin, Shadowed, decode_shadowed, model_text, utc_now
+from trainer.drift import Answers
 from trainer.errors import ServiceError
 from trainer.feedback import Accepted, Refusal, read_feedback
 from trainer.label_log import LabelLog, SeenEvent
@@ -20,12 +21,19 @@ POLL_MS = 300
 MAX_RECORDS = 2_000
 
 
+class _Said(msgspec.Struct):
+    label: str
+    confidence: float
+
+
 class _ScoredText(msgspec.Struct):
-    """Of a scored record, what a label can be about."""
+    """Of a scored record, what a label can be about, and what the model said."""
 
     id: str
     source: str
     text: str
+    model: str = ""
+    heads: dict[str, _Said] = {}
     title: str = ""
 
 
@@ -35,6 +43,7 @@ class Reading(NamedTuple):
     accepted: list[Accepted]
     refused: list[DeadLetter]
     events: list[SeenEvent]
+    answers: list[Answers]
     shadowed: list[Shadowed]
     read_up_to: dict[tuple[str, int], int]
 
@@ -75,7 +84,7 @@ class Reader:
 
     async def poll(self, heads: Sequence[Head]) -> Reading:
         """What came since, empty after POLL_MS without anything."""
-        reading = Reading([], [], [], [], {})
+        reading = Reading([], [], [], [], [], {})
         polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
         for place, records in polled.items():
             for record in records:
@@ -83,8 +92,11 @@ class Reader:
                     _take(record, heads, reading)
                 elif place.topic == self._shadow:
                     reading.shadowed.extend(_shadowed(record.value))
-                elif (event := _event(record.value)) is not None:
-                    reading.events.append(event)
+                elif (scored := _scored(record.value)) is not None:
+                    text = model_text(scored.title, scored.text)
+                    reading.events.append(SeenEvent(scored.id, scored.source, text))
+                    said = {name: (one.label, one.confidence) for name, one in scored.heads.items()}
+                    reading.answers.append(Answers(scored.source, scored.model, said))
             reading.read_up_to[place.topic, place.partition] = records[-1].offset + 1
         return reading
 
@@ -117,13 +129,12 @@ def _shadowed(payload: bytes | None) -> list[Shadowed]:
         return []
 
 
-def _event(payload: bytes | None) -> SeenEvent | None:
+def _scored(payload: bytes | None) -> _ScoredText | None:
     # Only workers write to this topic; what is no scored record there is no event to speak of.
     try:
-        scored = _decode(payload or b"")
+        return _decode(payload or b"")
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return SeenEvent(scored.id, scored.source, model_text(scored.title, scored.text))
 
 
 _decode = msgspec.json.Decoder(_ScoredText).decode

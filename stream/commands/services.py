@@ -128,6 +128,7 @@ def trainer(settings: Settings) -> None:
                 chosen.refit_after_labels, chosen.refit_after_s, chosen.deep_after_labels
             ),
             limits=Limits(max_loss=chosen.max_loss, max_suspects=chosen.max_suspects),
+            drift_above=chosen.drift_above,
             probation=Probation(chosen.shadow_events, chosen.shadow_s, chosen.shadow_max_change),
         ),
         open_registry(settings),

@@ -23,6 +23,7 @@ class TrainerStatus(Protocol):
     disputed: int
     unknown: int
     refused: int
+    drift: dict[tuple[str, str, str], float]
     waits_for: str
     attempts: Counter[tuple[str, str]]
     fitting: str
@@ -92,5 +93,13 @@ def _families(status: TrainerStatus) -> Iterator[Metric]:
         answers.add_metric((head, "yes"), said - differ)
         answers.add_metric((head, "no"), differ)
     yield answers
+    drift = GaugeMetricFamily(
+        "bellwether_trainer_drift",
+        "Population stability index of the last 1,000 answers against the champion's first.",
+        labels=("head", "source", "of"),
+    )
+    for place, index in status.drift.items():
+        drift.add_metric(place, index)
+    yield drift
     yield counter("bellwether_trainer_refused_feedback", "Feedback refused.", status.refused)
     yield info("bellwether_trainer_champion", "The champion.", version=status.champion)

@@ -15,6 +15,9 @@ SCHEDULE = Schedule(refit_after_labels=20, refit_after_s=15.0, deep_after_labels
         (Progress(new=20, quiet_s=0.0, since_deep=20), "fast"),
         (Progress(new=1, quiet_s=15.0, since_deep=1), "fast"),
         (Progress(new=1, quiet_s=0.0, since_deep=100), "deep"),
+        (Progress(new=0, quiet_s=0.0, since_deep=50, drift="labels of topic"), "deep"),
+        (Progress(new=0, quiet_s=0.0, since_deep=49, drift="labels of topic"), None),
+        (Progress(new=1, quiet_s=15.0, since_deep=50, drift="labels of topic"), "fast"),
     ],
 )
 def test_a_fit_is_due_after_enough_labels_or_enough_quiet(
@@ -30,4 +33,6 @@ def test_without_deep_fits_only_the_heads_are_taught() -> None:
 
 def test_what_it_waits_for_is_said_in_words() -> None:
     assert "17 more or 13 s" in waits_for(SCHEDULE, Progress(new=3, quiet_s=2.0, since_deep=3))
+    drifted = Progress(0, 0.0, 3, "labels of topic on news (0.40)")
+    assert "on news (0.40), a deep fit needs 47 more labels" in waits_for(SCHEDULE, drifted)
     assert "97 more for a deep fit" in waits_for(SCHEDULE, Progress(0, 0.0, 3))
