@@ -67,7 +67,7 @@ class Summary(msgspec.Struct, frozen=True):
     queues: dict[str, int]
 
 
-async def run_demo(
+async def run_demo(  # noqa: PLR0917 - what a demo is made of
     settings: Settings,
     predictor: Predictor,
     plan: Plan,
