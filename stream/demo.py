@@ -20,6 +20,7 @@ from models.spec import Predictor
 from stream.app import Worker
 from stream.connection import StartError, kafka_arguments
 from stream.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.lesson import Lesson, Parts, classroom, trainer_beside
 from stream.operations.telemetry import Latency, Telemetry
 from stream.outbox import Outbox, Outgoing
 from stream.publish import Addresser, publish, read_lines
@@ -66,27 +67,31 @@ class Summary(msgspec.Struct, frozen=True):
     queues: dict[str, int]
 
 
-async def run_demo(
+async def run_demo(  # noqa: PLR0917 - what a demo is made of
     settings: Settings,
     predictor: Predictor,
     plan: Plan,
     stop: asyncio.Event,
     console: Callable[[Settings], AbstractAsyncContextManager[str]] | None,
+    lesson: Parts | None = None,
 ) -> Summary:
     """Play plan until it ends or stop is set. Raises what Worker and publish raise.
 
     console serves the web console for settings while its context lasts, and gives its address.
+    With lesson a trainer runs beside, and the lesson follows the input.
     """
-    with EmbeddedBroker() as broker, EmbeddedRedis() as redis:
+    with EmbeddedBroker() as broker, EmbeddedRedis() as redis, contextlib.ExitStack() as folders:
         settings = settings.model_copy(
             update={
                 "kafka": settings.kafka.model_copy(update={"bootstrap": broker.bootstrap}),
                 "redis": settings.redis.model_copy(update={"url": redis.url}),
             }
         )
+        if lesson:
+            settings = folders.enter_context(classroom(settings))
         _say(f"embedded broker: {broker.kind}; embedded Redis: {redis.kind}")
         broker.create_topics(sorted(wanted_topics(settings)))
-        worker = Worker(settings, predictor)
+        worker = Worker(settings, predictor, lesson.champions(settings) if lesson else None)
         await worker.start()
         _say(f"model {predictor.version}: {predictor.description}")
         # Records published before the group has formed would show its forming as their latency.
@@ -98,7 +103,11 @@ async def run_demo(
             async with contextlib.AsyncExitStack() as stack:
                 if console:
                     await _open(stack, console(settings))
-                await _play(worker, player, plan, stop)
+                told: Lesson | None = None
+                if lesson:
+                    trainer = await stack.enter_async_context(trainer_beside(settings))
+                    told = Lesson(settings, worker, trainer, lesson, say=_say)
+                await _play(worker, player, told, plan, stop)
         finally:
             drained = await worker.stop()
         if not drained:
@@ -133,7 +142,15 @@ class _Player:
         """Lines published whose outputs are not all confirmed yet."""
         return self.published - self.refused - self._telemetry.settled
 
-    async def play(self) -> None:
+    async def play(self, lesson: Lesson | None) -> None:
+        await self._play_input()
+        if lesson:
+            await lesson.teach(self.count)
+        while self.under_way:  # noqa: ASYNC110 - counters are read, not waited for
+            await asyncio.sleep(POLL_S)
+        self.done = True
+
+    async def _play_input(self) -> None:
         outbox = Outbox(kafka_arguments(self._settings.kafka))
         await outbox.start()
         try:
@@ -142,28 +159,27 @@ class _Player:
                 addresser=Addresser(self._settings),
                 outbox=outbox,
                 rate=self._plan.rate,
-                published=self._count,
+                published=self.count,
                 room=lambda: LINES_AHEAD - self.under_way,
             )
         finally:
             await outbox.stop()
-        while self.under_way:  # noqa: ASYNC110 - counters are read, not waited for
-            await asyncio.sleep(POLL_S)
-        self.done = True
 
     def _lines(self) -> Iterator[tuple[Path, int, bytes]]:
         return islice(read_lines(self._plan.inputs or [FEED]), self._plan.max_events)
 
-    def _count(self, outgoing: Sequence[Outgoing]) -> None:
+    def count(self, outgoing: Sequence[Outgoing]) -> None:
         self.published += len(outgoing)
         dead_letter = self._settings.topics.dead_letter
         self.refused += sum(record.topic == dead_letter for record in outgoing)
 
 
-async def _play(worker: Worker, player: _Player, plan: Plan, stop: asyncio.Event) -> None:
+async def _play(
+    worker: Worker, player: _Player, lesson: Lesson | None, plan: Plan, stop: asyncio.Event
+) -> None:
     """Publish, show and watch the worker until the first of: input done, time up, stop."""
     running = asyncio.create_task(worker.run(stop))
-    playing = asyncio.create_task(player.play())
+    playing = asyncio.create_task(player.play(lesson))
     began = time.monotonic()
     with _frames(worker, player, plan) as show:
         while not running.done():

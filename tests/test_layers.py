@@ -165,7 +165,12 @@ FORBIDDEN = {
 IMPORTERS = {
     **dict.fromkeys(TORCH, TORCH_USERS),
     "faust": ("stream.ingest.chunks", "stream.app"),
-    "stream.app": ("stream.commands.*", "stream.demo", "stream.operations.monitor"),
+    "stream.app": (
+        "stream.commands.*",
+        "stream.demo",
+        "stream.lesson",
+        "stream.operations.monitor",
+    ),
     "aiohttp": ("stream.listen", "stream.operations.http", "stream.sinks.*", "stream.console.*"),
     "apprise": ("stream.sinks.apprise_service",),
     "prometheus_client": ("stream.operations.metrics", "stream.operations.trainer_monitor"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -46,9 +47,14 @@ def demo(
     no_console: bool,
     as_json: bool,
 ) -> None:
-    """Run everything on embedded parts and play a feed through it."""
+    """Run everything on embedded parts and play a feed through it.
+
+    The built-in feed played whole ends with a lesson: labels teach the live model a new kind of
+    ticket. With --input, --max-events, --json or a registry of your own it is left out.
+    """
     from stream.commands.console import serving
     from stream.demo import FEED_RATE, Plan, run_demo
+    from stream.lesson import Parts
 
     live = not as_json and sys.stderr.isatty()
     if live or as_json:
@@ -63,8 +69,21 @@ def demo(
     )
     predictor = load_predictor(settings)
     console = None if no_console or as_json else serving
-    summary = run_service(lambda stop: run_demo(settings, predictor, plan, stop, console))
+    # Only a demo for people; and a registry of theirs is not ours to play with.
+    plain = inputs or max_events or as_json or settings.model.registry
+    lesson = None if plain else Parts(RegistryChampions, _verdicts)
+    summary = run_service(lambda stop: run_demo(settings, predictor, plan, stop, console, lesson))
     show.record("summary", summary, as_json=as_json)
+
+
+def _verdicts(settings: Settings) -> list[str]:
+    """The trainer's verdicts, the latest first; none before it has a label log."""
+    from trainer.label_log import LABELS_FILE, open_to_read
+
+    if not (settings.trainer.folder / LABELS_FILE).exists():
+        return []
+    with closing(open_to_read(settings.trainer.folder)) as log:
+        return [attempt["verdict"] for attempt in log.summary()["attempts"]]
 
 
 @click.command()

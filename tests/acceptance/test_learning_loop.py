@@ -18,8 +18,8 @@ import torch
 
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import shipped
+from stream.demo_tickets import LABEL, tickets
 from tests.acceptance.deployment import Deployment, values
-from tests.acceptance.new_kind import LABEL, tickets
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(600)]
 

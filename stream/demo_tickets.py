@@ -1,4 +1,4 @@
-"""Tickets of a kind that the shipped model was never taught, and that it files wrongly."""
+"""Tickets of a kind that the shipped model was never taught: what the demo teaches it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,273 @@
+"""The learning loop as the demo tells it: people label a new kind of ticket, the live model learns.
+
+The trainer is the real one, a process of its own with a registry and a label log that last as long
+as the demo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+from aiokafka import AIOKafkaConsumer
+
+from stream.app import Worker
+from stream.connection import StartError, kafka_arguments
+from stream.demo_tickets import LABEL, tickets
+from stream.follow import Champions
+from stream.outbox import Outbox, Outgoing
+from stream.records import Feedback, Scored, decode_scored, encode, utc_now
+from stream.settings import Settings
+from stream.tasks import end
+
+HEAD = "topic"
+WRONG_LABEL = "cards"
+LABELLED = 40
+POLL_S = 0.05
+POLL_MS = 200
+# A cold machine may take a minute to start the trainer; a fit takes seconds.
+DEADLINE_S = 120.0
+LOG_LINES = 10
+
+Say = Callable[[str], None]
+Sent = Callable[[Sequence[Outgoing]], None]
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What the lesson needs of layers that the demo does not know.
+
+    champions follows the registry of the settings; verdicts are the trainer's, the latest first.
+    """
+
+    champions: Callable[[Settings], Champions]
+    verdicts: Callable[[Settings], Sequence[str]]
+
+
+@contextlib.contextmanager
+def classroom(settings: Settings) -> Iterator[Settings]:
+    """The settings with a registry and a trainer's folder that go when the context ends."""
+    with tempfile.TemporaryDirectory(prefix="bellwether-lesson-") as folder:
+        registry = {"registry": f"{folder}/registry"}
+        taught = {
+            "folder": Path(folder) / "trainer",
+            "refit_after_labels": LABELLED,
+            "deep_after_labels": 0,
+            "drift_above": 0.0,
+            "shadow_events": 0,
+        }
+        yield settings.model_copy(
+            update={
+                "model": settings.model.model_copy(update=registry),
+                "trainer": settings.trainer.model_copy(update=taught),
+            }
+        )
+
+
+class Trainer:
+    """`bellwether trainer` in a process of its own; start() and stop() frame its use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = settings.trainer.folder.with_suffix(".log")
+
+    async def start(self) -> None:
+        program = "from stream.cli import main; main()"
+        with self._log.open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", program, "--config", os.devnull, "trainer"),
+                env=os.environ | _variables(self._settings),
+                stdout=log,
+                stderr=log,
+            )
+
+    def check(self) -> None:
+        """Raises StartError with the end of its log when it runs no more."""
+        if self._process.returncode is not None:
+            lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            raise StartError("\n".join(("the demo's trainer has ended:", *lines)))
+
+    async def stop(self) -> None:
+        # Nothing that it writes outlives the demo, so nothing is lost by ending it at once.
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+
+@contextlib.asynccontextmanager
+async def trainer_beside(settings: Settings) -> AsyncIterator[Trainer]:
+    trainer = Trainer(settings)
+    await trainer.start()
+    try:
+        yield trainer
+    finally:
+        await trainer.stop()
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    """The settings that the trainer reads, as its environment."""
+    chosen = {
+        "KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
+        "KAFKA__PREFIX": settings.kafka.prefix,
+        "MODEL__REGISTRY": settings.model.registry,
+        "MODEL__PATH": settings.model.path,
+        # The embedded broker makes no topic by request, so the trainer must miss none.
+        "SOURCES": _json(settings.sources),
+        "QUEUES": _json(settings.queues),
+        **{
+            f"TRAINER__{name.upper()}": value
+            for name, value in settings.trainer.model_dump().items()
+        },
+    }
+    return {f"BELLWETHER_{name}": str(value) for name, value in chosen.items() if value is not None}
+
+
+def _json(sections: Sequence[Any]) -> str:
+    return orjson.dumps([one.model_dump(mode="json") for one in sections]).decode()
+
+
+class Lesson:
+    """Forty tickets, forty labels, forty more tickets, forty labels of which some are wrong."""
+
+    def __init__(
+        self, settings: Settings, worker: Worker, trainer: Trainer, parts: Parts, *, say: Say
+    ) -> None:
+        self._settings = settings
+        self._worker = worker
+        self._trainer = trainer
+        self._parts = parts
+        self._champions = parts.champions(settings)
+        self._say = say
+        self._topic = next(one.topic for one in settings.sources if one.kind == "ticket")
+        self._scored: dict[str, Scored] = {}
+        self._seen: Counter[str] = Counter()
+
+    async def teach(self, sent: Sent) -> None:
+        """Tell the story; sent hears of each confirmed batch of tickets.
+
+        Raises StartError when the trainer ends, or a step takes more than two minutes.
+        """
+        kafka = kafka_arguments(self._settings.kafka)
+        outbox = Outbox(kafka)
+        await outbox.start()
+        consumer = AIOKafkaConsumer(
+            self._settings.topics.scored,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            **kafka,
+        )
+        await consumer.start()
+        reading = asyncio.create_task(self._read(consumer))
+        try:
+            await self._story(outbox, sent)
+        finally:
+            await end(reading)
+            await consumer.stop()
+            await outbox.stop()
+
+    async def _story(self, outbox: Outbox, sent: Sent) -> None:
+        texts = tickets()
+        # The last one is seen before and after, and nobody labels it in between.
+        first = {f"lesson-{n}": text for n, text in enumerate(texts[:LABELLED])}
+        later = {f"lesson-{n}": text for n, text in enumerate(texts[LABELLED:], LABELLED)}
+        untold = {"lesson-before": texts[-1]}
+        await self._until(lambda: bool(self._champion()), "the trainer to start")
+        old = self._worker.predictor.version
+        await self._publish(outbox, first | untold, sent)
+        self._say(f"lesson: {len(first)} tickets of a kind that the model was never taught")
+        self._tell("before", "lesson-before", first)
+
+        began = time.monotonic()
+        await self._label(outbox, dict.fromkeys(first, LABEL), "ann")
+        self._say(
+            f"lesson: ann labels these {len(first)} as {LABEL}; the trainer learns and judges"
+        )
+        await self._until(lambda: len(self._verdicts()) == 1, "the first verdict")
+        self._say(f"lesson: {self._verdicts()[0]}")
+        if self._champion() == old:
+            return
+        await self._until(lambda: self._worker.predictor.version != old, "the swap")
+        new = self._worker.predictor.version
+        took_s = time.monotonic() - began
+        self._say(f"lesson: {took_s:.1f} s after the labels, {new} has taken over from {old}")
+        await self._publish(outbox, later, sent)
+        self._tell("after", f"lesson-{len(texts) - 1}", later)
+        asked = [*first, *untold, *later]
+        once = sum(self._seen[one] == 1 for one in asked)
+        self._say(f"lesson: {once} of {len(asked)} tickets were scored exactly once")
+
+        # One in five of all labels: two in five of these.
+        said = {one: WRONG_LABEL if n % 5 in {3, 4} else LABEL for n, one in enumerate(later)}
+        await self._label(outbox, said, "mallory")
+        wrong = sum(label == WRONG_LABEL for label in said.values())
+        self._say(f"lesson: mallory labels the later {len(said)}, {wrong} of them wrongly")
+        await self._until(lambda: len(self._verdicts()) > 1, "the second verdict")
+        self._say(f"lesson: {self._verdicts()[0]}")
+        self._say(f"lesson: the champion is {self._champion()}")
+
+    def _tell(self, when: str, shown: str, events: dict[str, str]) -> None:
+        scored = self._scored[shown]
+        answer = scored.heads[HEAD]
+        right = sum(self._scored[one].heads[HEAD].label == LABEL for one in events)
+        versions = ", ".join(sorted({self._scored[one].model for one in events}))
+        self._say(
+            f"{when}: “{scored.text}” is {answer.label} ({answer.confidence:.2f}); "
+            f"{right} of {len(events)} are {LABEL}, by {versions}"
+        )
+
+    async def _publish(self, outbox: Outbox, texts: dict[str, str], sent: Sent) -> None:
+        """Return when every ticket is back from the scored topic."""
+        outgoing = [
+            Outgoing(self._topic, one.encode(), orjson.dumps({"id": one, "text": text}))
+            for one, text in texts.items()
+        ]
+        await outbox.send(outgoing)
+        sent(outgoing)
+        await self._until(lambda: texts.keys() <= self._scored.keys(), "the scored tickets")
+
+    async def _label(self, outbox: Outbox, labels: dict[str, str], author: str) -> None:
+        topic, now = self._settings.topics.feedback, utc_now()
+        said = [
+            Feedback(
+                id=f"{author}-{one}",
+                event_id=one,
+                head=HEAD,
+                label=label,
+                author=author,
+                time=now,
+            )
+            for one, label in labels.items()
+        ]
+        await outbox.send([Outgoing(topic, one.event_id.encode(), encode(one)) for one in said])
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                for record in records:
+                    scored = decode_scored(record.value or b"")
+                    if scored.id.startswith("lesson-"):
+                        self._scored[scored.id] = scored
+                        self._seen[scored.id] += 1
+
+    def _verdicts(self) -> Sequence[str]:
+        return self._parts.verdicts(self._settings)
+
+    def _champion(self) -> str | None:
+        return self._champions.version()
+
+    async def _until(self, reached: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not await asyncio.to_thread(reached):
+            self._trainer.check()
+            if time.monotonic() > deadline:
+                raise StartError(f"the demo's lesson waited {DEADLINE_S:.0f} s for {what}")
+            await asyncio.sleep(POLL_S)
