@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from stream.console.guard import COOKIE, IDENTITY, set_cookie
 from stream.console.sessions import LoginLimit, Sessions
 
 LOGIN_COOKIE = "bellwether-login"
 MAX_PASSWORD_CHARS = 1_000
+_IMPORT = re.compile(r'^import [^;]*? from "\./([^"]+)";', re.MULTILINE)
 
 
 class Page(NamedTuple):
@@ -47,13 +49,16 @@ class Pages:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._limit = LoginLimit()
-        self._jinja = Environment(
+        jinja = Environment(
             loader=PackageLoader("stream.console"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        # Compiled now, so that the first reader does not wait for it.
+        names = ("base.html", "page.html", "login.html")
+        _, self._page, self._login_page = map(jinja.get_template, names)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_get("/", _to_alerts)
@@ -65,10 +70,13 @@ class Pages:
         router.add_static("/static/", str(files("stream.console") / "static"))
 
     def _show(self, page: Page) -> Callable[[web.Request], Any]:
+        modules = imported_by(page.script)
+
         async def show(request: web.Request) -> web.Response:
             identity = request[IDENTITY]
-            return self._html(
-                "page.html",
+            return _html(
+                self._page,
+                modules=modules,
                 page=page,
                 nav=NAV,
                 identity=identity,
@@ -114,8 +122,8 @@ class Pages:
 
     def _login(self, request: web.Request, fault: str, status: int) -> web.Response:
         nonce = secrets.token_urlsafe(18)
-        response = self._html(
-            "login.html",
+        response = _html(
+            self._login_page,
             status,
             fault=fault,
             token=self._sessions.login_token(nonce),
@@ -124,9 +132,25 @@ class Pages:
         set_cookie(request, response, LOGIN_COOKIE, nonce)
         return response
 
-    def _html(self, template: str, status: int = 200, **values: Any) -> web.Response:
-        text = self._jinja.get_template(template).render(**values)
-        return web.Response(text=text, status=status, content_type="text/html")
+
+def imported_by(script: str) -> list[str]:
+    """The modules in static/ that a script imports, and those that they import, each once.
+
+    Pages name them, so that the browser fetches all at once and not one import after the other.
+    """
+    static = files("stream.console") / "static"
+    found: list[str] = []
+    asked = [script]
+    while asked:
+        for name in _IMPORT.findall((static / asked.pop()).read_text(encoding="utf-8")):
+            if name not in found:
+                found.append(name)
+                asked.append(name)
+    return found
+
+
+def _html(template: Template, status: int = 200, **values: Any) -> web.Response:
+    return web.Response(text=template.render(**values), status=status, content_type="text/html")
 
 
 async def _to_alerts(_: web.Request) -> web.StreamResponse:

@@ -11,6 +11,7 @@ const KEYS = {
   m: "assign", c: "comment", x: "fold or unfold its group", "/": "search", "?": "these keys",
 };
 const MAX_LAYOUT_MS = 250;
+const FIRST_ROWS = 60;
 const view = fromAddress();
 const rows = new Map();   // id → row as the API gave it
 const lines = new Map();  // id → its elements
@@ -96,7 +97,9 @@ function stateOf(row) {
 
 let shownNow = tester(view);
 
-function layOut() {
+/** Rows beyond the first most are left for a later layout; j and k know of all. */
+function layOut(most = Infinity) {
+  let left = most;
   const test = shownNow = tester(view);
   const groups = new Map();
   for (const row of [...rows.values()].filter(test).sort(inOrder)) {
@@ -108,7 +111,8 @@ function layOut() {
   const bodies = [...groups].map(([name, members]) => {
     const folded = view.folded.has(name);
     if (!folded) shownIds.push(...members.map((row) => row.id));
-    return h("tbody", {}, name ? headOf(name, members, folded) : null, folded ? null : members.map((row) => {
+    return h("tbody", {}, name ? headOf(name, members, folded) : null, folded ? null : members.slice(0, left).map((row) => {
+      left -= 1;
       if (!lines.has(row.id)) lines.set(row.id, lineOf(row));
       const line = lines.get(row.id);
       fill(line, row);
@@ -160,7 +164,7 @@ function clearFilters() {
 
 let waiting = 0;
 function layOutSoon() {
-  waiting ||= setTimeout(() => { waiting = 0; requestAnimationFrame(layOut); }, MAX_LAYOUT_MS);
+  waiting ||= setTimeout(() => { waiting = 0; requestAnimationFrame(() => layOut()); }, MAX_LAYOUT_MS);
 }
 
 on("alert", (row) => {
@@ -233,7 +237,12 @@ const reload = await keepShowing(load, (answer) => {
   for (const row of answer.alerts) rows.set(row.id, row);
   more = answer.more;
   put(silences, ...(answer.silences.length ? [section("Silences in force", silenceTable(answer.silences))] : []));
-  layOut();
+  if (lines.size || rows.size <= FIRST_ROWS) layOut();
+  else {
+    // A screen's worth is painted before the rest is built.
+    layOut(FIRST_ROWS);
+    requestAnimationFrame(() => setTimeout(layOut));
+  }
 });
 
 function silenceTable(found) {

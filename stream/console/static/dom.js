@@ -39,14 +39,20 @@ export function setTime(element, iso, { age = false } = {}) {
   setText(element, age ? ageOf(iso) : clock(iso));
 }
 
+// Made once: making a formatter takes longer than using it a hundred times.
+const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+const DAY = { ...TIME, day: "numeric", month: "short" };
+const formats = Object.fromEntries(Object.entries({
+  today: TIME, year: DAY, any: { ...DAY, year: "numeric" }, whole: { ...DAY, year: "numeric", timeZoneName: "short" },
+}).map(([name, options]) => [name, new Intl.DateTimeFormat(undefined, options)]));
+
 export function clock(iso, whole = false) {
   const date = new Date(iso);
-  const today = new Date().toDateString() === date.toDateString();
-  const options = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
-  if (whole || !today) Object.assign(options, { day: "numeric", month: "short" });
-  if (whole || date.getFullYear() !== new Date().getFullYear()) options.year = "numeric";
-  if (whole) options.timeZoneName = "short";
-  return date.toLocaleString(undefined, options);
+  if (whole) return formats.whole.format(date);
+  const now = new Date();
+  if (date.getFullYear() !== now.getFullYear()) return formats.any.format(date);
+  const today = date.getMonth() === now.getMonth() && date.getDate() === now.getDate();
+  return formats[today ? "today" : "year"].format(date);
 }
 
 export function ageOf(iso) {
