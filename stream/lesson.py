@@ -53,6 +53,11 @@ class Parts(msgspec.Struct, frozen=True):
     verdicts: Callable[[Settings], Sequence[str]]
 
 
+def teaches(settings: Settings) -> bool:
+    """Whether there is a source of tickets to teach on."""
+    return any(one.kind == "ticket" for one in settings.sources)
+
+
 @contextlib.contextmanager
 def classroom(settings: Settings) -> Iterator[Settings]:
     """The settings with a registry and a trainer's folder that go when the context ends."""
@@ -85,7 +90,7 @@ class Trainer:
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", program, "--config", os.devnull, "trainer"),
-                env=os.environ | _variables(self._settings),
+                env=_inherited() | _variables(self._settings),
                 stdout=log,
                 stderr=log,
             )
@@ -111,6 +116,15 @@ async def trainer_beside(settings: Settings) -> AsyncIterator[Trainer]:
         yield trainer
     finally:
         await trainer.stop()
+
+
+def _inherited() -> dict[str, str]:
+    """The environment without the address of the worker's HTTP endpoints, which is taken."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("BELLWETHER_HTTP__")
+    }
 
 
 def _variables(settings: Settings) -> dict[str, str]:
@@ -194,6 +208,7 @@ class Lesson:
         await self._until(lambda: len(self._verdicts()) == 1, "the first verdict")
         self._say(f"lesson: {self._verdicts()[0]}")
         if self._champion() == old:
+            self._say(f"lesson: so {old} goes on")
             return
         await self._until(lambda: self._worker.predictor.version != old, "the swap")
         new = self._worker.predictor.version

@@ -50,11 +50,11 @@ def demo(
     """Run everything on embedded parts and play a feed through it.
 
     The built-in feed played whole ends with a lesson: labels teach the live model a new kind of
-    ticket. With --input, --max-events, --json or a registry of your own it is left out.
+    ticket. With --input, --max-events, --json, or a model or registry of your own it is left out.
     """
     from stream.commands.console import serving
     from stream.demo import FEED_RATE, Plan, run_demo
-    from stream.lesson import Parts
+    from stream.lesson import Parts, teaches
 
     live = not as_json and sys.stderr.isatty()
     if live or as_json:
@@ -69,14 +69,15 @@ def demo(
     )
     predictor = load_predictor(settings)
     console = None if no_console or as_json else serving
-    # Only a demo for people; and a registry of theirs is not ours to play with.
-    plain = inputs or max_events or as_json or settings.model.registry
-    lesson = None if plain else Parts(RegistryChampions, _verdicts)
+    # Only a demo for people; and a model or a registry of theirs is not ours to play with.
+    model = settings.model
+    plain = inputs or max_events or as_json or model.registry or model.path or not teaches(settings)
+    lesson = None if plain else Parts(RegistryChampions, verdicts)
     summary = run_service(lambda stop: run_demo(settings, predictor, plan, stop, console, lesson))
     show.record("summary", summary, as_json=as_json)
 
 
-def _verdicts(settings: Settings) -> list[str]:
+def verdicts(settings: Settings) -> list[str]:
     """The trainer's verdicts, the latest first; none before it has a label log."""
     from trainer.label_log import LABELS_FILE, open_to_read
 
