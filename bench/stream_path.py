@@ -17,6 +17,7 @@ from models.stub import StubPredictor
 from stream.app import Worker
 from stream.connection import kafka_arguments
 from stream.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.heap import spare_long_lived
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings, load_settings
 from stream.topics import wanted_topics
@@ -85,6 +86,7 @@ async def _fill(settings: Settings, texts: Sequence[str]) -> None:
 async def _worker(settings: Settings, count: int) -> tuple[float, float]:
     worker = Worker(settings, StubPredictor())
     await worker.start()
+    spare_long_lived()
     while worker.telemetry.settled == 0:
         await asyncio.sleep(POLL_S)
     done, wall, cpu = worker.telemetry.settled, time.perf_counter(), time.process_time()

@@ -93,6 +93,7 @@ def verdicts(settings: Settings) -> list[str]:
 def worker(settings: Settings) -> None:
     """Consume the sources, score, alert and route until SIGTERM."""
     from stream.app import Worker
+    from stream.heap import spare_long_lived
     from stream.operations.http import serve_http
     from stream.operations.monitor import WorkerMonitor
 
@@ -106,6 +107,7 @@ def worker(settings: Settings) -> None:
         if not starting.done():
             os._exit(0)  # nothing was consumed yet, and a half-started consumer can't be stopped
         await starting
+        spare_long_lived()
         await service.run(stop)
         if not await service.stop():
             sys.stderr.write(

@@ -26,10 +26,13 @@ MAX_FACTS = 32
 
 # Retweets and syndicated copies differ in who is named in front and in how links are shortened.
 _NOISE = ("http://", "https://", "@", "<")
-_RETWEET = "rt"
+_RETWEET = b"rt"
 # Chinese, Japanese and Korean don't part their words, so each character is one.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
-_ASCII_WORD = re.compile(r"[a-z0-9]+")
+# Cuts an ASCII text in small letters into words: all else becomes a space.
+_ASCII_WORDS = bytes(
+    byte if chr(byte) in "abcdefghijklmnopqrstuvwxyz0123456789" else ord(" ") for byte in range(256)
+)
 # Knuth's multiplicative hash: the order of CRCs of similar words is no chance.
 _SPREAD = 2_654_435_761
 _MIX = 0x9E3779B1
@@ -55,19 +58,24 @@ def fingerprint(scored: Scored) -> Print | None:
     """
     if scored.source == "ticket" and not scored.customer:
         return None
-    parts = model_text(scored.title, scored.text).lower().split()
-    text = " ".join([part for part in parts if not part.startswith(_NOISE)])
-    find = _ASCII_WORD if text.isascii() else _WORD
-    words = [word for word in find.findall(text) if word != _RETWEET]
+    words = _words(model_text(scored.title, scored.text).lower())
     if len(words) < MIN_WORDS:
         return None
     scope = crc32(
         f"{scored.source} {scored.customer if scored.source == 'ticket' else ''}".encode()
     )
-    hashes = [crc32(word.encode(), scope) for word in words]
-    pairs = {((first * _MIX ^ second) * _SPREAD) & _MASK for first, second in pairwise(hashes)}
+    hashes = [crc32(word, scope) for word in words]
+    # Cut to 32 bits before the second product, which changes no bit of it and keeps numbers small.
+    pairs = {
+        ((first * _MIX ^ second) & _MASK) * _SPREAD & _MASK for first, second in pairwise(hashes)
+    }
     smallest = sorted(pairs)[:SKETCH_HASHES]
-    facts = {crc32(word.encode()) for word in words if not word.isalpha()}
+    # Of bytes, isalpha() knows ASCII letters only.
+    facts = {
+        crc32(word)
+        for word in words
+        if not word.isalpha() and (word.isascii() or not word.decode().isalpha())
+    }
     facts |= {crc32(one.id.encode()) for one in scored.subjects if one.kind == "ticker"}
     return Print(
         sketch=_hex(smallest),
@@ -86,6 +94,17 @@ def marked(scored: Scored, novelty: float, copy_of: str) -> Scored:
             msgspec.structs.replace(subject, novelty=novelty) for subject in scored.subjects
         ),
     )
+
+
+def _words(text: str) -> list[bytes]:
+    """The words of a text in small letters, as UTF-8, without what copies differ in."""
+    if any(noise in text for noise in _NOISE):
+        text = " ".join([part for part in text.split() if not part.startswith(_NOISE)])
+    if text.isascii():
+        words = text.encode().translate(_ASCII_WORDS).split()
+    else:
+        words = [word.encode() for word in _WORD.findall(text)]
+    return [word for word in words if word != _RETWEET] if _RETWEET in words else words
 
 
 def _hex(hashes: list[int]) -> str:
