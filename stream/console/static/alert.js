@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
 import { clock, empty, figure, h, marked, number, put, section, severity, share, subjectLink, table, time } from "./dom.js";
-import { content, isShortcut, keepShowing, on, showKeys } from "./shell.js";
+import { attempt, content, isShortcut, keepShowing, on, showKeys } from "./shell.js";
 
 const id = document.body.dataset.id;
 let row = null;
@@ -13,6 +13,26 @@ const ACTIONS = {
   s: ["Silence", (one) => silence([`rule=${quoted(one.rule)}`, `subject=${quoted(one.subject)}`])],
   r: ["Resolve", resolve],
 };
+
+// Kept over a refresh of the page: an answer that was asked for stays.
+const thresholds = h("div", {}, h("p", { class: "hint" }, "Runs the rule with other thresholds over the scored events that this console keeps."),
+  h("button", { type: "button", onclick: tryThresholds }, "Try others"));
+
+async function tryThresholds({ target }) {
+  target.disabled = true;
+  const answer = await attempt(() => get(`/alerts/${encodeURIComponent(id)}/thresholds`));
+  target.disabled = false;
+  if (!answer) return;
+  const over = answer.events ? `Over the latest ${number(answer.events)} scored events, since ${clock(answer.since)}.` : "This console has no scored events yet, so there is nothing to try on.";
+  put(thresholds,
+    h("p", { class: "hint" }, over, answer.rule_changed ? " The rule was changed since this alert; these are for the rule as it is now." : ""),
+    h("p", {}, h("code", {}, answer.when)),
+    answer.thresholds.length ? answer.thresholds.map((one) => table(
+      [one.name, "Alerts", "Lost", "New", "About this subject", "Lost alerts"], one.tried.map((step) => [
+        step.now ? h("strong", {}, `${step.value} (now)`) : step.value, number(step.alerts), number(step.lost), number(step.gained), step.keeps ? "yes" : "none",
+        step.lost_first.map((lost) => `${lost.subject} ${clock(lost.first_seen)}`).join(", ") + (step.lost > step.lost_first.length ? " …" : "")]),
+      { caption: `Other thresholds of ${one.name}`, numbers: [0, 1, 2, 3] })) : empty("The rule compares nothing with a number exactly once, so no threshold can be varied."));
+}
 
 function show(detail) {
   const { alert, history, words, similar } = detail;
@@ -36,6 +56,7 @@ function show(detail) {
       h("ol", { class: "evidence" }, [...alert.evidence].reverse().map((one) => evidence(one, words)))),
     section("Timeline", timeline(alert, history)),
     section("Signal", signal(alert)),
+    section("What would another threshold have done?", thresholds),
     section("Similar alerts", similar.length ? likeIt(similar) : empty("Redis has no other alert of this rule or subject.")));
 }
 
