@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -17,6 +18,7 @@ MAX_VALUES = 20
 DURATIONS = {"for": "for_", "cooldown": "cooldown", "quiet": "quiet"}
 
 _SWEEP = re.compile(r"([a-z0-9-]+)\.([A-Za-z_][\w.]*)=([^=]+)")
+_COMPARISON = re.compile(r"(?<![\w.])([A-Za-z_]\w*(?:\.\w+)+)\s*[<>]=?\s*(-?\d+(?:\.\d+)?)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -52,6 +54,13 @@ def variants(file: RuleFile, sweep: str) -> dict[str, dict[str, Rule]]:
     return {
         value: {where: _with(rule, path, value, sweep)} for value in (one.strip() for one in values)
     }
+
+
+def thresholds(rule: Rule) -> dict[str, str]:
+    """What `when` compares with a number exactly once, and that number as it is written."""
+    found = _COMPARISON.findall(rule.when)
+    times = Counter(path for path, _ in found)
+    return {path: number for path, number in found if times[path] == 1}
 
 
 def steps(outcomes: Mapping[str, Sequence[Alert]]) -> list[Step]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
@@ -70,7 +70,10 @@ class Courier:
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """registry is None where model.registry is not set; heads blocks and raises ModelError."""
+    """registry is None where model.registry is not set; heads blocks and raises ModelError.
+
+    trying is held while other thresholds are tried, which is work for a whole core.
+    """
 
     settings: Settings
     redis: Redis
@@ -85,3 +88,4 @@ class Desk:
     registry: Registry | None
     heads: Callable[[], tuple[Head, ...]]
     labels: LabelLog
+    trying: asyncio.Lock = field(default_factory=asyncio.Lock)

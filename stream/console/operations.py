@@ -17,6 +17,7 @@ from stream.console.sessions import Identity
 from stream.console.users import Role
 from stream.notify.matchers import MatcherError
 from stream.notify.silences import SilenceError
+from stream.rules.conditions import RuleError
 from stream.settings import SettingsError
 
 
@@ -61,7 +62,10 @@ def status_of(error: Exception) -> int | None:
     """The HTTP status of an error that is no fault of ours; None for one that is."""
     if isinstance(error, NotFoundError):
         return 404
-    if isinstance(error, RefusedError | LifecycleError | SilenceError | ModelError | SettingsError):
+    if isinstance(
+        error,
+        RefusedError | LifecycleError | SilenceError | ModelError | SettingsError | RuleError,
+    ):
         return 409
     if isinstance(error, MatcherError | msgspec.ValidationError):
         return 422

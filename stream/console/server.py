@@ -25,6 +25,7 @@ from stream.console import (
     models_api,
     silences_api,
     status_api,
+    thresholds_api,
 )
 from stream.console.desk import Courier, Desk, LabelLog
 from stream.console.guard import IDENTITY, add_headers, fault, guard, require
@@ -54,6 +55,7 @@ STREAM_S = 1_800.0
 
 OPERATIONS: tuple[Operation, ...] = (
     *alerts_api.operations(),
+    *thresholds_api.operations(),
     *silences_api.operations(),
     *labels_api.operations(),
     *models_api.operations(),

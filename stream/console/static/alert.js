@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
 import { clock, empty, figure, h, marked, number, put, section, severity, share, subjectLink, table, time } from "./dom.js";
-import { content, isShortcut, keepShowing, on, showKeys } from "./shell.js";
+import { attempt, content, isShortcut, keepShowing, on, showKeys } from "./shell.js";
 
 const id = document.body.dataset.id;
 let row = null;
@@ -13,6 +13,37 @@ const ACTIONS = {
   s: ["Silence", (one) => silence([`rule=${quoted(one.rule)}`, `subject=${quoted(one.subject)}`])],
   r: ["Resolve", resolve],
 };
+
+// Kept over a refresh of the page: an answer that was asked for stays.
+const tried = h("div", { role: "status" });
+const thresholds = h("div", {}, h("p", { class: "hint" }, "Runs the rule with other thresholds over the scored events that this console keeps."),
+  h("button", { type: "button", onclick: tryThresholds }, "Try others"), tried);
+
+async function tryThresholds({ target }) {
+  target.disabled = true;
+  const answer = await attempt(() => get(`/alerts/${encodeURIComponent(id)}/thresholds`));
+  target.disabled = false;
+  if (answer) put(tried, ...outcome(answer));
+}
+
+function outcome({ events, since, when, rule_changed, thresholds: found }) {
+  if (!events) return [empty("This console has no scored events yet, so there is nothing to try on.")];
+  if (!found.length) return [empty("The rule compares nothing with a number exactly once, so no threshold can be varied.")];
+  const changed = rule_changed ? " The rule was changed since this alert; these are for the rule as it is now." : "";
+  return [
+    h("p", { class: "hint" }, `Over the latest ${number(events)} scored events, the oldest of ${clock(since)}.${changed}`),
+    h("p", {}, h("code", {}, when)),
+    ...found.map((one) => h("div", { class: "thresholds" }, table(
+      [one.name, "Alerts", "Lost", "New", "About this subject", "Lost alerts"], one.tried.map(step),
+      { caption: `Other thresholds of ${one.name}`, numbers: [1, 2, 3] }))),
+  ];
+}
+
+function step({ value, now, alerts, lost, gained, keeps, lost_first }) {
+  const names = lost_first.map((one) => `${one.subject} ${clock(one.first_seen)}`).join(", ");
+  return [now ? h("strong", {}, `${value} (now)`) : value, number(alerts), number(lost), number(gained),
+    keeps ? "yes" : "none", lost > lost_first.length ? `${names} …` : names];
+}
 
 function show(detail) {
   const { alert, history, words, similar } = detail;
@@ -36,6 +67,7 @@ function show(detail) {
       h("ol", { class: "evidence" }, [...alert.evidence].reverse().map((one) => evidence(one, words)))),
     section("Timeline", timeline(alert, history)),
     section("Signal", signal(alert)),
+    section("What would another threshold have done?", thresholds),
     section("Similar alerts", similar.length ? likeIt(similar) : empty("Redis has no other alert of this rule or subject.")));
 }
 

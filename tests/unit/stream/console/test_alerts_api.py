@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from models.spec import HeadScore
 from stream.console.desk import Desk
-from tests.unit.stream.console.conftest import Caller, fire
+from stream.console.thresholds_api import values_around
+from stream.records import Subject
+from tests.fakes import scored
+from tests.unit.stream.console.conftest import Caller, fire, put
 
 
 async def test_open_alerts_are_listed_and_found_by_matchers(page: Caller, desk: Desk) -> None:
@@ -101,3 +107,65 @@ async def test_a_silence_of_everything_or_for_no_time_is_refused(page: Caller) -
     assert "matchers" in empty["error"]
     span = await page.post("/silences", {"matchers": ["rule=x"], "lasts": "soon"}, status=409)
     assert "soon" in span["error"]
+
+
+async def test_other_thresholds_are_tried_on_the_kept_events(page: Caller, desk: Desk) -> None:
+    alert = await fire(desk, rule="negative-news-on-ticker")
+    surer = {"HALC": 0.99, "B": 0.93, "C": 0.86}
+    events = [
+        scored(
+            id=subject,
+            subjects=(Subject("ticker", subject),),
+            heads={"sentiment": sentiment(confidence)},
+        )
+        for subject, confidence in surer.items()
+    ]
+    put(desk, desk.settings.topics.scored, *events)
+    answer = await page.get(f"/alerts/{alert.id}/thresholds")
+    (threshold,) = answer["thresholds"]
+    assert (answer["events"], threshold["name"]) == (3, "sentiment.confidence")
+    tried = {step["value"]: step for step in threshold["tried"]}
+    assert list(tried) == ["0.8", "0.85", "0.9", "0.95", "0.98"]
+    assert [step["alerts"] for step in tried.values()] == [3, 3, 2, 1, 1]
+    assert [step["value"] for step in tried.values() if step["now"]] == ["0.9"]
+    assert (tried["0.85"]["gained"], tried["0.95"]["lost"]) == (1, 1)
+    assert [lost["subject"] for lost in tried["0.95"]["lost_first"]] == ["ticker:B"]
+    assert tried["0.98"]["keeps"]
+    assert answer["rule_changed"]
+
+
+async def test_one_try_runs_at_a_time(page: Caller, desk: Desk) -> None:
+    alert = await fire(desk, rule="negative-news-on-ticker")
+    async with desk.trying:
+        answer = await page.client.get(f"/api/v1/alerts/{alert.id}/thresholds")
+    assert answer.status == 409
+    assert "in a moment" in await answer.text()
+    assert (await page.get(f"/alerts/{alert.id}/thresholds"))["events"] == 0
+
+
+async def test_thresholds_of_a_rule_that_is_gone_are_refused(page: Caller, desk: Desk) -> None:
+    alert = await fire(desk, rule="no-such-rule")
+    answer = await page.client.get(f"/api/v1/alerts/{alert.id}/thresholds")
+    assert answer.status == 409
+    assert "no rule 'no-such-rule'" in await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("path", "number", "others"),
+    [
+        ("sentiment.confidence", "0.9", ["0.8", "0.85", "0.95", "0.98"]),
+        ("signal.volume", "0.004", ["0.002", "0.003", "0.006", "0.008"]),
+        ("signal.sentiment_z", "-2.0", ["-1", "-1.5", "-3", "-4"]),
+        ("signal.volume", "20000", ["10000", "15000", "30000", "40000"]),
+    ],
+)
+def test_values_around_a_threshold_are_written_as_in_a_rule(
+    path: str, number: str, others: list[str]
+) -> None:
+    assert values_around(path, number) == others
+
+
+def sentiment(confidence: float) -> HeadScore:
+    rest = (1 - confidence) / 2
+    probabilities = {"negative": confidence, "neutral": rest, "positive": rest}
+    return HeadScore("negative", confidence, probabilities, abstained=False)

@@ -1,0 +1,188 @@
+"""The API's answer to what another threshold of an alert's rule would have done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from models.spec import Head
+from stream.backtesting.backtest import Backtest, compare
+from stream.backtesting.sweep import thresholds, variants
+from stream.console.operations import Asked, NotFoundError, Operation, RefusedError
+from stream.records import Scored
+from stream.rules.rule_file import Rule, RuleFile, read_rule_file
+from stream.rules.rule_set import RuleSet
+from stream.settings import Settings
+
+SHARE_STEPS = (-0.1, -0.05, 0.05, 0.08)
+"""Added to a threshold of a probability."""
+FACTORS = (0.5, 0.75, 1.5, 2.0)
+"""Any other threshold times these."""
+SHOWN = 12
+AS_IT_IS = "as it is"
+
+
+class WouldBe(msgspec.Struct, frozen=True):
+    """An alert that the kept events would have raised."""
+
+    subject: str
+    title: str
+    first_seen: datetime
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """One value: its alerts, and those lost and gained against the rule as it is, the first ones.
+
+    keeps says whether this alert's subject would have been alerted at all.
+    """
+
+    value: str
+    now: bool
+    alerts: int
+    lost: int
+    gained: int
+    keeps: bool
+    lost_first: list[WouldBe]
+
+
+class Threshold(msgspec.Struct, frozen=True):
+    """What `when` compares with a number, and what other numbers would have done."""
+
+    name: str
+    tried: list[Tried]
+
+
+class ThresholdsAnswer(msgspec.Struct, frozen=True):
+    """Over the scored events that the console keeps: so many, since then.
+
+    rule_changed says that the rule is another one now than the one that raised the alert.
+    """
+
+    rule: str
+    when: str
+    rule_changed: bool
+    events: int
+    since: datetime | None
+    thresholds: list[Threshold]
+
+
+async def show_thresholds(asked: Asked) -> ThresholdsAnswer:
+    desk = asked.desk
+    alert = await desk.alerts.get(asked.path["id"])
+    if alert is None:
+        raise NotFoundError(f"alert {asked.path['id']!r} is not in Redis")
+    scored = desk.recent.scored
+
+    def work() -> ThresholdsAnswer:
+        settings = desk.settings
+        file = read_rule_file(settings.alerting.rules, tuple(settings.subjects.fields))
+        where = next((place for place, one in file.rules.items() if one.name == alert.rule), "")
+        if not where:
+            raise RefusedError(
+                f"{file.where} has no rule {alert.rule!r}, so it can't be tried with other "
+                "thresholds; alerting.rules of the console must be the workers' file"
+            )
+        rule = file.rules[where]
+        tried = try_all(
+            settings, desk.heads(), file, where=where, scored=scored, subject=alert.subject
+        )
+        return ThresholdsAnswer(
+            rule=rule.name,
+            when=rule.when.strip(),
+            rule_changed=rule.version != alert.rule_version,
+            events=len(scored),
+            since=min((event.time for event in scored), default=None),
+            thresholds=tried,
+        )
+
+    if desk.trying.locked():
+        raise RefusedError("other thresholds are being tried for somebody; ask again in a moment")
+
+    async def alone() -> ThresholdsAnswer:
+        async with desk.trying:
+            return await asyncio.to_thread(work)
+
+    # Who asked may go away; the thread can't be stopped, and nobody else may begin beside it.
+    return await asyncio.shield(asyncio.create_task(alone()))
+
+
+def try_all(
+    settings: Settings,
+    heads: tuple[Head, ...],
+    file: RuleFile,
+    *,
+    where: str,
+    scored: Sequence[Scored],
+    subject: str,
+) -> list[Threshold]:
+    """Every threshold of the rule at that place, with values around its own, in one pass."""
+    rule = file.rules[where]
+    rules: dict[tuple[str, str], dict[str, Rule]] = {
+        (AS_IT_IS, ""): {where: msgspec.structs.replace(rule, enabled=True)}
+    }
+    own = thresholds(rule)
+    for path, number in own.items():
+        around = ",".join(values_around(path, number))
+        for value, changed in variants(file, f"{rule.name}.{path}={around}").items():
+            rules[path, value] = changed
+    names = {f"{path}={value}": (path, value) for path, value in rules}
+    run = Backtest(
+        {name: RuleSet(rules[key], heads, signals=settings.signals) for name, key in names.items()},
+        signals=settings.signals,
+        quiet_s=settings.alerting.quiet_s,
+    )
+    for event in scored:
+        run.feed(event)
+    outcomes = {key: run.outcome(name).alerts for name, key in names.items()}
+    plain = outcomes[AS_IT_IS, ""]
+    found = []
+    for path, number in own.items():
+        tried = []
+        for value in sorted([number, *values_around(path, number)], key=float):
+            alerts = plain if value == number else outcomes[path, value]
+            sides = compare(plain, alerts)
+            lost = [
+                WouldBe(one.subject, one.title, one.first_seen) for one in sides.only_first[:SHOWN]
+            ]
+            tried.append(
+                Tried(
+                    value=written(float(value)),
+                    now=value == number,
+                    alerts=len(alerts),
+                    lost=len(sides.only_first),
+                    gained=len(sides.only_second),
+                    keeps=any(one.subject == subject for one in alerts),
+                    lost_first=lost,
+                )
+            )
+        found.append(Threshold(path, tried))
+    return found
+
+
+def values_around(path: str, number: str) -> list[str]:
+    """Other values to try, the number's own left out; a probability stays in 0..1."""
+    value = float(number)
+    if path.startswith("signal.") or not 0 < value < 1:
+        near = [value * factor for factor in FACTORS]
+    else:
+        near = [value + step for step in SHARE_STEPS if 0 < value + step < 1]
+    return [one for one in dict.fromkeys(map(written, near)) if float(one) != value]
+
+
+def written(value: float) -> str:
+    """Four figures that count, as a rule file has numbers."""
+    return f"{float(f'{value:.4g}'):f}".rstrip("0").rstrip(".")
+
+
+def operations() -> Iterable[Operation]:
+    yield Operation(
+        method="GET",
+        path="/alerts/{id}/thresholds",
+        role="viewer",
+        run=show_thresholds,
+        answer=ThresholdsAnswer,
+        summary="What other thresholds of its rule would have alerted lately",
+    )
