@@ -181,6 +181,10 @@ async def test_pages_fit_both_widths_and_have_no_serious_accessibility_faults(
     for path in (*PAGES, first, about):
         await page.goto(system.address + path)
         await expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+        if path == first:
+            await page.get_by_role("button", name="Try others").click()
+            tried = page.get_by_role("region", name="Other thresholds of sentiment.confidence")
+            await expect(tried.get_by_text("0.9 (now)")).to_be_visible()
         for width in (1280, 390):
             await page.set_viewport_size({"width": width, "height": 800})
             over = await page.evaluate(
