@@ -14,7 +14,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from bench.machine import describe
 from models.spec import HeadScore
 from stream.alerts.store import AlertStore
 from stream.connection import redis_client
+from stream.embedded import EmbeddedRedis
 from stream.names import Keys
 from stream.records import BatchInfo, Origin, Scored, Subject, utc_now
 from stream.rules.rule_set import Match, Rule
@@ -46,14 +46,9 @@ SCREEN_MS = """(count) => new Promise((done) => {
 SCREEN_ROWS = 20
 
 
-def settings_for(redis_url: str, console_port: int) -> Settings:
+def settings_for(redis_url: str) -> Settings:
     base = load_settings(None)
-    return base.model_copy(
-        update={
-            "redis": base.redis.model_copy(update={"url": redis_url}),
-            "console": base.console.model_copy(update={"listen": f"127.0.0.1:{console_port}"}),
-        }
-    )
+    return base.model_copy(update={"redis": base.redis.model_copy(update={"url": redis_url})})
 
 
 async def fill(settings: Settings, count: int) -> None:
@@ -101,10 +96,10 @@ async def fill(settings: Settings, count: int) -> None:
 
 
 @contextmanager
-def running(command: list[str], environment: dict[str, str] | None = None) -> Iterator[None]:
+def running(command: list[str], environment: dict[str, str]) -> Iterator[None]:
     process = subprocess.Popen(
         command,
-        env=os.environ | (environment or {}),
+        env=os.environ | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -120,19 +115,6 @@ def free_port() -> int:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
         return port
-
-
-def wait_for_port(port: int) -> None:
-    until = time.monotonic() + START_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 def wait_until_alive(address: str) -> None:
@@ -176,18 +158,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    server = shutil.which("redis-server")
-    if browser is None or server is None:
+    if browser is None or shutil.which("redis-server") is None:
         parser.error("needs chromium and redis-server on the PATH")
     print(describe())
-    redis_port = free_port()
-    url = f"redis://127.0.0.1:{redis_port}/0"
-    with tempfile.TemporaryDirectory() as folder:
-        command = [server, "--port", str(redis_port), "--save", "", "--dir", str(Path(folder))]
-        with running(command):
-            wait_for_port(redis_port)
-            asyncio.run(fill(settings_for(url, free_port()), options.alerts))
-            turns = [one_turn(url, browser, options.alerts) for _ in range(options.rounds)]
+    with EmbeddedRedis() as redis:
+        asyncio.run(fill(settings_for(redis.url), options.alerts))
+        turns = [one_turn(redis.url, browser, options.alerts) for _ in range(options.rounds)]
     print(f"\nalerts page, {options.alerts} open alerts, {options.rounds} rounds: seconds")
     for name, values in zip(("first screen", "all rows"), zip(*turns, strict=True), strict=True):
         some = sorted(value / 1e3 for value in values)

@@ -66,7 +66,7 @@ class Shadow(Generic[T]):
     ) -> None:
         self.challenger = challenger
         self.given_up = False
-        self._share = share
+        self._chosen_below = int(share * 256**HASH_BYTES)
         self._id_of = id_of
         self._deliver = deliver
         self._owed: deque[_Owed] = deque(maxlen=WAITING)
@@ -128,4 +128,4 @@ class Shadow(Generic[T]):
 
     def _chosen(self, item: T) -> bool:
         digest = blake2b(self._id_of(item).encode(), digest_size=HASH_BYTES).digest()
-        return int.from_bytes(digest) < int(self._share * 256**HASH_BYTES)
+        return int.from_bytes(digest) < self._chosen_below

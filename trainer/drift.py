@@ -109,10 +109,10 @@ class Drift:
 
 def stability(before: Mapping[object, int], after: Mapping[object, int]) -> float:
     """The population stability index of two counts: the sum of (q - p) ln(q / p) over shares."""
-    index = 0.0
+    index, of_before, of_after = 0.0, sum(before.values()), sum(after.values())
     for name in {*before, *after}:
-        p = max(FLOOR, before.get(name, 0) / sum(before.values()))
-        q = max(FLOOR, after.get(name, 0) / sum(after.values()))
+        p = max(FLOOR, before.get(name, 0) / of_before)
+        q = max(FLOOR, after.get(name, 0) / of_after)
         index += (q - p) * math.log(q / p)
     return index
 

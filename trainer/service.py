@@ -127,7 +127,7 @@ class TrainerService:
             if self._attempt is None:
                 await self._champion.watch(self._settled.labels, self._config.limits)
                 await self._shadow.watch()
-                self.status.note_shadow(self._shadow.version, self._shadow.agreements())
+                self.status.note_shadow(self._shadow.version, self._shadow.agreements)
                 self._begin_what_is_due()
 
     async def stop(self) -> None:

@@ -34,6 +34,8 @@ class ShadowRun:
         self._probation = probation
         self._alias: Alias | None = None
         self._champion_number = 0
+        self.agreements: list[Agreement] = []
+        """Of the version in shadow, by head; empty without one."""
 
     @property
     def version(self) -> str:
@@ -50,24 +52,22 @@ class ShadowRun:
         self._alias = alias
         self._champion_number = self._champion.alias.number
         self._log.shadow.keep_only(alias.version)
+        self._count()
         await self._champion.announce(alias)
         logger.info("%s runs in shadow: %s", alias.version, alias.why)
 
     def note(self, answers: Sequence[Shadowed]) -> None:
         """Answers of workers; those of other pairs of versions say nothing of this one."""
-        if self._alias:
-            pair = (self._champion.version, self._alias.version)
-            self._log.shadow.append([o for o in answers if (o.champion, o.challenger) == pair])
-
-    def agreements(self) -> list[Agreement]:
-        """Of the version in shadow, by head."""
-        return self._log.shadow.agreements().get(self.version, [])
+        pair = (self._champion.version, self.version)
+        if own := [one for one in answers if (one.champion, one.challenger) == pair]:
+            self._log.shadow.append(own)
+            self._count()
 
     def words(self) -> str:
         """What it waits for, "" without a challenger."""
         if not self._alias:
             return ""
-        return waits_for(self._probation, self.version, self.agreements())
+        return waits_for(self._probation, self.version, self.agreements)
 
     def questions(self) -> list[Question]:
         """Where champion and challenger differ, the latest first: there a label decides most."""
@@ -85,7 +85,7 @@ class ShadowRun:
             await self._end(alias, "refused: the champion that it was compared with is gone")
             return
         waited_s = (utc_now() - alias.since).total_seconds()
-        decided = outcome(self._probation, self.agreements(), waited_s)
+        decided = outcome(self._probation, self.agreements, waited_s)
         if decided is None:
             return
         if decided.promoted:
@@ -99,10 +99,14 @@ class ShadowRun:
         said = "promoted" if decided.promoted else "refused"
         await self._end(alias, f"{said}: {decided.why}")
 
+    def _count(self) -> None:
+        # Asked for at every turn of the service, and reading all answers takes time.
+        self.agreements = self._log.shadow.agreements().get(self.version, [])
+
     async def _end(self, alias: Alias, why: str) -> None:
         version = await asyncio.to_thread(self._registry.describe, alias.version)
         self._log.note_end_of_shadow(version.training, why, utc_now())
-        self._alias = None
+        self._alias, self.agreements = None, []
         back = await asyncio.to_thread(
             lambda: self._registry.clear(CHALLENGER, by=TRAINER, why=why, now=utc_now())
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,6 +19,9 @@ from stream.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from models.registry import Registry
     from models.spec import Head
+    from trainer.label_log import LabelLog
+
+T = TypeVar("T")
 
 
 @click.group(invoke_without_command=True)
@@ -89,35 +92,32 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
             settings,
             registry=registry,
             heads=lambda: _heads(settings, registry),
-            labels=_LabelLog(settings),
+            labels=LabelLogFile(settings),
         ) as desk,
         listening(desk) as address,
     ):
         yield address
 
 
-class _LabelLog:
+class LabelLogFile:
     """stream.console.desk.LabelLog over the trainer's folder, where it is on this machine."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.trainer.folder
 
     def suspects(self) -> list[dict[str, str]]:
-        from trainer.label_log import LABELS_FILE, open_to_read
-
-        if not (self._folder / LABELS_FILE).exists():
-            return []
-        with closing(open_to_read(self._folder)) as log:
-            return log.suspects()
+        return self._read(lambda log: log.suspects())
 
     def attempts(self) -> list[dict[str, Any]]:
+        return self._read(lambda log: log.summary()["attempts"])
+
+    def _read(self, found: Callable[[LabelLog], list[T]]) -> list[T]:
         from trainer.label_log import LABELS_FILE, open_to_read
 
         if not (self._folder / LABELS_FILE).exists():
             return []
         with closing(open_to_read(self._folder)) as log:
-            attempts: list[dict[str, Any]] = log.summary()["attempts"]
-            return attempts
+            return found(log)
 
 
 def _heads(settings: Settings, registry: Registry | None) -> tuple[Head, ...]:

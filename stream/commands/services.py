@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import click
@@ -79,12 +78,9 @@ def demo(
 
 def verdicts(settings: Settings) -> list[str]:
     """The trainer's verdicts, the latest first; none before it has a label log."""
-    from trainer.label_log import LABELS_FILE, open_to_read
+    from stream.commands.console import LabelLogFile
 
-    if not (settings.trainer.folder / LABELS_FILE).exists():
-        return []
-    with closing(open_to_read(settings.trainer.folder)) as log:
-        return [attempt["verdict"] for attempt in log.summary()["attempts"]]
+    return [attempt["verdict"] for attempt in LabelLogFile(settings).attempts()]
 
 
 @click.command()

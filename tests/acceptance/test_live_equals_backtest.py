@@ -108,7 +108,10 @@ def essence(alert: dict[str, Any]) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(
-    ("deployment", "workers"), [(1, 1), (4, 2)], indirect=["deployment"], ids=["one", "two"]
+    ("deployment", "workers"),
+    [(1, 1), (4, 1), (4, 2)],
+    indirect=["deployment"],
+    ids=["one partition", "four partitions", "two workers"],
 )
 async def test_a_backtest_of_the_log_gives_the_alerts_of_the_stream(
     deployment: Deployment, workers: int

@@ -131,7 +131,7 @@ async def test_an_answer_read_twice_or_of_another_champion_is_not_counted(stand:
         heads={"mood": TwoAnswers("bad", 0.6, "good", 0.7)},
     )
     stand.run.note([other])
-    (mood,) = stand.run.agreements()
+    (mood,) = stand.run.agreements
     assert (mood.answers, mood.differ) == (4, 1)
 
 
@@ -141,7 +141,7 @@ async def test_a_restart_goes_on_with_the_answers_and_the_time_that_it_had(stand
     again = ShadowRun(stand.registry, stand.champion, stand.log, Probation(10, 60.0))
     await again.resume()
     assert again.version == stand.second
-    assert again.agreements()[0].answers == 9
+    assert again.agreements[0].answers == 9
     await again.watch()
     assert "only 9 answers in shadow within 60 s" in stand.registry.history(CHALLENGER)[-1].why
 
