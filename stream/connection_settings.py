@@ -25,7 +25,7 @@ class Kafka(Section):
     group: str = "bellwether"
     prefix: str = "bellwether."
     partitions: int = Field(4, ge=1, description="of the topics we create ourselves")
-    replication: int = Field(1, ge=1)
+    replication: int = Field(-1, ge=-1, description="-1 leaves it to the brokers")
     create_topics: bool = True
     session_timeout_s: float = Field(15.0, ge=6.0, le=300.0)
     tls: bool = False
@@ -36,6 +36,13 @@ class Kafka(Section):
     username: str | None = None
     password: SecretStr | None = None
     password_file: Path | None = None
+
+    @field_validator("replication")
+    @classmethod
+    def _replication_is_possible(cls, replication: int) -> int:
+        if replication == 0:
+            raise ValueError("is a number of copies, 1 or more; -1 leaves it to the brokers")
+        return replication
 
     @model_validator(mode="after")
     def _is_complete(self) -> Kafka:

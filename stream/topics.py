@@ -41,12 +41,15 @@ async def prepare_topics(settings: Settings) -> None:
                 settings.kafka.partitions,
             )
         wanted = wanted_topics(settings)
+        replication = settings.kafka.replication
         response = await admin.create_topics(
             [
                 NewTopic(
                     name,
                     num_partitions=settings.kafka.partitions,
-                    replication_factor=settings.kafka.replication,
+                    replication_factor=replication,
+                    # aiokafka lets -1 pass only beside an assignment; an empty one says nothing.
+                    replica_assignments={} if replication == -1 else None,
                     topic_configs=wanted[name],
                 )
                 for name in sorted(missing)

@@ -14,6 +14,7 @@ from typing import NoReturn
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from tests.kafka_cluster import KafkaCluster, kafka_cluster
 from tests.kafka_server import KafkaServer, kafka_server
 from tests.redis_server import RedisServer
 from tests.redis_server import redis_server as started_redis
@@ -65,6 +66,17 @@ def own_kafka(tmp_path: Path) -> Iterator[KafkaServer]:
         except MissingComponentError as missing:
             _skip(missing)
         yield server
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[KafkaCluster]:
+    """Three brokers for a test that kills them."""
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(kafka_cluster(tmp_path))
+        except MissingComponentError as missing:
+            _skip(missing)
+        yield cluster
 
 
 @pytest.fixture(scope="session")

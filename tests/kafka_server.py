@@ -1,4 +1,4 @@
-"""A real Apache Kafka for tests: one node in KRaft mode, run from Maven Central's jars."""
+"""A real Apache Kafka for tests: nodes in KRaft mode, run from Maven Central's jars."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -22,32 +23,34 @@ POM = Path(__file__).with_name("kafka.pom.xml")
 CACHE = Path(__file__).parents[1] / ".cache" / "kafka"
 START_DEADLINE_S = 90.0
 PROBE_TIMEOUT_S = 2.0
-# The two flags halve the start-up; 512 MB is plenty for thousands of test records.
-JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+# The two flags halve the start-up.
+JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 LOG_LEVEL = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
 PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
+node.id={member.node}
+controller.quorum.voters={member.voters}
 controller.listener.names=CONTROLLER
-listeners=CONTROLLER://127.0.0.1:{controller_port},{listeners}
+listeners=CONTROLLER://127.0.0.1:{member.controller_port},{listeners}
 advertised.listeners={listeners}
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
 log.dirs={data}
 num.partitions=4
+default.replication.factor={member.replicas}
+min.insync.replicas={member.in_sync}
 # How long a killed broker counts as alive, and its successor under the same id must wait.
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={member.replicas}
 transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+transaction.state.log.replication.factor={member.replicas}
+transaction.state.log.min.isr={member.in_sync}
+share.coordinator.state.topic.replication.factor={member.replicas}
+share.coordinator.state.topic.min.isr={member.in_sync}
 """
 
 # PLAINTEXT stays, for the broker itself and for tests to look in by.
@@ -67,6 +70,44 @@ listener.name.sasl_ssl.plain.sasl.jaas.config=\
     user_{user}="{password}";
 """
 USER = "bellwether"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One node of a cluster, and what it must know of the others."""
+
+    cluster: str
+    node: int
+    port: int
+    controller_ports: tuple[int, ...]
+    heap: str
+
+    @property
+    def controller_port(self) -> int:
+        return self.controller_ports[self.node - 1]
+
+    @property
+    def voters(self) -> str:
+        ports = enumerate(self.controller_ports, 1)
+        return ",".join(f"{node}@127.0.0.1:{port}" for node, port in ports)
+
+    @property
+    def replicas(self) -> int:
+        return len(self.controller_ports)
+
+    @property
+    def in_sync(self) -> int:
+        """Copies without which no write is taken: one node may be away."""
+        return max(1, self.replicas - 1)
+
+
+def new_members(count: int, *, heap: str) -> list[Member]:
+    """Nodes of one new cluster; the heap is plenty for thousands of test records."""
+    ports = free_ports(2 * count)
+    # An id may begin with a dash, which only the --name=value form survives.
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    controllers = tuple(ports[count:])
+    return [Member(cluster, node, ports[node - 1], controllers, heap) for node in range(1, count + 1)]
 
 
 @contextmanager
@@ -91,10 +132,16 @@ class KafkaServer:
     """
 
     def __init__(
-        self, folder: Path, *, certificates: Certificates | None = None, password: str = ""
+        self,
+        folder: Path,
+        *,
+        member: Member | None = None,
+        certificates: Certificates | None = None,
+        password: str = "",
     ) -> None:
-        port, controller_port, sasl_port, tls_port = free_ports(4)
-        self.bootstrap = f"127.0.0.1:{port}"
+        self.member = member = member or new_members(1, heap="512m")[0]
+        sasl_port, tls_port = free_ports(2)
+        self.bootstrap = f"127.0.0.1:{member.port}"
         self.sasl_bootstrap = f"127.0.0.1:{sasl_port}"
         self.mutual_tls_bootstrap = f"127.0.0.1:{tls_port}"
         listeners = [f"PLAINTEXT://{self.bootstrap}"]
@@ -104,17 +151,17 @@ class KafkaServer:
             secure = SECURE_PROPERTIES.format(
                 certificates=certificates, user=USER, password=password
             )
-        java = ["java", *JVM, LOG_LEVEL, "-cp", kafka_classpath()]
+        java = ["java", f"-Xmx{member.heap}", *JVM, LOG_LEVEL, "-cp", kafka_classpath()]
         properties = folder / "server.properties"
         properties.write_text(
             PROPERTIES.format(
                 listeners=",".join(listeners),
-                controller_port=controller_port,
+                member=member,
                 data=folder / "data",
             )
             + secure
         )
-        _format_storage(java, properties, password if certificates else "")
+        _format_storage(java, properties, member.cluster, password if certificates else "")
         self._process = ServerProcess(
             [*java, "kafka.Kafka", str(properties)],
             log=folder / "kafka.log",
@@ -130,7 +177,7 @@ class KafkaServer:
         # A fresh client each time: an old one backs off longer after every refused connection.
         client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         try:
-            return bool(client.list_topics(timeout=PROBE_TIMEOUT_S).brokers)
+            return self.member.node in client.list_topics(timeout=PROBE_TIMEOUT_S).brokers
         except KafkaException:
             return False
 
@@ -170,13 +217,11 @@ def _jars(listing: Path) -> list[str]:
     return listing.read_text().split(os.pathsep)
 
 
-def _format_storage(java: list[str], properties: Path, password: str) -> None:
-    # An id may begin with a dash, which only the --name=value form survives.
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+def _format_storage(java: list[str], properties: Path, cluster: str, password: str) -> None:
     tool = [
         "kafka.tools.StorageTool",
         "format",
-        f"--cluster-id={cluster_id}",
+        f"--cluster-id={cluster}",
         "-c",
         str(properties),
     ]

@@ -19,12 +19,16 @@ from stream.records import decode_scored
 from stream.rules.rule_set import RuleSet
 from tests.acceptance.deployment import DEADLINE_S, Deployment
 from tests.acceptance.workload import SORTS, Record, bad_records, good_records
+from tests.kafka_cluster import KafkaCluster
 from tests.kafka_server import KafkaServer
 from tests.redis_server import RedisServer
 from tests.server_process import free_ports
 
 # Longer than the session time-out of tests/acceptance/deployment.py, 6 s.
 ASLEEP_S = 9.0
+# Longer than a killed broker counts as alive, so that its partitions get another leader.
+LEADERLESS_S = 8.0
+OUTAGE_S = 20.0
 PUBLISHED_TOGETHER = 30
 BAD_SHARE = 10
 CUTS = 20
@@ -63,7 +67,7 @@ class Stage:
     """Two workers or more on a Kafka and a Redis of their own, and what has been done to them."""
 
     deployment: Deployment
-    kafka: KafkaServer
+    kafka: KafkaServer | KafkaCluster
     redis: RedisServer
     chance: random.Random
     done: list[str] = field(default_factory=list)
@@ -141,6 +145,20 @@ class Stage:
         await asyncio.sleep(self.chance.uniform(1, 10))
         await asyncio.to_thread(self.kafka.start)
 
+    async def kill_leader(self) -> None:
+        """The broker that leads a partition of the news dies; another leads, then it comes back."""
+        assert isinstance(self.kafka, KafkaCluster)
+        leader = await asyncio.to_thread(self.kafka.leader, self.deployment.topic("news"), 0)
+        leader.kill()
+        await asyncio.sleep(LEADERLESS_S)
+        await asyncio.to_thread(leader.start)
+
+    async def outage_of_kafka(self) -> None:
+        """Every broker is killed, and for so long that all who wait have tried many times."""
+        self.kafka.kill()
+        await asyncio.sleep(OUTAGE_S)
+        await asyncio.to_thread(self.kafka.start)
+
     async def suffer(self, faults: Sequence[str], *, pause_s: float) -> None:
         for name in faults:
             fault: Callable[[], Awaitable[None]] = getattr(self, name)
@@ -151,7 +169,7 @@ class Stage:
 
 @contextlib.contextmanager
 def staged(
-    kafka: KafkaServer, redis: RedisServer, folder: Path, chance: random.Random
+    kafka: KafkaServer | KafkaCluster, redis: RedisServer, folder: Path, chance: random.Random
 ) -> Iterator[Stage]:
     """A deployment with rules of its own, closed at the end; no worker runs yet."""
     more = settings_with_rules(folder)
