@@ -107,7 +107,9 @@ def new_members(count: int, *, heap: str) -> list[Member]:
     # An id may begin with a dash, which only the --name=value form survives.
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     controllers = tuple(ports[count:])
-    return [Member(cluster, node, ports[node - 1], controllers, heap) for node in range(1, count + 1)]
+    return [
+        Member(cluster, node, ports[node - 1], controllers, heap) for node in range(1, count + 1)
+    ]
 
 
 @contextmanager

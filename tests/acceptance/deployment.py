@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ DEADLINE_S = 180.0
 POLL_S = 0.05
 PARTITIONS = 3
 
+BELLWETHER = (str(Path(sys.executable).with_name("bellwether")),)
+# A command that works as bellwether does, with a model that costs nothing.
+STUB_WORKER = (sys.executable, "-m", "tests.acceptance.stub_worker")
+
 _names = itertools.count(1)
 
 Publish = Callable[[Iterable[Record]], Awaitable[None]]
@@ -41,6 +45,7 @@ class Deployment:
     folder: Path
     more_settings: str = ""
     partitions: int = PARTITIONS
+    worker: Sequence[str] = BELLWETHER
     name: str = field(default_factory=lambda: f"t{os.getpid()}-{next(_names)}")
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -92,7 +97,7 @@ class Deployment:
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [_bellwether(), *arguments, "--config", str(self.config)],
+            [*BELLWETHER, *arguments, "--config", str(self.config)],
             check=check,
             capture_output=True,
             text=True,
@@ -102,7 +107,7 @@ class Deployment:
     def start_worker(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [_bellwether(), "worker", "--config", str(self.config)], stdout=log, stderr=log
+                [*self.worker, "worker", "--config", str(self.config)], stdout=log, stderr=log
             )
         self.processes.append(process)
         return process
@@ -110,7 +115,7 @@ class Deployment:
     def start_trainer(self) -> subprocess.Popen[bytes]:
         with self.trainer_log.open("ab") as log:
             process = subprocess.Popen(
-                [_bellwether(), "trainer", "--config", str(self.config)], stdout=log, stderr=log
+                [*BELLWETHER, "trainer", "--config", str(self.config)], stdout=log, stderr=log
             )
         self.processes.append(process)
         return process
@@ -239,7 +244,3 @@ def values(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[dict[str, An
 
 def _text_of(log: Path) -> str:
     return log.read_text(errors="replace") if log.exists() else ""
-
-
-def _bellwether() -> str:
-    return str(Path(sys.executable).with_name("bellwether"))

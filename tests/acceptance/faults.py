@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aiokafka.structs import ConsumerRecord
 from redis.asyncio import Redis
 
 from stream.ingest.dead_letter import DeadLetter
-from stream.records import decode_scored
+from stream.records import Scored, decode_scored
 from stream.rules.rule_set import RuleSet
-from tests.acceptance.deployment import DEADLINE_S, Deployment
+from tests.acceptance.deployment import BELLWETHER, DEADLINE_S, Deployment
 from tests.acceptance.workload import SORTS, Record, bad_records, good_records
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_server import KafkaServer
@@ -54,6 +55,9 @@ severity = "info"
 title = "{subject} is angry"
 summary = "{text}"
 """
+
+
+Found = Sequence[ConsumerRecord[bytes, bytes]]
 
 
 def settings_with_rules(folder: Path) -> str:
@@ -169,11 +173,22 @@ class Stage:
 
 @contextlib.contextmanager
 def staged(
-    kafka: KafkaServer | KafkaCluster, redis: RedisServer, folder: Path, chance: random.Random
+    kafka: KafkaServer | KafkaCluster,
+    redis: RedisServer,
+    folder: Path,
+    chance: random.Random,
+    *,
+    more_settings: str = "",
+    worker: Sequence[str] = BELLWETHER,
 ) -> Iterator[Stage]:
     """A deployment with rules of its own, closed at the end; no worker runs yet."""
-    more = settings_with_rules(folder)
-    deployment = Deployment(kafka.bootstrap, redis.url, folder, more_settings=more)
+    deployment = Deployment(
+        kafka.bootstrap,
+        redis.url,
+        folder,
+        more_settings=f"{settings_with_rules(folder)}\n{more_settings}",
+        worker=worker,
+    )
     try:
         yield Stage(deployment, kafka, redis, chance)
     finally:
@@ -248,24 +263,39 @@ class Verdict:
         return found
 
 
-async def judge(stage: Stage, good: dict[str, Record], records: Sequence[Record]) -> Verdict:
+async def judge(
+    stage: Stage,
+    good: dict[str, Record],
+    records: Sequence[Record],
+    *,
+    deadline_s: float = 2 * DEADLINE_S,
+) -> Verdict:
     """Wait until everything sent has come out, and hold it against the oracle."""
     deployment = stage.deployment
     bad = len(records) - len(good)
-    scored = await deployment.read(
-        "scored",
-        lambda found: {decode_scored(one.value).id for one in found} >= set(good),
-        deadline_s=2 * DEADLINE_S,
-    )
-    letters = [
-        DeadLetter.decode(one.value)
-        for one in await deployment.read(
-            "dead-letter",
-            lambda found: len({DeadLetter.decode(one.value).id for one in found}) >= bad,
-            deadline_s=2 * DEADLINE_S,
-        )
-    ]
-    events = {event.id: event for event in (decode_scored(one.value) for one in scored)}
+    events: dict[str, Scored] = {}
+    letters: dict[str, DeadLetter] = {}
+
+    def every_event(found: Found) -> bool:
+        events.update((event.id, event) for event in map(decode_scored, fresh(found, "scored")))
+        return events.keys() >= good.keys()
+
+    def every_letter(found: Found) -> bool:
+        fresh_letters = map(DeadLetter.decode, fresh(found, "dead-letter"))
+        letters.update((letter.id, letter) for letter in fresh_letters)
+        return len(letters) >= bad
+
+    # Each record is decoded once, however many there are.
+    seen: Counter[str] = Counter()
+
+    def fresh(found: Found, topic: str) -> list[bytes]:
+        since, seen[topic] = seen[topic], len(found)
+        return [one.value for one in found[since:]]
+
+    scored = await deployment.read("scored", every_event, deadline_s=deadline_s)
+    every_event(scored)
+    dead_letters = await deployment.read("dead-letter", every_letter, deadline_s=deadline_s)
+    every_letter(dead_letters)
     rules = RuleSet.load(deployment.folder / RULES_FILE)
     # All events lie within one alerting.quiet_s, so that each rule and subject has one episode.
     expected = Counter(
@@ -277,12 +307,12 @@ async def judge(stage: Stage, good: dict[str, Record], records: Sequence[Record]
     return Verdict(
         missing=set(good) - set(events),
         invented=set(events) - set(good),
-        dead_letters=Counter(letter.reason for letter in {one.id: one for one in letters}.values()),
+        dead_letters=Counter(letter.reason for letter in letters.values()),
         dead_letters_expected=_expected_reasons(records),
         alerts=await _alerts(deployment),
         alerts_expected=dict(expected),
         scored_repeats=len(scored) - len(events),
-        dead_letter_repeats=len(letters) - len({letter.id for letter in letters}),
+        dead_letter_repeats=len(dead_letters) - len(letters),
     )
 
 

@@ -9,15 +9,16 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
+from tests.acceptance.deployment import BELLWETHER, DEADLINE_S, STUB_WORKER
 from tests.acceptance.faults import (
     judge,
     publish_through,
     staged,
     workload,
 )
+from tests.acceptance.footprint import Footprint
 from tests.kafka_server import kafka_server
 from tests.redis_server import redis_server
 
@@ -32,43 +33,60 @@ FAULTS = (
     "slow_redis",
     "kill_kafka",
 )
-FAULTS_A_ROUND = 6
-EVENTS_A_ROUND = 1_500
-ROUND_S = 60.0
+MODELS = {"shipped": BELLWETHER, "stub": STUB_WORKER}
+# What must come out yet when the last record is sent takes longer, the more there is.
+BACKLOG_A_S = 200
 
 
 async def one_round(
-    folder: Path, chance: random.Random, choice: Sequence[str]
+    folder: Path, chance: random.Random, chosen: argparse.Namespace
 ) -> tuple[list[str], str]:
-    """Problems, and what happened in words; the faults are drawn from choice."""
+    """Problems, and what happened in words; the faults are drawn from those chosen."""
     places = [folder / "kafka", folder / "redis"]
     for place in places:
         place.mkdir(parents=True)
     with (
         kafka_server(places[0]) as kafka,
         redis_server(places[1], durable=True) as redis,
-        staged(kafka, redis, folder, chance) as stage,
+        staged(kafka, redis, folder, chance, worker=MODELS[chosen.model]) as stage,
     ):
         stage.deployment.start_worker()
         await stage.deployment.ready()
         stage.deployment.start_worker()
-        good, records = workload(EVENTS_A_ROUND, chance)
-        faults = chance.choices(choice, k=FAULTS_A_ROUND)
-        await publish_through(stage, records, faults, seconds=ROUND_S, pause_s=5)
-        verdict = await judge(stage, good, records)
+        good, records = workload(chosen.events, chance)
+        faults = chance.choices(chosen.faults, k=chosen.count) if chosen.count else []
+        footprint = Footprint(stage.deployment.processes)
+        async with footprint.watched():
+            await publish_through(
+                stage, records, faults, seconds=chosen.seconds, pause_s=chosen.pause
+            )
+        deadline_s = 2 * DEADLINE_S + len(records) / BACKLOG_A_S
+        verdict = await judge(stage, good, records, deadline_s=deadline_s)
     words = (
-        f"{len(good)} events, {len(records) - len(good)} malformed, {', '.join(stage.done)}: "
+        f"{len(good)} events, {len(records) - len(good)} malformed, {_counted(stage.done)}: "
         f"{len(verdict.missing)} missing, {verdict.scored_repeats} repeats on scored, "
-        f"{verdict.dead_letter_repeats} on dead-letter, {len(verdict.alerts)} alerts"
+        f"{verdict.dead_letter_repeats} on dead-letter, {len(verdict.alerts)} alerts counting "
+        f"{sum(verdict.alerts.values())}{footprint.describe()}"
     )
     return verdict.problems(), words
 
 
+def _counted(done: list[str]) -> str:
+    counts = {name: done.count(name) for name in dict.fromkeys(done)}
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "no fault"
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--minutes", type=float, default=10.0)
-    arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
-    arguments.add_argument("--faults", nargs="+", choices=FAULTS, default=FAULTS)
+    add = arguments.add_argument
+    add("--minutes", type=float, default=10.0, help="no round begins later; default %(default)s")
+    add("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    add("--faults", nargs="+", choices=FAULTS, default=FAULTS)
+    add("--count", type=int, default=6, help="faults a round; default %(default)s")
+    add("--pause", type=float, default=5.0, help="mean seconds after each; default %(default)s")
+    add("--events", type=int, default=1_500, help="a round; default %(default)s")
+    add("--seconds", type=float, default=60.0, help="to send them in; default %(default)s")
+    add("--model", choices=MODELS, default="shipped", help="default %(default)s")
     chosen = arguments.parse_args()
     print(f"seed {chosen.seed}")
     # A killed Kafka would fill the screen with refused connections.
@@ -79,9 +97,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bellwether-soak-") as folder:
         while time.monotonic() < end:
             rounds += 1
-            problems, words = asyncio.run(
-                one_round(Path(folder) / str(rounds), chance, chosen.faults)
-            )
+            problems, words = asyncio.run(one_round(Path(folder) / str(rounds), chance, chosen))
             print(f"round {rounds}: {words}", flush=True)
             if problems:
                 print("\n".join(problems))

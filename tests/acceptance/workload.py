@@ -13,6 +13,9 @@ import orjson
 SENTENCES = Path(__file__).parents[2] / "trainer" / "sentences"
 TOPICS = {"news": "news", "social": "social", "ticket": "tickets"}
 
+# However many events: all of one subject lie within one alerting.quiet_s, and so in one episode.
+BEGAN, WITHIN_S = 1_780_000_000, 3_000
+
 Record = tuple[str, bytes | None, bytes | None]
 
 
@@ -32,7 +35,7 @@ def good_records(count: int) -> dict[str, Record]:
     for place in range(count):
         kind = ("news", "social", "ticket")[place % 3]
         identity = f"{kind}-{place}"
-        event = {"id": identity, "text": next(sources[kind]), "time": 1_780_000_000 + place}
+        event = {"id": identity, "text": next(sources[kind]), "time": BEGAN + place % WITHIN_S}
         if kind == "ticket":
             event["customer"] = f"c-{place % 400}"
         elif place % 5 == 0:

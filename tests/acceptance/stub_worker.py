@@ -1,0 +1,53 @@
+"""python -m tests.acceptance.stub_worker: any command of bellwether, with a model without torch.
+
+The model answers by keyword, and once the file named by STUB_MODEL_FAULT is there, does what it says:
+hang, freeze (and hold the interpreter), die, or out-of-memory (beyond four texts a batch).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.spec import Predictor, Scores
+from models.stub import StubPredictor
+from stream.cli import main
+from stream.commands import services
+from stream.settings import Settings
+
+FAULT_FILE = "STUB_MODEL_FAULT"
+FITS = 4
+LONG_S = 3_600
+
+
+class FaultyPredictor(StubPredictor):
+    """models.spec.Predictor that fails as a device or a library would."""
+
+    def __init__(self, order: Path) -> None:
+        super().__init__()
+        self._order = order
+
+    def predict(self, tokens: Sequence[list[int]], kinds: Sequence[str] = ()) -> list[Scores]:
+        fault = self._order.read_text() if self._order.exists() else ""
+        if fault == "hang":
+            threading.Event().wait(LONG_S)
+        elif fault == "freeze":
+            # PyDLL keeps the interpreter's lock during the call, as a bad extension would.
+            ctypes.PyDLL(None).sleep(LONG_S)
+        elif fault == "die":
+            raise SystemExit("the stub's thread was told to end")
+        self._max_texts = FITS if fault == "out-of-memory" else None
+        return super().predict(tokens, kinds)
+
+
+def _load(_settings: Settings) -> Predictor:
+    order = os.environ.get(FAULT_FILE)
+    return FaultyPredictor(Path(order)) if order else StubPredictor()
+
+
+if __name__ == "__main__":
+    services.load_predictor = _load
+    main()
