@@ -134,8 +134,10 @@ class Batcher(Generic[T]):
                     self._score(batch, limited_by if ended_by == "full" else ended_by)
                     if shadow := self.shadow:
                         shadow.catch_up(self._idle, self._busy_s)
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-            self._broken(error)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, even a library's SystemExit
+            # Those who wait must hear of it: it would end this thread alone.
+            ended = ModelError(f"the model thread was ended by {error!r}")
+            self._broken(error if isinstance(error, Exception) else ended)
 
     def _top_up(self) -> bool:
         """Move arrivals into the window; wait only if there is nothing to do. False: finished."""

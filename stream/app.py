@@ -28,6 +28,7 @@ from stream.notify.notifier import Notifier
 from stream.notify.notify_journal import RedisJournal
 from stream.notify.routing import Routing
 from stream.operations.ledger_writer import LedgerWriter
+from stream.operations.outage import kafka_outage
 from stream.operations.telemetry import Telemetry
 from stream.operations.watchdog import Sight, Watchdog
 from stream.outbox import Outbox
@@ -160,6 +161,7 @@ class Worker:
             stall_s=settings.http.stall_s,
             look=self._look,
             lags=lambda: read_lags(self._app),
+            outage=lambda: kafka_outage(settings),
             give_up=self.pipeline.fail,
         )
         self.watchdog.start()

@@ -90,8 +90,10 @@ def worker(settings: Settings) -> None:
     """Consume the sources, score, alert and route until SIGTERM."""
     from stream.app import Worker
     from stream.heap import spare_long_lived
+    from stream.operations.freeze import ended_if_frozen
     from stream.operations.http import serve_http
     from stream.operations.monitor import WorkerMonitor
+    from stream.operations.watchdog import GIVE_UP
 
     champions = RegistryChampions(settings) if settings.model.registry else None
     service = Worker(settings, load_predictor(settings), champions)
@@ -104,8 +106,10 @@ def worker(settings: Settings) -> None:
             os._exit(0)  # nothing was consumed yet, and a half-started consumer can't be stopped
         await starting
         spare_long_lived()
-        await service.run(stop)
-        if not await service.stop():
+        async with ended_if_frozen(GIVE_UP * settings.http.stall_s):
+            await service.run(stop)
+            drained = await service.stop()
+        if not drained:
             sys.stderr.write(
                 f"bellwether: not drained within worker.drain_s ({settings.worker.drain_s:.0f} s); "
                 "what was left is read again by the next worker\n"

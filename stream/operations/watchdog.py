@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 CHECK_S = 5.0
 # Times stall_s: a worker that is stuck by its own fault has shown then that it stays so.
 GIVE_UP = 2.0
+ASK_AFTER = 0.5
 
 
 class StalledError(Exception):
@@ -43,12 +44,18 @@ class Watchdog:
         stall_s: float,
         look: Callable[[], Sight],
         lags: Callable[[], Mapping[tuple[str, int], int]],
+        outage: Callable[[], Awaitable[str]],
         give_up: Callable[[Exception], None],
     ) -> None:
-        """Lags gives by (topic, partition) how many records wait in Kafka."""
+        """Lags gives by (topic, partition) how many records wait in Kafka.
+
+        outage says what is wrong with Kafka, or nothing; asked only when nothing moves.
+        """
         self._stall_s = stall_s
         self._look = look
         self._read_lags = lags
+        self._ask_outage = outage
+        self._outage = ""
         self._give_up = give_up
         self._finished = -1
         self._moved_at = time.monotonic()
@@ -65,15 +72,22 @@ class Watchdog:
         every_s = min(CHECK_S, self._stall_s / 4)
         try:
             while True:
-                self.check()
+                await self.look()
                 await asyncio.sleep(every_s)
         except Exception as error:  # noqa: BLE001 - a watchdog must not die unheard
             self._give_up(error)
 
-    def check(self) -> None:
-        """Look once."""
+    async def look(self) -> None:
+        """Once; before a stall is called one, Kafka is asked whether it is to blame."""
+        still_s = time.monotonic() - self._moved_at
+        self._outage = await self._ask_outage() if still_s >= ASK_AFTER * self._stall_s else ""
+        self._check()
+
+    def _check(self) -> None:
         self.lags = self._read_lags()
         sight = self._look()
+        if self._outage:
+            sight = msgspec.structs.replace(sight, troubles=[*sight.troubles, self._outage])
         now = time.monotonic()
         waiting = sight.in_work or any(self.lags.values())
         if sight.finished != self._finished or not waiting:

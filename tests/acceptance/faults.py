@@ -242,6 +242,7 @@ class Verdict:
     dead_letters_expected: Counter[str]
     alerts: dict[str, int]
     alerts_expected: dict[str, int]
+    released_by: Counter[str]
     scored_repeats: int
     dead_letter_repeats: int
 
@@ -311,6 +312,7 @@ async def judge(
         dead_letters_expected=_expected_reasons(records),
         alerts=await _alerts(deployment),
         alerts_expected=dict(expected),
+        released_by=Counter(event.batch.released_by for event in events.values()),
         scored_repeats=len(scored) - len(events),
         dead_letter_repeats=len(dead_letters) - len(letters),
     )

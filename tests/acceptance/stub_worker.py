@@ -1,7 +1,7 @@
 """python -m tests.acceptance.stub_worker: any command of bellwether, with a model without torch.
 
-The model answers by keyword, and does what the file named by STUB_MODEL_FAULT says once it is there:
-hang, freeze (and hold the interpreter), die, or out-of-memory (beyond four texts a batch).
+The model answers by keyword. Once the file named by STUB_MODEL_FAULT is there, it does what that
+says: hang, freeze (and hold the interpreter), die, or out-of-memory (beyond four texts a batch).
 """
 
 from __future__ import annotations

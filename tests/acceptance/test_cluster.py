@@ -22,7 +22,9 @@ async def test_a_leader_that_dies_and_then_every_broker_lose_nothing_and_count_n
     own_cluster: KafkaCluster, own_redis: RedisServer, tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
-    with staged(own_cluster, own_redis, tmp_path, chance) as stage:
+    # The outage is longer than a watchdog waits that finds nobody else to blame.
+    watchdog = "[http]\nstall_s = 10"
+    with staged(own_cluster, own_redis, tmp_path, chance, more_settings=watchdog) as stage:
         workers = [stage.deployment.start_worker()]
         await stage.deployment.ready()
         workers.append(stage.deployment.start_worker())
@@ -31,7 +33,8 @@ async def test_a_leader_that_dies_and_then_every_broker_lose_nothing_and_count_n
         assert await asyncio.to_thread(own_cluster.replicas, scored) == {NODES}
         good, records = workload(EVENTS, chance)
         faults = ["kill_leader", "outage_of_kafka"]
-        await publish_through(stage, records, faults, seconds=45, pause_s=4)
+        await publish_through(stage, records, faults, seconds=30, pause_s=4)
         verdict = await judge(stage, good, records)
         assert verdict.problems() == [], stage.done
         assert [worker.poll() for worker in workers] == [None, None], stage.deployment.tail()
+        assert "can't be reached" in stage.deployment.log.read_text(), stage.deployment.tail()

@@ -184,6 +184,17 @@ def test_a_broken_model_is_reported_and_blames_no_text() -> None:
     assert collector.results == []
 
 
+def test_a_model_thread_that_a_library_ends_is_reported_too() -> None:
+    class Leaving(ScriptedPredictor):
+        def predict(self, tokens: Sequence[list[int]], kinds: Sequence[str] = ()) -> list[Scores]:
+            del tokens, kinds
+            raise SystemExit("the driver was unloaded")
+
+    collector = run(Leaving(), ["one", "two"])
+    assert "ended by SystemExit('the driver was unloaded')" in str(collector.error)
+    assert collector.results == []
+
+
 def test_results_of_a_batch_come_in_order_of_arrival() -> None:
     collector = run(ScriptedPredictor(), ["a b c", "a", "a b", "a b c d"])
     assert [result.item for result in collector.results] == [0, 1, 2, 3]

@@ -27,16 +27,26 @@ class Case:
         self.sight = Sight(in_work=0, finished=0, troubles=[], awaits_model=False)
         self.lags = {("news", 0): 0}
         self.ended: list[Exception] = []
+        self.outage = ""
+        self.asked = 0
         self.dog = Watchdog(
-            stall_s=10, look=lambda: self.sight, lags=self.read, give_up=self.ended.append
+            stall_s=10,
+            look=lambda: self.sight,
+            lags=self.read,
+            outage=self.ask,
+            give_up=self.ended.append,
         )
 
     def read(self) -> dict[tuple[str, int], int]:
         return self.lags
 
-    def after(self, seconds: float) -> str:
+    async def ask(self) -> str:
+        self.asked += 1
+        return self.outage
+
+    async def after(self, seconds: float) -> str:
         self.clock.now += seconds
-        self.dog.check()
+        await self.dog.look()
         return self.dog.stalled
 
     def see(self, **changes: object) -> None:
@@ -49,17 +59,17 @@ def case(monkeypatch: pytest.MonkeyPatch) -> Case:
     return Case(monkeypatch)
 
 
-def test_a_quiet_stream_is_no_stall(case: Case) -> None:
+async def test_a_quiet_stream_is_no_stall(case: Case) -> None:
     for _ in range(5):
-        assert case.after(100) == ""
+        assert await case.after(100) == ""
     assert case.ended == []
 
 
-def test_slow_progress_is_no_stall(case: Case) -> None:
+async def test_slow_progress_is_no_stall(case: Case) -> None:
     case.lags = {("news", 0): 9_999}
     for finished in range(1, 6):
         case.see(finished=finished, in_work=500)
-        assert case.after(9) == ""
+        assert await case.after(9) == ""
 
 
 @pytest.mark.parametrize(
@@ -71,30 +81,52 @@ def test_slow_progress_is_no_stall(case: Case) -> None:
         ({"in_work": 7, "troubles": ["Redis is full"]}, 5, "Redis is full; mend that part"),
     ],
 )
-def test_a_stall_is_logged_once_with_its_cause_and_ends_by_progress(
+async def test_a_stall_is_logged_once_with_its_cause_and_ends_by_progress(
     case: Case, caplog: pytest.LogCaptureFixture, seen: dict[str, object], lag: int, said: str
 ) -> None:
     caplog.set_level(logging.INFO)
     case.lags = {("news", 0): lag}
     case.see(**seen)
-    case.after(0)
-    assert case.after(9) == ""
-    assert said in case.after(2)
-    assert said in case.after(2)
+    await case.after(0)
+    assert await case.after(9) == ""
+    assert said in await case.after(2)
+    assert said in await case.after(2)
     assert caplog.text.count(said) == 1
     case.see(finished=1)
-    assert case.after(1) == ""
+    assert await case.after(1) == ""
     assert "being finished again" in caplog.text
 
 
-def test_only_a_stall_of_its_own_making_ends_the_worker(case: Case) -> None:
+async def test_only_a_stall_of_its_own_making_ends_the_worker(case: Case) -> None:
     case.see(in_work=7, troubles=["Kafka is away"])
     for _ in range(9):
-        case.after(10)
+        await case.after(10)
     assert case.ended == []
     case.see(troubles=[], awaits_model=True)
-    case.after(1)
+    await case.after(1)
     assert isinstance(case.ended[0], StalledError)
+
+
+async def test_brokers_that_are_away_are_named_and_no_reason_to_end_the_worker(case: Case) -> None:
+    case.see(in_work=7)
+    assert await case.after(0) == ""
+    assert await case.after(4) == ""
+    assert case.asked == 0
+    case.outage = "Kafka can't be reached (refused); start it"
+    for _ in range(5):
+        said = await case.after(10)
+        assert "Kafka can't be reached (refused); start it; mend that part" in said
+    assert case.ended == []
+    case.outage = ""
+    await case.after(10)
+    assert isinstance(case.ended[0], StalledError)
+
+
+async def test_kafka_is_left_in_peace_while_records_are_finished(case: Case) -> None:
+    for finished in range(1, 9):
+        case.see(finished=finished, in_work=7)
+        await case.after(4)
+    assert case.asked == 0
 
 
 async def test_a_wait_is_a_trouble_while_it_lasts_and_counted_for_good() -> None:
