@@ -9,7 +9,7 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 
-from tests.kafka_server import KafkaServer, new_members
+from tests.kafka_server import KafkaServer, Member, kafka_classpath, new_members
 
 NODES = 3
 HEAP = "256m"
@@ -35,11 +35,15 @@ class KafkaCluster:
     """Each broker is a controller too; after kill(), start() brings all back on their data."""
 
     def __init__(self, folder: Path) -> None:
-        self._brokers: dict[int, KafkaServer] = {}
-        for member in new_members(NODES, heap=HEAP):
+        def prepare(member: Member) -> KafkaServer:
             place = folder / f"kafka-{member.node}"
             place.mkdir(parents=True)
-            self._brokers[member.node] = KafkaServer(place, member=member)
+            return KafkaServer(place, member=member)
+
+        kafka_classpath()  # fetched once, before all three ask for it
+        with ThreadPoolExecutor(NODES) as threads:
+            prepared = threads.map(prepare, new_members(NODES, heap=HEAP))
+            self._brokers = {broker.member.node: broker for broker in prepared}
         self.bootstrap = ",".join(broker.bootstrap for broker in self._brokers.values())
 
     def start(self) -> None:

@@ -26,7 +26,7 @@ FATAL = {
     "die": "the model thread was ended by SystemExit",
 }
 
-# Two for each fault, so that the model fails with work behind it and work before it; one at the end.
+# Two for each fault, so that it comes with work behind it and before it; one at the end.
 PARTS = 2 * len(FATAL) + 1
 
 
