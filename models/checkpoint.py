@@ -10,7 +10,6 @@ The encoder itself is not inside: it is named, and its fingerprint is checked wh
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 
 from models.description import CONFIG, WEIGHTS, Checkpoint, read_verified, sealed
+from models.durable import write_through
 from models.encoder import Encoder
 from models.heads import JointHeads
 from models.spec import ModelError
@@ -51,7 +51,7 @@ def write_checkpoint(
     """Write a new folder in one step and return the checkpoint with version and checksum set.
 
     A checkpoint is never changed in place, since a worker may be reading it: ModelError when the
-    folder already holds something.
+    folder already holds something, or can't be written.
     """
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -60,17 +60,27 @@ def write_checkpoint(
         {name: tensor.contiguous() for name, tensor in weights.items()}
     )
     checkpoint = sealed(checkpoint, content)
+    try:
+        _put(folder, content, msgspec.json.format(msgspec.json.encode(checkpoint)) + b"\n")
+    except OSError as error:
+        raise ModelError(
+            f"{folder}: can't be written ({error.strerror or error}); "
+            "free space there, or choose another folder"
+        ) from None
+    return checkpoint
+
+
+def _put(folder: Path, weights: bytes, config: bytes) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        _write(temporary / WEIGHTS, content)
-        _write(temporary / CONFIG, msgspec.json.format(msgspec.json.encode(checkpoint)) + b"\n")
+        write_through(temporary / WEIGHTS, weights)
+        write_through(temporary / CONFIG, config)
         temporary.chmod(0o755)
         temporary.rename(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return checkpoint
 
 
 def merge(
@@ -140,10 +150,3 @@ def _unfit(checkpoint: Checkpoint, error: Exception) -> ModelError:
         f"checkpoint {checkpoint.version}: {WEIGHTS} fits neither its encoder nor its heads "
         f"({error}); fit the model again"
     )
-
-
-def _write(file: Path, content: bytes) -> None:
-    with file.open("wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())

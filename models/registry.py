@@ -3,7 +3,8 @@
 <address>/versions/<version>/   one checkpoint folder each; never changed once it is whole
 <address>/aliases/<alias>/<number>.json   every time the alias moved; the highest number holds
 A version exists from the moment its checkpoint.json is there, which is written last and holds the
-checksum of the weights, so a half-written one is never seen and a damaged one never served.
+checksum of the weights, so a half-written one is never seen and a damaged one never served. A file
+of a version appears whole or not at all: an object store sees to that, and in a folder we do.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import fsspec  # type: ignore[import-untyped]
 import msgspec
 
 from models.description import CONFIG, WEIGHTS, Checkpoint, read_description, read_verified
+from models.durable import put_whole
 from models.spec import ModelError
 
 CHAMPION = "champion"
@@ -169,13 +171,16 @@ class Registry:
     def _fetched(self, version: str) -> Path:
         """The version's files in the cache; a folder there is whole, since it is moved in whole."""
         target = self._cache / version
-        if not target.exists():
+        if target.exists():
+            return target
+        files = {name: self._read(f"{self._version(version)}/{name}") for name in (WEIGHTS, CONFIG)}
+        try:
             self._cache.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._cache) as temporary:
                 partial = Path(temporary) / version
                 partial.mkdir()
-                for name in (WEIGHTS, CONFIG):
-                    (partial / name).write_bytes(self._read(f"{self._version(version)}/{name}"))
+                for name, content in files.items():
+                    (partial / name).write_bytes(content)
                 read_verified(partial)
                 try:
                     partial.rename(target)
@@ -183,6 +188,11 @@ class Registry:
                     # Another process of this machine was first; its folder is the same.
                     if not target.exists():
                         raise
+        except OSError as error:
+            raise ModelError(
+                f"{self._cache}: version {version} can't be kept there "
+                f"({error.strerror or error}); free space there, or correct its access rights"
+            ) from None
         return target
 
     def _list(self, folder: str) -> list[str]:
@@ -211,11 +221,18 @@ class Registry:
         mode: dict[str, Any] = {"mode": "create"} if new else {}
         try:
             self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
-            self._files.pipe_file(place, content, **mode)
+            if self._local and not new:
+                put_whole(Path(place), content)
+            else:
+                # Half a move of an alias counts as none, see history().
+                self._files.pipe_file(place, content, **mode)
         except FileExistsError:
             raise
         except OSError as error:
-            raise self._unreachable(error) from None
+            raise ModelError(
+                f"setting model.registry: {place} can't be written ({error.strerror or error}); "
+                "free space there, or correct the address or its access rights"
+            ) from None
 
     def _unreachable(self, error: OSError) -> ModelError:
         return ModelError(

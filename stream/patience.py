@@ -23,6 +23,7 @@ ROW_ENDS_S = 180.0
 REMEDIES = {
     "'maxmemory'": "raise maxmemory of Redis or free memory there",
     "read only replica": "set redis.url to the primary, or make this one it with REPLICAOF NO ONE",
+    "MISCONF": "free space on the disk where Redis keeps its data, its log says more",
     "Timeout reading from": "see what keeps Redis busy with SLOWLOG GET, or raise redis.timeout_s",
 }
 

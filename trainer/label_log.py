@@ -7,9 +7,10 @@ from the topics.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,11 +75,22 @@ class LabelLog:
             self._db = sqlite3.connect(file, timeout=30.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(TABLES)
-            self.shadow = ShadowAnswers(self._db)
+            self.shadow = ShadowAnswers(self._db, self._writing)
         except (sqlite3.Error, OSError) as error:
             raise LabelLogError(
                 f"label log {file}: can't be used ({error}); correct trainer.folder, or move the "
                 "file away and it is filled again from the topics"
+            ) from None
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction, all or nothing. Raises LabelLogError where the disk does not take it."""
+        try:
+            with self._db:
+                yield
+        except sqlite3.OperationalError as error:
+            raise LabelLogError(
+                f"label log {self._file}: can't be written ({error}); free space there"
             ) from None
 
     def close(self) -> None:
@@ -91,7 +103,7 @@ class LabelLog:
         read_up_to: Mapping[tuple[str, int], int],
     ) -> None:
         """Take feedback, events and the offsets behind them, all or nothing; repeats do nothing."""
-        with self._db:
+        with self._writing():
             fresh = [one for one in accepted if self._insert(one)]
             self._db.executemany(
                 "INSERT OR IGNORE INTO events (id, source, text) VALUES (?, ?, ?)", events
@@ -139,7 +151,7 @@ class LabelLog:
 
     def note_questions(self, questions: Sequence[Question]) -> None:
         """What to ask people next; replaces what was to be asked before."""
-        with self._db:
+        with self._writing():
             self._db.execute("DELETE FROM questions")
             self._db.executemany("INSERT INTO questions VALUES (?, ?, ?, ?, ?, ?, ?)", questions)
 
@@ -159,7 +171,7 @@ class LabelLog:
         suspects are those that contradict the others, the worst first; they replace the last ones.
         """
         row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict)
-        with self._db:
+        with self._writing():
             self._db.execute(
                 "INSERT INTO attempts (time, fingerprint, labels, verdict) VALUES (?, ?, ?, ?)", row
             )
@@ -175,7 +187,7 @@ class LabelLog:
     def note_end_of_shadow(self, training: Mapping[str, Any], verdict: str, now: datetime) -> None:
         """The second verdict on a version's labels; training is its checkpoint's."""
         row = (now.isoformat(), training["labels_fingerprint"], training["labels"], verdict)
-        with self._db:
+        with self._writing():
             self._db.execute(
                 "INSERT INTO attempts (time, fingerprint, labels, verdict) VALUES (?, ?, ?, ?)", row
             )

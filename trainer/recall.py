@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from safetensors import SafetensorError
 from trainer.contender import Contender
 from trainer.taught import taught_by
 
+logger = logging.getLogger(__name__)
+
 VECTORS = "vectors"
 
 
@@ -21,7 +24,7 @@ def recall(contender: Contender, texts: Sequence[str], folder: Path) -> None:
     """Have the contender remember the vectors of texts: from the folder, else computed and kept.
 
     The file is named by the encoder and the texts, so another encoder never finds it. A damaged one
-    is written again. Raises OSError when the folder can't be written.
+    is written again. Where there is no room for one, the next start computes them again.
     """
     distinct = list(dict.fromkeys(texts))
     content = "\n".join((contender.encoder_key, str(contender.bf16), *distinct))
@@ -34,10 +37,14 @@ def recall(contender: Contender, texts: Sequence[str], folder: Path) -> None:
         contender.vectors_by_text.update(zip(distinct, kept, strict=True))
         return
     vectors = contender.vectors(distinct)
-    folder.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}")
-    safetensors.torch.save_file({VECTORS: vectors.contiguous()}, partial)
-    partial.replace(file)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        safetensors.torch.save_file({VECTORS: vectors.contiguous()}, partial)
+        partial.replace(file)
+    except (OSError, SafetensorError) as error:
+        logger.warning("%s can't be kept (%s); free space there", file, error)
+        partial.unlink(missing_ok=True)
 
 
 def recall_own(contender: Contender, folder: Path) -> None:

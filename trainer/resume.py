@@ -12,6 +12,8 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
+from trainer.errors import FitError
+
 
 class State(NamedTuple):
     """tensors by name, and facts that JSON can hold: whose fit it is and how far it came."""
@@ -26,13 +28,21 @@ def unfinished(output: Path, stage: str = "labelled") -> Path:
 
 
 def write_state(file: Path, state: State) -> None:
-    """Replace the file in one step: a kill leaves the old state or the new one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Replace the file in one step: a kill leaves the old state or the new one.
+
+    Raises FitError when it can't be written; the old state is still there then.
+    """
     temporary = file.with_name(f".{file.name}-{os.getpid()}")
     tensors = {name: value.detach().contiguous() for name, value in state.tensors.items()}
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         safetensors.torch.save_file(tensors, temporary, metadata={"facts": json.dumps(state.facts)})
         temporary.replace(file)
+    except (OSError, SafetensorError) as error:
+        raise FitError(
+            f"{file}: what the fit has learnt can't be kept ({error}); free space there and start "
+            "the same fit again, it goes on from the last epoch that was kept"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 

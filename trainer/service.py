@@ -30,6 +30,7 @@ from trainer.probation import Probation
 from trainer.publish import publish
 from trainer.questions import questions
 from trainer.recall import recall_own
+from trainer.room import once_there_is_room
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
 from trainer.shadow import ShadowRun
 from trainer.status import Status
@@ -116,6 +117,7 @@ class TrainerService:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Return when stop is set; what is under way then is done again after the next start."""
+        self._stopping = stop
         while not stop.is_set():
             reading = await self._reader.poll(self._champion.contender.joint.heads)
             self.status.note_poll(self._champion.version)
@@ -146,11 +148,14 @@ class TrainerService:
         self.status.drift = {
             (one.head, one.source, one.of): one.distance for one in self._drift.shifts
         }
+        await once_there_is_room(lambda: self._keep(reading), self._stopping)
+        if reading.accepted or (reading.events and self._settled.unknown):
+            self._settle()
+
+    async def _keep(self, reading: Reading) -> None:
         self._shadow.note(reading.shadowed)
         if reading.read_up_to:
             self._log.append(reading.accepted, reading.events, reading.read_up_to)
-        if reading.accepted or (reading.events and self._settled.unknown):
-            self._settle()
 
     async def _refuse(self, letter: DeadLetter) -> None:
         self.status.refused += 1
@@ -242,8 +247,11 @@ class TrainerService:
         if verdict.promoted:
             shadowed = bool(self._config.probation.events)
             name = CHALLENGER if shadowed else CHAMPION
-            alias = await asyncio.to_thread(
-                publish, self._registry, challenger, verdict, utc_now(), name
+            alias = await once_there_is_room(
+                lambda: asyncio.to_thread(
+                    publish, self._registry, challenger, verdict, utc_now(), name
+                ),
+                self._stopping,
             )
             await (self._shadow.begin(alias) if shadowed else self._champion.crown(alias))
         self._log.note_attempt(settled, suspects, str(verdict), utc_now())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from stream.records import Shadowed
 from trainer.probation import Agreement
@@ -30,8 +31,11 @@ WHERE place <= ? ORDER BY head, place
 class ShadowAnswers:
     """The answers of one challenger, each event's once however often it is read."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(
+        self, db: sqlite3.Connection, writing: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        """Writing frames a transaction of the file."""
+        self._db, self._writing = db, writing
         db.executescript(TABLE)
 
     def append(self, answers: Sequence[Shadowed]) -> None:
@@ -48,11 +52,11 @@ class ShadowAnswers:
             for one in answers
             for head, two in one.heads.items()
         )
-        with self._db:
+        with self._writing():
             self._db.executemany("INSERT OR IGNORE INTO shadow VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def keep_only(self, challenger: str) -> None:
-        with self._db:
+        with self._writing():
             self._db.execute("DELETE FROM shadow WHERE challenger <> ?", (challenger,))
 
     def agreements(self) -> dict[str, list[Agreement]]:

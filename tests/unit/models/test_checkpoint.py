@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ from models.checkpoint import merge, read_checkpoint, write_checkpoint
 from models.description import CONFIG, WEIGHTS, Checkpoint, shipped
 from models.encoder import load_encoder
 from models.spec import Calibration, ModelError
+from tests.full_disk import full_disk
 from tests.tiny_model import HEADS, tiny_weights, write_tiny_checkpoint, write_tiny_encoder
 
 BARE = Checkpoint(
@@ -96,14 +96,14 @@ def test_folder_with_something_in_it_is_never_overwritten(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["note"]
 
 
-def test_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
-    def full_disk(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
+def test_failed_write_leaves_nothing_behind_and_names_the_folder(tmp_path):
+    with (
+        full_disk(200),
+        pytest.raises(ModelError, match=r"/new: can't be written \(.*free space"),
+    ):
         write_checkpoint(tmp_path / "new", BARE, tiny_weights())
     assert list(tmp_path.iterdir()) == []
+    write_checkpoint(tmp_path / "new", BARE, tiny_weights())
 
 
 def test_low_rank_factors_are_added_to_their_layer(tiny_checkpoint, tiny_encoder):

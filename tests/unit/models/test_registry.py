@@ -4,12 +4,14 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import CONFIG, WEIGHTS
 from models.registry import CHAMPION, Registry
 from models.spec import ModelError
+from tests.full_disk import full_disk
 
 NOW = datetime(2026, 3, 12, 12, tzinfo=UTC)
 
@@ -80,6 +82,64 @@ def test_a_half_written_version_is_not_seen(tiny_checkpoint: Path, tmp_path: Pat
         registry.folder(version)
     registry.add(tiny_checkpoint)
     assert registry.folder(version).is_dir()
+
+
+@pytest.mark.parametrize("file", [WEIGHTS, CONFIG])
+def test_on_a_full_disk_no_version_is_seen_until_there_is_room(
+    tiny_checkpoint: Path, tmp_path: Path, file: str
+) -> None:
+    described, weights = read_checkpoint(tiny_checkpoint)
+    weights["heads.bias"] = weights["heads.bias"] + 1
+    if file == CONFIG:  # more than the weights, so that they fit and it does not
+        described = msgspec.structs.replace(described, training={"note": "long " * 20_000})
+    version = write_checkpoint(tmp_path / "new", described, weights).version
+    sizes = {name: (tmp_path / "new" / name).stat().st_size for name in (WEIGHTS, CONFIG)}
+    registry = Registry(str(tmp_path / "registry"))
+    earlier = registry.add(tiny_checkpoint).version
+    registry.point(CHAMPION, earlier, by="ann", why="first", now=NOW)
+    with (
+        full_disk(sizes[file] - 100),
+        pytest.raises(ModelError, match=rf"registry: .*/{version}/{file} can't be written.*free"),
+    ):
+        registry.add(tmp_path / "new")
+    assert [one.version for one in registry.versions()] == [earlier]
+    left = tmp_path / "registry" / "versions" / version
+    assert file not in {one.name for one in left.iterdir()}
+    assert not list(left.glob(".*"))
+    registry.add(tmp_path / "new")
+    registry.point(CHAMPION, version, by="ann", why="better", now=NOW)
+    assert registry.folder(version).is_dir()
+
+
+def test_a_full_disk_under_the_cache_keeps_no_half_of_a_version(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    registry = Registry(f"memory://{tmp_path}/registry", cache=cache)
+    version = registry.add(tiny_checkpoint).version
+    with (
+        full_disk(1_000),
+        pytest.raises(ModelError, match=rf"{cache}: version {version} can't be kept there.*free"),
+    ):
+        registry.folder(version)
+    assert list(cache.iterdir()) == []
+    assert registry.folder(version).is_dir()
+
+
+def test_half_a_move_on_a_full_disk_leaves_the_alias_where_it_was(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    version = registry.add(tiny_checkpoint).version
+    second = other_version(tiny_checkpoint, tmp_path / "second")
+    registry.add(tmp_path / "second")
+    registry.point(CHAMPION, version, by="ann", why="first", now=NOW)
+    with full_disk(50), pytest.raises(ModelError, match=r"champion/00000002.json can't be written"):
+        registry.point(CHAMPION, second, by="bob", why="better", now=NOW)
+    alias = registry.alias(CHAMPION)
+    assert alias is not None
+    assert alias.version == version
+    assert registry.point(CHAMPION, second, by="bob", why="better", now=NOW).version == second
 
 
 @pytest.mark.parametrize("file", [WEIGHTS, CONFIG])

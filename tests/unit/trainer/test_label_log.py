@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,23 @@ def test_an_append_that_fails_half_way_leaves_nothing(log: LabelLog) -> None:
         log.append([said(4)], [broken], {("feedback", 0): 5})
     assert log.feedback() == []
     assert log.position("feedback", 0) is None
+
+
+def test_a_full_disk_keeps_nothing_of_an_append_and_takes_it_once_there_is_room(
+    log: LabelLog, tmp_path: Path
+) -> None:
+    log.append([said(1)], [event(1)], {("feedback", 0): 2})
+    much = [said(offset, f"e{offset}") for offset in range(2, 2_000)]
+    log._db.execute("PRAGMA max_page_count = 30")
+    path = re.escape(str(tmp_path / LABELS_FILE))
+    with pytest.raises(LabelLogError, match=rf"{path}: can't be written .*full.*free space"):
+        log.append(much, [], {("feedback", 0): 2_000})
+    assert log.position("feedback", 0) == 2
+    assert log.feedback() == [said(1)]
+    log._db.execute("PRAGMA max_page_count = 1000000")
+    log.append(much, [], {("feedback", 0): 2_000})
+    assert log.position("feedback", 0) == 2_000
+    assert len(log.feedback()) == 1_999
 
 
 def test_old_events_are_forgotten_unless_somebody_spoke_of_them(log: LabelLog) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
 import torch
 
+from tests.full_disk import full_disk
 from trainer.contender import Contender, load_contender
 from trainer.recall import recall
 
@@ -54,3 +56,14 @@ def test_other_texts_have_a_file_of_their_own(tiny_checkpoint: Path, tmp_path: P
     recall(contender, TEXTS, tmp_path)
     recall(contender, TEXTS[:1], tmp_path)
     assert len(list(tmp_path.glob("vectors-*"))) == 2
+
+
+def test_vectors_without_room_are_computed_and_the_folder_stays_clean(
+    tiny_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    contender = load_contender(tiny_checkpoint)
+    with full_disk(100):
+        recall(contender, TEXTS, tmp_path / "folder")
+    assert "free space there" in caplog.text
+    assert list((tmp_path / "folder").iterdir()) == []
+    assert set(TEXTS) <= contender.vectors_by_text.keys()

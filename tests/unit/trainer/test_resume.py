@@ -10,8 +10,10 @@ import torch
 
 from models.encoder import load_encoder
 from models.spec import Head
+from tests.full_disk import full_disk
 from tests.tiny_model import write_tiny_encoder
 from trainer.dataset import Example
+from trainer.errors import FitError
 from trainer.fit import Fitted, Watch, fit
 from trainer.learner import FitConfig
 from trainer.measure import Epoch
@@ -99,6 +101,18 @@ def test_half_written_state_is_no_state(tmp_path, keep):
     write_state(file, State({"a": torch.ones(100)}, {"identity": "a"}))
     file.write_bytes(file.read_bytes()[:keep])
     assert read_state(file, same={"identity": "a"}) is None
+
+
+def test_on_a_full_disk_the_state_before_is_kept_and_the_file_named(tmp_path):
+    file = tmp_path / "fit" / "state"
+    write_state(file, State({"a": torch.ones(4)}, {"identity": "mine", "epoch": 1}))
+    larger = State({"a": torch.ones(4_000)}, {"identity": "mine", "epoch": 2})
+    with full_disk(1_000), pytest.raises(FitError, match=r"fit/state: .*can't be kept.*free space"):
+        write_state(file, larger)
+    assert [one.name for one in file.parent.iterdir()] == ["state"]
+    state = read_state(file, same={"identity": "mine"})
+    assert state is not None
+    assert state.facts["epoch"] == 1
 
 
 def test_state_lies_beside_the_output_where_no_worker_takes_it_for_a_model(tmp_path):

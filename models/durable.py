@@ -1,0 +1,25 @@
+"""Files that are whole or not there at all, whoever is killed and however full the disk is."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+
+def write_through(file: Path, content: bytes) -> None:
+    """Return when the disk has it."""
+    with file.open("wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def put_whole(file: Path, content: bytes) -> None:
+    """Write the file, or replace it, in one step."""
+    temporary = file.with_name(f".{file.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        write_through(temporary, content)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
