@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
 from redis.exceptions import RedisError
@@ -33,6 +34,8 @@ T = TypeVar("T")
 # How much later than a ticket a text may be scored when the model is busy: somebody waits for the
 # answer to a ticket, news moves a price once, and a post is one of many.
 PATIENCE_S = {"ticket": 0.0, "news": 0.25, "social": 1.0}
+
+MICROSECOND = timedelta(microseconds=1)
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +103,7 @@ class Pipeline:
         self._room = asyncio.Event()
         self._finished: deque[Finished] = deque()
         self._any_finished = asyncio.Event()
+        self._judged_until = datetime.min.replace(tzinfo=UTC)
         self._named_errors: set[str] = set()
         self._named_slow: set[str] = set()
         self.broken: asyncio.Future[Exception] = self._loop.create_future()
@@ -181,8 +185,11 @@ class Pipeline:
             queues=self._queues,
             topics=self._topics,
             languages=self._languages,
-            now=utc_now(),
+            now=max(utc_now(), self._judged_until),
         )
+        if shipment.scored:
+            # A backtest reads the log in this order, also where the clock was set back.
+            self._judged_until = shipment.scored[-1].scored_at + MICROSECOND
         if shipment.scored:
             await self._judge(shipment, self.rules)
         matches = shipment.matches

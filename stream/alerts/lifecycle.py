@@ -5,7 +5,6 @@ One script decides each change, so it is atomic, happens once, and never goes ag
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, Literal
@@ -92,10 +91,12 @@ class Lifecycle:
         """Resolve open alerts that have been quiet; how many this call resolved.
 
         Quiet is alerting.quiet_s since the last event in event time and since the last transition
-        by the clock: a replay of old records resolves nothing while it runs. now is in epoch
-        seconds. Any number of workers may call it; each alert is resolved once.
+        by the clock: a replay of old records resolves nothing while it runs. The clock is Redis's,
+        one for all workers, unless now gives epoch seconds. Any number of workers may call it; each
+        alert is resolved once.
         """
-        now = time.time() if now is None else now
+        if now is None:
+            now, _ = await self._redis.time()
         quiet_s = self._alerting.quiet_s
         resolved, start = 0, 0
         while True:
@@ -172,7 +173,7 @@ class Lifecycle:
                 utc_now().isoformat(timespec="milliseconds"),
                 comment,
                 detail,
-                f"{time.time() if now is None else now:.3f}",
+                "" if now is None else f"{now:.3f}",
                 self._alerting.keep_s,
                 self._alerting.stream_length,
                 keys.alerts_live,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -173,9 +172,6 @@ class AlertStore:
             keys.alert(""),
             keys.alerts_live,
             EVIDENCE_EVENTS,
-            # When the alert last changed by the clock; see Lifecycle.resolve_quiet.
-            "touched",
-            f"{time.time():.3f}",
             *pairs,
         ]
 

@@ -1,7 +1,8 @@
 """When a receiver is told what: alerts gather in groups, a clock says when each speaks. Pure.
 
-Times are epoch seconds, given by the caller. The rules are those of Alertmanager's dispatcher and
-notification log, with two additions for people: an acknowledged alert is not repeated, and one
+Times are epoch seconds, given by the caller; a clock that is set back, or another worker's that is
+behind, delays nothing by more than an interval. The rules are those of Alertmanager's dispatcher
+and notification log, with two additions for people: an acknowledged alert is not repeated, and one
 whose severity rises is told again.
 """
 
@@ -125,6 +126,12 @@ class Groups:
         del self.groups[key], self._members[key]
 
     def due(self, now: float) -> list[str]:
+        for group in self.groups.values():
+            # No group waits longer than that: its times were written by a clock that was ahead.
+            timing = group.timing
+            if group.due > now + max(timing.group_wait_s, timing.group_interval_s):
+                group.due = now
+                group.sent = min(group.sent, now)
         return [key for key, group in self.groups.items() if group.due <= now and not group.sending]
 
     def decide(

@@ -208,7 +208,7 @@ class Notifier:
     async def _say_if_silenced(self, alert: Alert) -> None:
         if alert.state in {"resolved", "silenced"}:
             return
-        silence = self._silences.hiding(labels_of(alert), self._moment())
+        silence = self._silences.hiding(labels_of(alert))
         if silence and alert.handling.silence != silence.id:
             await self._journal.say_silenced(alert.id, silence)
 
@@ -249,7 +249,7 @@ class Notifier:
             return ""
         alert = member.alert
         labels = labels_of(alert)
-        if silence := self._silences.hiding(labels, self._moment()):
+        if silence := self._silences.hiding(labels):
             return f"silence {silence.id} by {silence.author}"
         if source := inhibitors.hiding(alert.id, labels):
             return f"inhibited by alert {source}"

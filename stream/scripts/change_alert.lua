@@ -9,7 +9,7 @@
 --       2 who        3 when, ISO 8601       4 comment
 --       5 detail: assignee, silence id, or for expire the seconds of quiet where the alert
 --         does not say its own
---       6 seconds now                       7 keep, seconds
+--       6 seconds now, else Redis's         7 keep, seconds
 --       8 stream length                     9 channel
 --       10… name, kind pairs of an alert's fields; kind is text or json
 -- Returns {"changed" or "unchanged", transition}, {"resolved"} where a resolved alert can't be changed
@@ -22,6 +22,8 @@ if not state then
 end
 local handling = cjson.decode(kept[2] or '{}')
 local action, who, comment, detail = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
+-- One clock for all workers, and the same that raise_alert.lua writes down.
+local now = ARGV[6] ~= '' and ARGV[6] or redis.call('TIME')[1]
 
 local function transition(shown)
   local parts = {}
@@ -71,7 +73,7 @@ elseif action == 'resolve' then
   shown, done = 'resolved', 'resolved'
 elseif action == 'expire' then
   local own = tonumber(kept[7] or '')
-  local before = tonumber(ARGV[6]) - (own and own / 1000000 or tonumber(detail))
+  local before = tonumber(now) - (own and own / 1000000 or tonumber(detail))
   if tonumber(kept[5] or 0) > before or tonumber(kept[6]) / 1000000 > before then
     return unchanged()
   end
@@ -96,7 +98,7 @@ end
 handling.action, handling.by, handling.at, handling.comment = done, who, ARGV[3], comment
 local sequence = tonumber(kept[3]) + 1
 redis.call('HSET', KEYS[1], 'handling', cjson.encode(handling), 'sequence', sequence,
-  'touched', ARGV[6])
+  'touched', now)
 -- A silence hides an alert and does not end it, so the alert keeps the state it really has.
 if shown ~= 'silenced' then
   redis.call('HSET', KEYS[1], 'state', shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -263,6 +264,22 @@ async def test_a_copy_is_scored_and_linked_but_not_judged_again(stands: Any) -> 
     assert [subject["novelty"] for subject in second["subjects"]] == [0.0, 0.0]
     assert [scored.id for scored, _ in stand.gate.raised] == ["n-1"]
     assert (stand.telemetry.scored, stand.telemetry.copies) == (2, 1)
+
+
+async def test_the_log_keeps_the_order_of_judging_where_the_clock_is_set_back(
+    stands: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand = stands()
+    acks = []
+    for hour in (12, 11, 13):
+        now = datetime(2026, 6, 12, hour, tzinfo=UTC)
+        monkeypatch.setattr("stream.pipeline.utc_now", lambda now=now: now)
+        acks.append(stand.feed(b'{"text": "one"}', b'{"text": "two"}'))
+        await stand.until(lambda: stand.acks == acks)
+    sent = [one.value for one in stand.gate.sent if one.topic == "bellwether.scored"]
+    times = [decode_scored(value).scored_at for value in sent]
+    assert times == sorted(set(times))
+    assert [time.hour for time in times] == [12, 12, 12, 12, 13, 13]
 
 
 async def test_redis_being_away_delays_and_loses_nothing(stands: Any) -> None:

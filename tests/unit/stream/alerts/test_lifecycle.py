@@ -180,6 +180,22 @@ async def test_neither_a_replay_nor_a_future_event_ends_by_quiet(client: Redis) 
     assert left.subject == "ticker:B"
 
 
+@pytest.mark.redis
+async def test_a_worker_whose_clock_is_wrong_neither_ends_nor_keeps_an_alert(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock that counts is Redis's, wherever an alert was raised and whoever sweeps."""
+    right = time.time
+    async with Redis.from_url(redis_url) as client:
+        for ahead_s in (-2 * QUIET_S, 2 * QUIET_S):
+            monkeypatch.setattr(time, "time", lambda ahead_s=ahead_s: right() + ahead_s)
+            await fire(client, subject=f"ticker:{ahead_s}")
+            assert await desk(client).resolve_quiet() == 0
+        monkeypatch.undo()
+        assert await desk(client).resolve_quiet() == 0
+        assert await desk(client).resolve_quiet(time.time() + QUIET_S + 1) == 2
+
+
 async def test_the_sweep_sees_past_alerts_that_stay_and_drops_dead_ids(
     client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

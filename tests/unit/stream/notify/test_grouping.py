@@ -98,6 +98,30 @@ def test_a_burst_is_one_notification_and_one_repeat(routing: Routing) -> None:
     assert again.id != first.id
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_a_clock_that_is_set_back_delays_no_group_by_more_than_an_interval(
+    routing: Routing, told: bool
+) -> None:
+    world = World(routing)
+    world.take("a")
+    if told:
+        world.run(WAIT + 1)
+        world.take("b")
+    world.now -= 3_600
+    (found,) = world.run(INTERVAL)
+    assert (found.reason, found.firing) == ("new", 2 if told else 1)
+    assert [one.reason for one in world.run(REPEAT + INTERVAL)] == ["repeat"]
+
+
+@pytest.mark.parametrize("jump_s", [-3_600, 3_600])
+def test_a_clock_that_jumps_tells_nothing_new_twice(routing: Routing, jump_s: float) -> None:
+    world = World(routing)
+    world.take("a")
+    world.run(WAIT + 1)
+    world.now += jump_s
+    assert [one.reason for one in world.run(INTERVAL)] == (["repeat"] if jump_s > 0 else [])
+
+
 def test_what_joins_a_group_waits_for_its_interval(routing: Routing) -> None:
     world = World(routing)
     world.take("a")

@@ -46,6 +46,10 @@ def test_a_silence_that_is_over_hides_nothing() -> None:
     assert active.hiding({"rule": "r"}, NOON + timedelta(minutes=5)) is None
 
 
+def test_what_redis_still_keeps_hides_whatever_a_worker_takes_the_time_for() -> None:
+    assert ActiveSilences([silence("s", "rule=r")]).hiding({"rule": "r"})
+
+
 async def test_a_silence_is_kept_with_its_ttl_until_it_is_ended(client: Redis) -> None:
     store = SilenceStore(client, Keys())
     made = await store.create(
