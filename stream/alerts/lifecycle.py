@@ -5,6 +5,7 @@ One script decides each change, so it is atomic, happens once, and never goes ag
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, Literal
@@ -90,13 +91,12 @@ class Lifecycle:
     async def resolve_quiet(self, now: float | None = None) -> int:
         """Resolve open alerts that have been quiet; how many this call resolved.
 
-        Quiet is alerting.quiet_s since the last event in event time and since the last transition
-        by the clock: a replay of old records resolves nothing while it runs. The clock is Redis's,
-        one for all workers, unless now gives epoch seconds. Any number of workers may call it; each
+        Quiet is alerting.quiet_s since the last event in event time, as it is now in epoch seconds,
+        and since the last transition by the clock of Redis: neither a replay of old records nor a
+        clock of ours that is ahead resolves what is alive. Any number of workers may call it; each
         alert is resolved once.
         """
-        if now is None:
-            now, _ = await self._redis.time()
+        now = time.time() if now is None else now
         quiet_s = self._alerting.quiet_s
         resolved, start = 0, 0
         while True:
@@ -173,7 +173,7 @@ class Lifecycle:
                 utc_now().isoformat(timespec="milliseconds"),
                 comment,
                 detail,
-                "" if now is None else f"{now:.3f}",
+                f"{time.time() if now is None else now:.3f}",
                 self._alerting.keep_s,
                 self._alerting.stream_length,
                 keys.alerts_live,

@@ -9,12 +9,12 @@
 --       2 who        3 when, ISO 8601       4 comment
 --       5 detail: assignee, silence id, or for expire the seconds of quiet where the alert
 --         does not say its own
---       6 seconds now, else Redis's         7 keep, seconds
+--       6 seconds now                       7 keep, seconds
 --       8 stream length                     9 channel
 --       10… name, kind pairs of an alert's fields; kind is text or json
 -- Returns {"changed" or "unchanged", transition}, {"resolved"} where a resolved alert can't be changed
 -- so, or {"absent"}.
-local kept = redis.call('HMGET', KEYS[1], 'state', 'handling', 'sequence', 'id', 'touched', 'last_us',
+local kept = redis.call('HMGET', KEYS[1], 'state', 'handling', 'sequence', 'id', 'keep', 'last_us',
   'quiet_us')
 local state = kept[1]
 if not state then
@@ -22,8 +22,6 @@ if not state then
 end
 local handling = cjson.decode(kept[2] or '{}')
 local action, who, comment, detail = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
--- One clock for all workers, and the same that raise_alert.lua writes down.
-local now = ARGV[6] ~= '' and ARGV[6] or redis.call('TIME')[1]
 
 local function transition(shown)
   local parts = {}
@@ -73,8 +71,11 @@ elseif action == 'resolve' then
   shown, done = 'resolved', 'resolved'
 elseif action == 'expire' then
   local own = tonumber(kept[7] or '')
-  local before = tonumber(now) - (own and own / 1000000 or tonumber(detail))
-  if tonumber(kept[5] or 0) > before or tonumber(kept[6]) / 1000000 > before then
+  local quiet_s = own and own / 1000000 or tonumber(detail)
+  -- Every transition renews the TTL, so what is left of it says how long ago the last one was: by
+  -- the clock of Redis, as that of the worker that sweeps may be set wrong.
+  local untouched_s = (tonumber(kept[5]) or tonumber(ARGV[7])) - redis.call('PTTL', KEYS[1]) / 1000
+  if untouched_s < quiet_s or tonumber(kept[6]) / 1000000 > tonumber(ARGV[6]) - quiet_s then
     return unchanged()
   end
   shown, done = 'resolved', 'expired'
@@ -98,7 +99,7 @@ end
 handling.action, handling.by, handling.at, handling.comment = done, who, ARGV[3], comment
 local sequence = tonumber(kept[3]) + 1
 redis.call('HSET', KEYS[1], 'handling', cjson.encode(handling), 'sequence', sequence,
-  'touched', now)
+  'keep', ARGV[7])
 -- A silence hides an alert and does not end it, so the alert keeps the state it really has.
 if shown ~= 'silenced' then
   redis.call('HSET', KEYS[1], 'state', shown)

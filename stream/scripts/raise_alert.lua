@@ -147,9 +147,7 @@ local fields = {
   'rank', rank, 'state', state, 'first_seen', first, 'first_us', whole(first_us),
   'last_seen', last, 'last_us', whole(last_us), 'count', count,
   'evidence', evidence, 'labels', labels, 'quiet_us', whole(quiet),
-  -- When the alert last changed by the clock, for Lifecycle.resolve_quiet: not a worker's, which may
-  -- be set wrong while the others go right.
-  'touched', redis.call('TIME')[1],
+  'keep', keep,
 }
 for place = 19, #ARGV do
   fields[#fields + 1] = ARGV[place]
