@@ -1,11 +1,11 @@
-"""`python -m bench [model|batching|path|profile|judging]`: measure, and print ratios."""
+"""`python -m bench [model|batching|path|profile|judging|flood]`: measure, and print ratios."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from bench import batching, judging, model_stage, profiled, stream_path
+from bench import batching, flood, judging, model_stage, profiled, stream_path
 from bench.machine import describe, print_rates
 from bench.texts import load_texts
 
@@ -15,8 +15,8 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["model", "batching", "path", "profile", "judging"],
-        help="default: all but profile and judging",
+        choices=["model", "batching", "path", "profile", "judging", "flood"],
+        help="default: all but profile, judging and flood",
     )
     parser.add_argument("--texts", type=Path, help="JSON lines with a text field")
     parser.add_argument(
@@ -49,6 +49,8 @@ def main() -> None:
         print("per CPU-second, one thread")
         for name, rate in judging.measure(options.scored, options.records, options.rules).items():
             print(f"{name:40} {rate:>10,.0f} {1e6 / rate:>10.1f} us")
+    if options.what == "flood":
+        flood.measure(options.rounds)
     if options.what == "profile":
         profiled.measure(load_texts(options.texts, 64), options.device)
 

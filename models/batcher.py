@@ -18,7 +18,7 @@ from models.cost import CostModel
 from models.results import Result, Statistics
 from models.shadow import Shadow
 from models.spec import BatchInfo, ModelError, OutOfMemoryError, Predictor
-from models.window import Arrivals, Waiting, Window
+from models.window import CHARS_A_TOKEN, Arrivals, Waiting, Window
 
 T = TypeVar("T")
 
@@ -26,6 +26,8 @@ T = TypeVar("T")
 TARGET_S = 0.5
 # Texts of like length are found among this many batches, and as much is tokenised ahead.
 WINDOW_BATCHES = 4
+# However long a flood has lasted, its texts are due so much later at most: none waits for ever.
+LATEST_TURN_S = 60.0
 PROBE_TEXT = "The model answers this."
 
 logger = logging.getLogger(__name__)
@@ -35,10 +37,11 @@ class Batcher(Generic[T]):
     """Feeds one predictor from one thread of its own.
 
     max_batch_tokens bounds a batch; how far it is used is learnt. kind_of tells an item's kind of
-    source, which picks the calibration of its answers, and patience_of the seconds that it may wait
-    while others are run first. deliver receives the results of each batch on the model thread, in
-    order of arrival. broken is called once, also there, when the model itself can't go on: nothing
-    is delivered after it, and whoever owns the texts must not count them as done.
+    source, which picks the calibration of its answers and has its turn beside other kinds, and
+    patience_of the seconds that it may wait while others are run first. deliver receives the
+    results of each batch on the model thread, in order of arrival. broken is called once, also
+    there, when the model itself can't go on: nothing is delivered after it, and whoever owns the
+    texts must not count them as done.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Batcher(Generic[T]):
         self._next: tuple[Predictor, int] | None = None
         self.shadow: Shadow[T] | None = None
         """A challenger beside the predictor; may be set and cleared from any thread."""
+        self._next_turn: dict[str, float] = {}
         self._count = 0
         self._texts = self._failed = self._batches = self._halved = 0
         self._tokens = self._padded_tokens = 0
@@ -83,10 +87,22 @@ class Batcher(Generic[T]):
             if self._stopping:
                 raise ModelError("the model thread has been stopped; no more texts are taken")
             for item, text in work:
-                due = now + self._patience_of(item)
+                due = self._turn_of(item, text, now) + self._patience_of(item)
                 self._arrivals.add(Waiting(item, text, now, due, self._count))
                 self._count += 1
             self._arrived.notify()
+
+    def _turn_of(self, item: T, text: str, now: float) -> float:
+        """When the text would be run if each kind had an equal share of the device.
+
+        So a flood of one kind is due over the time that it takes, and of another kind whatever
+        asks for less than its share is due before most of it.
+        """
+        kind = self._kind_of(item)
+        turn = min(max(now, self._next_turn.get(kind, now)), now + LATEST_TURN_S)
+        took_s = self._costs.text_seconds(len(text) // CHARS_A_TOKEN)
+        self._next_turn[kind] = turn + took_s * max(1, len(self._next_turn))
+        return turn
 
     @property
     def predictor(self) -> Predictor:

@@ -29,6 +29,10 @@ class Cost(msgspec.Struct, frozen=True):
         return self.pass_s + self.token_s * tokens + self.text_s * texts
 
 
+# Of a slow CPU: until it is known better, a backlog is taken for a long one.
+UNKNOWN = Cost(0.0, 0.0005, 0.0)
+
+
 class CostModel:
     """Least squares over the latest batches, the older ones fading."""
 
@@ -54,6 +58,11 @@ class CostModel:
         self.text_tokens = float(self._gram[0, 1] / self._gram[0, 2])
         if self._batches >= FEW_BATCHES:
             self.cost = self._solve()
+
+    def text_seconds(self, tokens: int) -> float:
+        """What one more text adds to a batch."""
+        cost = self.cost or UNKNOWN
+        return cost.seconds(tokens, 1) - cost.pass_s
 
     def _solve(self) -> Cost | None:
         # None of the three can be below nothing: one that comes out so is left out of the sum.

@@ -14,6 +14,8 @@ T = TypeVar("T")
 # A pass costs about as much as this many tokens before it computes the first one (MiniLM on two
 # CPU cores: 3 to 4 ms of 0.08 ms a token), so padding beyond it is dearer than a pass of its own.
 PASS_OVERHEAD_TOKENS = 48
+# Close enough where a text is not tokenised yet.
+CHARS_A_TOKEN = 4
 
 
 class Waiting(msgspec.Struct, Generic[T]):
@@ -48,9 +50,8 @@ class Arrivals(Generic[T]):
         while self._queue and tokens > 0:
             _, _, entry = heappop(self._queue)
             taken.append(entry)
-            # The true count is known after tokenising; four characters a token is close enough to
-            # bound how much is tokenised ahead.
-            tokens -= 1 + len(entry.text) // 4
+            # The true count is known after tokenising; this bounds how much is tokenised ahead.
+            tokens -= 1 + len(entry.text) // CHARS_A_TOKEN
         return taken
 
 

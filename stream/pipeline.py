@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from models.batcher import Batcher
 from models.results import Result
 from models.spec import Predictor
+from stream.entrance import Entrance
 from stream.ingest.chunks import Chunk, ChunkTracker
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.sources import Decoder
@@ -61,7 +62,7 @@ class NoveltySink(Protocol):
 
 
 class Pipeline:
-    """Owns the records in work: at most capacity of them, counted from decoding to confirmation.
+    """Owns the records in work: at most capacity a source, counted from decoding to confirmation.
 
     start() and stop() frame its use, on one event loop. rules may be replaced at any time; the next
     micro-batch is judged by the new ones. broken resolves to the error that makes going on
@@ -97,10 +98,8 @@ class Pipeline:
         self._outbox = outbox
         self._tracker = tracker
         self._telemetry = telemetry
-        self._capacity = capacity
+        self._entrances: defaultdict[str, Entrance] = defaultdict(lambda: Entrance(capacity))
         self._loop = asyncio.get_running_loop()
-        self._entrance = asyncio.Lock()
-        self._room = asyncio.Event()
         self._finished: deque[Finished] = deque()
         self._any_finished = asyncio.Event()
         self._judged_until = datetime.min.replace(tzinfo=UTC)
@@ -127,7 +126,8 @@ class Pipeline:
 
     async def accept(self, chunk: Chunk, decoder: Decoder) -> None:
         """Take a chunk in; waits while there is no room, which pauses its partition in the end."""
-        await self._enter(len(chunk.records))
+        await self._entrances[chunk.tp.topic].enter(len(chunk.records))
+        self._telemetry.in_flight += len(chunk.records)
         now = utc_now()
         work: list[tuple[Work, str]] = []
         refused: list[Refused] = []
@@ -142,14 +142,6 @@ class Pipeline:
             self.batcher.submit(work)
         if refused:
             self._finish(refused)
-
-    async def _enter(self, records: int) -> None:
-        # The lock is first come, first served: a flood on one source can't shut out the others.
-        async with self._entrance:
-            while (waiting := self._telemetry.in_flight) and waiting + records > self._capacity:
-                self._room.clear()
-                await self._room.wait()
-            self._telemetry.in_flight += records
 
     def _deliver_from_model_thread(self, results: list[Result[Work]]) -> None:
         self._loop.call_soon_threadsafe(self._finish, results)
@@ -206,8 +198,8 @@ class Pipeline:
             ]
         )
         self._telemetry.shipped(shipment, answers)
-        self._room.set()
         for chunk, records in shipment.settled.items():
+            self._entrances[chunk.tp.topic].leave(records)
             self._tracker.settle(chunk, records)
 
     async def _judge(self, shipment: Shipment, rules: RuleSet) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from models.batcher import PROBE_TEXT, Batcher
+from models.batcher import LATEST_TURN_S, PROBE_TEXT, Batcher
 from models.results import Result
 from models.spec import DEFAULT_HEADS, HeadScore, ModelError, OutOfMemoryError, Predictor, Scores
 
@@ -265,6 +265,41 @@ def test_the_urgent_are_run_before_the_patient_that_came_first() -> None:
     collector.wait()
     assert batcher.stop(DEADLINE_S)
     assert [result.item for result in collector.results] == [3, 4, 0, 1, 2]
+
+
+def test_a_flood_of_one_kind_holds_up_no_text_of_another() -> None:
+    collector = Collector(402)
+    batcher: Batcher[int] = Batcher(
+        ScriptedPredictor(pads=False),
+        max_batch_tokens=8,
+        kind_of=lambda item: "ticket" if item >= 400 else "social",
+        deliver=collector.deliver,
+        broken=collector.broken,
+    )
+    batcher.submit([(item, "more posts than the model can take") for item in range(400)])
+    batcher.submit([(item, "a ticket") for item in (400, 401)])
+    batcher.start()
+    collector.wait()
+    assert batcher.stop(DEADLINE_S)
+    order = [result.item for result in collector.results]
+    assert max(order.index(400), order.index(401)) < 200
+    assert [item for item in order if item < 400] == list(range(400))
+
+
+def test_the_last_of_a_flood_is_due_within_a_minute_of_its_turn() -> None:
+    batcher: Batcher[int] = Batcher(
+        ScriptedPredictor(),
+        max_batch_tokens=8,
+        kind_of=lambda item: "news" if item else "social",
+        deliver=lambda _results: None,
+        broken=lambda _error: None,
+    )
+    batcher.submit([(0, "word " * 4_000)] * 300)
+    batcher.submit([(1, "a word")])
+    entries = batcher._arrivals.take(10**9)
+    first = entries[0].queued_at
+    assert max(entry.due for entry in entries) - first <= LATEST_TURN_S + 1
+    assert [entry.item for entry in entries[:2]] == [0, 1]
 
 
 def test_texts_are_tokenised_while_the_model_is_busy() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -158,6 +159,12 @@ class Stand:
         )
         return number
 
+    def beside(self) -> Stand:
+        """Another hand-fed stream into the same pipeline."""
+        other = copy.copy(self)
+        other.chunks, other.acks = asyncio.Queue(), []
+        return other
+
     def noack(self) -> Stand:
         return self
 
@@ -312,6 +319,22 @@ async def test_work_in_flight_stays_within_capacity(stands: Any) -> None:
     assert stand.telemetry.in_flight == 4
     stand.gate.open.set()
     await stand.until(lambda: len(stand.acks) == 5)
+
+
+async def test_a_source_that_is_full_keeps_no_other_out(stands: Any) -> None:
+    stand = stands(capacity=4)
+    stand.gate.open.clear()
+    stand.feed(*[b'{"text": "a"}'] * 4)
+    await stand.until(lambda: stand.telemetry.in_flight == 4)
+    decoder = Decoder(Source(topic="tickets", kind="ticket"), Limits())
+    agent = chunk_agent(decoder, stand.tracker, stand.pipeline, stand.pipeline.fail)
+    other = stand.beside()
+    task = asyncio.ensure_future(agent(other))
+    number = other.feed(b'{"text": "b"}', topic="tickets")
+    await stand.until(lambda: stand.telemetry.in_flight == 5)
+    stand.gate.open.set()
+    await stand.until(lambda: number in other.acks)
+    task.cancel()
 
 
 async def test_a_chunk_larger_than_the_capacity_still_passes(stands: Any) -> None:
