@@ -14,6 +14,7 @@ from models.spec import Head
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.connection import kafka_arguments
+from stream.console.explanations import Explanations
 from stream.console.live import Hub
 from stream.console.recent import Recent
 from stream.names import Keys
@@ -88,4 +89,5 @@ class Desk:
     registry: Registry | None
     heads: Callable[[], tuple[Head, ...]]
     labels: LabelLog
+    explanations: Explanations
     trying: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -26,8 +26,10 @@ from stream.console import (
     silences_api,
     status_api,
     thresholds_api,
+    words_api,
 )
 from stream.console.desk import Courier, Desk, LabelLog
+from stream.console.explanations import Explain, Explanations
 from stream.console.guard import IDENTITY, add_headers, fault, guard, require
 from stream.console.live import Hub
 from stream.console.openapi import PREFIX, document
@@ -55,6 +57,7 @@ STREAM_S = 1_800.0
 
 OPERATIONS: tuple[Operation, ...] = (
     *alerts_api.operations(),
+    *words_api.operations(),
     *thresholds_api.operations(),
     *silences_api.operations(),
     *labels_api.operations(),
@@ -77,6 +80,7 @@ async def desk_of(
     registry: Registry | None,
     heads: Callable[[], tuple[Head, ...]],
     labels: LabelLog,
+    explain: Explain,
 ) -> AsyncIterator[Desk]:
     """The parts, at work while the context lasts. Neither Redis nor Kafka need be there yet."""
     redis = redis_client(settings.redis)
@@ -106,6 +110,7 @@ async def desk_of(
             registry=registry,
             heads=heads,
             labels=labels,
+            explanations=Explanations(explain),
         )
     finally:
         await hub.stop()

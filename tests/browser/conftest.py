@@ -18,12 +18,15 @@ from playwright.async_api import Page, async_playwright
 from models.description import CONFIG, WEIGHTS, read_verified, sealed, shipped
 from models.registry import CHAMPION, Registry
 from models.stub import StubPredictor
+from stream.alerts.store import AlertStore
 from stream.app import Worker
 from stream.commands.console import serving
-from stream.connection import kafka_arguments
+from stream.connection import kafka_arguments, redis_client
 from stream.connection_settings import Console
+from stream.names import Keys
 from stream.outbox import Outbox, Outgoing
-from stream.records import utc_now
+from stream.records import Scored, utc_now
+from stream.rules.rule_set import Match, Rule
 from stream.settings import Settings, load_settings
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -46,6 +49,23 @@ class System:
             await outbox.send([Outgoing(topic, None, orjson.dumps(event)) for event in events])
         finally:
             await outbox.stop()
+
+    async def raise_alert(self, *events: Scored) -> str:
+        """An alert of the rule negative-news-on-ticker, as a worker would; gives its id."""
+        rule = Rule(
+            name="negative-news-on-ticker",
+            when="true",
+            subject="ticker",
+            severity="warning",
+            title="Negative news on {subject}",
+        )
+        redis = redis_client(self.settings.redis)
+        async with redis:
+            store = AlertStore(redis, Keys(self.settings.redis.prefix), self.settings.alerting)
+            match = Match(rule, "ticker:HALC", "Negative news on HALC", events[0].text)
+            (alert, *_) = await store.raise_alerts([(event, match) for event in events])
+        assert alert
+        return alert.id
 
 
 @pytest.fixture
