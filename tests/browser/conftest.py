@@ -28,6 +28,7 @@ from stream.outbox import Outbox, Outgoing
 from stream.records import Scored, utc_now
 from stream.rules.rule_set import Match, Rule
 from stream.settings import Settings, load_settings
+from trainer.evaluate import reliability
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -98,10 +99,21 @@ async def system(kafka: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Sy
 
 
 def fill(registry: Registry, folder: Path) -> None:
-    """Two versions, the shipped one champion."""
+    """Two versions, the shipped one champion; the other one says how it was fitted."""
     first = registry.add(shipped())
     checkpoint, weights = read_verified(shipped())
-    changed = msgspec.structs.replace(checkpoint, name="other", training={"parent": first.version})
+    accuracy = {"sentiment": 0.7, "topic": 0.6}
+    epochs = [
+        {"number": number, "train_loss": 1 / number, "val_loss": 1.2 / number, "accuracy": accuracy}
+        for number in (1, 2, 3)
+    ]
+    sure = reliability([0.97, 0.96, 0.7, 0.4], [True, True, False, True])
+    changed = msgspec.structs.replace(
+        checkpoint,
+        name="other",
+        training={"parent": first.version, "epochs": epochs},
+        metrics={"reliability": {"sentiment": sure}},
+    )
     folder.mkdir()
     (folder / WEIGHTS).write_bytes(weights)
     (folder / CONFIG).write_bytes(msgspec.json.encode(sealed(changed, weights)))

@@ -193,6 +193,28 @@ async def test_a_model_is_promoted_and_rolled_back(system: System, page: Page) -
     assert moves[1:] == [(second, "a try"), (first, "no good")]
 
 
+async def test_a_version_shows_its_calibration_and_how_it_was_fitted(
+    system: System, page: Page
+) -> None:
+    champion, other = sorted(one.version for one in system.registry.versions())
+    await page.goto(f"{system.address}/models")
+    details = page.locator("details", has=page.get_by_role("heading", name=f"Figures of {other}"))
+    await details.locator("summary").first.click()
+    chart = details.get_by_role("img", name=re.compile("^sentiment: confidence and accuracy on 4"))
+    await expect(chart.locator("circle")).to_have_count(3)
+    losses = details.get_by_role("img", name=re.compile("^Loss by epoch"))
+    await expect(losses.locator("path")).to_have_count(2)
+    await expect(losses).to_contain_text("held out")
+    await details.get_by_text("As a table").first.click()
+    await expect(details.get_by_role("cell", name="0.965")).to_be_visible()
+    shipped_one = page.locator(
+        "details", has=page.get_by_role("heading", name=f"Figures of {champion}")
+    )
+    await expect(shipped_one).to_contain_text("Calibration: not recorded for this version.")
+    await expect(shipped_one).to_contain_text("Training curves: not recorded for this version.")
+    assert not await accessibility_faults(page)
+
+
 async def test_a_script_in_a_headline_does_not_run(system: System, page: Page) -> None:
     await system.publish(0, bad_news(1, "<B>X</B>", HOSTILE) | {"title": HOSTILE})
     await system.publish(2, {"id": "t-1", "text": f"unsure {HOSTILE}", "title": HOSTILE})

@@ -2,6 +2,7 @@
 
 import { get, may, post } from "./api.js";
 import { clock, empty, figure, h, number, put, section, table, time } from "./dom.js";
+import { fitted } from "./fitted.js";
 import { ask, attempt, content, keepShowing, on } from "./shell.js";
 
 const why = () => h("label", {}, "Why, for whoever looks at the history", h("input", { name: "why", required: true, maxlength: "500" }));
@@ -60,8 +61,8 @@ function show(answer) {
     section("The trainer's verdicts", attempts.length ? table(["Time", "Labels", "Verdict"], attempts.map((one) => [time(one.time), number(one.labels), one.verdict]), { caption: "Verdicts", numbers: [1] })
       : empty("None are known here. They are read from trainer.folder on this machine.")),
     history.length ? section("Champion's history", table(["Since", "Version", "By", "Why"], [...history].reverse().map((move) => [time(move.since), h("span", { class: "id" }, move.version), move.by, move.why]), { caption: "Champion's history" })) : null,
-    ...versions.filter((version) => figuresOf(version) || verdictOf(version)).map((version) =>
-      h("details", { open: version.champion }, h("summary", {}, h("h2", {}, `Figures of ${version.version}`)), verdictOf(version), figuresOf(version))));
+    ...versions.map((version) => h("details", { open: version.champion },
+      h("summary", {}, h("h2", {}, `Figures of ${version.version}`)), verdictOf(version), figuresOf(version), fitted(version))));
 }
 
 const refresh = await keepShowing(() => get("/models"), show);
