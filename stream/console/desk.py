@@ -16,6 +16,7 @@ from stream.alerts.store import AlertStore
 from stream.connection import kafka_arguments
 from stream.console.explanations import Explanations
 from stream.console.live import Hub
+from stream.console.prices import Prices
 from stream.console.recent import Recent
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
@@ -73,6 +74,7 @@ class Courier:
 class Desk:
     """registry is None where model.registry is not set; heads blocks and raises ModelError.
 
+    prices are None where console.prices is not set.
     trying is held while other thresholds are tried, which is work for a whole core.
     """
 
@@ -90,4 +92,5 @@ class Desk:
     heads: Callable[[], tuple[Head, ...]]
     labels: LabelLog
     explanations: Explanations
+    prices: Prices | None = None
     trying: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -35,6 +35,7 @@ from stream.console.live import Hub
 from stream.console.openapi import PREFIX, document
 from stream.console.operations import Asked, Operation
 from stream.console.pages import Pages
+from stream.console.prices import Prices
 from stream.console.recent import Recent
 from stream.console.sessions import Sessions
 from stream.console.users import Users
@@ -82,7 +83,12 @@ async def desk_of(
     labels: LabelLog,
     explain: Explain,
 ) -> AsyncIterator[Desk]:
-    """The parts, at work while the context lasts. Neither Redis nor Kafka need be there yet."""
+    """The parts, at work while the context lasts. Neither Redis nor Kafka need be there yet.
+
+    Raises SettingsError for a file of prices that can't be used.
+    """
+    file = settings.console.prices
+    prices = await asyncio.to_thread(Prices, file) if file else None
     redis = redis_client(settings.redis)
     keys = Keys(settings.redis.prefix)
     hub: Hub
@@ -111,6 +117,7 @@ async def desk_of(
             heads=heads,
             labels=labels,
             explanations=Explanations(explain),
+            prices=prices,
         )
     finally:
         await hub.stop()

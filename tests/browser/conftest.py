@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ async def system(kafka: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Sy
             ),
             "model": base.model.model_copy(update={"registry": str(tmp_path / "registry")}),
             "trainer": base.trainer.model_copy(update={"folder": tmp_path / "trainer"}),
-            "console": Console(listen="127.0.0.1:0"),
+            "console": Console(listen="127.0.0.1:0", prices=closes(tmp_path / "prices.csv")),
         }
     )
     registry = Registry(str(tmp_path / "registry"))
@@ -96,6 +97,14 @@ async def system(kafka: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Sy
         stack.push_async_callback(worker.stop)
         address = await stack.enter_async_context(serving(settings))
         yield System(settings, address, registry)
+
+
+def closes(file: Path) -> Path:
+    """Prices of HALC for the last ten days, today included."""
+    days = [utc_now().date() - timedelta(days=back) for back in reversed(range(10))]
+    lines = [f"HALC,{day},{100 + at}" for at, day in enumerate(days)]
+    file.write_text("\n".join(["ticker,date,close", *lines]), encoding="utf-8")
+    return file
 
 
 def fill(registry: Registry, folder: Path) -> None:

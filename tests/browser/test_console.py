@@ -215,6 +215,21 @@ async def test_a_version_shows_its_calibration_and_how_it_was_fitted(
     assert not await accessibility_faults(page)
 
 
+async def test_closes_are_drawn_beside_the_tone(system: System, page: Page) -> None:
+    now = utc_now()
+    times = [(now - timedelta(days=back)).isoformat() for back in (6, 3, 0)]
+    await system.publish(0, *(bad_news(n, "HALC") | {"time": at} for n, at in enumerate(times)))
+    await system.publish(0, bad_news(9, "NONE"))
+    await page.goto(f"{system.address}/markets")
+    await page.get_by_role("link", name="NONE").click()
+    await expect(page.get_by_text("No prices for NONE in ")).to_be_visible()
+    await page.goto(f"{system.address}/subjects/ticker/HALC")
+    chart = page.get_by_role("img", name=re.compile("^Daily close of HALC"))
+    await expect(chart.locator("circle").nth(5)).to_be_visible()
+    titles = await chart.locator("title").all_text_contents()
+    assert f"{(now - timedelta(days=3)).date()}: 106" in titles
+
+
 async def test_a_script_in_a_headline_does_not_run(system: System, page: Page) -> None:
     await system.publish(0, bad_news(1, "<B>X</B>", HOSTILE) | {"title": HOSTILE})
     await system.publish(2, {"id": "t-1", "text": f"unsure {HOSTILE}", "title": HOSTILE})

@@ -44,6 +44,23 @@ export function toneChart(buckets, { width = 900, height = 240, label, clock }) 
   return svg;
 }
 
+/** Closes as a line under a tone chart of the same width: a day's close stands at its noon in UTC. */
+export function priceChart(closes, { from, to, width = 900, height = 130, label }) {
+  const values = closes.map((one) => one.close);
+  const low = Math.min(...values), high = Math.max(...values), room = (high - low || high) * 0.1;
+  const at = (one) => Date.parse(`${one.date}T12:00:00Z`);
+  const x = (time) => LEFT + (width - LEFT - RIGHT) * (time - from) / (to - from);
+  const y = (value) => TOP + (height - 2 * TOP) * (high + room - value) / (high - low + 2 * room);
+  const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": label });
+  for (const value of new Set([low, high])) {
+    svg.append(s("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
+      s("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(value < 1000 ? 1 : 0)));
+  }
+  svg.append(s("path", { class: "line", d: closes.map((one, number) => `${number ? "L" : "M"}${x(at(one))},${y(one.close)}`).join("") }),
+    ...closes.map((one) => s("circle", { class: "dot", cx: x(at(one)), cy: y(one.close), r: 2.5 }, s("title", {}, `${one.date}: ${one.close}`))));
+  return svg;
+}
+
 /** Small bars, the newest at the right. */
 export function sparkBars(values, { width = 300, height = 48, label }) {
   const most = Math.max(1, ...values), step = width / values.length;
