@@ -18,6 +18,7 @@ from stream.console.explanations import Explanations
 from stream.console.live import Hub
 from stream.console.prices import Prices
 from stream.console.recent import Recent
+from stream.console.shared import Shared
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
 from stream.outbox import Outbox, Outgoing
@@ -94,3 +95,4 @@ class Desk:
     explanations: Explanations
     prices: Prices | None = None
     trying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lists: Shared = field(default_factory=Shared)
