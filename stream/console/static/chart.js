@@ -12,7 +12,7 @@ export function s(tag, attributes = {}, ...children) {
 const LEFT = 38, RIGHT = 8, TOP = 14, BOTTOM = 22;
 
 /** Tone as a line in -1..1 over bars of volume, with triangles where alerts fired. */
-export function toneChart(buckets, { width = 900, height = 240, label, clock }) {
+export function toneChart(buckets, { width = 900, height = 240, label, clock, tick }) {
   const inner = width - LEFT - RIGHT;
   const step = inner / buckets.length, broad = Math.min(step * 0.7, 40);
   const most = Math.max(1, ...buckets.map((bucket) => bucket.volume));
@@ -21,7 +21,7 @@ export function toneChart(buckets, { width = 900, height = 240, label, clock }) 
   const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": label });
   for (const tone of [1, 0, -1]) {
     svg.append(s("line", { class: tone ? "grid" : "zero", x1: LEFT, x2: width - RIGHT, y1: y(tone), y2: y(tone) }),
-      s("text", { x: LEFT - 6, y: y(tone) + 4, "text-anchor": "end" }, tone > 0 ? "+1" : String(tone)));
+      s("text", { x: LEFT - 6, y: y(tone) + 4, "text-anchor": "end" }, ["−1", "0", "+1"][tone + 1]));
   }
   buckets.forEach((bucket, at) => {
     const tall = (height - TOP - BOTTOM) * 0.4 * bucket.volume / most;
@@ -37,9 +37,9 @@ export function toneChart(buckets, { width = 900, height = 240, label, clock }) 
     svg.append(s("circle", { class: "dot", cx: x(at), cy: y(bucket.tone), r: 2.5 }));
   });
   svg.append(s("path", { class: "line", d: path }));
-  const every = Math.ceil(buckets.length / Math.max(1, Math.floor(inner / 140)));
+  const every = Math.ceil(buckets.length / Math.max(1, Math.floor(inner / 110)));
   buckets.forEach((bucket, at) => {
-    if (at % every === 0) svg.append(s("text", { x: x(at), y: height - 6, "text-anchor": "middle" }, clock(bucket.start)));
+    if (at % every === 0) svg.append(s("text", { x: x(at), y: height - 6, "text-anchor": x(at) < 80 ? "start" : "middle" }, tick(bucket.start)));
   });
   return svg;
 }
@@ -87,8 +87,8 @@ export function reliabilityChart(bins, { label, size = 260 }) {
   return s("svg", { viewBox: `0 0 ${size} ${size}`, class: "chart", role: "img", "aria-label": label },
     ...[0, 0.5, 1].flatMap((part) => [
       s("line", { class: "grid", x1: x(0), x2: x(1), y1: y(part), y2: y(part) }),
-      s("text", { x: LEFT - 6, y: y(part) + 4, "text-anchor": "end" }, `${part * 100} %`),
-      s("text", { x: x(part), y: size - 6, "text-anchor": part === 1 ? "end" : "middle" }, `${part * 100} %`)]),
+      s("text", { x: LEFT - 6, y: y(part) + 4, "text-anchor": "end" }, String(part)),
+      s("text", { x: x(part), y: size - 6, "text-anchor": "middle" }, String(part))]),
     s("line", { class: "diagonal", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }),
     ...bins.filter((bin) => bin.n).flatMap((bin) => [
       s("line", { class: "gap", x1: x(bin.confidence), x2: x(bin.confidence), y1: y(bin.confidence), y2: y(bin.accuracy) }),
@@ -97,8 +97,8 @@ export function reliabilityChart(bins, { label, size = 260 }) {
 }
 
 /** Lines over 1, 2, 3, …; a line's name stands at its end, and each has a dash pattern of its own. */
-export function lineChart(lines, { label, width = 360, height = 220, low = 0, high, digits = 2 }) {
-  const right = 96, most = Math.max(2, ...lines.map((line) => line.values.length));
+export function lineChart(lines, { label, width = 300, height = 210, low = 0, high, digits = 2 }) {
+  const right = 72, most = Math.max(2, ...lines.map((line) => line.values.length));
   const top = high ?? Math.max(...lines.flatMap((line) => line.values), low + 1e-9) * 1.05;
   const x = (at) => LEFT + (width - LEFT - right) * at / (most - 1);
   const y = (value) => TOP + (height - TOP - BOTTOM) * (1 - (value - low) / (top - low));

@@ -1,7 +1,7 @@
 // An alert's events: what the model said of each, and on demand which words made it say so.
 
 import { ApiError, get } from "./api.js";
-import { h, marked, number, put, share, time } from "./dom.js";
+import { h, marked, number, put, share, signed, time } from "./dom.js";
 
 // Shares of the weightiest word: from here on a word is marked, and from there on in bold.
 const SOME = 0.15, MOST = 0.5;
@@ -32,7 +32,7 @@ export class Evidence {
   draw() {
     put(this.list, ...this.events.map((one) => this.item(one)));
     put(this.legend, ...(this.told.size
-      ? ["Words marked ", h("mark", { class: "for" }, "so"), " speak for the answer, ", h("mark", { class: "against" }, "so"), " against it; the bold ones weigh most. The model that scored the event says so (integrated gradients)."]
+      ? [h("mark", { class: "for" }, "Underlined"), " words speak for the answer, ", h("mark", { class: "against" }, "dashed"), " ones against it; bold ones weigh most. From the model that scored the event, by integrated gradients."]
       : this.shared.length ? ["Marked: words that the texts share, and the subject's."] : []));
   }
 
@@ -75,13 +75,15 @@ export class Evidence {
 function why(head, { score, attribution, smallest_edit: edit }) {
   const { words, label } = attribution;
   const most = Math.max(...words.map((word) => Math.abs(word.weight)), Number.MIN_VALUE);
-  const strongest = (side) => words.filter((word) => word.weight * side >= most * SOME)
-    .sort((one, other) => side * (other.weight - one.weight)).slice(0, NAMED)
-    .map((word) => `${word.text} ${word.weight > 0 ? "+" : "−"}${number(Math.abs(word.weight), 2)}`).join(", ");
+  const together = new Map();
+  for (const { text, weight } of words) together.set(bare(text), (together.get(bare(text)) ?? 0) + weight);
+  const strongest = (side) => [...together].filter(([, weight]) => weight * side >= most * SOME)
+    .sort(([, one], [, other]) => side * (other - one)).slice(0, NAMED)
+    .map(([text, weight]) => `${text} ${signed(weight)}`).join(", ");
   const unread = words.filter((word) => !word.read).length;
   const lines = [
     `For it: ${strongest(1) || "no single word"}.`, strongest(-1) ? ` Against it: ${strongest(-1)}.` : "",
-    edit ? ` Without ${edit.removed.map((word) => `“${word}”`).join(", ")} it would be ${edit.label}, ${share(edit.confidence)}.` : " No few words change the answer.",
+    edit ? ` Without ${edit.removed.map((word) => `“${bare(word)}”`).join(", ")} it would be ${edit.label}, ${share(edit.confidence)}.` : " No few words change the answer.",
     unread ? ` The last ${number(unread)} words are beyond what the model reads.` : "",
   ];
   return h("div", { class: "why" },
@@ -90,9 +92,12 @@ function why(head, { score, attribution, smallest_edit: edit }) {
     h("p", { class: "hint" }, lines));
 }
 
+/** A word as it is named: without the punctuation around it. */
+const bare = (text) => text.replace(/^[^\p{L}\p{N}%$+-]+|[^\p{L}\p{N}%]+$/gu, "") || text;
+
 function weighed({ text, weight, read }, most) {
   if (!read) return h("span", { class: "unread" }, text);
   const part = Math.abs(weight) / most;
   if (part < SOME) return text;
-  return h("mark", { class: `${weight > 0 ? "for" : "against"}${part >= MOST ? " most" : ""}`, title: `${weight > 0 ? "+" : "−"}${number(Math.abs(weight), 2)}` }, text);
+  return h("mark", { class: `${weight > 0 ? "for" : "against"}${part >= MOST ? " most" : ""}`, title: signed(weight) }, text);
 }

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { priceChart, toneChart } from "./chart.js";
-import { clock, empty, figure, h, number, put, section, severity, share, table, time } from "./dom.js";
+import { clock, empty, figure, h, number, put, section, severity, share, signed, span, table, tick, time } from "./dom.js";
 import { content, keepShowing } from "./shell.js";
 
 const { kind, id } = document.body.dataset;
@@ -30,8 +30,8 @@ await keepShowing(() => get(`/subjects/${encodeURIComponent(kind)}/${encodeURICo
       figure("Events", number(all), total < all ? `${number(all - total)} older than the chart` : ""),
       Object.entries(view.sources).map(([source, count]) => figure(source, number(count), share(count / all))),
       Object.entries(view.labels).map(([label, count]) => figure(label, number(count), share(count / all)))),
-    section("Tone and volume", toneChart(view.buckets, { width: Math.max(320, content.clientWidth), label: `Tone of ${id} over time`, clock }),
-      h("p", { class: "legend" }, h("span", {}, "line: P(positive) − P(negative)"), h("span", {}, `bars: events in ${view.width_s / 60} min`), h("span", {}, "triangles: alerts fired"))),
+    section("Tone and volume", toneChart(view.buckets, { width: Math.max(320, content.clientWidth), label: `Tone of ${id} over time`, clock, tick: (start) => tick(start, view.width_s) }),
+      h("p", { class: "legend" }, h("span", {}, "line: P(positive) − P(negative)"), h("span", {}, `bars: events in ${span(view.width_s)}`), h("span", {}, "triangles: alerts fired"))),
     prices ? section("Daily close", ...priceLine(prices, view)) : null,
     Object.keys(figures).length ? section("Windows that rules see now", h("dl", { class: "figures" }, Object.entries(figures)
       .map(([name, value]) => figure(name, number(value, Number.isInteger(value) ? 0 : 2))))) : null,
@@ -39,6 +39,6 @@ await keepShowing(() => get(`/subjects/${encodeURIComponent(kind)}/${encodeURICo
       severity(row.severity), h("a", { href: `/alerts/${encodeURIComponent(row.id)}` }, row.title), row.state, number(row.count), time(row.first_seen)]),
     { caption: "Alerts", numbers: [3] }) : empty("Redis has no alert about it.")),
     section("Events", table(["Time", "Source", "Sentiment", "Text"], view.events.map((event) => [
-      time(event.time), event.source, `${event.sentiment}${event.tone === null ? "" : ` ${event.tone.toFixed(2)}`}`,
+      time(event.time), event.source, `${event.sentiment}${event.tone === null ? "" : ` ${signed(event.tone)}`}`,
       h("div", {}, event.title ? h("strong", {}, event.title, " ") : null, event.title === event.text ? "" : event.text)]), { caption: "Latest events" })));
 }, 15);
