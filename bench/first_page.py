@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -30,7 +30,7 @@ from stream.alerts.store import AlertStore
 from stream.connection import redis_client
 from stream.embedded import EmbeddedRedis
 from stream.names import Keys
-from stream.records import BatchInfo, Origin, Scored, Subject, utc_now
+from stream.records import BatchInfo, Origin, Scored, Severity, Subject, utc_now
 from stream.rules.rule_set import Match, Rule
 from stream.settings import Settings, load_settings
 
@@ -44,6 +44,7 @@ SCREEN_MS = """(count) => new Promise((done) => {
 })"""
 """Milliseconds from the start of the navigation to the frame after which the rows are painted."""
 SCREEN_ROWS = 20
+SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "warning", "info")
 
 
 def settings_for(redis_url: str) -> Settings:
@@ -56,43 +57,50 @@ async def fill(settings: Settings, count: int) -> None:
     redis = redis_client(settings.redis)
     store = AlertStore(redis, Keys(settings.redis.prefix), settings.alerting)
     start = utc_now() - timedelta(hours=3)
-    severities = ("critical", "warning", "warning", "info")
-    matches = []
-    for number in range(count):
-        severity = severities[number % 4]
-        rule = Rule(
-            name=f"rule-{number % 4}", when="true", subject="ticker", severity=severity, title="t"
-        )
-        at = start + timedelta(seconds=number * 10)
-        subject = f"T{number}"
-        text = f"{subject} lost its largest customer and now expects a loss for the year."
-        event = Scored(
-            id=f"e-{number}",
-            source="news",
-            origin=Origin("news", 0, number),
-            time=at,
-            received_at=at,
-            scored_at=at,
-            title="",
-            text=text,
-            author="",
-            customer="",
-            lang="en",
-            subjects=(Subject("ticker", subject),),
-            heads={
-                "sentiment": HeadScore(
-                    "negative", 0.9, {"negative": 0.9, "positive": 0.1}, abstained=False
-                )
-            },
-            unreadable="",
-            model="m-1",
-            batch=BatchInfo(1, 8, 0.1, "idle"),
-            attributes={},
-        )
-        match = Match(rule, f"ticker:{subject}", f"Bad news on {subject}", text)
-        matches.append((event, match))
-    await store.raise_alerts(matches)
+    await store.raise_alerts(
+        [
+            filled(number, f"e-{number}", start + timedelta(seconds=number * 10))
+            for number in range(count)
+        ]
+    )
     await redis.aclose()
+
+
+def filled(number: int, event: str, at: datetime) -> tuple[Scored, Match]:
+    """An event that raises alert `number`, or makes it grow."""
+    rule = Rule(
+        name=f"rule-{number % 4}",
+        when="true",
+        subject="ticker",
+        severity=SEVERITIES[number % 4],
+        title="t",
+    )
+    subject = f"T{number}"
+    text = f"{subject} lost its largest customer and now expects a loss for the year."
+    scored = Scored(
+        id=event,
+        source="news",
+        origin=Origin("news", 0, number),
+        time=at,
+        received_at=at,
+        scored_at=at,
+        title="",
+        text=text,
+        author="",
+        customer="",
+        lang="en",
+        subjects=(Subject("ticker", subject),),
+        heads={
+            "sentiment": HeadScore(
+                "negative", 0.9, {"negative": 0.9, "positive": 0.1}, abstained=False
+            )
+        },
+        unreadable="",
+        model="m-1",
+        batch=BatchInfo(1, 8, 0.1, "idle"),
+        attributes={},
+    )
+    return scored, Match(rule, f"ticker:{subject}", f"Bad news on {subject}", text)
 
 
 @contextmanager

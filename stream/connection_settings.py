@@ -142,6 +142,7 @@ class Console(Section):
 
     listen: str = "127.0.0.1:8765"
     users: Path | None = Field(None, description="made by `bellwether console add-user`")
+    prices: Path | None = Field(None, description="daily closes, drawn beside a ticker's tone")
 
     @property
     def host(self) -> str:

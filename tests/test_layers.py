@@ -239,7 +239,10 @@ def test_a_forbidden_import_is_found(module, source):
     assert list(find_faults(module, source))
 
 
-@pytest.mark.parametrize("module", [*LEAVES, "models.registry", "models.explanation", "stream.cli"])
+@pytest.mark.parametrize(
+    "module",
+    [*LEAVES, "models.registry", "models.explanation", "stream.cli", "stream.console.server"],
+)
 def test_light_modules_load_neither_torch_nor_faust(module):
     """A console, a client or `bellwether --help` must not wait seconds for them."""
     code = f"import sys, {module}; print(*{{'torch', 'transformers', 'faust'}} & set(sys.modules))"

@@ -121,6 +121,7 @@ def build(data: Path, output: Path, config: FitConfig, *, teacher: Path | None) 
             "config": dataclasses.asdict(config) | {"rank": RANK},
             "texts": counts,
             "teacher": read_checkpoint(teacher)[0].version if teacher else "",
+            "epochs": [epoch.rounded() for epoch in fitted.epochs],
         },
     )
     encoder = load_encoder(DEFAULT_ENCODER)
@@ -173,7 +174,10 @@ def _predictor(checkpoint: Checkpoint, weights: dict[str, torch.Tensor]) -> Torc
 
 
 def _metrics(predictor: TorchPredictor, test: Sequence[Example], data: Path) -> dict[str, Any]:
-    """{"held out" or "zero shot": {"<set> <head>": {n, accuracy, macro_f1, ece, macro_recall}}}."""
+    """{"held out" or "zero shot": {"<set> <head>": {n, accuracy, macro_f1, ece, macro_recall}}}.
+
+    And "reliability" by head, over all that is held out.
+    """
     held_out: dict[str, Any] = {}
     for source in sorted(source_counts(test)):
         for head in predictor.heads:
@@ -184,7 +188,13 @@ def _metrics(predictor: TorchPredictor, test: Sequence[Example], data: Path) -> 
     for name, head_name in ZERO_SHOT.items():
         head = _head(head_name)
         zero_shot[f"{name} {head_name}"] = _figures(predictor, _read(data, name, head), head)
-    return {"held out": held_out, "zero shot": zero_shot}
+    reliability = {
+        head.name: evaluate_examples(
+            predictor, [e for e in test if len(e.labels.get(head.name, ())) == 1], head
+        )["reliability"]
+        for head in predictor.heads
+    }
+    return {"held out": held_out, "zero shot": zero_shot, "reliability": reliability}
 
 
 def _figures(predictor: TorchPredictor, examples: Sequence[Example], head: Head) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from trainer.fit import Watch, fit
 from trainer.gate import Evidence
 from trainer.keep import evenly
 from trainer.learner import default_config
+from trainer.measure import reliability_by_head
 from trainer.taught import Taught
 
 DEEP_REMINDERS_PER_TEXT = 2
@@ -52,17 +53,19 @@ def challenge_fast(
     its heads, so that many small steps don't add up to forgetting, and a label taken back is gone.
     """
     check = cross_check(root, taught)
+    taught_heads = dataclasses.replace(root, joint=check.joint)
     weights = root.weights | {
         f"heads.{name}": value.clone() for name, value in check.joint.linear.state_dict().items()
     }
     evidence = Evidence(
         slices=(
             *recent_slices(champion, taught, check.unseen),
-            *compare(champion, dataclasses.replace(root, joint=check.joint), taught),
+            *compare(champion, taught_heads, taught),
         ),
         doubts=check.doubts,
     )
-    return Challenger(_child(champion, root, "fast", lineage), weights, evidence, check.doubtful)
+    checkpoint = _measured(_child(champion, root, "fast", lineage), taught_heads, taught)
+    return Challenger(checkpoint, weights, evidence, check.doubtful)
 
 
 def challenge_deep(
@@ -92,7 +95,8 @@ def challenge_deep(
         watch=watch,
     )
     weights = _one_difference(root, fitted.weights)
-    checkpoint = _child(champion, root, "deep", lineage)
+    epochs = [epoch.rounded() for epoch in fitted.epochs]
+    checkpoint = _child(champion, root, "deep", {**lineage, "epochs": epochs})
     fresh = load_encoder(checkpoint.encoder, max_tokens=checkpoint.max_tokens)
     new = Contender(checkpoint, weights, fresh, merge(checkpoint, weights, fresh), champion.bf16)
     timed = [one.text for one in taught.reminders[:TIMED_TEXTS]]
@@ -102,7 +106,15 @@ def challenge_deep(
         doubts=check.doubts,
         slowdown=slowdown(champion, new, timed),
     )
-    return Challenger(checkpoint, weights, evidence, check.doubtful)
+    return Challenger(_measured(checkpoint, new, taught), weights, evidence, check.doubtful)
+
+
+def _measured(checkpoint: Checkpoint, new: Contender, taught: Taught) -> Checkpoint:
+    """With how far its confidence is right on the protected texts, which nobody trains on."""
+    protected = [*taught.golden, *taught.base]
+    vectors = new.vectors([one.text for one in protected])
+    bins = reliability_by_head(new.joint, vectors, protected)
+    return msgspec.structs.replace(checkpoint, metrics={"reliability": bins})
 
 
 def _one_difference(root: Contender, fitted: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

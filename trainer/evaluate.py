@@ -61,8 +61,8 @@ def evaluate(
 
     Returns n, accuracy, macro_f1 (over the labels that occur among the truths), ece
     (expected calibration error of the confidence, 15 equal bins; Guo et al. 2017), per_label
-    {label: n, precision, recall, f1} and confusion {truth: {answer: n}}. Where several labels are
-    acceptable, the truth is the answer if it is among them, else the first of them.
+    {label: n, precision, recall, f1}, confusion {truth: {answer: n}} and reliability(). Where
+    several labels are acceptable, the truth is the answer if it is among them, else the first.
     """
     answers = [labels[max(range(len(row)), key=row.__getitem__)] for row in probabilities]
     truths = [
@@ -75,23 +75,38 @@ def evaluate(
         row[answer] = row.get(answer, 0) + 1
     per_label = _per_label(labels, confusion)
     right = [truth == answer for truth, answer in zip(truths, answers, strict=True)]
+    confidences = [max(row) for row in probabilities]
     return {
         "n": len(truths),
         "accuracy": sum(right) / len(right),
         "macro_f1": sum(per_label[truth]["f1"] for truth in confusion) / len(confusion),
-        "ece": calibration_error([max(row) for row in probabilities], right),
+        "ece": calibration_error(confidences, right),
         "per_label": per_label,
         "confusion": confusion,
+        "reliability": reliability(confidences, right),
     }
 
 
 def calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> float:
     """Mean distance of confidence from accuracy over 15 equal bins, weighted by their texts."""
-    bins: list[list[tuple[float, bool]]] = [[] for _ in range(ECE_BINS)]
-    for confidence, correct in zip(confidences, right, strict=True):
-        bins[min(int(confidence * ECE_BINS), ECE_BINS - 1)].append((confidence, correct))
+    bins = _binned(confidences, right)
     gaps = (abs(sum(c for c, _ in members) - sum(r for _, r in members)) for members in bins)
     return sum(gaps) / len(right)
+
+
+def reliability(confidences: Sequence[float], right: Sequence[bool]) -> list[dict[str, Any]]:
+    """The bins of a reliability diagram, the lowest confidence first: n, confidence, accuracy.
+
+    The last two are means over the bin's texts, None where it has none.
+    """
+    return [
+        {
+            "n": len(members),
+            "confidence": _mean([c for c, _ in members]),
+            "accuracy": _mean([r for _, r in members]),
+        }
+        for members in _binned(confidences, right)
+    ]
 
 
 def score_texts(
@@ -123,6 +138,17 @@ def find_head(heads: Sequence[Head], name: str) -> Head:
             return head
     names = ", ".join(head.name for head in heads)
     raise EvaluateError(f"--head {name}: the model has no such head, only {names}")
+
+
+def _binned(confidences: Sequence[float], right: Sequence[bool]) -> list[list[tuple[float, bool]]]:
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(ECE_BINS)]
+    for confidence, correct in zip(confidences, right, strict=True):
+        bins[min(int(confidence * ECE_BINS), ECE_BINS - 1)].append((confidence, correct))
+    return bins
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return round(sum(values) / len(values), 4) if values else None
 
 
 def _predict(

@@ -12,6 +12,7 @@ from models.encoder import Encoder
 from models.heads import MISSING, JointHeads, joint_loss
 from trainer.batches import Texts
 from trainer.dataset import Example
+from trainer.evaluate import reliability
 
 BATCH_TEXTS = 64
 Report = Callable[[int, int, float], None]
@@ -37,6 +38,15 @@ class Epoch:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def rounded(self) -> dict[str, Any]:
+        """As a checkpoint keeps it."""
+        return {
+            "number": self.number,
+            "train_loss": round(self.train_loss, 4),
+            "val_loss": round(self.val_loss, 4),
+            "accuracy": {head: round(value, 4) for head, value in self.accuracy.items()},
+        }
 
 
 def judge(
@@ -80,6 +90,31 @@ def held_out_logits(
         logits = joint(pooled_vectors(encoder, texts.tokens))
     targets = targets_of(texts, range(len(texts)), torch.device("cpu"))
     return {name: values.cpu() for name, values in logits.items()}, targets
+
+
+def reliability_by_head(
+    joint: JointHeads, vectors: torch.Tensor, examples: Sequence[Example]
+) -> dict[str, list[dict[str, Any]]]:
+    """trainer.evaluate.reliability of each head that examples have labels for.
+
+    vectors: (n, hidden) of the examples, on the CPU.
+    """
+    with torch.inference_mode():
+        logits = joint(vectors)
+    found = {}
+    for head in joint.heads:
+        own = [(at, one) for at, one in enumerate(examples) if one.labels.get(head.name)]
+        if not own:
+            continue
+        temperatures = [head.calibrated_for(one.kind).temperature for _, one in own]
+        rows = logits[head.name][[at for at, _ in own]] / torch.tensor(temperatures)[:, None]
+        confidence, answers = rows.softmax(dim=1).max(dim=1)
+        right = [
+            head.labels[answer] in one.labels[head.name]
+            for answer, (_, one) in zip(answers.tolist(), own, strict=True)
+        ]
+        found[head.name] = reliability(confidence.tolist(), right)
+    return found
 
 
 def targets_of(texts: Texts, batch: Sequence[int], device: torch.device) -> dict[str, torch.Tensor]:

@@ -30,7 +30,7 @@ def publish(
     """
     checkpoint = msgspec.structs.replace(
         challenger.checkpoint,
-        metrics={"verdict": msgspec.to_builtins(verdict)},
+        metrics=challenger.checkpoint.metrics | {"verdict": msgspec.to_builtins(verdict)},
     )
     with tempfile.TemporaryDirectory(prefix="bellwether-") as temporary:
         folder = Path(temporary) / "version"

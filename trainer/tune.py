@@ -261,8 +261,13 @@ def _write(
             "config": dataclasses.asdict(config),
             "texts": source_counts(train),
             "data_sha256": _sha256(request.data),
+            "epochs": [epoch.rounded() for epoch in result.epochs],
         },
-        metrics={"validation": {head.name: short}, "answers as before": kept},
+        metrics={
+            "validation": {head.name: short},
+            "answers as before": kept,
+            "reliability": {head.name: figures["reliability"]},
+        },
     )
     checkpoint = write_checkpoint(request.output, checkpoint, result.weights)
     return Tuned(checkpoint, figures, kept, result.epochs)

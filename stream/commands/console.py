@@ -84,6 +84,7 @@ def add_user(
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[str]:
     """The console at work while the context lasts; gives its address. Raises StartError."""
+    from stream.commands.explainers import alert_words
     from stream.console.server import desk_of, listening
 
     registry = open_registry(settings) if settings.model.registry else None
@@ -93,6 +94,7 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
             registry=registry,
             heads=lambda: _heads(settings, registry),
             labels=LabelLogFile(settings),
+            explain=alert_words(settings),
         ) as desk,
         listening(desk) as address,
     ):

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from models.explanation import Neighbour
-from models.spec import ModelError
 from stream import show
 from stream.commands.options import (
     config_option,
     json_option,
-    open_registry,
     progress_bar,
     with_redis,
 )
@@ -26,7 +23,6 @@ from stream.settings import Settings
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from models.explain import Explainer
     from models.nearest import ExampleIndex
     from stream.names import Keys
 
@@ -62,6 +58,7 @@ def explain(
     as_json: bool,
 ) -> None:
     """Say why: words and their weights, smallest edit, nearest examples, rule and figures."""
+    from stream.commands.explainers import explainers, load_explainer
     from stream.explain import explained_view
     from stream.explain.explaining import AlertExplainer, explain_text
 
@@ -74,21 +71,14 @@ def explain(
     with progress_bar(as_json) as progress:
         progress.add_task("explaining", total=None)
         if text:
-            explainer = _load(settings, None)
+            explainer = load_explainer(settings, None)
             names = heads or [one.name for one in explainer.predictor.heads]
             cleaned = clean_text(text, settings.limits.max_text_chars)
             found: Any = explain_text(explainer, nearest, cleaned, names, kind or "")
         else:
             alert, copies = asyncio.run(_find(settings, alert_id or ""))
             again = asyncio.run(_read_again(settings, alert)) if replay else None
-            explainers: dict[str, Explainer] = {}
-
-            def of_version(version: str) -> Explainer:
-                if version not in explainers:
-                    explainers[version] = _load(settings, version)
-                return explainers[version]
-
-            found = AlertExplainer(settings, of_version, nearest, heads).explain(
+            found = AlertExplainer(settings, explainers(settings), nearest, heads).explain(
                 alert, copies, again
             )
     if as_json:
@@ -122,34 +112,6 @@ async def _read_again(settings: Settings, alert: Alert) -> Any:
     from stream.explain.origins import read_again
 
     return await read_again(settings, [one.origin for one in alert.evidence if one.origin])
-
-
-def _load(settings: Settings, version: str | None) -> Explainer:
-    """The explainer of that version, of the model that a worker would serve if None."""
-    from models.description import read_verified, shipped
-    from models.explain import load_explainer
-    from models.predictor import choose_device
-    from models.registry import CHAMPION
-
-    own = settings.model.path or shipped()
-    folder: Path | None = None
-    if settings.model.registry:
-        registry = open_registry(settings)
-        champion = registry.alias(CHAMPION)
-        wanted = version or (champion.version if champion else None)
-        if wanted in {checkpoint.version for checkpoint in registry.versions()}:
-            folder = registry.folder(str(wanted))
-    if folder is None:
-        here = read_verified(own)[0].version
-        if version and here != version:
-            raise ModelError(
-                f"model {version}, which scored the event, is not in model.registry, and {own} is "
-                f"{here}; set model.path or model.registry to where it is"
-            )
-        folder = own
-    return load_explainer(
-        folder, encoder=settings.model.encoder, device=choose_device(settings.model.device)
-    )
 
 
 class _Examples:

@@ -9,6 +9,7 @@ import msgspec
 
 from stream.alerts.alert_search import Search
 from stream.alerts.lifecycle import MAX_COMMENT_CHARS, Change, Entry
+from stream.console.desk import Desk
 from stream.console.highlight import shared_words
 from stream.console.operations import Asked, NotFoundError, Operation
 from stream.console.rows import Row, row_of, rows_of
@@ -71,7 +72,10 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 async def list_alerts(asked: Asked) -> AlertList:
-    desk, query = asked.desk, asked.query
+    return await asked.desk.lists.answer(asked.query, lambda: _list(asked.desk, asked.query))
+
+
+async def _list(desk: Desk, query: AlertsQuery) -> AlertList:
     matchers = [parse_matcher(text) for text in query.matcher]
     now = utc_now()
     await desk.hub.refresh_silences()
@@ -93,11 +97,15 @@ async def list_alerts(asked: Asked) -> AlertList:
 
 
 async def show_alert(asked: Asked) -> AlertDetail:
-    desk = asked.desk
-    alert = await desk.alerts.get(asked.path["id"])
+    identity = asked.path["id"]
+    return await asked.desk.lists.answer(identity, lambda: _detail(asked.desk, identity))
+
+
+async def _detail(desk: Desk, identity: str) -> AlertDetail:
+    alert = await desk.alerts.get(identity)
     if alert is None:
         raise NotFoundError(
-            f"alert {asked.path['id']!r} is not in Redis; it never was, or alerting.keep_s is over"
+            f"alert {identity!r} is not in Redis; it never was, or alerting.keep_s is over"
         )
     now = utc_now()
     others = await desk.alerts.list_all(

@@ -14,8 +14,11 @@ from models.spec import Head
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.connection import kafka_arguments
+from stream.console.explanations import Explanations
 from stream.console.live import Hub
+from stream.console.prices import Prices
 from stream.console.recent import Recent
+from stream.console.shared import Shared
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
 from stream.outbox import Outbox, Outgoing
@@ -72,6 +75,7 @@ class Courier:
 class Desk:
     """registry is None where model.registry is not set; heads blocks and raises ModelError.
 
+    prices are None where console.prices is not set.
     trying is held while other thresholds are tried, which is work for a whole core.
     """
 
@@ -88,4 +92,7 @@ class Desk:
     registry: Registry | None
     heads: Callable[[], tuple[Head, ...]]
     labels: LabelLog
+    explanations: Explanations
+    prices: Prices | None = None
     trying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lists: Shared = field(default_factory=Shared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -12,13 +12,15 @@ from redis.exceptions import RedisError
 from models.spec import ModelError
 from stream.alerts.lifecycle import LifecycleError
 from stream.connection import StartError
-from stream.console.desk import Desk
 from stream.console.sessions import Identity
 from stream.console.users import Role
 from stream.notify.matchers import MatcherError
 from stream.notify.silences import SilenceError
 from stream.rules.conditions import RuleError
 from stream.settings import SettingsError
+
+if TYPE_CHECKING:
+    from stream.console.desk import Desk
 
 
 class Asked(msgspec.Struct, frozen=True):

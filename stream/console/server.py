@@ -26,13 +26,16 @@ from stream.console import (
     silences_api,
     status_api,
     thresholds_api,
+    words_api,
 )
 from stream.console.desk import Courier, Desk, LabelLog
+from stream.console.explanations import Explain, Explanations
 from stream.console.guard import IDENTITY, add_headers, fault, guard, require
 from stream.console.live import Hub
 from stream.console.openapi import PREFIX, document
 from stream.console.operations import Asked, Operation
 from stream.console.pages import Pages
+from stream.console.prices import Prices
 from stream.console.recent import Recent
 from stream.console.sessions import Sessions
 from stream.console.users import Users
@@ -55,6 +58,7 @@ STREAM_S = 1_800.0
 
 OPERATIONS: tuple[Operation, ...] = (
     *alerts_api.operations(),
+    *words_api.operations(),
     *thresholds_api.operations(),
     *silences_api.operations(),
     *labels_api.operations(),
@@ -77,8 +81,14 @@ async def desk_of(
     registry: Registry | None,
     heads: Callable[[], tuple[Head, ...]],
     labels: LabelLog,
+    explain: Explain,
 ) -> AsyncIterator[Desk]:
-    """The parts, at work while the context lasts. Neither Redis nor Kafka need be there yet."""
+    """The parts, at work while the context lasts. Neither Redis nor Kafka need be there yet.
+
+    Raises SettingsError for a file of prices that can't be used.
+    """
+    file = settings.console.prices
+    prices = await asyncio.to_thread(Prices, file) if file else None
     redis = redis_client(settings.redis)
     keys = Keys(settings.redis.prefix)
     hub: Hub
@@ -106,6 +116,8 @@ async def desk_of(
             registry=registry,
             heads=heads,
             labels=labels,
+            explanations=Explanations(explain),
+            prices=prices,
         )
     finally:
         await hub.stop()

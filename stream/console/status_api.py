@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from stream.connection import kafka_arguments
 from stream.console.markets import HeatMap, View, heat_map, view_of
 from stream.console.operations import Asked, NotFoundError, Operation
+from stream.console.prices import PriceLine
 from stream.console.rows import Row, rows_of
 from stream.console.shown_settings import Setting, shown
 from stream.operations.topic_log import places_of
@@ -36,11 +37,15 @@ class MarketsAnswer(msgspec.Struct, frozen=True):
 
 
 class SubjectAnswer(msgspec.Struct, frozen=True):
-    """figures are the windows that rules see (docs/rules.md), empty for a subject unseen lately."""
+    """figures are the windows that rules see (docs/rules.md), empty for a subject unseen lately.
+
+    prices are of the view's days; None for what is no ticker, and where console.prices is not set.
+    """
 
     view: View
     figures: dict[str, float]
     alerts: list[Row]
+    prices: PriceLine | None
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -106,7 +111,13 @@ async def subject(asked: Asked) -> SubjectAnswer:
         )
     windows = await desk.signals.get(f"{kind}:{name}")
     shown_figures = figures(windows, desk.settings.signals) if windows else {}
-    return SubjectAnswer(view, shown_figures, rows_of(alerts, desk.hub.silences, utc_now()))
+    prices = None
+    if kind == "ticker" and desk.prices:
+        first, last = view.buckets[0].start, view.buckets[-1].start
+        end = last + timedelta(seconds=view.width_s)
+        prices = await asyncio.to_thread(desk.prices.line, name, first.date(), end.date())
+    rows = rows_of(alerts, desk.hub.silences, utc_now())
+    return SubjectAnswer(view, shown_figures, rows, prices)
 
 
 async def health(asked: Asked) -> HealthAnswer:

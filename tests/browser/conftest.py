@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ from playwright.async_api import Page, async_playwright
 from models.description import CONFIG, WEIGHTS, read_verified, sealed, shipped
 from models.registry import CHAMPION, Registry
 from models.stub import StubPredictor
+from stream.alerts.store import AlertStore
 from stream.app import Worker
 from stream.commands.console import serving
-from stream.connection import kafka_arguments
+from stream.connection import kafka_arguments, redis_client
 from stream.connection_settings import Console
+from stream.names import Keys
 from stream.outbox import Outbox, Outgoing
-from stream.records import utc_now
+from stream.records import Scored, utc_now
+from stream.rules.rule_set import Match, Rule
 from stream.settings import Settings, load_settings
+from trainer.evaluate import reliability
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -47,6 +52,23 @@ class System:
         finally:
             await outbox.stop()
 
+    async def raise_alert(self, *events: Scored) -> str:
+        """An alert of the rule negative-news-on-ticker, as a worker would; gives its id."""
+        rule = Rule(
+            name="negative-news-on-ticker",
+            when="true",
+            subject="ticker",
+            severity="warning",
+            title="Negative news on {subject}",
+        )
+        redis = redis_client(self.settings.redis)
+        async with redis:
+            store = AlertStore(redis, Keys(self.settings.redis.prefix), self.settings.alerting)
+            match = Match(rule, "ticker:HALC", "Negative news on HALC", events[0].text)
+            (alert, *_) = await store.raise_alerts([(event, match) for event in events])
+        assert alert
+        return alert.id
+
 
 @pytest.fixture
 async def system(kafka: str, redis_url: str, tmp_path: Path) -> AsyncIterator[System]:
@@ -64,7 +86,7 @@ async def system(kafka: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Sy
             ),
             "model": base.model.model_copy(update={"registry": str(tmp_path / "registry")}),
             "trainer": base.trainer.model_copy(update={"folder": tmp_path / "trainer"}),
-            "console": Console(listen="127.0.0.1:0"),
+            "console": Console(listen="127.0.0.1:0", prices=closes(tmp_path / "prices.csv")),
         }
     )
     registry = Registry(str(tmp_path / "registry"))
@@ -77,11 +99,30 @@ async def system(kafka: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Sy
         yield System(settings, address, registry)
 
 
+def closes(file: Path) -> Path:
+    """Prices of HALC for the last ten days, today included."""
+    days = [utc_now().date() - timedelta(days=back) for back in reversed(range(10))]
+    lines = [f"HALC,{day},{100 + at}" for at, day in enumerate(days)]
+    file.write_text("\n".join(["ticker,date,close", *lines]), encoding="utf-8")
+    return file
+
+
 def fill(registry: Registry, folder: Path) -> None:
-    """Two versions, the shipped one champion."""
+    """Two versions, the shipped one champion; the other one says how it was fitted."""
     first = registry.add(shipped())
     checkpoint, weights = read_verified(shipped())
-    changed = msgspec.structs.replace(checkpoint, name="other", training={"parent": first.version})
+    accuracy = {"sentiment": 0.7, "topic": 0.6}
+    epochs = [
+        {"number": number, "train_loss": 1 / number, "val_loss": 1.2 / number, "accuracy": accuracy}
+        for number in (1, 2, 3)
+    ]
+    sure = reliability([0.97, 0.96, 0.7, 0.4], [True, True, False, True])
+    changed = msgspec.structs.replace(
+        checkpoint,
+        name="other",
+        training={"parent": first.version, "epochs": epochs},
+        metrics={"reliability": {"sentiment": sure}},
+    )
     folder.mkdir()
     (folder / WEIGHTS).write_bytes(weights)
     (folder / CONFIG).write_bytes(msgspec.json.encode(sealed(changed, weights)))

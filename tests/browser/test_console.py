@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -11,8 +12,11 @@ from aiokafka import AIOKafkaConsumer
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
+from models.description import read_verified, shipped
 from models.registry import CHAMPION
+from stream.records import Scored, utc_now
 from tests.browser.conftest import System
+from tests.fakes import scored
 from tests.redis_server import RedisServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
@@ -61,6 +65,45 @@ async def test_an_alert_appears_is_acknowledged_and_its_group_is_silenced(
     await expect(page.get_by_role("heading", level=1)).to_contain_text("HALC")
     await expect(page.locator(".timeline")).to_contain_text("acknowledged")
     await expect(page.locator("mark").first).to_be_visible()
+
+
+async def test_the_words_that_decided_are_shown_on_demand(system: System, page: Page) -> None:
+    text = "Halcyon shares plunge after regulators open a fraud investigation. <b>More</b> soon."
+    begun = utc_now()
+
+    def event(number: int) -> Scored:
+        at = begun + timedelta(seconds=number)
+        return scored(id=f"e-{number}", text=text, model=read_version(), time=at)
+
+    await page.goto(f"{system.address}/alerts/{await system.raise_alert(event(0), event(1))}")
+    evidence = page.locator(".evidence > li")
+    await expect(evidence).to_have_count(2)
+    await expect(page.locator(".why")).to_have_count(0)
+    await page.get_by_role("button", name="Which words decided?").click()
+    await expect(page.locator(".why")).to_have_count(2)
+    await expect(page.locator(".why h3").first).to_have_text(re.compile("sentiment negative"))
+    await expect(page.locator(".why mark.for").first).to_be_visible()
+    await expect(page.locator(".why .hint").first).to_contain_text(re.compile(r"For it: .*\+\d"))
+    await expect(page.locator(".why").first).to_contain_text("<b>More</b>")
+    assert not await accessibility_faults(page)
+    await system.raise_alert(event(2))
+    await expect(evidence).to_have_count(3)
+    await expect(page.locator(".why")).to_have_count(2)
+
+
+async def test_without_the_model_that_scored_it_the_page_says_what_to_do(
+    system: System, page: Page
+) -> None:
+    await system.publish(0, bad_news(1, "HALC"))
+    await page.goto(f"{system.address}/alerts")
+    await page.locator("tr[data-id] a").first.click()
+    await page.get_by_role("button", name="Which words decided?").click()
+    fault = page.get_by_text("model stub, which scored the event, is not in model.registry")
+    await expect(fault).to_contain_text("set model.path or model.registry")
+
+
+def read_version() -> str:
+    return read_verified(shipped())[0].version
 
 
 async def test_filters_live_in_the_address_and_groups_fold(system: System, page: Page) -> None:
@@ -150,6 +193,43 @@ async def test_a_model_is_promoted_and_rolled_back(system: System, page: Page) -
     assert moves[1:] == [(second, "a try"), (first, "no good")]
 
 
+async def test_a_version_shows_its_calibration_and_how_it_was_fitted(
+    system: System, page: Page
+) -> None:
+    champion, other = sorted(one.version for one in system.registry.versions())
+    await page.goto(f"{system.address}/models")
+    details = page.locator("details", has=page.get_by_role("heading", name=f"Figures of {other}"))
+    await details.locator("summary").first.click()
+    chart = details.get_by_role("img", name=re.compile("^sentiment: confidence and accuracy on 4"))
+    await expect(chart.locator("circle")).to_have_count(3)
+    losses = details.get_by_role("img", name=re.compile("^Loss by epoch"))
+    await expect(losses.locator("path")).to_have_count(2)
+    await expect(losses).to_contain_text("held out")
+    await details.get_by_text("As a table").first.click()
+    await expect(details.get_by_role("cell", name="0.965")).to_be_visible()
+    shipped_one = page.locator(
+        "details", has=page.get_by_role("heading", name=f"Figures of {champion}")
+    )
+    await expect(shipped_one).to_contain_text("Calibration: not recorded for this version.")
+    await expect(shipped_one).to_contain_text("Training curves: not recorded for this version.")
+    assert not await accessibility_faults(page)
+
+
+async def test_closes_are_drawn_beside_the_tone(system: System, page: Page) -> None:
+    now = utc_now()
+    times = [(now - timedelta(days=back)).isoformat() for back in (6, 3, 0)]
+    await system.publish(0, *(bad_news(n, "HALC") | {"time": at} for n, at in enumerate(times)))
+    await system.publish(0, bad_news(9, "NONE"))
+    await page.goto(f"{system.address}/markets")
+    await page.get_by_role("link", name="NONE").click()
+    await expect(page.get_by_text("No prices for NONE in ")).to_be_visible()
+    await page.goto(f"{system.address}/subjects/ticker/HALC")
+    chart = page.get_by_role("img", name=re.compile("^Daily close of HALC"))
+    await expect(chart.locator("circle").nth(5)).to_be_visible()
+    titles = await chart.locator("title").all_text_contents()
+    assert f"{(now - timedelta(days=3)).date()}: 106" in titles
+
+
 async def test_a_script_in_a_headline_does_not_run(system: System, page: Page) -> None:
     await system.publish(0, bad_news(1, "<B>X</B>", HOSTILE) | {"title": HOSTILE})
     await system.publish(2, {"id": "t-1", "text": f"unsure {HOSTILE}", "title": HOSTILE})
@@ -192,15 +272,21 @@ async def test_pages_fit_both_widths_and_have_no_serious_accessibility_faults(
             )
             if over > 0:
                 faults.append(f"{path} at {width}: {over} px too wide")
-        for scheme in ("light", "dark"):
-            await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            found = (await Axe().run(page)).response["violations"]
-            faults += [
-                f"{path} {scheme}: {one['id']} {[node['html'] for node in one['nodes'][:3]]}"
-                for one in found
-                if one["impact"] in {"serious", "critical"}
-            ]
+        faults += [f"{path} {fault}" for fault in await accessibility_faults(page)]
     assert not faults, "\n".join(faults)
+
+
+async def accessibility_faults(page: Page) -> list[str]:
+    """The serious ones, in both themes."""
+    faults = []
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        faults += [
+            f"{scheme}: {one['id']} {[node['html'] for node in one['nodes'][:3]]}"
+            for one in (await Axe().run(page)).response["violations"]
+            if one["impact"] in {"serious", "critical"}
+        ]
+    return faults
 
 
 async def test_the_loss_of_redis_is_said_and_over_when_it_is_back(

@@ -2,7 +2,8 @@
 
 import { get } from "./api.js";
 import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
-import { clock, empty, figure, h, marked, number, put, section, severity, share, subjectLink, table, time } from "./dom.js";
+import { clock, empty, figure, h, number, put, section, severity, subjectLink, table, time } from "./dom.js";
+import { Evidence } from "./evidence.js";
 import { attempt, content, isShortcut, keepShowing, on, showKeys } from "./shell.js";
 
 const id = document.body.dataset.id;
@@ -15,6 +16,7 @@ const ACTIONS = {
 };
 
 // Kept over a refresh of the page: an answer that was asked for stays.
+const evidence = new Evidence(id);
 const tried = h("div", { role: "status" });
 const thresholds = h("div", {}, h("p", { class: "hint" }, "Runs the rule with other thresholds over the scored events that this console keeps."),
   h("button", { type: "button", onclick: tryThresholds }, "Try others"), tried);
@@ -48,6 +50,7 @@ function step({ value, now, alerts, lost, gained, keeps, lost_first }) {
 function show(detail) {
   const { alert, history, words, similar } = detail;
   row = detail.row;
+  evidence.show(alert.evidence, words);
   document.title = `${alert.title} · Bellwether`;
   put(document.querySelector("h1"), severity(alert.severity), " ", alert.title);
   put(content,
@@ -62,21 +65,11 @@ function show(detail) {
       figure("Acknowledged by", row.acknowledged_by || "–"), figure("Assigned to", row.assignee || "–"),
       figure("Rule", alert.rule, alert.rule_version), figure("Model", alert.model),
       figure("Episode", number(alert.episode))),
-    section("Evidence",
-      words.length ? h("p", { class: "hint" }, "Marked: words that the texts share, and the subject's.") : null,
-      h("ol", { class: "evidence" }, [...alert.evidence].reverse().map((one) => evidence(one, words)))),
+    section("Evidence", evidence.element),
     section("Timeline", timeline(alert, history)),
     section("Signal", signal(alert)),
     section("What would another threshold have done?", thresholds),
     section("Similar alerts", similar.length ? likeIt(similar) : empty("Redis has no other alert of this rule or subject.")));
-}
-
-function evidence(one, words) {
-  return h("li", {},
-    h("div", { class: "meta" }, one.source, " · ", time(one.time), " · ", h("span", { class: "id" }, one.event_id)),
-    h("p", { class: "text" }, marked(one.text, words)),
-    h("ul", { class: "answers", "aria-label": "What the model said" }, Object.entries(one.scores).map(([head, answer]) =>
-      h("li", {}, h("span", { class: "kind" }, head), ` ${answer.label} ${share(answer.confidence)}`, answer.abstained ? " (unsure)" : ""))));
 }
 
 function signal(alert) {

@@ -43,6 +43,7 @@ export function setTime(element, iso, { age = false } = {}) {
 const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
 const DAY = { ...TIME, day: "numeric", month: "short" };
 const formats = Object.fromEntries(Object.entries({
+  day: { day: "numeric", month: "short" }, minute: { hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
   today: TIME, year: DAY, any: { ...DAY, year: "numeric" }, whole: { ...DAY, year: "numeric", timeZoneName: "short" },
 }).map(([name, options]) => [name, new Intl.DateTimeFormat(undefined, options)]));
 
@@ -53,6 +54,13 @@ export function clock(iso, whole = false) {
   if (date.getFullYear() !== now.getFullYear()) return formats.any.format(date);
   const today = date.getMonth() === now.getMonth() && date.getDate() === now.getDate();
   return formats[today ? "today" : "year"].format(date);
+}
+
+/** Where a bucket of that many seconds begins, as short as an axis needs it. */
+export function tick(iso, seconds) {
+  const date = new Date(iso);
+  if (seconds >= 86400) return formats.day.format(date);
+  return seconds >= 3600 ? `${formats.day.format(date)}, ${formats.minute.format(date)}` : formats.minute.format(date);
 }
 
 export function ageOf(iso) {
@@ -71,6 +79,22 @@ setInterval(() => {
 export function number(value, digits = 0) {
   if (value === null || value === undefined) return "–";
   return value.toLocaleString(undefined, { maximumFractionDigits: digits, minimumFractionDigits: digits });
+}
+
+/** Tone with its sign; what rounds to nothing has none. */
+export function signed(value) {
+  if (value === null || value === undefined) return "–";
+  const words = number(Math.abs(value), 2);
+  return Number(value.toFixed(2)) === 0 ? words : `${value > 0 ? "+" : "−"}${words}`;
+}
+
+const UNITS = [["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+/** A span of whole units: 3 hours, 1 day. */
+export function span(seconds) {
+  const [unit, size] = UNITS.find(([, one]) => seconds >= one && seconds % one === 0) ?? UNITS.at(-1);
+  const count = seconds / size;
+  return `${number(count)} ${unit}${count === 1 ? "" : "s"}`;
 }
 
 export function share(value) {

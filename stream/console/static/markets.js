@@ -2,10 +2,8 @@
 
 import { get } from "./api.js";
 import { heatCell } from "./chart.js";
-import { clock, empty, h, number, put, subjectLink } from "./dom.js";
+import { clock, empty, h, number, put, signed, span, subjectLink } from "./dom.js";
 import { content, keepShowing } from "./shell.js";
-
-const tone = (value) => (value === null ? "–" : (value > 0 ? "+" : "") + value.toFixed(2));
 
 await keepShowing(() => get("/markets"), ({ heat_map, events, since, caught_up }) => {
   const { subjects, starts, width_s } = heat_map;
@@ -15,15 +13,19 @@ await keepShowing(() => get("/markets"), ({ heat_map, events, since, caught_up }
       : empty("Reading the latest scored events from Kafka …"));
     return;
   }
+  const before = content.querySelector(".scroll");
   const most = Math.max(...subjects.flatMap((one) => one.volumes));
   put(content,
-    h("p", { class: "hint" }, `The latest ${number(events)} scored events, since ${clock(since)}. A column is ${width_s / 60} min; up is positive tone, down negative, darker is more events.`),
+    h("p", { class: "hint" }, `The latest ${number(events)} scored events, since ${clock(since)}. A column is ${span(width_s)}; up is positive tone, down negative; the stronger the colour, the more events.`),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Heat map" }, h("table", { class: "heat" },
       h("caption", { class: "unseen" }, "Busiest subjects"),
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Subject"), h("th", { scope: "col", class: "number" }, "Events"), h("th", { scope: "col", class: "number" }, "Tone"),
-        h("th", { scope: "col", colspan: String(starts.length) }, `${clock(starts[0])} to ${clock(starts.at(-1))}`))),
+        h("th", { scope: "col", colspan: String(starts.length) }, `${clock(starts[0], true)} to ${clock(starts.at(-1), true)}`))),
       h("tbody", {}, subjects.map((one) => h("tr", {},
-        h("td", {}, subjectLink(`${one.kind}:${one.id}`)), h("td", { class: "number" }, number(one.volume)), h("td", { class: "number" }, tone(one.tone)),
+        h("td", {}, subjectLink(`${one.kind}:${one.id}`)), h("td", { class: "number" }, number(one.volume)), h("td", { class: "number" }, signed(one.tone)),
         starts.map((start, at) => h("td", { class: "cell" }, heatCell(one.volumes[at], most, one.tones[at],
-          `${clock(start)}: ${one.volumes[at]} events, tone ${tone(one.tones[at])}`)))))))));
+          `${clock(start)}: ${one.volumes[at]} events, tone ${signed(one.tones[at])}`)))))))));
+  // Where not all fits the latest is what counts, until the reader looks elsewhere.
+  const scroll = content.querySelector(".scroll");
+  scroll.scrollLeft = before ? before.scrollLeft : scroll.scrollWidth;
 }, 15);

@@ -2,6 +2,7 @@
 
 import { get, may, post } from "./api.js";
 import { clock, empty, figure, h, number, put, section, table, time } from "./dom.js";
+import { fitted } from "./fitted.js";
 import { ask, attempt, content, keepShowing, on } from "./shell.js";
 
 const why = () => h("label", {}, "Why, for whoever looks at the history", h("input", { name: "why", required: true, maxlength: "500" }));
@@ -21,7 +22,7 @@ async function rollBack(previous) {
 function figuresOf(version) {
   const rows = [];
   const walk = (value, name) => {
-    if (value === null || typeof value !== "object") return;
+    if (value === null || typeof value !== "object" || Array.isArray(value)) return;
     if ("accuracy" in value) rows.push([name, number(value.n), number(value.accuracy, 3), number(value.macro_f1, 3), number(value.ece, 3)]);
     else for (const [key, part] of Object.entries(value)) walk(part, name ? `${name} · ${key}` : key);
   };
@@ -29,11 +30,14 @@ function figuresOf(version) {
   return rows.length ? table(["Measured on", "Texts", "Accuracy", "Macro F1", "Calibration error"], rows, { caption: `Figures of ${version.version}`, numbers: [1, 2, 3, 4] }) : null;
 }
 
+/** Commands in backticks, as the trainer writes them, set as code. */
+const withCode = (words) => words.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
+
 function verdictOf(version) {
   const verdict = version.metrics.verdict;
   if (!verdict) return null;
   const reasons = Array.isArray(verdict.reasons) ? verdict.reasons : [JSON.stringify(verdict)];
-  return h("ul", {}, reasons.map((reason) => h("li", {}, String(reason))));
+  return h("ul", {}, reasons.map((reason) => h("li", {}, withCode(String(reason)))));
 }
 
 function show(answer) {
@@ -57,11 +61,11 @@ function show(answer) {
       since[version.version] ? time(since[version.version]) : "never",
       version.champion ? h("strong", {}, "champion") : version.in_shadow ? "in shadow" : may("operator") ? h("button", { type: "button", "aria-label": `Promote ${version.version}`, onclick: () => promote(version.version) }, "Promote") : ""]), { caption: "Versions" })
       : empty("The registry is empty. A trainer puts its first version in when it starts; `bellwether models add DIR` adds one.")),
-    section("The trainer's verdicts", attempts.length ? table(["Time", "Labels", "Verdict"], attempts.map((one) => [time(one.time), number(one.labels), one.verdict]), { caption: "Verdicts", numbers: [1] })
+    section("The trainer's verdicts", attempts.length ? table(["Time", "Labels", "Verdict"], attempts.map((one) => [time(one.time), number(one.labels), withCode(one.verdict)]), { caption: "Verdicts", numbers: [1] })
       : empty("None are known here. They are read from trainer.folder on this machine.")),
     history.length ? section("Champion's history", table(["Since", "Version", "By", "Why"], [...history].reverse().map((move) => [time(move.since), h("span", { class: "id" }, move.version), move.by, move.why]), { caption: "Champion's history" })) : null,
-    ...versions.filter((version) => figuresOf(version) || verdictOf(version)).map((version) =>
-      h("details", { open: version.champion }, h("summary", {}, h("h2", {}, `Figures of ${version.version}`)), verdictOf(version), figuresOf(version))));
+    ...[...versions].sort((one, other) => other.champion - one.champion).map((version) => h("details", { open: version.champion },
+      h("summary", {}, h("h2", {}, `Figures of ${version.version}`)), verdictOf(version), figuresOf(version), fitted(version))));
 }
 
 const refresh = await keepShowing(() => get("/models"), show);

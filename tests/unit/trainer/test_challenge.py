@@ -10,14 +10,18 @@ import pytest
 import torch
 
 from models.checkpoint import read_checkpoint, write_checkpoint
+from models.registry import Registry
+from tests.fakes import NOON
 from tests.tiny_model import write_tiny_checkpoint
 from trainer import challenge
-from trainer.challenge import Challenger, challenge_deep
+from trainer.challenge import Challenger, challenge_deep, challenge_fast
 from trainer.contender import Contender, load_contender
 from trainer.dataset import Example
 from trainer.errors import FitError
+from trainer.evaluate import reliability
 from trainer.gate import Limits, judge
 from trainer.measure import pooled_vectors
+from trainer.publish import publish
 from trainer.taught import Taught
 
 LINEAGE = {"labels": 3, "labels_fingerprint": "abc", "read_up_to": {"0": 7}}
@@ -121,13 +125,33 @@ def test_the_lineage_names_parent_root_and_labels(root, written, tmp_path):
     champion = load_contender(tmp_path / "fast", sharing=root)
     child = challenge_deep(champion, root, LESSONS, lineage=LINEAGE).checkpoint
     assert champion.checkpoint.version != root.checkpoint.version
+    epochs = child.training.pop("epochs")
+    assert [epoch["number"] for epoch in epochs] == [1, 2, 3]
     assert child.training == LINEAGE | {
         "parent": champion.checkpoint.version,
         "root": root.checkpoint.version,
         "speed": "deep",
     }
-    assert child.metrics == {}
     assert child.heads == root.checkpoint.heads
+
+
+def test_how_far_its_confidence_is_right_is_kept_with_it(root, challenger, written, tmp_path):
+    fast = challenge_fast(root, root, LESSONS, lineage=LINEAGE).checkpoint.metrics["reliability"]
+    deep = challenger.checkpoint.metrics["reliability"]
+    assert fast.keys() == deep.keys() == {"mood"}
+    probabilities = written.joint(written.vectors([one.text for one in LESSONS.golden]))["mood"]
+    answers = written.answers([one.text for one in LESSONS.golden])["mood"].tolist()
+    right = [
+        ("bad", "good")[answer] in one.labels["mood"]
+        for answer, one in zip(answers, LESSONS.golden, strict=True)
+    ]
+    confidences = probabilities.softmax(dim=1).max(dim=1).values.tolist()
+    assert deep["mood"] == reliability(confidences, right)
+    assert fast["mood"] != deep["mood"]
+    assert sum(part["n"] for part in fast["mood"]) == len(LESSONS.golden)
+    registry = Registry(str(tmp_path))
+    alias = publish(registry, challenger, judge(challenger.evidence, LIMITS), NOON)
+    assert registry.describe(alias.version).metrics.keys() == {"reliability", "verdict"}
 
 
 def test_a_challenger_taught_the_contrary_is_refused(written):

@@ -6,7 +6,14 @@ import pytest
 
 from models.stub import StubPredictor
 from trainer.errors import EvaluateError
-from trainer.evaluate import calibration_error, evaluate, evaluate_file, score_texts
+from trainer.evaluate import (
+    ECE_BINS,
+    calibration_error,
+    evaluate,
+    evaluate_file,
+    reliability,
+    score_texts,
+)
 
 LABELS = ("a", "b", "c")
 
@@ -43,6 +50,16 @@ def test_calibration_error_is_the_weighted_gap_of_each_bin():
     )
 
 
+def test_the_bins_of_a_reliability_diagram_are_fifteen():
+    bins = reliability([0.95, 0.97, 0.5], [True, False, True])
+    assert len(bins) == ECE_BINS
+    assert bins[-1] == {"n": 2, "confidence": 0.96, "accuracy": 0.5}
+    assert bins[7] == {"n": 1, "confidence": 0.5, "accuracy": 1.0}
+    assert bins[0] == {"n": 0, "confidence": None, "accuracy": None}
+    assert sum(one["n"] for one in bins) == 3
+    assert evaluate(LABELS, [("a",)], [[0.9, 0.1, 0.0]])["reliability"][13]["n"] == 1
+
+
 def test_full_confidence_is_in_the_last_bin():
     assert calibration_error([1.0, 0.99], [True, True]) == pytest.approx(0.005)
 
@@ -70,7 +87,15 @@ def test_file_is_judged_by_the_head_asked_for(tmp_path):
     file = tmp_path / "reviews.tsv"
     file.write_text("text\tlabel\nhigh\thigh\nlow but not so\tlow\nhigh after all\tmedium\n")
     figures = evaluate_file(StubPredictor(), file, "risk")
-    assert figures.keys() == {"n", "accuracy", "macro_f1", "ece", "per_label", "confusion"}
+    assert figures.keys() == {
+        "n",
+        "accuracy",
+        "macro_f1",
+        "ece",
+        "per_label",
+        "confusion",
+        "reliability",
+    }
     assert (figures["n"], figures["accuracy"]) == (3, pytest.approx(2 / 3))
     assert figures["ece"] == pytest.approx(abs(0.9 - 2 / 3))
 

@@ -72,6 +72,11 @@ def test_new_head_answers_beside_the_old_ones_which_answer_as_before(request_):
     assert said[0] == "head state: 2 labels, 24 texts to learn from, 8 to validate with"
     assert said[1].startswith("epoch 1: train loss")
     assert tuned.checkpoint.training["parent"] == read_checkpoint(request_.parent)[0].version
+    epochs = tuned.checkpoint.training["epochs"]
+    assert [epoch["number"] for epoch in epochs] == list(range(1, CONFIG.epochs + 1))
+    assert epochs[0]["accuracy"]["state"] == round(tuned.epochs[0].accuracy["state"], 4)
+    bins = tuned.checkpoint.metrics["reliability"]["state"]
+    assert sum(one["n"] for one in bins) == tuned.figures["n"] == 8
     assert not unfinished(request_.output).exists()
 
 

@@ -16,11 +16,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiokafka.errors import KafkaConnectionError
 from redis.asyncio import Redis
 
-from models.spec import DEFAULT_HEADS
+from models.spec import DEFAULT_HEADS, ModelError
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.connection_settings import Console
 from stream.console.desk import Courier, Desk
+from stream.console.explanations import Explanations
 from stream.console.live import Hub
 from stream.console.recent import Recent
 from stream.console.server import application, signals_of
@@ -59,6 +60,10 @@ class KnownLabels:
 
     def attempts(self) -> list[dict[str, Any]]:
         return [{"time": "2026-03-12T12:00:00Z", "labels": 3, "verdict": "promoted: better"}]
+
+
+def no_model(_: Alert) -> Any:
+    raise ModelError("model m-1 is not in model.registry; set model.path to where it is")
 
 
 class Caller:
@@ -119,6 +124,7 @@ def desk_over(client: Redis, settings: Settings, **changes: Any) -> Desk:
         "registry": None,
         "heads": lambda: DEFAULT_HEADS,
         "labels": KnownLabels(),
+        "explanations": Explanations(no_model),
     }
     return Desk(**(parts | changes))
 

@@ -1,0 +1,98 @@
+"""Who asks the same at the same time shares an answer, and never one that began too early."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from stream.console.desk import Desk
+from stream.console.shared import Shared
+from tests.unit.stream.console.conftest import Caller, fire
+
+
+async def test_all_who_ask_at_once_share_one_answer() -> None:
+    made = itertools.count(1)
+
+    async def make() -> int:
+        number = next(made)
+        await asyncio.sleep(0)
+        return number
+
+    shared = Shared()
+    assert await asyncio.gather(*(shared.answer("a", make) for _ in range(50))) == [1] * 50
+    assert await shared.answer("a", make) == 2
+    assert await asyncio.gather(shared.answer("a", make), shared.answer("b", make)) == [3, 4]
+
+
+async def test_who_asks_while_an_answer_is_made_sees_what_came_since() -> None:
+    world = "before"
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def make() -> str:
+        seen = world
+        begun.set()
+        await go.wait()
+        return seen
+
+    shared = Shared()
+    first = asyncio.create_task(shared.answer("a", make))
+    await begun.wait()
+    world = "after"
+    late = [asyncio.create_task(shared.answer("a", make)) for _ in range(3)]
+    await asyncio.sleep(0)
+    go.set()
+    assert await first == "before"
+    assert await asyncio.gather(*late) == ["after"] * 3
+
+
+async def test_an_error_reaches_everyone_and_the_next_may_succeed() -> None:
+    async def fail() -> str:
+        raise OSError("away")
+
+    async def succeed() -> str:
+        return "back"
+
+    shared = Shared()
+    for found in await asyncio.gather(
+        *(shared.answer("a", fail) for _ in range(3)), return_exceptions=True
+    ):
+        assert isinstance(found, OSError)
+    assert await shared.answer("a", succeed) == "back"
+
+
+async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
+    go = asyncio.Event()
+
+    async def make() -> str:
+        await go.wait()
+        return "there"
+
+    shared = Shared()
+    leaver, stayer = (asyncio.create_task(shared.answer("a", make)) for _ in range(2))
+    await asyncio.sleep(0)
+    leaver.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaver
+    go.set()
+    assert await stayer == "there"
+
+
+@pytest.mark.redis
+async def test_pages_that_load_the_list_together_have_it_read_twice_at_most(
+    page: Caller, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fire(desk)
+    read = 0
+    list_open = desk.alerts.list_open
+
+    async def counted(*arguments: object) -> object:
+        nonlocal read
+        read += 1
+        return await list_open(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(desk.alerts, "list_open", counted)
+    answers = await asyncio.gather(*(page.get("/alerts") for _ in range(20)))
+    assert {len(answer["alerts"]) for answer in answers} == {1}
+    assert read < 10
