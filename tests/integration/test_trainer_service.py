@@ -1,0 +1,167 @@
+"""The whole trainer beside a worker: a version's time in shadow, and what drift brings on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from models.predictor import load_predictor
+from models.registry import CHALLENGER, CHAMPION, Registry
+from models.spec import DEFAULT_HEADS
+from stream.app import Worker
+from stream.commands.options import RegistryChampions, open_registry
+from stream.commands.services import trainer_service
+from stream.connection import kafka_arguments
+from stream.demo_tickets import tickets
+from stream.outbox import Outbox, Outgoing
+from stream.records import Feedback, encode, utc_now
+from stream.settings import Settings
+from tests.integration.test_worker import publish, settings, settle
+from tests.tiny_model import write_tiny_checkpoint, write_tiny_encoder
+from trainer.service import TrainerService
+
+__all__ = ["settings"]
+
+pytestmark = pytest.mark.timeout(300)
+
+DEADLINE_S = 120.0
+LABELLED = 60
+# Where tests/integration/test_worker.py's settings have their tickets.
+TICKETS = 2
+
+
+@pytest.fixture
+def taught(settings: Settings, tmp_path: Path) -> Settings:
+    """A registry, a trainer's folder, and a tiny model with the shipped heads."""
+    encoder = write_tiny_encoder(tmp_path / "encoder")
+    write_tiny_checkpoint(tmp_path / "first", encoder, heads=DEFAULT_HEADS)
+    model = {
+        "path": tmp_path / "first",
+        "registry": str(tmp_path / "registry"),
+        "shadow_share": 1.0,
+        "device": "cpu",
+        "precision": "fp32",
+    }
+    trainer = {
+        "folder": tmp_path / "trainer",
+        "refit_after_labels": LABELLED,
+        "refit_after_s": 600.0,
+        "deep_after_labels": 0,
+        "drift_above": 0.0,
+    }
+    return settings.model_copy(
+        update={
+            "model": settings.model.model_copy(update=model),
+            "trainer": settings.trainer.model_copy(update=trainer),
+        }
+    )
+
+
+def with_trainer(settings: Settings, **changed: Any) -> Settings:
+    return settings.model_copy(update={"trainer": settings.trainer.model_copy(update=changed)})
+
+
+@asynccontextmanager
+async def teaching(settings: Settings) -> AsyncIterator[TrainerService]:
+    service = trainer_service(settings)
+    stop = asyncio.Event()
+    await service.start()
+    running = asyncio.create_task(service.run(stop))
+    try:
+        yield service
+    finally:
+        stop.set()
+        await running
+        await service.stop()
+
+
+@asynccontextmanager
+async def scoring(settings: Settings) -> AsyncIterator[Worker]:
+    """A worker on the registry's champion."""
+    champions = RegistryChampions(settings)
+    version = champions.version()
+    predictor = champions.load(version) if version else load_predictor(settings.model.path)
+    worker = Worker(settings, predictor, champions)
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        assert await worker.stop()
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not reached():
+            await asyncio.sleep(0.05)
+
+
+async def score(settings: Settings, worker: Worker, *texts: str, begin: int) -> None:
+    """Publish them as tickets t-<begin> and on, and return when all are scored."""
+    before = worker.telemetry.settled
+    rows = (orjson.dumps({"id": f"t-{n}", "text": text}) for n, text in enumerate(texts, begin))
+    await publish(settings, TICKETS, *rows)
+    await settle(worker, before + len(texts))
+
+
+async def label(settings: Settings, label: str, *, head: str, begin: int, count: int) -> None:
+    outbox = Outbox(kafka_arguments(settings.kafka))
+    await outbox.start()
+    said = [
+        Feedback(
+            id=f"f-{n}", event_id=f"t-{n}", head=head, label=label, author="ann", time=utc_now()
+        )
+        for n in range(begin, begin + count)
+    ]
+    topic = settings.topics.feedback
+    await outbox.send([Outgoing(topic, one.event_id.encode(), encode(one)) for one in said])
+    await outbox.stop()
+
+
+def named(registry: Registry, alias: str) -> str:
+    found = registry.alias(alias)
+    return found.version if found else ""
+
+
+@pytest.mark.parametrize("agreeing", [True, False], ids=["agrees", "differs"])
+async def test_a_version_goes_through_its_time_in_shadow_before_it_is_champion_or_refused(
+    taught: Settings, agreeing: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    # All tickets are of the kind that was labelled: most answers on their risk change.
+    bound = 1.0 if agreeing else 0.2
+    settings = with_trainer(taught, shadow_events=20, shadow_s=600.0, shadow_max_change=bound)
+    registry = open_registry(settings)
+    texts = tickets()
+    async with teaching(settings) as service, scoring(settings) as worker:
+        first = named(registry, CHAMPION)
+        await score(settings, worker, *texts[:LABELLED], begin=0)
+        await label(settings, "low", head="risk", begin=0, count=LABELLED)
+        await until(lambda: bool(service.status.challenger))
+        second = service.status.challenger
+        assert (named(registry, CHAMPION), named(registry, CHALLENGER)) == (first, second)
+        await until(lambda: f"challenger {second} runs in shadow of {first}" in caplog.text)
+        assert worker.predictor.version == first
+
+        await score(settings, worker, *texts[LABELLED:], begin=LABELLED)
+        await until(lambda: not service.status.challenger)
+        assert named(registry, CHALLENGER) == ""
+        differs = worker.telemetry.shadow[second, "risk", "no"]
+        assert differs > 0.5 * len(texts[LABELLED:])
+        why = registry.history(CHALLENGER)[-1].why
+        if agreeing:
+            assert named(registry, CHAMPION) == second
+            assert "; in shadow " in registry.history(CHAMPION)[-1].why
+            await until(lambda: worker.predictor.version == second)
+            assert why.startswith("promoted: in shadow ")
+        else:
+            assert named(registry, CHAMPION) == first
+            assert why.startswith("refused: in shadow risk differs in ")
+            assert worker.predictor.version == first
+        # Either way these labels are tried: nothing is fitted again for them.
+        await until(lambda: service.status.waits_for.startswith("waits for labels"))
