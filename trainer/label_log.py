@@ -20,6 +20,7 @@ from stream.records import Feedback
 from trainer.errors import LabelLogError
 from trainer.feedback import Accepted, Label, Settled, Text
 from trainer.question import Question
+from trainer.schedule import Speed
 from trainer.shadow_answers import ShadowAnswers
 
 TABLES = """
@@ -34,12 +35,16 @@ CREATE TABLE IF NOT EXISTS read_up_to (
     topic TEXT, partition INTEGER, position INTEGER, PRIMARY KEY (topic, partition));
 CREATE TABLE IF NOT EXISTS attempts (
     number INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT, fingerprint TEXT, labels INTEGER,
-    verdict TEXT);
+    verdict TEXT, speed TEXT);
 CREATE TABLE IF NOT EXISTS suspects (
     head TEXT, label TEXT, event_id TEXT, authors TEXT, text TEXT);
 CREATE TABLE IF NOT EXISTS questions (
     head TEXT, event_id TEXT, source TEXT, text TEXT, label TEXT, confidence REAL, why TEXT);
 """
+
+NEW_ATTEMPT = (
+    "INSERT INTO attempts (time, fingerprint, labels, verdict, speed) VALUES (?, ?, ?, ?, ?)"
+)
 
 LABELS_FILE = "labels.sqlite"
 SHOWN_ATTEMPTS = 10
@@ -74,6 +79,7 @@ class LabelLog:
             self._db = sqlite3.connect(file, timeout=30.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(TABLES)
+            self._add_what_older_files_lack()
             self.shadow = ShadowAnswers(self._db)
         except (sqlite3.Error, OSError) as error:
             raise LabelLogError(
@@ -152,17 +158,20 @@ class LabelLog:
         return [Question(*row) for row in rows]
 
     def note_attempt(
-        self, settled: Settled, suspects: Sequence[Label], verdict: str, now: datetime
+        self,
+        settled: Settled,
+        suspects: Sequence[Label],
+        verdict: str,
+        now: datetime,
+        speed: Speed = "fast",
     ) -> None:
         """Remember that these labels were tried, so that a restart does not try them again.
 
         suspects are those that contradict the others, the worst first; they replace the last ones.
         """
-        row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict)
+        row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict, speed)
         with self._db:
-            self._db.execute(
-                "INSERT INTO attempts (time, fingerprint, labels, verdict) VALUES (?, ?, ?, ?)", row
-            )
+            self._db.execute(NEW_ATTEMPT, row)
             self._db.execute("DELETE FROM suspects")
             self._db.executemany(
                 "INSERT INTO suspects VALUES (?, ?, ?, ?, ?)",
@@ -174,10 +183,10 @@ class LabelLog:
 
     def note_end_of_shadow(self, training: Mapping[str, Any], verdict: str, now: datetime) -> None:
         """The second verdict on a version's labels; training is its checkpoint's."""
-        row = (now.isoformat(), training["labels_fingerprint"], training["labels"], verdict)
+        of = (training["labels_fingerprint"], training["labels"])
         with self._db:
             self._db.execute(
-                "INSERT INTO attempts (time, fingerprint, labels, verdict) VALUES (?, ?, ?, ?)", row
+                NEW_ATTEMPT, (now.isoformat(), *of, verdict, training.get("speed", "fast"))
             )
 
     def suspects(self) -> list[dict[str, str]]:
@@ -193,6 +202,13 @@ class LabelLog:
         ).fetchone()
         return (str(row[0]), int(row[1])) if row else ("", 0)
 
+    def labels_of_last_deep(self) -> int:
+        """How many labels the last deep attempt knew, 0 before the first."""
+        row = self._db.execute(
+            "SELECT labels FROM attempts WHERE speed = 'deep' ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        return int(row[0]) if row else 0
+
     def summary(self) -> dict[str, Any]:
         """Counts of what is in the log, and the latest attempts with their verdicts."""
         counts = [
@@ -200,7 +216,8 @@ class LabelLog:
             for table in ("feedback", "events")
         ]
         attempts = self._db.execute(
-            "SELECT time, labels, fingerprint, verdict FROM attempts ORDER BY number DESC LIMIT ?",
+            "SELECT time, labels, fingerprint, verdict, speed FROM attempts "
+            "ORDER BY number DESC LIMIT ?",
             (SHOWN_ATTEMPTS,),
         )
         return {
@@ -211,10 +228,21 @@ class LabelLog:
                 for version, heads in self.shadow.agreements().items()
             },
             "attempts": [
-                {"time": time, "labels": labels, "labels_fingerprint": named, "verdict": verdict}
-                for time, labels, named, verdict in attempts
+                {
+                    "time": time,
+                    "labels": labels,
+                    "labels_fingerprint": named,
+                    "verdict": verdict,
+                    "speed": speed,
+                }
+                for time, labels, named, verdict, speed in attempts
             ],
         }
+
+    def _add_what_older_files_lack(self) -> None:
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(attempts)")}
+        if "speed" not in columns:
+            self._db.execute("ALTER TABLE attempts ADD COLUMN speed TEXT DEFAULT 'fast'")
 
     def _insert(self, one: Accepted) -> bool:
         """Whether it was not there already."""

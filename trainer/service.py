@@ -21,6 +21,7 @@ from stream.records import utc_now
 from trainer.challenge import Challenger, challenge_deep, challenge_fast
 from trainer.champion import Champion
 from trainer.drift import Drift
+from trainer.drift_file import keep_seen, recall_seen
 from trainer.errors import TrainerError
 from trainer.feedback import Settled, settle
 from trainer.fit import Watch
@@ -43,6 +44,8 @@ RETRY_S = 2.0
 # What to label next changes slowly, and looking costs seconds of a core.
 ASK_EVERY_S = 60.0
 ASK_AMONG = 300
+# A kill forgets what drift has counted in so many seconds, of windows of 1,000 answers.
+KEEP_DRIFT_EVERY_S = 5.0
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 
 
@@ -75,9 +78,9 @@ class TrainerService:
         self._settled = settle([], {}, [])
         self._changed_at = time.monotonic()
         self._champion = Champion(registry, config.parent)
-        self._since_deep = 0
         self.status = Status()
         self._drift = Drift(config.drift_above)
+        self._drift_kept_at = 0.0
         self._unasked = 0
         self._asked_at = 0.0
         self._attempt: asyncio.Task[None] | None = None
@@ -90,6 +93,7 @@ class TrainerService:
         self._log = LabelLog(config.folder / LABELS_FILE, remember_events=config.remember_events)
         champion = self._champion
         await asyncio.to_thread(champion.open)
+        self._drift = Drift(config.drift_above, recall_seen(config.folder, champion.version))
         # Now, so that the first label does not wait for it.
         await asyncio.to_thread(recall_own, champion.contender, config.folder)
         self._reader = Reader(
@@ -133,6 +137,7 @@ class TrainerService:
     async def stop(self) -> None:
         if self._attempt:
             self._attempt.cancel()
+        self._keep_drift()
         await self._reader.stop()
         await self._producer.stop()
         self._log.close()
@@ -146,11 +151,20 @@ class TrainerService:
         self.status.drift = {
             (one.head, one.source, one.of): one.distance for one in self._drift.shifts
         }
+        if reading.answers and time.monotonic() - self._drift_kept_at >= KEEP_DRIFT_EVERY_S:
+            self._keep_drift()
         self._shadow.note(reading.shadowed)
         if reading.read_up_to:
             self._log.append(reading.accepted, reading.events, reading.read_up_to)
         if reading.accepted or (reading.events and self._settled.unknown):
             self._settle()
+
+    def _keep_drift(self) -> None:
+        self._drift_kept_at = time.monotonic()
+        try:
+            keep_seen(self._config.folder, self._drift.seen)
+        except OSError as error:
+            logger.warning("what drift has counted is not kept (%s)", error)
 
     async def _refuse(self, letter: DeadLetter) -> None:
         self.status.refused += 1
@@ -174,7 +188,6 @@ class TrainerService:
         if self._settled.fingerprint == before.fingerprint:
             return
         self._changed_at = time.monotonic()
-        self._since_deep += max(0, len(self._settled.labels) - len(before.labels))
         logger.info(
             "%d labels; %d disputed, %d of unknown events, %d repeats, %d corrections",
             len(self._settled.labels),
@@ -191,8 +204,8 @@ class TrainerService:
         progress = Progress(
             new if labels else 0,
             time.monotonic() - self._changed_at,
-            self._since_deep,
-            drift="; ".join(map(str, self._drift.drifted)),
+            max(0, labels - self._log.labels_of_last_deep()),
+            drift="; ".join(map(str, self._drift.untried)),
         )
         in_shadow = self._shadow.version
         if not in_shadow and (speed := due(self._config.schedule, progress)):
@@ -221,14 +234,13 @@ class TrainerService:
         except TrainerError as error:
             # The labels are at fault, not the service: it goes on and waits for more.
             logger.warning("%s fit not done: %s", speed, error)
-            self._log.note_attempt(settled, [], f"not done: {error}", utc_now())
+            self._log.note_attempt(settled, [], f"not done: {error}", utc_now(), speed)
             self.status.attempts[speed, "not done"] += 1
             return
         finally:
             self.status.fitting = ""
             if speed == "deep":
-                self._since_deep = 0
-                self._drift.restart()
+                self._note_drift_tried()
         verdict = judge(challenger.evidence, self._config.limits)
         self.status.note_verdict(speed, verdict, time.monotonic() - begun)
         said = {(one.head, one.text): one for one in settled.labels}
@@ -246,7 +258,19 @@ class TrainerService:
                 publish, self._registry, challenger, verdict, utc_now(), name
             )
             await (self._shadow.begin(alias) if shadowed else self._champion.crown(alias))
-        self._log.note_attempt(settled, suspects, str(verdict), utc_now())
+        self._log.note_attempt(settled, suspects, str(verdict), utc_now(), speed)
+
+    def _note_drift_tried(self) -> None:
+        """Before the verdict: a new champion forgets it, and without one it must not come back."""
+        tried = self._drift.note_tried()
+        self._keep_drift()
+        if tried:
+            logger.info(
+                "a deep fit was tried for drift in %s; for the same there is none until an index "
+                "has grown by %.2f more, or fell below it and came back",
+                "; ".join(map(str, tried)),
+                self._config.drift_above,
+            )
 
     def _challenge(self, speed: Speed, settled: Settled) -> Challenger:
         champion, root = self._champion.contender, self._champion.root()

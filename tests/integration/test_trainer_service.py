@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,12 @@ from stream.demo_tickets import tickets
 from stream.outbox import Outbox, Outgoing
 from stream.records import Feedback, encode, utc_now
 from stream.settings import Settings
+from tests.fakes import scored, scores
 from tests.integration.test_worker import publish, settings, settle
 from tests.tiny_model import write_tiny_checkpoint, write_tiny_encoder
+from trainer.challenge import Challenger
+from trainer.drift import WINDOW
+from trainer.errors import FitError
 from trainer.service import TrainerService
 
 __all__ = ["settings"]
@@ -47,6 +52,7 @@ def taught(settings: Settings, tmp_path: Path) -> Settings:
         "shadow_share": 1.0,
         "device": "cpu",
         "precision": "fp32",
+        "threads": 1,
     }
     trainer = {
         "folder": tmp_path / "trainer",
@@ -123,6 +129,19 @@ async def label(settings: Settings, label: str, *, head: str, begin: int, count:
     await outbox.stop()
 
 
+async def answered(settings: Settings, model: str, texts: Sequence[str], **said: Any) -> None:
+    """Records t-0 and on as a worker writes them; said are fakes.scores' labels."""
+    outbox = Outbox(kafka_arguments(settings.kafka))
+    await outbox.start()
+    topic, heads = settings.topics.scored, scores(**said)
+    records = [
+        scored(id=f"t-{n}", source="ticket", text=text, model=model, heads=heads)
+        for n, text in enumerate(texts)
+    ]
+    await outbox.send([Outgoing(topic, one.id.encode(), encode(one)) for one in records])
+    await outbox.stop()
+
+
 def named(registry: Registry, alias: str) -> str:
     found = registry.alias(alias)
     return found.version if found else ""
@@ -165,3 +184,70 @@ async def test_a_version_goes_through_its_time_in_shadow_before_it_is_champion_o
             assert worker.predictor.version == first
         # Either way these labels are tried: nothing is fitted again for them.
         await until(lambda: service.status.waits_for.startswith("waits for labels"))
+
+
+async def test_drift_brings_on_a_deep_fit_of_labels_that_were_tried_before(
+    taught: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    settings = with_trainer(taught, drift_above=0.25)
+    window = [f"ticket {n}" for n in range(WINDOW)]
+    async with teaching(settings) as service:
+        champion = await taught_once(settings, service)
+        await answered(settings, champion, window, sentiment="negative")
+        await answered(settings, champion, window, sentiment="positive")
+        await until(lambda: f"deep fit on {LABELLED} labels" in caplog.text)
+        before, _, after = caplog.text.partition("deep fit on")
+        assert f"drift since {champion} is champion: labels of sentiment on ticket" in before
+        await until(lambda: any(speed == "deep" for speed, _ in service.status.attempts))
+        assert "fast fit on" not in after
+
+
+async def test_drift_goes_on_after_a_restart_and_is_tried_once(
+    taught: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_fit(*_: Any, **__: Any) -> Challenger:
+        raise FitError("far enough")
+
+    monkeypatch.setattr("trainer.service.challenge_deep", no_fit)
+    caplog.set_level("INFO")
+    settings = with_trainer(taught, drift_above=0.25)
+    window = [f"ticket {n}" for n in range(WINDOW)]
+    half = WINDOW // 2
+    async with teaching(settings) as service:
+        champion = await taught_once(settings, service)
+        await answered(settings, champion, window, sentiment="negative")
+        await answered(settings, champion, window[:half], sentiment="positive")
+        await until(lambda: counted(service) == WINDOW + half)
+        assert "deep fit" not in caplog.text
+
+    async with teaching(settings) as service:
+        await answered(settings, champion, window[half:], sentiment="positive")
+        await until(lambda: service.status.attempts["deep", "not done"] == 1)
+        assert "a deep fit was tried for drift in labels of sentiment on ticket" in caplog.text
+        drifts = caplog.text.count("drift since")
+        await answered(settings, champion, window, sentiment="positive")
+        await until(lambda: caplog.text.count("drift since") > drifts)
+        await until(lambda: service.status.waits_for == "waits for labels")
+
+    async with teaching(settings) as service:
+        await answered(settings, champion, window, sentiment="positive")
+        await until(lambda: caplog.text.count("drift since") > drifts + 1)
+        await until(lambda: service.status.waits_for == "waits for labels")
+        assert service.status.attempts == Counter()
+
+
+async def taught_once(settings: Settings, service: TrainerService) -> str:
+    """The champion after labels that are tried now."""
+    first = named(open_registry(settings), CHAMPION)
+    await answered(settings, first, tickets()[:LABELLED])
+    await label(settings, "low", head="risk", begin=0, count=LABELLED)
+    await until(lambda: service.status.champion not in {"", first})
+    assert service.status.attempts == Counter({("fast", "promoted"): 1})
+    return service.status.champion
+
+
+def counted(service: TrainerService) -> int:
+    """Answers on the sentiment of tickets that the trainer has counted for drift."""
+    own = [one for one in service._drift.seen.pairs if one.head == "sentiment"]
+    return sum(one.reference.answers + one.window.answers for one in own)

@@ -131,3 +131,26 @@ def test_events_that_somebody_spoke_of_are_no_longer_asked_about(log: LabelLog) 
     log.append([said(4)], [], {("feedback", 0): 5})
     assert [one.event_id for one in log.questions()] == ["e2"]
     assert [one.id for one in log.unlabelled(5)] == ["e3", "e2"]
+
+
+def test_how_many_labels_the_last_deep_attempt_knew_is_remembered(log: LabelLog) -> None:
+    log.append([said(1, "e1"), said(2, "e2")], [event(1), event(2)], {})
+    both = settle(log.feedback(), log.texts(), HEADS)
+    log.note_attempt(both, [], "promoted", NOON, "fast")
+    assert log.labels_of_last_deep() == 0
+    log.note_attempt(both, [], "refused", NOON, "deep")
+    log.note_attempt(settle([], {}, HEADS), [], "refused", NOON, "fast")
+    assert log.labels_of_last_deep() == 2
+    assert [one["speed"] for one in log.summary()["attempts"]] == ["fast", "deep", "fast"]
+
+
+def test_a_file_of_an_older_program_is_taken_up(log: LabelLog, tmp_path: Path) -> None:
+    log.note_attempt(settle([], {}, HEADS), [], "refused: because", NOON)
+    log.close()
+    with sqlite3.connect(tmp_path / LABELS_FILE) as older:
+        older.execute("ALTER TABLE attempts DROP COLUMN speed")
+    older.close()
+    again = LabelLog(tmp_path / LABELS_FILE, remember_events=3)
+    assert [one["speed"] for one in again.summary()["attempts"]] == ["fast"]
+    again.note_attempt(settle([], {}, HEADS), [], "refused", NOON, "deep")
+    again.close()
