@@ -23,7 +23,6 @@ from trainer.champion import Champion
 from trainer.drift import Drift
 from trainer.drift_file import keep_seen, recall_seen
 from trainer.errors import TrainerError
-from trainer.feedback import Settled, settle
 from trainer.fit import Watch
 from trainer.gate import Limits, judge
 from trainer.label_log import LABELS_FILE, LabelLog
@@ -32,6 +31,7 @@ from trainer.publish import publish
 from trainer.questions import questions
 from trainer.recall import recall_own
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
+from trainer.settlement import Settled, Settlement
 from trainer.shadow import ShadowRun
 from trainer.status import Status
 from trainer.taught import taught_by
@@ -75,7 +75,8 @@ class TrainerService:
     def __init__(self, config: ServiceConfig, registry: Registry) -> None:
         self._config = config
         self._registry = registry
-        self._settled = settle([], {}, [])
+        self._settlement = Settlement(())
+        self._settled = self._settlement.settled()
         self._changed_at = time.monotonic()
         self._champion = Champion(registry, config.parent)
         self.status = Status()
@@ -155,9 +156,9 @@ class TrainerService:
             self._keep_drift()
         self._shadow.note(reading.shadowed)
         if reading.read_up_to:
-            self._log.append(reading.accepted, reading.events, reading.read_up_to)
-        if reading.accepted or (reading.events and self._settled.unknown):
-            self._settle()
+            changed = self._log.append(reading.accepted, reading.events, reading.read_up_to)
+            if changed:
+                self._settle(changed)
 
     def _keep_drift(self) -> None:
         self._drift_kept_at = time.monotonic()
@@ -179,11 +180,14 @@ class TrainerService:
             else:
                 return
 
-    def _settle(self) -> None:
-        before = self._settled
-        self._settled = settle(
-            self._log.feedback(), self._log.texts(), self._champion.contender.joint.heads
-        )
+    def _settle(self, changed: set[str] | None = None) -> None:
+        """What is said of these events now; of all where there are other heads, or at the start."""
+        before, heads = self._settled, self._champion.contender.joint.heads
+        if self._settlement.heads != tuple(heads):
+            self._settlement, changed = Settlement(heads), None
+        for one in self._log.spoken(changed):
+            self._settlement.take(*one)
+        self._settled = self._settlement.settled()
         self.status.note_labels(self._settled)
         if self._settled.fingerprint == before.fingerprint:
             return

@@ -115,14 +115,14 @@ async def score(settings: Settings, worker: Worker, *texts: str, begin: int) -> 
     await settle(worker, before + len(texts))
 
 
-async def label(settings: Settings, label: str, *, head: str, begin: int, count: int) -> None:
+async def label(settings: Settings, label: str, *, head: str, events: Sequence[str]) -> None:
     outbox = Outbox(kafka_arguments(settings.kafka))
     await outbox.start()
     said = [
         Feedback(
-            id=f"f-{n}", event_id=f"t-{n}", head=head, label=label, author="ann", time=utc_now()
+            id=f"f-{n}", event_id=event_id, head=head, label=label, author="ann", time=utc_now()
         )
-        for n in range(begin, begin + count)
+        for n, event_id in enumerate(events)
     ]
     topic = settings.topics.feedback
     await outbox.send([Outgoing(topic, one.event_id.encode(), encode(one)) for one in said])
@@ -130,13 +130,13 @@ async def label(settings: Settings, label: str, *, head: str, begin: int, count:
 
 
 async def answered(settings: Settings, model: str, texts: Sequence[str], **said: Any) -> None:
-    """Records t-0 and on as a worker writes them; said are fakes.scores' labels."""
+    """Records as a worker writes them, named by their texts; said are fakes.scores' labels."""
     outbox = Outbox(kafka_arguments(settings.kafka))
     await outbox.start()
     topic, heads = settings.topics.scored, scores(**said)
     records = [
-        scored(id=f"t-{n}", source="ticket", text=text, model=model, heads=heads)
-        for n, text in enumerate(texts)
+        scored(id=f"id of {text}", source="ticket", text=text, model=model, heads=heads)
+        for text in texts
     ]
     await outbox.send([Outgoing(topic, one.id.encode(), encode(one)) for one in records])
     await outbox.stop()
@@ -160,7 +160,7 @@ async def test_a_version_goes_through_its_time_in_shadow_before_it_is_champion_o
     async with teaching(settings) as service, scoring(settings) as worker:
         first = named(registry, CHAMPION)
         await score(settings, worker, *texts[:LABELLED], begin=0)
-        await label(settings, "low", head="risk", begin=0, count=LABELLED)
+        await label(settings, "low", head="risk", events=[f"t-{n}" for n in range(LABELLED)])
         await until(lambda: bool(service.status.challenger))
         second = service.status.challenger
         assert (named(registry, CHAMPION), named(registry, CHALLENGER)) == (first, second)
@@ -191,7 +191,7 @@ async def test_drift_brings_on_a_deep_fit_of_labels_that_were_tried_before(
 ) -> None:
     caplog.set_level("INFO")
     settings = with_trainer(taught, drift_above=0.25)
-    window = [f"ticket {n}" for n in range(WINDOW)]
+    window = [f"text {n}" for n in range(WINDOW)]
     async with teaching(settings) as service:
         champion = await taught_once(settings, service)
         await answered(settings, champion, window, sentiment="negative")
@@ -212,7 +212,7 @@ async def test_drift_goes_on_after_a_restart_and_is_tried_once(
     monkeypatch.setattr("trainer.service.challenge_deep", no_fit)
     caplog.set_level("INFO")
     settings = with_trainer(taught, drift_above=0.25)
-    window = [f"ticket {n}" for n in range(WINDOW)]
+    window = [f"text {n}" for n in range(WINDOW)]
     half = WINDOW // 2
     async with teaching(settings) as service:
         champion = await taught_once(settings, service)
@@ -240,8 +240,9 @@ async def test_drift_goes_on_after_a_restart_and_is_tried_once(
 async def taught_once(settings: Settings, service: TrainerService) -> str:
     """The champion after labels that are tried now."""
     first = named(open_registry(settings), CHAMPION)
-    await answered(settings, first, tickets()[:LABELLED])
-    await label(settings, "low", head="risk", begin=0, count=LABELLED)
+    texts = tickets()[:LABELLED]
+    await answered(settings, first, texts)
+    await label(settings, "low", head="risk", events=[f"id of {text}" for text in texts])
     await until(lambda: service.status.champion not in {"", first})
     assert service.status.attempts == Counter({("fast", "promoted"): 1})
     return service.status.champion
