@@ -1,11 +1,11 @@
-"""`python -m bench [model|batching|path|profile|judging|flood]`: measure, and print ratios."""
+"""`python -m bench [model|batching|path|...]`: measure, and print ratios."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from bench import batching, flood, judging, model_stage, profiled, stream_path
+from bench import batching, flood, judging, model_stage, profiled, stream_path, swaps
 from bench.machine import describe, print_rates
 from bench.texts import load_texts
 
@@ -15,8 +15,8 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["model", "batching", "path", "profile", "judging", "flood"],
-        help="default: all but profile, judging and flood",
+        choices=["model", "batching", "path", "profile", "judging", "flood", "swaps"],
+        help="default: model, batching and path",
     )
     parser.add_argument("--texts", type=Path, help="JSON lines with a text field")
     parser.add_argument(
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=40_000, help="of the path measurement")
     parser.add_argument("--scored", type=Path, help="of the judging: what bellwether score wrote")
     parser.add_argument("--rules", type=int, default=50, help="of the judging")
+    parser.add_argument("--swaps", type=int, default=50, help="of the measurement of swaps")
     options = parser.parse_args()
     if options.what == "judging" and options.scored is None:
         parser.error("judging needs --scored FILE")
@@ -51,6 +52,9 @@ def main() -> None:
             print(f"{name:40} {rate:>10,.0f} {1e6 / rate:>10.1f} us")
     if options.what == "flood":
         flood.measure(options.rounds)
+    if options.what == "swaps":
+        print(f"\n{options.swaps} swaps of the real model under load")
+        swaps.measure(load_texts(options.texts, 2_000), options.swaps)
     if options.what == "profile":
         profiled.measure(load_texts(options.texts, 64), options.device)
 

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from models.spec import ModelError, Predictor
+from stream.heap import give_back
 from stream.rules.conditions import RuleError
 from stream.tasks import end
 
@@ -100,6 +101,8 @@ class Follower:
         fresh = await asyncio.to_thread(self._champions.load, version, running)
         await self._swap(fresh)
         logger.info("model %s takes over from %s", fresh.version, running.version)
+        del running
+        await asyncio.to_thread(give_back)
 
     async def _look_at_challenger(self) -> None:
         running = self._running()

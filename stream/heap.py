@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 
 # Some ten thousand short-lived objects belong to the records in work, and hardly any is part of a
 # cycle: at Python's own 700 they are searched hundreds of times while they are needed.
@@ -20,3 +22,16 @@ def spare_long_lived() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, YOUNG_PASSES, MIDDLE_PASSES)
+
+
+def give_back() -> None:
+    """Free what a model that was replaced left behind; blocks for some milliseconds.
+
+    Its modules hold each other in cycles, and the collector would not look at them for days. glibc
+    keeps freed memory for later; the next model is loaded into fresh memory all the same.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim:
+            trim(0)

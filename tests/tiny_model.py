@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -36,10 +37,12 @@ def write_tiny_encoder(folder: Path, *, seed: int = 1) -> Path:
     return folder
 
 
-def tiny_weights(hidden: int = 32, *, seed: int = 2) -> dict[str, torch.Tensor]:
+def tiny_weights(
+    hidden: int = 32, *, heads: Sequence[Head] = HEADS, seed: int = 2
+) -> dict[str, torch.Tensor]:
     """Heads that spread their answers, and a low-rank difference on one linear layer."""
     draw = torch.Generator().manual_seed(seed)
-    labels = sum(len(head.labels) for head in HEADS)
+    labels = sum(len(head.labels) for head in heads)
     module = "encoder.layer.0.output.dense"
     return {
         "heads.weight": torch.randn(labels, hidden, generator=draw),
@@ -49,7 +52,9 @@ def tiny_weights(hidden: int = 32, *, seed: int = 2) -> dict[str, torch.Tensor]:
     }
 
 
-def write_tiny_checkpoint(folder: Path, encoder: Path) -> Checkpoint:
+def write_tiny_checkpoint(
+    folder: Path, encoder: Path, *, heads: tuple[Head, ...] = HEADS
+) -> Checkpoint:
     return write_checkpoint(
         folder,
         Checkpoint(
@@ -57,7 +62,7 @@ def write_tiny_checkpoint(folder: Path, encoder: Path) -> Checkpoint:
             encoder=str(encoder),
             encoder_fingerprint=load_encoder(str(encoder)).fingerprint(),
             max_tokens=32,
-            heads=HEADS,
+            heads=heads,
         ),
-        tiny_weights(),
+        tiny_weights(heads=heads),
     )

@@ -17,10 +17,10 @@ from models.registry import CHAMPION, Alias, Registry
 from stream.records import utc_now
 from trainer.compare import compare
 from trainer.contender import Contender, load_contender
-from trainer.feedback import Label
 from trainer.gate import Evidence, Limits, judge
 from trainer.learner import bf16_helps
 from trainer.publish import TRAINER, announce
+from trainer.settlement import Label
 from trainer.taught import taught_by
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +19,10 @@ import msgspec
 
 from stream.records import Feedback
 from trainer.errors import LabelLogError
-from trainer.feedback import Accepted, Label, Settled, Text
+from trainer.feedback import Accepted, Text
 from trainer.question import Question
+from trainer.schedule import Speed
+from trainer.settlement import Label, Settled
 from trainer.shadow_answers import ShadowAnswers
 
 TABLES = """
@@ -35,15 +37,21 @@ CREATE TABLE IF NOT EXISTS read_up_to (
     topic TEXT, partition INTEGER, position INTEGER, PRIMARY KEY (topic, partition));
 CREATE TABLE IF NOT EXISTS attempts (
     number INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT, fingerprint TEXT, labels INTEGER,
-    verdict TEXT);
+    verdict TEXT, speed TEXT);
 CREATE TABLE IF NOT EXISTS suspects (
     head TEXT, label TEXT, event_id TEXT, authors TEXT, text TEXT);
 CREATE TABLE IF NOT EXISTS questions (
     head TEXT, event_id TEXT, source TEXT, text TEXT, label TEXT, confidence REAL, why TEXT);
 """
 
+NEW_ATTEMPT = (
+    "INSERT INTO attempts (time, fingerprint, labels, verdict, speed) VALUES (?, ?, ?, ?, ?)"
+)
+
 LABELS_FILE = "labels.sqlite"
 SHOWN_ATTEMPTS = 10
+# Of one event; more come only from a program that says the same for ever.
+MOST_OF_AN_EVENT = 1_000
 
 
 class SeenEvent(NamedTuple):
@@ -54,11 +62,18 @@ class SeenEvent(NamedTuple):
     text: str
 
 
+class Spoken(NamedTuple):
+    """All that was said of one event, and every text that was seen under its id."""
+
+    event_id: str
+    accepted: list[Accepted]
+    texts: list[Text]
+
+
 class LabelLog:
     """Not safe for use from two threads at once; two processes on one file wait for each other.
 
-    Feedback and the texts it names are read from the file once, at first use, and from then on kept
-    in memory: one process appends, others open the file for as long as one look takes.
+    One process appends, others open the file for as long as one look takes.
     """
 
     def __init__(self, file: Path, *, remember_events: int) -> None:
@@ -68,13 +83,12 @@ class LabelLog:
         """
         self._file = file
         self._remember_events = remember_events
-        self._feedback: list[Accepted] | None = None
-        self._texts: dict[str, list[Text]] | None = None
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(file, timeout=30.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(TABLES)
+            self._add_what_older_files_lack()
             self.shadow = ShadowAnswers(self._db, self._writing)
         except (sqlite3.Error, OSError) as error:
             raise LabelLogError(
@@ -101,10 +115,13 @@ class LabelLog:
         accepted: Sequence[Accepted],
         events: Sequence[SeenEvent],
         read_up_to: Mapping[tuple[str, int], int],
-    ) -> None:
-        """Take feedback, events and the offsets behind them, all or nothing; repeats do nothing."""
+    ) -> set[str]:
+        """Take feedback, events and the offsets behind them, all or nothing; repeats do nothing.
+
+        Returns the ids of the events on which more is said or known now.
+        """
         with self._writing():
-            fresh = [one for one in accepted if self._insert(one)]
+            spoken_of = {one.feedback.event_id for one in accepted if self._insert(one)}
             self._db.executemany(
                 "INSERT OR IGNORE INTO events (id, source, text) VALUES (?, ?, ?)", events
             )
@@ -114,11 +131,12 @@ class LabelLog:
                 "INSERT OR REPLACE INTO read_up_to VALUES (?, ?, ?)",
                 ((topic, part, offset) for (topic, part), offset in read_up_to.items()),
             )
-        if self._feedback is not None:
-            self._feedback += fresh
-        if self._texts is not None:
-            touched = {one.feedback.event_id for one in fresh} | {event.id for event in events}
-            self._texts |= self._texts_of("SELECT value FROM json_each(?)", json.dumps([*touched]))
+        seen = self._db.execute(
+            "SELECT DISTINCT event_id FROM feedback "
+            "WHERE event_id IN (SELECT value FROM json_each(?))",
+            (json.dumps([event.id for event in events]),),
+        )
+        return spoken_of | {row[0] for row in seen}
 
     def position(self, topic: str, partition: int) -> int | None:
         """The offset to go on reading from, None if nothing of that partition was read yet."""
@@ -127,18 +145,26 @@ class LabelLog:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def feedback(self) -> Sequence[Accepted]:
-        """Everything accepted so far."""
-        if self._feedback is None:
-            rows = self._db.execute("SELECT partition, position, record FROM feedback")
-            self._feedback = [Accepted(part, at, _decode(record)) for part, at, record in rows]
-        return self._feedback
+    def spoken(self, event_ids: Iterable[str] | None = None) -> Iterator[Spoken]:
+        """What was said of these events, of all if None, one after the other.
 
-    def texts(self) -> Mapping[str, Sequence[Text]]:
-        """Of every event that feedback names, the texts seen under its id."""
-        if self._texts is None:
-            self._texts = self._texts_of("SELECT event_id FROM feedback")
-        return self._texts
+        Of an event of which a program that never ends speaks, the latest records.
+        """
+        if event_ids is None:
+            event_ids = [
+                row[0] for row in self._db.execute("SELECT DISTINCT event_id FROM feedback")
+            ]
+        for event_id in event_ids:
+            rows = self._db.execute(
+                "SELECT partition, position, record FROM feedback WHERE event_id = ? "
+                "ORDER BY partition DESC, position DESC LIMIT ?",
+                (event_id, MOST_OF_AN_EVENT),
+            )
+            said = [Accepted(part, at, _decode(record)) for part, at, record in rows]
+            texts = self._db.execute(
+                "SELECT text, source FROM events WHERE id = ? ORDER BY source, number", (event_id,)
+            )
+            yield Spoken(event_id, said, [Text(*row) for row in texts])
 
     def unlabelled(self, limit: int) -> list[SeenEvent]:
         """The latest events that nobody has spoken of, the latest first."""
@@ -164,17 +190,20 @@ class LabelLog:
         return [Question(*row) for row in rows]
 
     def note_attempt(
-        self, settled: Settled, suspects: Sequence[Label], verdict: str, now: datetime
+        self,
+        settled: Settled,
+        suspects: Sequence[Label],
+        verdict: str,
+        now: datetime,
+        speed: Speed = "fast",
     ) -> None:
         """Remember that these labels were tried, so that a restart does not try them again.
 
         suspects are those that contradict the others, the worst first; they replace the last ones.
         """
-        row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict)
+        row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict, speed)
         with self._writing():
-            self._db.execute(
-                "INSERT INTO attempts (time, fingerprint, labels, verdict) VALUES (?, ?, ?, ?)", row
-            )
+            self._db.execute(NEW_ATTEMPT, row)
             self._db.execute("DELETE FROM suspects")
             self._db.executemany(
                 "INSERT INTO suspects VALUES (?, ?, ?, ?, ?)",
@@ -186,10 +215,10 @@ class LabelLog:
 
     def note_end_of_shadow(self, training: Mapping[str, Any], verdict: str, now: datetime) -> None:
         """The second verdict on a version's labels; training is its checkpoint's."""
-        row = (now.isoformat(), training["labels_fingerprint"], training["labels"], verdict)
+        of = (training["labels_fingerprint"], training["labels"])
         with self._writing():
             self._db.execute(
-                "INSERT INTO attempts (time, fingerprint, labels, verdict) VALUES (?, ?, ?, ?)", row
+                NEW_ATTEMPT, (now.isoformat(), *of, verdict, training.get("speed", "fast"))
             )
 
     def suspects(self) -> list[dict[str, str]]:
@@ -205,6 +234,13 @@ class LabelLog:
         ).fetchone()
         return (str(row[0]), int(row[1])) if row else ("", 0)
 
+    def labels_of_last_deep(self) -> int:
+        """How many labels the last deep attempt knew, 0 before the first."""
+        row = self._db.execute(
+            "SELECT labels FROM attempts WHERE speed = 'deep' ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        return int(row[0]) if row else 0
+
     def summary(self) -> dict[str, Any]:
         """Counts of what is in the log, and the latest attempts with their verdicts."""
         counts = [
@@ -212,7 +248,8 @@ class LabelLog:
             for table in ("feedback", "events")
         ]
         attempts = self._db.execute(
-            "SELECT time, labels, fingerprint, verdict FROM attempts ORDER BY number DESC LIMIT ?",
+            "SELECT time, labels, fingerprint, verdict, speed FROM attempts "
+            "ORDER BY number DESC LIMIT ?",
             (SHOWN_ATTEMPTS,),
         )
         return {
@@ -223,10 +260,25 @@ class LabelLog:
                 for version, heads in self.shadow.agreements().items()
             },
             "attempts": [
-                {"time": time, "labels": labels, "labels_fingerprint": named, "verdict": verdict}
-                for time, labels, named, verdict in attempts
+                {
+                    "time": time,
+                    "labels": labels,
+                    "labels_fingerprint": named,
+                    "verdict": verdict,
+                    "speed": speed,
+                }
+                for time, labels, named, verdict, speed in attempts
             ],
         }
+
+    def _add_what_older_files_lack(self) -> None:
+        lacks = "SELECT COUNT(*) = 0 FROM pragma_table_info('attempts') WHERE name = 'speed'"
+        if self._db.execute(lacks).fetchone()[0]:
+            with self._db:
+                # Another process may open the same file now.
+                self._db.execute("BEGIN IMMEDIATE")
+                if self._db.execute(lacks).fetchone()[0]:
+                    self._db.execute("ALTER TABLE attempts ADD COLUMN speed TEXT DEFAULT 'fast'")
 
     def _insert(self, one: Accepted) -> bool:
         """Whether it was not there already."""
@@ -234,18 +286,6 @@ class LabelLog:
         return (
             self._db.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?)", row).rowcount > 0
         )
-
-    def _texts_of(self, ids: str, *values: str) -> dict[str, list[Text]]:
-        """The texts of those events among ids, a query, that feedback names."""
-        found: dict[str, list[Text]] = {}
-        rows = self._db.execute(
-            f"SELECT id, text, source FROM events WHERE id IN ({ids}) "  # noqa: S608 - ours
-            "AND id IN (SELECT event_id FROM feedback) ORDER BY source, number",
-            values,
-        )
-        for event_id, text, source in rows:
-            found.setdefault(event_id, []).append(Text(text, source))
-        return found
 
     def _forget_old_events(self) -> None:
         # Those that somebody has spoken of stay: their text is what the label is about.

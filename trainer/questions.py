@@ -8,9 +8,9 @@ import torch
 
 from trainer.ask import choose
 from trainer.contender import Contender
-from trainer.feedback import Label
 from trainer.label_log import SeenEvent
 from trainer.question import Question
+from trainer.settlement import Label
 
 QUESTIONS_PER_HEAD = 20
 

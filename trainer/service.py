@@ -21,8 +21,8 @@ from stream.records import utc_now
 from trainer.challenge import Challenger, challenge_deep, challenge_fast
 from trainer.champion import Champion
 from trainer.drift import Drift
+from trainer.drift_file import keep_seen, recall_seen
 from trainer.errors import TrainerError
-from trainer.feedback import Settled, settle
 from trainer.fit import Watch
 from trainer.gate import Limits, judge
 from trainer.label_log import LABELS_FILE, LabelLog
@@ -32,6 +32,7 @@ from trainer.questions import questions
 from trainer.recall import recall_own
 from trainer.room import once_there_is_room
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
+from trainer.settlement import Settled, Settlement
 from trainer.shadow import ShadowRun
 from trainer.status import Status
 from trainer.taught import taught_by
@@ -44,6 +45,8 @@ RETRY_S = 2.0
 # What to label next changes slowly, and looking costs seconds of a core.
 ASK_EVERY_S = 60.0
 ASK_AMONG = 300
+# A kill forgets what drift has counted in so many seconds, of windows of 1,000 answers.
+KEEP_DRIFT_EVERY_S = 5.0
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 
 
@@ -73,12 +76,13 @@ class TrainerService:
     def __init__(self, config: ServiceConfig, registry: Registry) -> None:
         self._config = config
         self._registry = registry
-        self._settled = settle([], {}, [])
+        self._settlement = Settlement(())
+        self._settled = self._settlement.settled()
         self._changed_at = time.monotonic()
         self._champion = Champion(registry, config.parent)
-        self._since_deep = 0
         self.status = Status()
         self._drift = Drift(config.drift_above)
+        self._drift_kept_at = 0.0
         self._unasked = 0
         self._asked_at = 0.0
         self._attempt: asyncio.Task[None] | None = None
@@ -91,6 +95,7 @@ class TrainerService:
         self._log = LabelLog(config.folder / LABELS_FILE, remember_events=config.remember_events)
         champion = self._champion
         await asyncio.to_thread(champion.open)
+        self._drift = Drift(config.drift_above, recall_seen(config.folder, champion.version))
         # Now, so that the first label does not wait for it.
         await asyncio.to_thread(recall_own, champion.contender, config.folder)
         self._reader = Reader(
@@ -135,6 +140,7 @@ class TrainerService:
     async def stop(self) -> None:
         if self._attempt:
             self._attempt.cancel()
+        self._keep_drift()
         await self._reader.stop()
         await self._producer.stop()
         self._log.close()
@@ -148,14 +154,24 @@ class TrainerService:
         self.status.drift = {
             (one.head, one.source, one.of): one.distance for one in self._drift.shifts
         }
-        await once_there_is_room(lambda: self._keep(reading), self._stopping)
-        if reading.accepted or (reading.events and self._settled.unknown):
-            self._settle()
+        if reading.answers and time.monotonic() - self._drift_kept_at >= KEEP_DRIFT_EVERY_S:
+            self._keep_drift()
+        changed = await once_there_is_room(lambda: self._keep(reading), self._stopping)
+        if changed:
+            self._settle(changed)
 
-    async def _keep(self, reading: Reading) -> None:
+    async def _keep(self, reading: Reading) -> set[str]:
         self._shadow.note(reading.shadowed)
-        if reading.read_up_to:
-            self._log.append(reading.accepted, reading.events, reading.read_up_to)
+        if not reading.read_up_to:
+            return set()
+        return self._log.append(reading.accepted, reading.events, reading.read_up_to)
+
+    def _keep_drift(self) -> None:
+        self._drift_kept_at = time.monotonic()
+        try:
+            keep_seen(self._config.folder, self._drift.seen)
+        except OSError as error:
+            logger.warning("what drift has counted is not kept (%s)", error)
 
     async def _refuse(self, letter: DeadLetter) -> None:
         self.status.refused += 1
@@ -170,16 +186,18 @@ class TrainerService:
             else:
                 return
 
-    def _settle(self) -> None:
-        before = self._settled
-        self._settled = settle(
-            self._log.feedback(), self._log.texts(), self._champion.contender.joint.heads
-        )
+    def _settle(self, changed: set[str] | None = None) -> None:
+        """What is said of these events now; of all where there are other heads, or at the start."""
+        before, heads = self._settled, self._champion.contender.joint.heads
+        if self._settlement.heads != tuple(heads):
+            self._settlement, changed = Settlement(heads), None
+        for one in self._log.spoken(changed):
+            self._settlement.take(*one)
+        self._settled = self._settlement.settled()
         self.status.note_labels(self._settled)
         if self._settled.fingerprint == before.fingerprint:
             return
         self._changed_at = time.monotonic()
-        self._since_deep += max(0, len(self._settled.labels) - len(before.labels))
         logger.info(
             "%d labels; %d disputed, %d of unknown events, %d repeats, %d corrections",
             len(self._settled.labels),
@@ -196,8 +214,8 @@ class TrainerService:
         progress = Progress(
             new if labels else 0,
             time.monotonic() - self._changed_at,
-            self._since_deep,
-            drift="; ".join(map(str, self._drift.drifted)),
+            max(0, labels - self._log.labels_of_last_deep()),
+            drift="; ".join(map(str, self._drift.untried)),
         )
         in_shadow = self._shadow.version
         if not in_shadow and (speed := due(self._config.schedule, progress)):
@@ -226,14 +244,13 @@ class TrainerService:
         except TrainerError as error:
             # The labels are at fault, not the service: it goes on and waits for more.
             logger.warning("%s fit not done: %s", speed, error)
-            self._log.note_attempt(settled, [], f"not done: {error}", utc_now())
+            self._log.note_attempt(settled, [], f"not done: {error}", utc_now(), speed)
             self.status.attempts[speed, "not done"] += 1
             return
         finally:
             self.status.fitting = ""
             if speed == "deep":
-                self._since_deep = 0
-                self._drift.restart()
+                self._note_drift_tried()
         verdict = judge(challenger.evidence, self._config.limits)
         self.status.note_verdict(speed, verdict, time.monotonic() - begun)
         said = {(one.head, one.text): one for one in settled.labels}
@@ -254,7 +271,19 @@ class TrainerService:
                 self._stopping,
             )
             await (self._shadow.begin(alias) if shadowed else self._champion.crown(alias))
-        self._log.note_attempt(settled, suspects, str(verdict), utc_now())
+        self._log.note_attempt(settled, suspects, str(verdict), utc_now(), speed)
+
+    def _note_drift_tried(self) -> None:
+        """Before the verdict: a new champion forgets it, and without one it must not come back."""
+        tried = self._drift.note_tried()
+        self._keep_drift()
+        if tried:
+            logger.info(
+                "a deep fit was tried for drift in %s; for the same there is none until an index "
+                "has grown by %.2f more, or fell below it and came back",
+                "; ".join(map(str, tried)),
+                self._config.drift_above,
+            )
 
     def _challenge(self, speed: Speed, settled: Settled) -> Challenger:
         champion, root = self._champion.contender, self._champion.root()

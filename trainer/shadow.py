@@ -57,7 +57,12 @@ class ShadowRun:
         logger.info("%s runs in shadow: %s", alias.version, alias.why)
 
     def note(self, answers: Sequence[Shadowed]) -> None:
-        """Answers of workers; those of other pairs of versions say nothing of this one."""
+        """Answers of workers; those of other pairs of versions say nothing of this one.
+
+        Once there are enough, further ones are left out: they would only fill the file.
+        """
+        if max((one.answers for one in self.agreements), default=0) >= self._probation.events:
+            return
         pair = (self._champion.version, self.version)
         if own := [one for one in answers if (one.champion, one.challenger) == pair]:
             self._log.shadow.append(own)
@@ -100,7 +105,6 @@ class ShadowRun:
         await self._end(alias, f"{said}: {decided.why}")
 
     def _count(self) -> None:
-        # Asked for at every turn of the service, and reading all answers takes time.
         self.agreements = self._log.shadow.agreements().get(self.version, [])
 
     async def _end(self, alias: Alias, why: str) -> None:

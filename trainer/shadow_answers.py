@@ -28,6 +28,13 @@ WHERE place <= ? ORDER BY head, place
 """
 
 
+# Counted as they come: what was counted once is not read again.
+INSERT = (
+    "INSERT OR IGNORE INTO shadow VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "RETURNING challenger, head, champion_says <> challenger_says"
+)
+
+
 class ShadowAnswers:
     """The answers of one challenger, each event's once however often it is read."""
 
@@ -37,8 +44,10 @@ class ShadowAnswers:
         """Writing frames a transaction of the file."""
         self._db, self._writing = db, writing
         db.executescript(TABLE)
+        self._counts: dict[str, dict[str, Agreement]] | None = None
 
     def append(self, answers: Sequence[Shadowed]) -> None:
+        counts = self._counted()
         rows = (
             (
                 one.challenger,
@@ -53,22 +62,35 @@ class ShadowAnswers:
             for head, two in one.heads.items()
         )
         with self._writing():
-            self._db.executemany("INSERT OR IGNORE INTO shadow VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            fresh = [new for row in rows for new in self._db.execute(INSERT, row).fetchall()]
+        for challenger, head, differs in fresh:
+            by_head = counts.setdefault(challenger, {})
+            before = by_head.get(head, Agreement(head, 0, 0))
+            by_head[head] = Agreement(head, before.answers + 1, before.differ + differs)
 
     def keep_only(self, challenger: str) -> None:
         with self._writing():
             self._db.execute("DELETE FROM shadow WHERE challenger <> ?", (challenger,))
+        self._counts = None
 
     def agreements(self) -> dict[str, list[Agreement]]:
         """By challenger, which is the last one that was in shadow."""
-        rows = self._db.execute(
-            "SELECT challenger, head, COUNT(*), SUM(champion_says <> challenger_says) FROM shadow "
-            "GROUP BY challenger, head ORDER BY head"
-        )
-        found: dict[str, list[Agreement]] = {}
-        for challenger, head, answers, differ in rows:
-            found.setdefault(challenger, []).append(Agreement(head, answers, differ))
-        return found
+        return {
+            challenger: [by_head[head] for head in sorted(by_head)]
+            for challenger, by_head in self._counted().items()
+        }
+
+    def _counted(self) -> dict[str, dict[str, Agreement]]:
+        """Of the file, once; append keeps it up."""
+        if self._counts is None:
+            self._counts = {}
+            for challenger, *figures in self._db.execute(
+                "SELECT challenger, head, COUNT(*), SUM(champion_says <> challenger_says) "
+                "FROM shadow GROUP BY challenger, head"
+            ):
+                one = Agreement(*figures)
+                self._counts.setdefault(challenger, {})[one.head] = one
+        return self._counts
 
     def differences(self, per_head: int) -> list[Question]:
         """Events on which the two differ, by head the latest first."""

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trainer.feedback import Settled
 from trainer.gate import Verdict
 from trainer.measure import Epoch
 from trainer.probation import Agreement
+from trainer.settlement import Settled
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import msgspec
 
 from models.spec import DEFAULT_HEADS
 from trainer.dataset import Example, merge, read_sentences, split
-from trainer.feedback import Label
 from trainer.keep import SENTENCES, evenly
+from trainer.settlement import Label
 
 GOLDEN_SHARE = 0.2
 # Those that the shipped checkpoint was judged by, never trained on by anybody.

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,6 +25,9 @@ from stream.commands.options import (
 )
 from stream.logs import set_up_logging
 from stream.settings import Settings
+
+if TYPE_CHECKING:
+    from trainer.service import TrainerService
 
 TRAINER_NICENESS = 10
 
@@ -129,32 +133,11 @@ def worker(settings: Settings) -> None:
 @click.pass_obj
 def trainer(settings: Settings) -> None:
     """Learn from feedback until SIGTERM: fit, judge, publish, and take back what is worse."""
-    from stream.connection import kafka_arguments
     from stream.operations.http import serve_http
     from stream.operations.trainer_monitor import TrainerMonitor
     from stream.topics import prepare_topics
-    from trainer.gate import Limits
-    from trainer.probation import Probation
-    from trainer.schedule import Schedule
-    from trainer.service import ServiceConfig, TrainerService
 
-    chosen = settings.trainer
-    service = TrainerService(
-        ServiceConfig(
-            kafka=kafka_arguments(settings.kafka),
-            topics=settings.topics,
-            folder=chosen.folder,
-            parent=settings.model.path,
-            remember_events=chosen.remember_events,
-            schedule=Schedule(
-                chosen.refit_after_labels, chosen.refit_after_s, chosen.deep_after_labels
-            ),
-            limits=Limits(max_loss=chosen.max_loss, max_suspects=chosen.max_suspects),
-            drift_above=chosen.drift_above,
-            probation=Probation(chosen.shadow_events, chosen.shadow_s, chosen.shadow_max_change),
-        ),
-        open_registry(settings),
-    )
+    service = trainer_service(settings)
     # A worker on this machine goes first: it has seconds, the trainer has minutes.
     os.nice(TRAINER_NICENESS)
 
@@ -170,6 +153,33 @@ def trainer(settings: Settings) -> None:
                 await service.stop()
 
     run_service(serve)
+
+
+def trainer_service(settings: Settings) -> TrainerService:
+    """The trainer of these settings, not started yet. Raises SettingsError or ModelError."""
+    from stream.connection import kafka_arguments
+    from trainer.gate import Limits
+    from trainer.probation import Probation
+    from trainer.schedule import Schedule
+    from trainer.service import ServiceConfig, TrainerService
+
+    chosen = settings.trainer
+    return TrainerService(
+        ServiceConfig(
+            kafka=kafka_arguments(settings.kafka),
+            topics=settings.topics,
+            folder=chosen.folder,
+            parent=settings.model.path,
+            remember_events=chosen.remember_events,
+            schedule=Schedule(
+                chosen.refit_after_labels, chosen.refit_after_s, chosen.deep_after_labels
+            ),
+            limits=Limits(max_loss=chosen.max_loss, max_suspects=chosen.max_suspects),
+            drift_above=chosen.drift_above,
+            probation=Probation(chosen.shadow_events, chosen.shadow_s, chosen.shadow_max_change),
+        ),
+        open_registry(settings),
+    )
 
 
 @click.command()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import random
 
+import msgspec
 import pytest
 
-from trainer.drift import WINDOW, Answers, Drift, stability
+from trainer.drift import WINDOW, Answers, Drift, Seen, stability
 
 LABELS = [f"topic-{n}" for n in range(13)]
 
@@ -70,3 +71,36 @@ def test_a_bound_of_zero_never_finds_any() -> None:
     drift = Drift(0.0)
     drift.note(stream(1, weights=EVEN), "v1")
     assert drift.note(stream(2, weights=FLOOD), "v1") == []
+
+
+def test_what_a_deep_fit_was_tried_for_counts_again_when_it_has_grown_or_come_back() -> None:
+    more = [1.0] * (len(LABELS) - 1) + [40.0]
+    drift = Drift(0.25)
+    drift.note(stream(1, weights=EVEN), "v1")
+    drift.note(stream(2, weights=FLOOD), "v1")
+    assert drift.untried == drift.drifted == drift.note_tried()
+    assert drift.untried == []
+    drift.note(stream(3, weights=FLOOD), "v1")
+    assert drift.drifted
+    assert drift.untried == []
+    drift.note(stream(4, weights=more), "v1")
+    (grown,) = drift.untried
+    assert grown.distance > 0.5
+    drift.note_tried()
+    drift.note(stream(5, weights=EVEN), "v1")
+    assert drift.drifted == []
+    drift.note(stream(6, weights=FLOOD), "v1")
+    assert len(drift.untried) == 1
+    drift.note_tried()
+    drift.note(stream(7, weights=FLOOD, sure=0.4), "v1")
+    assert [shift.of for shift in drift.untried] == ["confidence"]
+
+
+def test_what_is_remembered_goes_on_as_if_nothing_had_happened() -> None:
+    whole, first = Drift(0.25), Drift(0.25)
+    answers = [*stream(1, weights=EVEN), *stream(2, weights=FLOOD), *stream(3, weights=FLOOD)]
+    for one in (whole, first):
+        one.note(answers[:1_700], "v1")
+    later = Drift(0.25, msgspec.json.decode(msgspec.json.encode(first.seen), type=Seen))
+    assert later.note(answers[1_700:], "v1") == whole.note(answers[1_700:], "v1") != []
+    assert later.shifts == whole.shifts

@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 from models.spec import Head
 from stream.records import Feedback
 from tests.fakes import NOON
-from trainer.feedback import (
-    MAX_FEEDBACK_BYTES,
-    Accepted,
-    Refusal,
-    Settled,
-    Text,
-    read_feedback,
-    settle,
-)
+from trainer.feedback import MAX_FEEDBACK_BYTES, Accepted, Refusal, Text, read_feedback
+from trainer.settlement import Settled, settle
 
 HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="kind", labels=("card", "loan")))
 TEXTS = {f"e{n}": [Text(f"text of event {n}", "news")] for n in range(5)}
@@ -99,6 +92,25 @@ def test_the_same_record_delivered_twice_is_a_repeat() -> None:
     summed = settled(first, correction, late_copy)
     assert [one.label for one in summed.labels] == ["bad"]
     assert summed.repeats == 1
+
+
+def test_one_id_for_labels_of_several_heads_or_events_is_no_repeat() -> None:
+    """As a program sends them that names a label by its event, or not at all."""
+    words = [
+        row(event_id=event_id, head=head, label=label, id="same") | {"time": NOON}
+        for event_id, head, label in (
+            ("e1", "mood", "good"),
+            ("e1", "kind", "card"),
+            ("e2", "mood", "bad"),
+        )
+    ]
+    summed = settled(*(Accepted(0, n, Feedback(**one)) for n, one in enumerate(words)))
+    assert [(one.event_id, one.label) for one in summed.labels] == [
+        ("e1", "card"),
+        ("e1", "good"),
+        ("e2", "bad"),
+    ]
+    assert summed.repeats == 0
 
 
 def test_people_who_disagree_leave_the_event_out_until_a_majority_settles_it() -> None:

@@ -11,9 +11,10 @@ from models.spec import Head
 from stream.records import Feedback
 from tests.fakes import NOON
 from trainer.errors import LabelLogError
-from trainer.feedback import Accepted, Text, settle
-from trainer.label_log import LABELS_FILE, LabelLog, SeenEvent, open_to_read
+from trainer.feedback import Accepted, Text
+from trainer.label_log import LABELS_FILE, MOST_OF_AN_EVENT, LabelLog, SeenEvent, open_to_read
 from trainer.question import Question
+from trainer.settlement import Settled, Settlement, settle
 
 HEADS = (Head(name="mood", labels=("bad", "good")),)
 
@@ -29,6 +30,13 @@ def event(number: int) -> SeenEvent:
     return SeenEvent(f"e{number}", "news", f"text {number}")
 
 
+def settled(log: LabelLog) -> Settled:
+    settlement = Settlement(HEADS)
+    for one in log.spoken():
+        settlement.take(*one)
+    return settlement.settled()
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[LabelLog]:
     log = LabelLog(tmp_path / LABELS_FILE, remember_events=3)
@@ -40,8 +48,7 @@ def test_what_was_appended_is_there_after_a_restart(log: LabelLog, tmp_path: Pat
     log.append([said(4)], [event(1)], {("feedback", 0): 5})
     log.close()
     again = LabelLog(tmp_path / LABELS_FILE, remember_events=3)
-    assert again.feedback() == [said(4)]
-    assert again.texts() == {"e1": [Text("text 1", "news")]}
+    assert [*again.spoken()] == [("e1", [said(4)], [Text("text 1", "news")])]
     assert again.position("feedback", 0) == 5
     assert again.position("feedback", 1) is None
     again.close()
@@ -50,45 +57,45 @@ def test_what_was_appended_is_there_after_a_restart(log: LabelLog, tmp_path: Pat
 def test_a_record_read_twice_is_kept_once(log: LabelLog) -> None:
     log.append([said(4)], [event(1)], {("feedback", 0): 5})
     log.append([said(4)], [event(1)], {("feedback", 0): 5})
-    assert len(log.feedback()) == 1
-    assert len(log.texts()["e1"]) == 1
+    assert [*log.spoken()] == [("e1", [said(4)], [Text("text 1", "news")])]
 
 
-def test_a_settle_reads_nothing_that_it_has_read_before(log: LabelLog, tmp_path: Path) -> None:
-    log.append([said(1, "e1")], [event(1), event(2)], {})
-    assert len(settle(log.feedback(), log.texts(), HEADS).labels) == 1
-    # Whoever reads the old rows again finds them gone.
-    with sqlite3.connect(tmp_path / LABELS_FILE) as other:
-        other.execute("DELETE FROM feedback")
-        other.execute("DELETE FROM events WHERE id = 'e1'")
-    other.close()
-    log.append([said(2, "e2")], [], {})
-    assert [one.event_id for one in settle(log.feedback(), log.texts(), HEADS).labels] == [
-        "e1",
-        "e2",
-    ]
+def test_an_append_tells_of_which_events_more_is_said_or_known(log: LabelLog) -> None:
+    assert log.append([said(1, "e1")], [event(2)], {}) == {"e1"}
+    assert log.append([said(1, "e1")], [event(3)], {}) == set()
+    assert log.append([said(2, "e3")], [event(1), event(4)], {}) == {"e1", "e3"}
+    assert [one.event_id for one in log.spoken({"e3", "e9"}) if one.accepted] == ["e3"]
 
 
-def test_what_is_kept_in_memory_is_what_is_in_the_file(log: LabelLog, tmp_path: Path) -> None:
-    assert (log.feedback(), log.texts()) == ([], {})
-    log.append([said(1, "e1")], [], {})
-    log.append([said(1, "e1")], [event(1), event(2)], {})
-    log.append([said(3, "e3")], [SeenEvent("e1", "mail", "another text")], {})
-    log.append([said(2, "e2")], [event(n) for n in range(3, 9)], {})
-    again = LabelLog(tmp_path / LABELS_FILE, remember_events=3)
-    assert sorted(one.offset for one in log.feedback()) == [1, 2, 3]
-    assert settle(log.feedback(), log.texts(), HEADS) == settle(
-        again.feedback(), again.texts(), HEADS
-    )
-    assert log.texts() == again.texts()
-    again.close()
+def test_what_is_settled_as_it_comes_is_what_the_file_says(log: LabelLog) -> None:
+    settlement = Settlement(HEADS)
+    for accepted, events in (
+        ([said(1, "e1")], []),
+        ([said(1, "e1")], [event(1), event(2)]),
+        ([said(3, "e3")], [SeenEvent("e1", "mail", "another text")]),
+        ([said(2, "e2")], [event(n) for n in range(3, 9)]),
+    ):
+        for one in log.spoken(log.append(accepted, events, {})):
+            settlement.take(*one)
+    assert settlement.settled() == settled(log)
+    assert settled(log).ambiguous == (("e1", "mood"),)
+    assert [one.event_id for one in settled(log).labels] == ["e2", "e3"]
+
+
+def test_of_an_event_that_a_program_speaks_of_for_ever_the_latest_records_are_read(
+    log: LabelLog,
+) -> None:
+    many = [said(n) for n in range(MOST_OF_AN_EVENT + 5)]
+    log.append(many, [event(1)], {})
+    ((_, accepted, _),) = log.spoken()
+    assert {one.offset for one in accepted} == set(range(5, MOST_OF_AN_EVENT + 5))
 
 
 def test_an_append_that_fails_half_way_leaves_nothing(log: LabelLog) -> None:
     broken = SeenEvent("e1", "news", object())  # type: ignore[arg-type]
     with pytest.raises(sqlite3.Error):
         log.append([said(4)], [broken], {("feedback", 0): 5})
-    assert log.feedback() == []
+    assert [*log.spoken()] == []
     assert log.position("feedback", 0) is None
 
 
@@ -112,18 +119,19 @@ def test_a_full_disk_keeps_nothing_of_an_append_and_takes_it_once_there_is_room(
 def test_old_events_are_forgotten_unless_somebody_spoke_of_them(log: LabelLog) -> None:
     log.append([said(1, "e0")], [event(n) for n in range(10)], {})
     log.append([said(2, "e5"), said(3, "e9")], [], {})
-    assert log.texts().keys() == {"e0", "e9"}
+    known = {one.event_id: bool(one.texts) for one in log.spoken()}
+    assert known == {"e0": True, "e5": False, "e9": True}
 
 
 def test_the_last_attempt_and_its_suspects_are_remembered(log: LabelLog) -> None:
     assert log.last_attempt() == ("", 0)
     log.append([said(1)], [event(1)], {})
-    settled = settle(log.feedback(), log.texts(), HEADS)
-    log.note_attempt(settled, settled.labels, "refused: because", NOON)
-    assert log.last_attempt() == (settled.fingerprint, 1)
+    one = settled(log)
+    log.note_attempt(one, one.labels, "refused: because", NOON)
+    assert log.last_attempt() == (one.fingerprint, 1)
     assert [one["event_id"] for one in log.suspects()] == ["e1"]
     assert log.summary()["attempts"][0]["verdict"] == "refused: because"
-    log.note_attempt(settled, [], "promoted", NOON)
+    log.note_attempt(one, [], "promoted", NOON)
     assert log.suspects() == []
 
 
@@ -149,3 +157,26 @@ def test_events_that_somebody_spoke_of_are_no_longer_asked_about(log: LabelLog) 
     log.append([said(4)], [], {("feedback", 0): 5})
     assert [one.event_id for one in log.questions()] == ["e2"]
     assert [one.id for one in log.unlabelled(5)] == ["e3", "e2"]
+
+
+def test_how_many_labels_the_last_deep_attempt_knew_is_remembered(log: LabelLog) -> None:
+    log.append([said(1, "e1"), said(2, "e2")], [event(1), event(2)], {})
+    both = settled(log)
+    log.note_attempt(both, [], "promoted", NOON, "fast")
+    assert log.labels_of_last_deep() == 0
+    log.note_attempt(both, [], "refused", NOON, "deep")
+    log.note_attempt(settle([], {}, HEADS), [], "refused", NOON, "fast")
+    assert log.labels_of_last_deep() == 2
+    assert [one["speed"] for one in log.summary()["attempts"]] == ["fast", "deep", "fast"]
+
+
+def test_a_file_of_an_older_program_is_taken_up(log: LabelLog, tmp_path: Path) -> None:
+    log.note_attempt(settle([], {}, HEADS), [], "refused: because", NOON)
+    log.close()
+    with sqlite3.connect(tmp_path / LABELS_FILE) as older:
+        older.execute("ALTER TABLE attempts DROP COLUMN speed")
+    older.close()
+    again = LabelLog(tmp_path / LABELS_FILE, remember_events=3)
+    assert [one["speed"] for one in again.summary()["attempts"]] == ["fast"]
+    again.note_attempt(settle([], {}, HEADS), [], "refused", NOON, "deep")
+    again.close()

@@ -15,7 +15,7 @@ from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from stream.records import Shadowed, TwoAnswers, utc_now
 from trainer.champion import Champion
 from trainer.label_log import LABELS_FILE, LabelLog, SeenEvent
-from trainer.probation import Probation
+from trainer.probation import Agreement, Probation
 from trainer.shadow import ShadowRun
 
 
@@ -31,6 +31,7 @@ class Wire:
 
 class Stand:
     def __init__(self, folder: Path, tiny: Path, **probation: Any) -> None:
+        self.folder = folder
         self.registry = Registry(str(folder / "registry"))
         self.wire = Wire()
         self.champion = Champion(self.registry, tiny)
@@ -133,6 +134,26 @@ async def test_an_answer_read_twice_or_of_another_champion_is_not_counted(stand:
     stand.run.note([other])
     (mood,) = stand.run.agreements
     assert (mood.answers, mood.differ) == (4, 1)
+
+
+async def test_once_there_are_enough_answers_no_more_are_kept(stand: Stand) -> None:
+    await stand.begin()
+    stand.answers(12, differ=1)
+    stand.answers(40, differ=30)
+    (mood,) = stand.run.agreements
+    assert (mood.answers, mood.differ) == (12, 1)
+    assert len(stand.run.questions()) == 1
+
+
+async def test_what_is_counted_as_it_comes_is_what_the_file_says(stand: Stand) -> None:
+    await stand.begin()
+    stand.answers(4, differ=1)
+    stand.answers(9, differ=3)
+    # The second time e1 and e2 differ, but what was read first of them counts.
+    assert stand.log.shadow.agreements() == {stand.second: [Agreement("mood", 9, 1)]}
+    again = LabelLog(stand.folder / LABELS_FILE, remember_events=1_000)
+    assert again.shadow.agreements() == stand.log.shadow.agreements()
+    again.close()
 
 
 async def test_a_restart_goes_on_with_the_answers_and_the_time_that_it_had(stand: Stand) -> None:

@@ -1,0 +1,236 @@
+"""Swaps of the real model while a feed runs: what is lost, how long the model pauses, memory.
+
+The two versions differ in their encoders, so every swap loads one whole. The broker has a process
+of its own, or its records would be counted as the worker's memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import multiprocessing
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+from aiokafka import AIOKafkaConsumer
+
+from models.checkpoint import read_checkpoint, write_checkpoint
+from models.description import shipped
+from models.predictor import TorchPredictor
+from models.registry import CHAMPION, Registry
+from stream.app import Worker
+from stream.champions import announcement
+from stream.commands.options import RegistryChampions, load_predictor
+from stream.connection import kafka_arguments
+from stream.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.heap import spare_long_lived
+from stream.outbox import Outbox, Outgoing
+from stream.records import utc_now
+from stream.settings import Settings, load_settings
+from stream.topics import wanted_topics
+
+POLL_S = 0.02
+# Always waiting, so that a pause of the model is never for want of texts.
+AHEAD = 64
+RSS_EVERY = 10
+TOPICS = ("news", "social", "tickets")
+
+
+class Passes:
+    """Begin and end of every forward pass on the model thread, while this context lasts."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[float, float]] = []
+
+    def __enter__(self) -> Self:
+        self._original = original = TorchPredictor.predict_beside
+        spans = self.spans
+
+        def timed(predictor: TorchPredictor, *rest: Any) -> Any:
+            begun = time.perf_counter()
+            answers = original(predictor, *rest)
+            # A version that is loaded beside warms up on another thread.
+            if threading.current_thread().name == "model":
+                spans.append((begun, time.perf_counter()))
+            return answers
+
+        TorchPredictor.predict_beside = timed  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        TorchPredictor.predict_beside = self._original  # type: ignore[method-assign]
+
+    def lines(self) -> Iterator[str]:
+        batches = sorted(end - begun for begun, end in self.spans)
+        pauses = sorted(later[0] - earlier[1] for earlier, later in itertools.pairwise(self.spans))
+        median = statistics.median(batches)
+        yield f"micro-batches {len(batches)}: median {_ms(median)}, longest {_ms(batches[-1])}"
+        yield (
+            f"pauses between two: median {_ms(statistics.median(pauses))}, "
+            f"99 % below {_ms(pauses[int(0.99 * len(pauses))])}, longest {_ms(pauses[-1])}, "
+            f"which is {pauses[-1] / median:.2f} of the median micro-batch"
+        )
+
+
+def measure(texts: Sequence[str], swaps: int) -> None:
+    """Prints what happened."""
+    logging.disable(logging.WARNING)
+    with (
+        tempfile.TemporaryDirectory(prefix="bellwether-swaps-") as folder,
+        _broker() as bootstrap,
+        EmbeddedRedis() as redis,
+    ):
+        settings = _settings(bootstrap, redis.url, Path(folder))
+        registry, versions = _two_versions(settings, Path(folder))
+        asyncio.run(_swap(settings, registry, versions, texts, swaps))
+
+
+async def _swap(
+    settings: Settings,
+    registry: Registry,
+    versions: Sequence[str],
+    texts: Sequence[str],
+    swaps: int,
+) -> None:
+    worker = Worker(settings, load_predictor(settings), RegistryChampions(settings))
+    await worker.start()
+    spare_long_lived()
+    outbox = Outbox(kafka_arguments(settings.kafka))
+    await outbox.start()
+    feed = _Feed(worker, outbox, texts)
+    seen: Counter[str] = Counter()
+    reading = asyncio.create_task(_count(settings, seen))
+    feeding = asyncio.create_task(feed.run())
+    took: list[float] = []
+    with Passes() as passes:
+        for swap in range(1, swaps + 1):
+            begun = time.perf_counter()
+            version = versions[swap % 2]
+            alias = await asyncio.to_thread(
+                lambda named=version: registry.point(
+                    CHAMPION, named, by="bench", why="swap", now=utc_now()
+                )
+            )
+            await outbox.send([announcement(settings.topics, alias)])
+            while worker.predictor.version != version:
+                await asyncio.sleep(POLL_S)
+            took.append(time.perf_counter() - begun)
+            if swap % RSS_EVERY == 0:
+                print(f"  after {swap:3} swaps  {rss_mib():7.1f} MiB  {feed.published} events")
+        feed.stop = True
+        await feeding
+    while sum(seen.values()) < feed.published:
+        await asyncio.sleep(POLL_S)
+    # What comes too much must be seen too.
+    await asyncio.sleep(1.0)
+    reading.cancel()
+    await worker.stop()
+    await outbox.stop()
+    print(
+        f"  {swaps} swaps, median {statistics.median(took):.2f} s from alias to service; "
+        f"{feed.published} events, {feed.published - len(seen)} lost, "
+        f"{sum(seen.values()) - len(seen)} scored twice"
+    )
+    for line in passes.lines():
+        print(f"  {line}")
+
+
+class _Feed:
+    """Keeps so many texts under way that the model always has some."""
+
+    def __init__(self, worker: Worker, outbox: Outbox, texts: Sequence[str]) -> None:
+        self._worker, self._outbox = worker, outbox
+        self._texts = itertools.cycle(texts)
+        self.published = 0
+        self.stop = False
+
+    async def run(self) -> None:
+        while not self.stop or self._worker.telemetry.settled < self.published:
+            lacking = AHEAD - (self.published - self._worker.telemetry.settled)
+            if lacking > 0 and not self.stop:
+                await self._outbox.send([self._next() for _ in range(lacking)])
+            await asyncio.sleep(POLL_S)
+
+    def _next(self) -> Outgoing:
+        # Unlike every text before, or most of them would be copies.
+        text = f"{next(self._texts)} {self.published}"
+        record = {"id": f"e-{self.published}", "text": text}
+        topic = TOPICS[self.published % len(TOPICS)]
+        self.published += 1
+        return Outgoing(topic, record["id"].encode(), orjson.dumps(record))
+
+
+async def _count(settings: Settings, seen: Counter[str]) -> None:
+    consumer = AIOKafkaConsumer(
+        settings.topics.scored, auto_offset_reset="earliest", **kafka_arguments(settings.kafka)
+    )
+    await consumer.start()
+    try:
+        async for record in consumer:
+            seen[orjson.loads(record.value)["id"]] += 1
+    finally:
+        await consumer.stop()
+
+
+def _settings(bootstrap: str, redis_url: str, folder: Path) -> Settings:
+    base = load_settings(None)
+    return base.model_copy(
+        update={
+            "kafka": base.kafka.model_copy(update={"bootstrap": bootstrap, "group": "swaps"}),
+            "redis": base.redis.model_copy(update={"url": redis_url}),
+            "model": base.model.model_copy(update={"registry": str(folder / "registry")}),
+        }
+    )
+
+
+def _two_versions(settings: Settings, folder: Path) -> tuple[Registry, tuple[str, str]]:
+    registry = Registry(str(settings.model.registry))
+    first = registry.add(shipped())
+    checkpoint, weights = read_checkpoint(shipped())
+    name = next(name for name in sorted(weights) if name.startswith("low_rank."))
+    second = write_checkpoint(
+        folder / "second", checkpoint, weights | {name: weights[name] * 1.001}
+    )
+    registry.add(folder / "second")
+    registry.point(CHAMPION, first.version, by="bench", why="first", now=utc_now())
+    return registry, (first.version, second.version)
+
+
+@contextlib.contextmanager
+def _broker() -> Iterator[str]:
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,))
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        ours.send("enough")
+        process.join()
+
+
+def _serve(pipe: Connection) -> None:
+    with EmbeddedBroker() as broker:
+        broker.create_topics(sorted(wanted_topics(load_settings(None))))
+        pipe.send(broker.bootstrap)
+        pipe.recv()
+
+
+def rss_mib() -> float:
+    """Resident memory of this process; Linux only."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"

@@ -1,0 +1,193 @@
+"""Feedback settled into labels: who said what, who corrected, who disagrees. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from models.spec import Head
+from trainer.feedback import Accepted, Text
+
+
+class Label(msgspec.Struct, frozen=True):
+    """What people agree on about one event and one head; places are (partition, offset) of it."""
+
+    event_id: str
+    head: str
+    label: str
+    text: str
+    source: str
+    authors: tuple[str, ...]
+    places: tuple[tuple[int, int], ...]
+
+    def newer_than(self, read_up_to: Mapping[str, int]) -> bool:
+        """Whether any of it stood at or after these next offsets by partition."""
+        return any(offset >= read_up_to.get(str(part), 0) for part, offset in self.places)
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """All feedback so far, summed up.
+
+    disputed are (event id, head) on which as many people say one thing as another; unknown those
+    whose event nobody has seen yet; ambiguous those whose event id two sources use. repeats and
+    corrections count records that only say again, or take back, what their author said.
+    fingerprint names the labels whatever order their feedback came in.
+    """
+
+    labels: tuple[Label, ...]
+    disputed: tuple[tuple[str, str], ...]
+    unknown: tuple[tuple[str, str], ...]
+    ambiguous: tuple[tuple[str, str], ...]
+    repeats: int
+    corrections: int
+    fingerprint: str
+
+    @property
+    def read_up_to(self) -> dict[str, int]:
+        """By partition the offset after the last label's: where labels new to a fit begin."""
+        ends: dict[str, int] = {}
+        for partition, offset in (place for one in self.labels for place in one.places):
+            ends[str(partition)] = max(ends.get(str(partition), 0), offset + 1)
+        return ends
+
+
+class _OfEvent(msgspec.Struct, frozen=True):
+    """As Settled, of one event: heads instead of places, and the digest of the labels."""
+
+    labels: tuple[Label, ...]
+    disputed: tuple[str, ...]
+    unknown: tuple[str, ...]
+    ambiguous: tuple[str, ...]
+    repeats: int
+    corrections: int
+    digest: bytes
+
+
+class Settlement:
+    """What people agree on, kept event by event.
+
+    So an event that somebody speaks of costs its own records, not all there are; and what is kept
+    grows with the labels, not with how often they were said.
+    """
+
+    def __init__(self, heads: Sequence[Head]) -> None:
+        """Labels of other heads, or that a head does not have, are left out."""
+        self.heads = tuple(heads)
+        self._known = {(head.name, label) for head in heads for label in head.labels}
+        self._events: dict[str, _OfEvent] = {}
+
+    def take(self, event_id: str, accepted: Sequence[Accepted], texts: Sequence[Text]) -> None:
+        """All that was said of one event, and every text that was seen under its id.
+
+        Each author's latest word counts (by time, then id); of several authors the majority.
+        """
+        said, repeats, corrections = _latest_words(accepted)
+        labels: list[Label] = []
+        disputed, unknown, ambiguous = list[str](), list[str](), list[str]()
+        for head, by_author in sorted(said.items()):
+            votes = Counter(one.feedback.label for one in by_author.values())
+            (label, most), *others = votes.most_common(2)
+            if others and others[0][1] == most:
+                disputed.append(head)
+                continue
+            found = _texts_of(by_author.values(), texts)
+            if len(found) != 1:
+                (ambiguous if found else unknown).append(head)
+            elif (head, label) in self._known:
+                labels.append(_label((event_id, head), label, found[0], by_author))
+        self._events[event_id] = _OfEvent(
+            labels=tuple(labels),
+            disputed=tuple(disputed),
+            unknown=tuple(unknown),
+            ambiguous=tuple(ambiguous),
+            repeats=repeats,
+            corrections=corrections,
+            digest=_digest(labels),
+        )
+
+    def settled(self) -> Settled:
+        """All events summed up, in the order of their ids."""
+        events = sorted(self._events.items())
+        digest = hashlib.sha256(b"".join(one.digest for _, one in events))
+        return Settled(
+            labels=tuple(label for _, one in events for label in one.labels),
+            disputed=tuple((name, head) for name, one in events for head in one.disputed),
+            unknown=tuple((name, head) for name, one in events for head in one.unknown),
+            ambiguous=tuple((name, head) for name, one in events for head in one.ambiguous),
+            repeats=sum(one.repeats for _, one in events),
+            corrections=sum(one.corrections for _, one in events),
+            fingerprint=digest.hexdigest()[:16],
+        )
+
+
+def settle(
+    accepted: Iterable[Accepted], texts: Mapping[str, Sequence[Text]], heads: Sequence[Head]
+) -> Settled:
+    """The same in one go. texts has for an event id every text that was seen under it."""
+    by_event: dict[str, list[Accepted]] = defaultdict(list)
+    for one in accepted:
+        by_event[one.feedback.event_id].append(one)
+    settlement = Settlement(heads)
+    for event_id, said in by_event.items():
+        settlement.take(event_id, said, texts.get(event_id, ()))
+    return settlement.settled()
+
+
+def _latest_words(
+    accepted: Iterable[Accepted],
+) -> tuple[dict[str, dict[str, Accepted]], int, int]:
+    """By head each author's latest word, with the numbers of repeats and corrections."""
+    said: dict[str, dict[str, Accepted]] = defaultdict(dict)
+    seen: set[tuple[str, str, str]] = set()
+    repeats = corrections = 0
+    for one in sorted(accepted, key=_when):
+        feedback = one.feedback
+        by_author = said[feedback.head]
+        before = by_author.get(feedback.author)
+        same = before is not None and before.feedback.label == feedback.label
+        identity = (feedback.head, feedback.id, feedback.author)
+        if same or identity in seen:
+            repeats += 1
+            continue
+        seen.add(identity)
+        corrections += before is not None
+        by_author[feedback.author] = one
+    return said, repeats, corrections
+
+
+def _digest(labels: Iterable[Label]) -> bytes:
+    """Empty without labels, so that what teaches nothing changes nothing."""
+    said = [(one.event_id, one.head, one.label, one.text, one.source) for one in labels]
+    return hashlib.sha256(msgspec.json.encode(said)).digest() if said else b""
+
+
+def _when(one: Accepted) -> tuple[datetime, str, int, int]:
+    """The places last, so that the order of reading never decides."""
+    return one.feedback.time, one.feedback.id, one.partition, one.offset
+
+
+def _label(
+    place: tuple[str, str], label: str, found: Text, by_author: Mapping[str, Accepted]
+) -> Label:
+    return Label(
+        event_id=place[0],
+        head=place[1],
+        label=label,
+        text=found.text,
+        source=found.source,
+        authors=tuple(sorted(by_author)),
+        places=tuple(sorted((one.partition, one.offset) for one in by_author.values())),
+    )
+
+
+def _texts_of(accepted: Iterable[Accepted], seen: Sequence[Text]) -> list[Text]:
+    """The different texts that these people can have meant: those seen, else their own."""
+    said = [one.feedback for one in accepted]
+    sources = {one.source for one in said if one.source}
+    if not seen:
+        return [Text(one.text.strip(), one.source) for one in said if one.text.strip()][:1]
+    return list(dict.fromkeys(text for text in seen if not sources or text.source in sources))
