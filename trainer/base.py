@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import torch
 from models.checkpoint import merge, read_checkpoint, write_checkpoint
 from models.description import Checkpoint
 from models.encoder import DEFAULT_ENCODER, MAX_TOKENS, load_encoder
-from models.predictor import TorchPredictor, load_predictor
+from models.predictor import TorchPredictor, choose_device, load_predictor
 from models.spec import DEFAULT_HEADS, Head
 from trainer import dataset
 from trainer.adapters import compress
@@ -35,7 +37,7 @@ from trainer.dataset import (
 )
 from trainer.evaluate import evaluate_examples
 from trainer.fit import Watch, fit
-from trainer.learner import FitConfig
+from trainer.learner import FitConfig, bf16_helps
 from trainer.measure import held_out_logits
 from trainer.pseudo import fill_in
 from trainer.resume import unfinished
@@ -69,6 +71,9 @@ CONFIG = FitConfig(
     class_balance=0.3,
     sampling_power=0.7,
 )
+# Going on from a checkpoint, a fit of few texts that must not undo what the many taught.
+PARENT_RATE = 6e-5
+PARENT_HEAD_RATE = 1e-3
 # The encoder's difference, cut to this rank, is a tenth of its size and answers the same.
 RANK = 64
 
@@ -79,16 +84,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("out/base"), help="a new folder")
     parser.add_argument("--epochs", type=int, default=CONFIG.epochs)
     parser.add_argument("--teacher", type=Path, help="a checkpoint that labels what has no label")
+    parser.add_argument("--parent", type=Path, help="a checkpoint to go on from")
+    parser.add_argument("--texts", type=int, help="learn from at most so many of each source")
     chosen = parser.parse_args(arguments)
-    config = dataclasses.replace(CONFIG, epochs=chosen.epochs)
-    build(chosen.data, chosen.output, config, teacher=chosen.teacher)
+    config = dataclasses.replace(
+        CONFIG, epochs=chosen.epochs, bf16=bf16_helps(choose_device("auto"))
+    )
+    if chosen.parent:
+        config = dataclasses.replace(config, encoder_rate=PARENT_RATE, head_rate=PARENT_HEAD_RATE)
+    build(
+        chosen.data,
+        chosen.output,
+        config,
+        teacher=chosen.teacher,
+        parent=chosen.parent,
+        most=chosen.texts,
+    )
 
 
-def build(data: Path, output: Path, config: FitConfig, *, teacher: Path | None) -> Checkpoint:
-    """Fit, cut to RANK, calibrate, judge and write the checkpoint; prints what it does."""
+def build(
+    data: Path,
+    output: Path,
+    config: FitConfig,
+    *,
+    teacher: Path | None,
+    parent: Path | None,
+    most: int | None,
+) -> Checkpoint:
+    """Fit, cut to RANK, calibrate, judge and write the checkpoint; prints what it does.
+
+    A parent is taught what is new to it: answers that a text has no label for stay as they were.
+    most is how many texts of each source it is taught.
+    """
     examples = dataset.merge([*read_sentences(SENTENCES, DEFAULT_HEADS), *_public(data, SETS)])
     rest, test = split(examples, TEST_SHARE, salt="test")
     train, validation = split(rest, VALIDATION_SHARE, salt="validation")
+    if most:
+        train = _at_most(most, train)
     if teacher:
         train = _taught(train, teacher)
     counts = source_counts(train)
@@ -97,15 +129,17 @@ def build(data: Path, output: Path, config: FitConfig, *, teacher: Path | None) 
     encoder = load_encoder()
     fingerprint = encoder.fingerprint()
     before = {name: value.clone() for name, value in encoder.model.named_parameters()}
+    known = merge(*read_checkpoint(parent), encoder) if parent else None
     fitted = fit(
         encoder,
         DEFAULT_HEADS,
         train,
         validation,
         config,
+        known=known,
         watch=Watch(epoch=_say),
         state_file=unfinished(output),
-        identity=f"{config} {counts} {teacher and teacher.name}",
+        identity=f"{config} {counts} {teacher and teacher.name} {parent and parent.name}",
     )
     trained = {name: p for name, p in encoder.model.named_parameters() if p.requires_grad}
     weights = {name: value for name, value in fitted.weights.items() if name.startswith("heads.")}
@@ -121,6 +155,7 @@ def build(data: Path, output: Path, config: FitConfig, *, teacher: Path | None) 
             "config": dataclasses.asdict(config) | {"rank": RANK},
             "texts": counts,
             "teacher": read_checkpoint(teacher)[0].version if teacher else "",
+            "parent": read_checkpoint(parent)[0].version if parent else "",
             "epochs": [epoch.rounded() for epoch in fitted.epochs],
         },
     )
@@ -138,6 +173,17 @@ def build(data: Path, output: Path, config: FitConfig, *, teacher: Path | None) 
     unfinished(output).unlink(missing_ok=True)
     _say(f"{output}: {checkpoint.version}")
     return checkpoint
+
+
+def _at_most(most: int, train: Sequence[Example]) -> list[Example]:
+    taken: Counter[str] = Counter()
+    few = []
+    draw = random.Random(CONFIG.seed)  # noqa: S311 - a reproducible choice, no secret
+    for example in draw.sample(train, len(train)):
+        if taken[example.source] < most:
+            taken[example.source] += 1
+            few.append(example)
+    return few
 
 
 def _taught(train: Sequence[Example], teacher: Path) -> list[Example]:
