@@ -58,7 +58,7 @@ class Watchdog:
         self._outage = ""
         self._give_up = give_up
         self._finished = -1
-        self._moved_at = time.monotonic()
+        self._moved_at = self._excused_at = time.monotonic()
         self.lags: Mapping[tuple[str, int], int] = {}
         self.stalled = ""
 
@@ -102,7 +102,10 @@ class Watchdog:
         if not self.stalled:
             logger.error("no record finished for %.0f s: %s", still_s, cause)
         self.stalled = f"no record finished for {still_s:.0f} s: {cause}"
-        if still_s >= GIVE_UP * self._stall_s and not sight.troubles:
+        if sight.troubles:
+            # Once they are over, it has as long as ever to get going again.
+            self._excused_at = now
+        elif now - max(self._moved_at, self._excused_at) >= GIVE_UP * self._stall_s:
             self._give_up(StalledError(self.stalled))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +17,8 @@ from redis.exceptions import RedisError
 from stream import patience as patience_module
 from stream.patience import ROW_ENDS_S, Patience
 from tests.redis_server import RedisServer
+
+DEADLINE_S = 60
 
 logger = logging.getLogger(__name__)
 
@@ -89,3 +94,16 @@ async def test_a_failure_long_after_the_last_begins_a_new_row(
     assert patience.describe() == ""
     await patience.wait(OSError("gone"))
     assert caplog.messages[-1].endswith(" 0 s so far")
+
+
+@pytest.mark.redis
+async def test_a_redis_that_cannot_write_to_its_disk_is_named_with_its_remedy(
+    client: Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(tmp_path / "redis")
+    await client.config_set("save", "3600 1")
+    await client.bgsave()
+    async with asyncio.timeout(DEADLINE_S):
+        while (await client.info("persistence"))["rdb_last_bgsave_status"] == "ok":
+            await asyncio.sleep(0.02)
+    assert "free space on the disk" in await said(await refusal(client, script=False), caplog)

@@ -57,6 +57,7 @@ def test_a_source_maps_its_own_fields(tmp_path: Path) -> None:
     ("text", "named"),
     [
         ("[kafka]\npartitions = 0\n", "kafka.partitions"),
+        ("[kafka]\nreplication = 0\n", "kafka.replication: is a number of copies"),
         ("[kafka]\nbootstap = 'x'\n", "kafka.bootstap"),
         ("[model]\nprecision = 'fp8'\n", "model.precision"),
         ("sources = []\n", "sources"),
