@@ -26,6 +26,7 @@ from trainer.errors import TrainerError
 from trainer.fit import Watch
 from trainer.gate import Limits, judge
 from trainer.label_log import LABELS_FILE, LabelLog
+from trainer.priority import in_idle_time
 from trainer.probation import Probation
 from trainer.publish import publish
 from trainer.questions import questions
@@ -169,7 +170,8 @@ class TrainerService:
 
     async def _refuse(self, letter: DeadLetter) -> None:
         self.status.refused += 1
-        logger.warning("feedback %s refused: %s %s", letter.id, letter.field, letter.detail)
+        words = " ".join(filter(None, (letter.field, letter.detail)))
+        logger.warning("feedback %s refused: %s", letter.id, words)
         topic = self._config.topics.dead_letter
         while True:
             try:
@@ -234,7 +236,9 @@ class TrainerService:
         begun = time.monotonic()
         self.status.begin_fit(speed, len(settled.labels))
         try:
-            challenger = await asyncio.to_thread(self._challenge, speed, settled)
+            # A fast fit takes seconds that people wait for, a deep one minutes that nobody does.
+            hand_over = in_idle_time if speed == "deep" else asyncio.to_thread
+            challenger = await hand_over(lambda: self._challenge(speed, settled))
         except TrainerError as error:
             # The labels are at fault, not the service: it goes on and waits for more.
             logger.warning("%s fit not done: %s", speed, error)
