@@ -41,6 +41,7 @@ POLL_S = 0.02
 # Always waiting, so that a pause of the model is never for want of texts.
 AHEAD = 64
 RSS_EVERY = 10
+SETTLE_S = 3.0
 TOPICS = ("news", "social", "tickets")
 
 
@@ -124,6 +125,8 @@ async def _swap(
                 await asyncio.sleep(POLL_S)
             took.append(time.perf_counter() - begun)
             if swap % RSS_EVERY == 0:
+                # By then the model that was replaced is gone.
+                await asyncio.sleep(SETTLE_S)
                 print(f"  after {swap:3} swaps  {rss_mib():7.1f} MiB  {feed.published} events")
         feed.stop = True
         await feeding
