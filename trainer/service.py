@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from trainer.publish import publish
 from trainer.questions import questions
 from trainer.recall import recall_own
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
-from trainer.settlement import Settled, Settlement
+from trainer.settlement import Label, Settled, Settlement
 from trainer.shadow import ShadowRun
 from trainer.status import Status
 from trainer.taught import taught_by
@@ -242,13 +242,11 @@ class TrainerService:
         except TrainerError as error:
             # The labels are at fault, not the service: it goes on and waits for more.
             logger.warning("%s fit not done: %s", speed, error)
-            self._log.note_attempt(settled, [], f"not done: {error}", utc_now(), speed)
             self.status.attempts[speed, "not done"] += 1
+            self._note_attempt(speed, settled, [], f"not done: {error}")
             return
         finally:
             self.status.fitting = ""
-            if speed == "deep":
-                self._note_drift_tried()
         verdict = judge(challenger.evidence, self._config.limits)
         self.status.note_verdict(speed, verdict, time.monotonic() - begun)
         said = {(one.head, one.text): one for one in settled.labels}
@@ -266,19 +264,22 @@ class TrainerService:
                 publish, self._registry, challenger, verdict, utc_now(), name
             )
             await (self._shadow.begin(alias) if shadowed else self._champion.crown(alias))
-        self._log.note_attempt(settled, suspects, str(verdict), utc_now(), speed)
+        self._note_attempt(speed, settled, suspects, str(verdict))
 
-    def _note_drift_tried(self) -> None:
-        """Before the verdict: a new champion forgets it, and without one it must not come back."""
-        tried = self._drift.note_tried()
-        self._keep_drift()
-        if tried:
-            logger.info(
-                "a deep fit was tried for drift in %s; for the same there is none until an index "
-                "has grown by %.2f more, or fell below it and came back",
-                "; ".join(map(str, tried)),
-                self._config.drift_above,
-            )
+    def _note_attempt(
+        self, speed: Speed, settled: Settled, suspects: Sequence[Label], verdict: str
+    ) -> None:
+        self._log.note_attempt(settled, suspects, verdict, utc_now(), speed)
+        # Another champion begins a reference of its own.
+        if speed == "deep" and self._drift.seen.champion == self._champion.version:
+            tried = self._drift.note_tried()
+            self._keep_drift()
+            if tried:
+                logger.info(
+                    "tried for drift in %s; not again until it has grown by %.2f or came back",
+                    "; ".join(map(str, tried)),
+                    self._config.drift_above,
+                )
 
     def _challenge(self, speed: Speed, settled: Settled) -> Challenger:
         champion, root = self._champion.contender, self._champion.root()
