@@ -30,8 +30,10 @@ async def test_the_work_alone_takes_only_idle_time() -> None:
 
 async def test_who_is_cancelled_does_not_wait_for_the_work() -> None:
     begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
 
     def work() -> None:
+        threads.append(threading.current_thread())
         begun.set()
         go_on.wait()
         ended.set()
@@ -42,7 +44,7 @@ async def test_who_is_cancelled_does_not_wait_for_the_work() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not ended.is_set()
-    (thread,) = (one for one in threading.enumerate() if one.name == "fit")
+    (thread,) = threads
     assert thread.daemon
     go_on.set()
     await asyncio.to_thread(thread.join)
