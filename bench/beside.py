@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import orjson
 
@@ -77,6 +78,7 @@ async def _rounds(
     rate = await feed.flood(CAPACITY_S) / 2
     print(f"  {2 * rate:.0f} events a second at most, so {rate:.0f} a second are played")
     latencies: dict[str, list[list[float]]] = {name: [] for name in (ALONE, *fits)}
+    begun = {way: _cpu_s(number) for way, number in fits.items()}
     for number in range(rounds):
         # Another order each round, or a way would always follow the same one.
         ways = random.Random(number).sample([*latencies], len(latencies))
@@ -89,12 +91,14 @@ async def _rounds(
                 os.kill(fits[way], signal.SIGSTOP)
     await worker.stop()
     await outbox.stop()
+    spent = {way: _cpu_s(fits[way]) - begun[way] for way in fits}
     print(f"  {'':12} {'p50 ms':>8} {'p95 ms':>8}   to alone: p50           p95")
     for way, by_round in latencies.items():
         whole = range(rounds)
         cells = [_quantile(by_round, whole, share) for share in (0.5, 0.95)]
         ratios = "   ".join(_ratio(by_round, latencies[ALONE], share) for share in (0.5, 0.95))
-        print(f"  {way:12} {cells[0]:8.1f} {cells[1]:8.1f}   {ratios}")
+        of_fit = f"   the fit had {spent[way]:.1f} s of CPU time" if way in spent else ""
+        print(f"  {way:12} {cells[0]:8.1f} {cells[1]:8.1f}   {ratios}{of_fit}")
 
 
 class _Feed:
@@ -188,6 +192,12 @@ def _fit_for_ever(stand_back: Callable[[], None], pipe: Connection) -> None:
     pipe.send(os.getpid())
     while True:
         challenge_deep(root, root, taught, lineage={})
+
+
+def _cpu_s(process: int) -> float:
+    """Processor time that a process has used; Linux only."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _ratio(
