@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import batching, flood, judging, model_stage, profiled, stream_path, swaps
+from bench import (
+    batching,
+    beside,
+    flood,
+    judging,
+    model_stage,
+    profiled,
+    stream_path,
+    swaps,
+)
 from bench.machine import describe, print_rates
 from bench.texts import load_texts
 
@@ -15,7 +24,7 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=["model", "batching", "path", "profile", "judging", "flood", "swaps"],
+        choices=["model", "batching", "path", "profile", "judging", "flood", "swaps", "beside"],
         help="default: model, batching and path",
     )
     parser.add_argument("--texts", type=Path, help="JSON lines with a text field")
@@ -23,12 +32,13 @@ def main() -> None:
         "--arrivals", type=Path, help="JSON lines with a time field, to be replayed"
     )
     parser.add_argument("--count", type=int, default=512, help="texts of the model measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="of the model measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="of model and beside")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--records", type=int, default=40_000, help="of the path measurement")
     parser.add_argument("--scored", type=Path, help="of the judging: what bellwether score wrote")
     parser.add_argument("--rules", type=int, default=50, help="of the judging")
     parser.add_argument("--swaps", type=int, default=50, help="of the measurement of swaps")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of a round of beside")
     options = parser.parse_args()
     if options.what == "judging" and options.scored is None:
         parser.error("judging needs --scored FILE")
@@ -55,6 +65,11 @@ def main() -> None:
     if options.what == "swaps":
         print(f"\n{options.swaps} swaps of the real model under load")
         swaps.measure(load_texts(options.texts, 2_000), options.swaps)
+    if options.what == "beside":
+        print("\nlatency of a worker at half its load, and beside a deep fit on the same cores")
+        beside.measure(
+            load_texts(options.texts, 2_000), rounds=options.rounds, seconds=options.seconds
+        )
     if options.what == "profile":
         profiled.measure(load_texts(options.texts, 64), options.device)
 

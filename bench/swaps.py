@@ -7,10 +7,8 @@ of its own, or its records would be counted as the worker's memory.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
-import multiprocessing
 import os
 import statistics
 import tempfile
@@ -18,13 +16,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
 import orjson
 from aiokafka import AIOKafkaConsumer
 
+from bench.broker import own_broker
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import shipped
 from models.predictor import TorchPredictor
@@ -33,17 +31,17 @@ from stream.app import Worker
 from stream.champions import announcement
 from stream.commands.options import RegistryChampions, load_predictor
 from stream.connection import kafka_arguments
-from stream.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.embedded import EmbeddedRedis
 from stream.heap import spare_long_lived
 from stream.outbox import Outbox, Outgoing
 from stream.records import utc_now
 from stream.settings import Settings, load_settings
-from stream.topics import wanted_topics
 
 POLL_S = 0.02
 # Always waiting, so that a pause of the model is never for want of texts.
 AHEAD = 64
 RSS_EVERY = 10
+SETTLE_S = 3.0
 TOPICS = ("news", "social", "tickets")
 
 
@@ -88,7 +86,7 @@ def measure(texts: Sequence[str], swaps: int) -> None:
     logging.disable(logging.WARNING)
     with (
         tempfile.TemporaryDirectory(prefix="bellwether-swaps-") as folder,
-        _broker() as bootstrap,
+        own_broker() as bootstrap,
         EmbeddedRedis() as redis,
     ):
         settings = _settings(bootstrap, redis.url, Path(folder))
@@ -127,6 +125,8 @@ async def _swap(
                 await asyncio.sleep(POLL_S)
             took.append(time.perf_counter() - begun)
             if swap % RSS_EVERY == 0:
+                # By then the model that was replaced is gone.
+                await asyncio.sleep(SETTLE_S)
                 print(f"  after {swap:3} swaps  {rss_mib():7.1f} MiB  {feed.published} events")
         feed.stop = True
         await feeding
@@ -205,25 +205,6 @@ def _two_versions(settings: Settings, folder: Path) -> tuple[Registry, tuple[str
     registry.add(folder / "second")
     registry.point(CHAMPION, first.version, by="bench", why="first", now=utc_now())
     return registry, (first.version, second.version)
-
-
-@contextlib.contextmanager
-def _broker() -> Iterator[str]:
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,))
-    process.start()
-    try:
-        yield ours.recv()
-    finally:
-        ours.send("enough")
-        process.join()
-
-
-def _serve(pipe: Connection) -> None:
-    with EmbeddedBroker() as broker:
-        broker.create_topics(sorted(wanted_topics(load_settings(None))))
-        pipe.send(broker.bootstrap)
-        pipe.recv()
 
 
 def rss_mib() -> float:

@@ -86,6 +86,7 @@ class Registry:
     def describe(self, version: str) -> Checkpoint:
         """A version's description; ModelError where there is none or it was changed."""
         place = f"{self._version(version)}/{CONFIG}"
+        self._check_there(version)
         return read_description(self._read(place), f"{self.address}: version {version}")
 
     def folder(self, version: str) -> Path:
@@ -94,12 +95,7 @@ class Registry:
         Raises ModelError for an unknown, truncated, swapped or edited version.
         """
         place = self._version(version)
-        if not self._exists(f"{place}/{CONFIG}"):
-            known = ", ".join(checkpoint.version for checkpoint in self.versions()) or "none yet"
-            raise ModelError(
-                f"registry {self.address}: has no version {version!r} (it has {known}); "
-                "see `bellwether models list`"
-            )
+        self._check_there(version)
         local = Path(place) if self._local else self._fetched(version)
         checkpoint, _ = read_verified(local)
         if checkpoint.version != version:
@@ -167,6 +163,14 @@ class Registry:
                 f"version {version!r}: is no version's name; see `bellwether models list`"
             )
         return f"{self._root}/versions/{version}"
+
+    def _check_there(self, version: str) -> None:
+        if not self._exists(f"{self._version(version)}/{CONFIG}"):
+            known = ", ".join(one.version for one in self.versions()) or "none yet"
+            raise ModelError(
+                f"registry {self.address}: has no version {version!r} (it has {known}); "
+                "see `bellwether models list`"
+            )
 
     def _fetched(self, version: str) -> Path:
         """The version's files in the cache; a folder there is whole, since it is moved in whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -19,13 +20,28 @@ def promote(registry: Registry, version: str, *, by: str, why: str, now: datetim
 
 def roll_back(registry: Registry, *, by: str, why: str, now: datetime) -> Alias:
     """Make the champion's predecessor champion again; blocks. Raises ModelError without one."""
-    champion = registry.alias(CHAMPION)
-    if champion is None or not champion.previous:
+    back = predecessor(registry.history(CHAMPION))
+    if not back:
         raise ModelError(
-            f"registry {registry.address}: the champion has no predecessor; "
-            "name a version with `bellwether models promote`"
+            f"registry {registry.address}: the champion has no predecessor that was not taken back "
+            "already; name a version with `bellwether models promote`"
         )
-    return promote(registry, champion.previous, by=by, why=why, now=now)
+    return promote(registry, back, by=by, why=why, now=now)
+
+
+def predecessor(history: Sequence[Alias]) -> str:
+    """Whom the champion came after, "" for the first one.
+
+    A move to the predecessor takes the last one back, so two of them in a row go back two versions
+    and not to the one that was just left.
+    """
+    reign: list[str] = []
+    for move in history:
+        if reign[-2:-1] == [move.version]:
+            reign.pop()
+        elif reign[-1:] != [move.version]:
+            reign.append(move.version)
+    return reign[-2] if len(reign) > 1 else ""
 
 
 def announcement(topics: Topics, alias: Alias) -> Outgoing:

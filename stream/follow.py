@@ -65,6 +65,7 @@ class Follower:
         self._swap = swap
         self._shadow = shadow
         self._in_shadow: str | None = None
+        self._replaced = False
         self._consumer = AIOKafkaConsumer(
             topic, enable_auto_commit=False, auto_offset_reset="latest", **kafka
         )
@@ -84,6 +85,10 @@ class Follower:
         while True:
             try:
                 heard = await self._consumer.getmany(timeout_ms=POLL_MS)
+                if self._replaced:
+                    # A poll later, when the model thread has let go of the old one.
+                    self._replaced = False
+                    await asyncio.to_thread(give_back)
                 if heard or loop.time() >= look_at:
                     look_at = loop.time() + LOOK_ANYWAY_S
                     await self._look()
@@ -101,8 +106,7 @@ class Follower:
         fresh = await asyncio.to_thread(self._champions.load, version, running)
         await self._swap(fresh)
         logger.info("model %s takes over from %s", fresh.version, running.version)
-        del running
-        await asyncio.to_thread(give_back)
+        self._replaced = True
 
     async def _look_at_challenger(self) -> None:
         running = self._running()

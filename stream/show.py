@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -34,6 +34,16 @@ def record(title: str, value: Any, *, as_json: bool) -> None:
     grid = Table(title=Text(printable(title)), show_header=False, title_justify="left")
     for name, field in msgspec.to_builtins(value).items():
         grid.add_row(Text(printable(name)), Text(plain(field)))
+    stdout.print(grid)
+
+
+def rows(title: str, pairs: Iterable[tuple[str, str]]) -> None:
+    """A name and a text a row, the text whole; an empty name goes on with the one before."""
+    grid = Table(title=Text(printable(title)), show_header=False, title_justify="left", box=None)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in pairs:
+        grid.add_row(Text(printable(name)), Text(printable(text)))
     stdout.print(grid)
 
 

@@ -146,10 +146,7 @@ class LabelLog:
         return None if row is None else int(row[0])
 
     def spoken(self, event_ids: Iterable[str] | None = None) -> Iterator[Spoken]:
-        """What was said of these events, of all if None, one after the other.
-
-        Of an event of which a program that never ends speaks, the latest records.
-        """
+        """What was said of these events, of all if None: the latest records of each."""
         if event_ids is None:
             event_ids = [
                 row[0] for row in self._db.execute("SELECT DISTINCT event_id FROM feedback")

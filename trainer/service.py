@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,14 @@ from trainer.errors import TrainerError
 from trainer.fit import Watch
 from trainer.gate import Limits, judge
 from trainer.label_log import LABELS_FILE, LabelLog
+from trainer.priority import in_idle_time
 from trainer.probation import Probation
 from trainer.publish import publish
 from trainer.questions import questions
 from trainer.recall import recall_own
 from trainer.room import once_there_is_room
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
-from trainer.settlement import Settled, Settlement
+from trainer.settlement import Label, Settled, Settlement
 from trainer.shadow import ShadowRun
 from trainer.status import Status
 from trainer.taught import taught_by
@@ -175,7 +176,8 @@ class TrainerService:
 
     async def _refuse(self, letter: DeadLetter) -> None:
         self.status.refused += 1
-        logger.warning("feedback %s refused: %s %s", letter.id, letter.field, letter.detail)
+        words = " ".join(filter(None, (letter.field, letter.detail)))
+        logger.warning("feedback %s refused: %s", letter.id, words)
         topic = self._config.topics.dead_letter
         while True:
             try:
@@ -240,17 +242,17 @@ class TrainerService:
         begun = time.monotonic()
         self.status.begin_fit(speed, len(settled.labels))
         try:
-            challenger = await asyncio.to_thread(self._challenge, speed, settled)
+            # A fast fit takes seconds that people wait for, a deep one minutes that nobody does.
+            hand_over = in_idle_time if speed == "deep" else asyncio.to_thread
+            challenger = await hand_over(lambda: self._challenge(speed, settled))
         except TrainerError as error:
             # The labels are at fault, not the service: it goes on and waits for more.
             logger.warning("%s fit not done: %s", speed, error)
-            self._log.note_attempt(settled, [], f"not done: {error}", utc_now(), speed)
             self.status.attempts[speed, "not done"] += 1
+            self._note_attempt(speed, settled, [], f"not done: {error}")
             return
         finally:
             self.status.fitting = ""
-            if speed == "deep":
-                self._note_drift_tried()
         verdict = judge(challenger.evidence, self._config.limits)
         self.status.note_verdict(speed, verdict, time.monotonic() - begun)
         said = {(one.head, one.text): one for one in settled.labels}
@@ -271,19 +273,22 @@ class TrainerService:
                 self._stopping,
             )
             await (self._shadow.begin(alias) if shadowed else self._champion.crown(alias))
-        self._log.note_attempt(settled, suspects, str(verdict), utc_now(), speed)
+        self._note_attempt(speed, settled, suspects, str(verdict))
 
-    def _note_drift_tried(self) -> None:
-        """Before the verdict: a new champion forgets it, and without one it must not come back."""
-        tried = self._drift.note_tried()
-        self._keep_drift()
-        if tried:
-            logger.info(
-                "a deep fit was tried for drift in %s; for the same there is none until an index "
-                "has grown by %.2f more, or fell below it and came back",
-                "; ".join(map(str, tried)),
-                self._config.drift_above,
-            )
+    def _note_attempt(
+        self, speed: Speed, settled: Settled, suspects: Sequence[Label], verdict: str
+    ) -> None:
+        self._log.note_attempt(settled, suspects, verdict, utc_now(), speed)
+        # Another champion begins a reference of its own.
+        if speed == "deep" and self._drift.seen.champion == self._champion.version:
+            tried = self._drift.note_tried()
+            self._keep_drift()
+            if tried:
+                logger.info(
+                    "tried for drift in %s; not again until it has grown by %.2f or came back",
+                    "; ".join(map(str, tried)),
+                    self._config.drift_above,
+                )
 
     def _challenge(self, speed: Speed, settled: Settled) -> Challenger:
         champion, root = self._champion.contender, self._champion.root()

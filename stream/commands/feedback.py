@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 import orjson
 
+from models.spec import ModelError
 from stream import show
-from stream.commands.options import FILE, config_option, json_option
+from stream.commands.options import FILE, config_option, json_option, load_heads
 from stream.connection import kafka_arguments
+from stream.ingest.text import printable
 from stream.outbox import Outbox, Outgoing
 from stream.publish import InputError
 from stream.records import Feedback, encode, utc_now
 from stream.settings import Settings
 from stream.topics import prepare_topics
 
+if TYPE_CHECKING:
+    from trainer.settlement import Settled
+
 SENT_TOGETHER = 1_000
+SHOWN_PLACES = 20
+# Of trainer.settlement.Settled: labels that teach nothing yet.
+OPEN_QUESTIONS = (
+    ("disputed", "on which people disagree"),
+    ("unknown", "that wait for their event"),
+    ("ambiguous", "whose event id two sources use"),
+)
 
 
 @click.group(invoke_without_command=True)
@@ -56,6 +69,7 @@ def feedback(
         raise click.UsageError(f"{', '.join(missing)} missing; or `feedback import FILE`")
     row = {"event_id": event, "head": head, "label": label, "author": author, "text": text}
     one = _complete(row, "command line", author)
+    _warn(context.obj, [one])
     asyncio.run(_send(context.obj, [one]))
     show.record("sent", one, as_json=as_json)
 
@@ -69,6 +83,7 @@ def feedback(
 def import_feedback(settings: Settings, file: Path, author: str, as_json: bool) -> None:
     """Send the JSON lines of FILE: event_id, head, label and, if known, author, time, text."""
     records = list(_read(file, author))
+    _warn(settings, records)
     asyncio.run(_send(settings, records))
     show.record("sent", {"labels": len(records)}, as_json=as_json)
 
@@ -78,11 +93,40 @@ def import_feedback(settings: Settings, file: Path, author: str, as_json: bool) 
 @json_option
 @click.pass_obj
 def feedback_status(settings: Settings, as_json: bool) -> None:
-    """What the label log holds, and the trainer's last verdicts."""
+    """What the label log holds, what people agree on, and the trainer's last verdicts."""
     from trainer.label_log import open_to_read
+    from trainer.settlement import Settlement
 
+    settlement = Settlement(load_heads(settings))
     with closing(open_to_read(settings.trainer.folder)) as log:
-        show.record("label log", log.summary(), as_json=as_json)
+        summary = log.summary()
+        for one in log.spoken():
+            settlement.take(*one)
+    settled = settlement.settled()
+    if as_json:
+        counts = {"labels": len(settled.labels)} | {
+            name: len(getattr(settled, name)) for name, _ in OPEN_QUESTIONS
+        }
+        said = {"repeats": settled.repeats, "corrections": settled.corrections}
+        show.json_object(summary | counts | said)
+    else:
+        show.rows("label log", _told(summary, settled))
+
+
+def _told(summary: dict[str, Any], settled: Settled) -> Iterator[tuple[str, str]]:
+    again = f"{settled.repeats} repeats, {settled.corrections} corrections"
+    yield "feedback", f"{summary['feedback']} records, {again}"
+    yield "labels", str(len(settled.labels))
+    for name, words in OPEN_QUESTIONS:
+        places = getattr(settled, name)
+        some = ", ".join(f"{event_id} {head}" for event_id, head in places[:SHOWN_PLACES])
+        more = ", …" if len(places) > SHOWN_PLACES else ""
+        yield name, f"{len(places)} {words}" + (f": {some}{more}" if places else "")
+    yield "remembered events", str(summary["remembered_events"])
+    for version, figures in summary["in_shadow"].items():
+        yield "last in shadow", f"{version}: {'; '.join(figures)}"
+    for one in summary["attempts"]:
+        yield f"{one['time']:.19} UTC", f"{one['speed']}, {one['labels']} labels, {one['verdict']}"
 
 
 @feedback.command("suspects")
@@ -143,6 +187,27 @@ def _complete(row: Any, where: str, author: str) -> Feedback:
         return msgspec.convert(filled, Feedback)
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _warn(settings: Settings, records: Sequence[Feedback]) -> None:
+    """Of what the trainer will refuse, by the model that these settings name; the trainer decides.
+
+    Its model may be another one, so the records are sent all the same.
+    """
+    from trainer.feedback import Refusal, read_feedback
+
+    try:
+        heads = load_heads(settings)
+    except ModelError:
+        return
+    for one in records:
+        refusal = read_feedback(encode(one), heads, utc_now())
+        if isinstance(refusal, Refusal):
+            words = " ".join(filter(None, (refusal.field, refusal.detail)))
+            about = f"{one.event_id} {one.head} {one.label}"
+            sys.stderr.write(
+                f"bellwether: the trainer will refuse {printable(about)}: {printable(words)}\n"
+            )
 
 
 async def _send(settings: Settings, records: Sequence[Feedback]) -> None:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import sys
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
+from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Alias
 from stream import show
 from stream.champions import announcement, roll_back
 from stream.champions import promote as move_champion
 from stream.commands.options import FILE, config_option, json_option, open_registry
+from stream.commands.version_view import differences, learnt, lineage, moves, told
 from stream.connection import kafka_arguments
+from stream.ingest.text import printable
 from stream.outbox import Outbox
 from stream.records import utc_now
 from stream.settings import Settings
+
+# Two versions differ in these by their nature.
+NO_NEWS = ("format", "version", "weights_sha256")
 
 who = click.option("--author", default=getpass.getuser, help="Who decides; else the login name.")
 
@@ -48,17 +55,20 @@ def list_models(settings: Settings, as_json: bool) -> None:
             "last_promoted": since.get(checkpoint.version),
             "parent": checkpoint.training.get("parent", ""),
             "heads": [head.name for head in checkpoint.heads],
+            "learnt": learnt(checkpoint),
         }
         for checkpoint in registry.versions()
     ]
     if as_json:
         show.json_object({"models": rows})
-    else:
-        show.table(
-            "models",
-            rows,
-            columns=("version", "champion", "in_shadow", "last_promoted", "parent", "heads"),
-        )
+        return
+    for row in rows:
+        row["is"] = "champion" if row["champion"] else "in shadow" if row["in_shadow"] else ""
+        promoted = row["last_promoted"]
+        row["last_promoted"] = f"{promoted:%Y-%m-%d %H:%M:%S}" if promoted else ""
+    # In the order in which they came to power; those that never did stand last.
+    rows.sort(key=lambda row: (not row["last_promoted"], row["last_promoted"]))
+    show.table("models", rows, columns=("version", "is", "last_promoted", "parent", "learnt"))
 
 
 @models.command("show")
@@ -67,19 +77,35 @@ def list_models(settings: Settings, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def show_model(settings: Settings, version: str, as_json: bool) -> None:
-    """One version: lineage, figures, verdict, when it was champion, and its time in shadow."""
+    """One version: lineage, verdict with its reasons, time in shadow, when it was champion."""
     registry = open_registry(settings)
     checkpoint = registry.describe(version)
+    descent = lineage(registry, checkpoint)
+    challenger = registry.alias(CHALLENGER)
+    now_in_shadow = challenger is not None and challenger.version == version
+    # Once it is over, the registry says how it ended.
+    figures = _shadow_figures(settings, version) if now_in_shadow else []
+    if not as_json:
+        show.rows(version, told(checkpoint, descent, registry, figures))
+        return
     record = msgspec.to_builtins(checkpoint) | {
-        "champion": [move for move in registry.history(CHAMPION) if move.version == version],
+        "lineage": descent,
+        "champion": [one for one in registry.history(CHAMPION) if one.version == version],
         # The move away says how the time in shadow ended.
-        "in_shadow": [
-            move
-            for move in registry.history(CHALLENGER)
-            if version in {move.version, move.previous}
-        ],
+        "in_shadow": moves(registry, CHALLENGER, version),
+        "shadow_figures": figures,
     }
-    show.record(version, record, as_json=as_json)
+    show.json_object(record)
+
+
+def _shadow_figures(settings: Settings, version: str) -> list[str]:
+    """By head in words, where the trainer's folder is on this machine and knows the version."""
+    from trainer.label_log import LABELS_FILE, open_to_read
+
+    if not (settings.trainer.folder / LABELS_FILE).exists():
+        return []
+    with closing(open_to_read(settings.trainer.folder)) as log:
+        return [str(one) for one in log.shadow.agreements().get(version, [])]
 
 
 @models.command("diff")
@@ -91,15 +117,17 @@ def show_model(settings: Settings, version: str, as_json: bool) -> None:
 def diff_models(settings: Settings, before: str, after: str, as_json: bool) -> None:
     """What differs between two versions: heads, calibration, training, figures."""
     registry = open_registry(settings)
-    old, new = (
-        _flat(msgspec.to_builtins(registry.describe(version))) for version in (before, after)
-    )
-    names = sorted(name for name in old | new if old.get(name) != new.get(name))
-    rows = [{"field": name, "before": old.get(name), "after": new.get(name)} for name in names]
+    old, new = (msgspec.to_builtins(registry.describe(version)) for version in (before, after))
     if as_json:
-        show.json_object({"differences": rows})
-    else:
-        show.table(f"{before} -> {after}", rows, columns=("field", "before", "after"))
+        show.json_object({"differences": list(differences(old, new, whole=False))})
+        return
+    for one in (old, new):
+        for name in NO_NEWS:
+            one.pop(name)
+        # What was measured is in the verdict of the later one, and told by `models show`.
+        one["metrics"].pop("verdict", None)
+    rows = list(differences(old, new, whole=True))
+    show.table(f"{before} -> {after}", rows, columns=("field", "before", "after"))
 
 
 @models.command("add")
@@ -139,24 +167,21 @@ def rollback(settings: Settings, author: str, why: str, as_json: bool) -> None:
 
 
 def _tell(settings: Settings, alias: Alias, *, as_json: bool) -> None:
-    asyncio.run(_announce(settings, alias))
+    try:
+        asyncio.run(_announce(settings, alias))
+    except (KafkaError, OSError) as error:
+        # The alias has moved, and that is what holds.
+        sys.stderr.write(
+            f"bellwether: Kafka at {settings.kafka.bootstrap} does not take the announcement "
+            f"({printable(str(error))}); workers look at the registry within a minute anyway\n"
+        )
     show.record("champion", alias, as_json=as_json)
 
 
 async def _announce(settings: Settings, alias: Alias) -> None:
     outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
     try:
+        await outbox.start()
         await outbox.send([announcement(settings.topics, alias)])
     finally:
         await outbox.stop()
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """{"a.b": 1} of {"a": {"b": 1}}."""
-    if not isinstance(value, dict):
-        return {name: value}
-    flat: dict[str, Any] = {}
-    for key, part in value.items():
-        flat |= _flat(part, f"{name}.{key}" if name else key)
-    return flat

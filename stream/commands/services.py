@@ -29,8 +29,6 @@ from stream.settings import Settings
 if TYPE_CHECKING:
     from trainer.service import TrainerService
 
-TRAINER_NICENESS = 10
-
 
 @click.command()
 @config_option
@@ -136,10 +134,10 @@ def trainer(settings: Settings) -> None:
     from stream.operations.http import serve_http
     from stream.operations.trainer_monitor import TrainerMonitor
     from stream.topics import prepare_topics
+    from trainer.priority import stand_back
 
     service = trainer_service(settings)
-    # A worker on this machine goes first: it has seconds, the trainer has minutes.
-    os.nice(TRAINER_NICENESS)
+    stand_back()
 
     monitor = TrainerMonitor(service.status, stall_s=settings.http.stall_s)
 

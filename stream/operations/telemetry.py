@@ -47,7 +47,8 @@ class Telemetry:
         self.first_shipped = 0.0
         self.last_shipped = 0.0
         self.latest_alerts: deque[Alert] = deque(maxlen=50)
-        self._latencies_ms: deque[float] = deque(maxlen=RECENT)
+        self.latencies_ms: deque[float] = deque(maxlen=RECENT)
+        """The latest, one a record; see Latency."""
         # One more than there are bounds: the last is for what is beyond them.
         self.latency_counts = [0] * (len(LATENCY_BOUNDS_S) + 1)
         self.latency_sum_s = 0.0
@@ -95,12 +96,12 @@ class Telemetry:
         for sent_ms in shipment.record_times_ms:
             # Clocks of two machines differ; a record can't have been sent after it was finished.
             latency_s = max(0.0, wall_ms - sent_ms) / 1000
-            self._latencies_ms.append(latency_s * 1000)
+            self.latencies_ms.append(latency_s * 1000)
             self.latency_counts[bisect_left(LATENCY_BOUNDS_S, latency_s)] += 1
             self.latency_sum_s += latency_s
 
     def latency(self) -> Latency:
-        ordered = sorted(self._latencies_ms)
+        ordered = sorted(self.latencies_ms)
         if not ordered:
             return Latency(None, None)
         last = len(ordered) - 1

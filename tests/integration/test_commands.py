@@ -10,6 +10,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from models.description import shipped
+from models.registry import Registry
+
 BELLWETHER = Path(sys.executable).with_name("bellwether")
 NOTHING_LISTENS = "127.0.0.1:1"
 TIMEOUT_S = 90
@@ -143,3 +146,22 @@ def test_max_events_ends_the_demo_after_so_many_lines(tmp_path: Path) -> None:
     )
     assert code == 0, stderr
     assert orjson.loads(stdout)["published"] == 7
+
+
+def test_a_champion_moved_while_kafka_is_away_is_moved_and_says_when_workers_know(
+    tmp_path: Path,
+) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    version = registry.add(shipped()).version
+    settings = settings_file(
+        tmp_path,
+        f"[model]\nregistry = '{registry.address}'\n[kafka]\nbootstrap = '{NOTHING_LISTENS}'\n",
+    )
+    arguments = ("models", "promote", version, "--why", "w", "--config", settings, "--json")
+    code, out, errors = bellwether(*arguments, folder=tmp_path)
+    assert (code, orjson.loads(out)["version"]) == (0, version)
+    assert "does not take the announcement" in errors
+    assert "Unclosed" not in errors
+    code, _, errors = bellwether("models", "rollback", "--config", settings, folder=tmp_path)
+    assert code == 2
+    assert "has no predecessor" in errors

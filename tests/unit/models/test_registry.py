@@ -203,3 +203,11 @@ def test_a_move_whose_writer_was_killed_never_happened(
 def test_an_address_nobody_can_open_names_the_setting() -> None:
     with pytest.raises(ModelError, match=r"setting model\.registry"):
         Registry("nosuchprotocol://somewhere")
+
+
+def test_an_unknown_version_is_named_with_those_that_there_are(
+    registry: Registry, tiny_checkpoint: Path
+) -> None:
+    known = registry.add(tiny_checkpoint).version
+    with pytest.raises(ModelError, match=rf"has no version 'tiny-123' \(it has {known}\)"):
+        registry.describe("tiny-123")

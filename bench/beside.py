@@ -1,0 +1,220 @@
+"""A worker's latency at half its load, alone and with a trainer's deep fit on the same cores.
+
+The fits run in processes of their own, stopped and let go in turns, so that every round of one way
+has rounds of the others right beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import orjson
+
+from bench.broker import own_broker
+from models.predictor import load_predictor
+from stream.app import Worker
+from stream.connection import kafka_arguments
+from stream.embedded import EmbeddedRedis
+from stream.heap import spare_long_lived
+from stream.outbox import Outbox, Outgoing
+from stream.settings import Settings, load_settings
+from trainer.priority import stand_back, take_only_idle_time
+
+POLL_S = 0.02
+TOPICS = ("news", "social", "tickets")
+AHEAD = 64
+CAPACITY_S = 15.0
+ALONE = "alone"
+# Between two rounds: what came last is done, and the caches are the next round's.
+SETTLE_S = 0.5
+RESAMPLED = 400
+
+
+# How a fit stands back, called in its process.
+WAYS: Mapping[str, Callable[[], None]] = {
+    "nice 10": stand_back,
+    "idle class": take_only_idle_time,
+}
+
+
+def measure(texts: Sequence[str], *, rounds: int, seconds: float) -> None:
+    """Prints latencies by way and their ratios to alone, over all rounds."""
+    logging.disable(logging.WARNING)
+    with ExitStack() as stack:
+        bootstrap = stack.enter_context(own_broker())
+        redis = stack.enter_context(EmbeddedRedis())
+        fits = {name: stack.enter_context(_fit(stand)) for name, stand in WAYS.items()}
+        base = load_settings(None)
+        settings = base.model_copy(
+            update={
+                "kafka": base.kafka.model_copy(update={"bootstrap": bootstrap, "group": "beside"}),
+                "redis": base.redis.model_copy(update={"url": redis.url}),
+            }
+        )
+        asyncio.run(_rounds(settings, texts, fits, rounds, seconds))
+
+
+async def _rounds(
+    settings: Settings, texts: Sequence[str], fits: Mapping[str, int], rounds: int, seconds: float
+) -> None:
+    worker = Worker(settings, load_predictor(settings.model.path))
+    await worker.start()
+    spare_long_lived()
+    outbox = Outbox(kafka_arguments(settings.kafka))
+    await outbox.start()
+    feed = _Feed(worker, outbox, texts)
+    await feed.flood(CAPACITY_S / 3)
+    rate = await feed.flood(CAPACITY_S) / 2
+    print(f"  {2 * rate:.0f} events a second at most, so {rate:.0f} a second are played")
+    latencies: dict[str, list[list[float]]] = {name: [] for name in (ALONE, *fits)}
+    begun = {way: _cpu_s(number) for way, number in fits.items()}
+    for number in range(rounds):
+        # Another order each round, or a way would always follow the same one.
+        ways = random.Random(number).sample([*latencies], len(latencies))
+        for way in ways:
+            if way in fits:
+                os.kill(fits[way], signal.SIGCONT)
+            await asyncio.sleep(SETTLE_S)
+            latencies[way].append(await feed.play(rate, seconds, seed=number))
+            if way in fits:
+                os.kill(fits[way], signal.SIGSTOP)
+    await worker.stop()
+    await outbox.stop()
+    spent = {way: _cpu_s(fits[way]) - begun[way] for way in fits}
+    print(f"  {'':12} {'p50 ms':>8} {'p95 ms':>8}   to alone: p50           p95")
+    for way, by_round in latencies.items():
+        whole = range(rounds)
+        cells = [_quantile(by_round, whole, share) for share in (0.5, 0.95)]
+        ratios = "   ".join(_ratio(by_round, latencies[ALONE], share) for share in (0.5, 0.95))
+        of_fit = f"   the fit had {spent[way]:.1f} s of CPU time" if way in spent else ""
+        print(f"  {way:12} {cells[0]:8.1f} {cells[1]:8.1f}   {ratios}{of_fit}")
+
+
+class _Feed:
+    def __init__(self, worker: Worker, outbox: Outbox, texts: Sequence[str]) -> None:
+        self._worker, self._outbox = worker, outbox
+        self._texts = itertools.cycle(texts)
+        self._published = 0
+
+    async def flood(self, seconds: float) -> float:
+        """Events a second when there are always some waiting."""
+        telemetry = self._worker.telemetry
+        begun, done = time.perf_counter(), telemetry.settled
+        while time.perf_counter() - begun < seconds:
+            lacking = AHEAD - (self._published - telemetry.settled)
+            await self._publish(max(0, lacking))
+            await asyncio.sleep(POLL_S)
+        rate = (telemetry.settled - done) / (time.perf_counter() - begun)
+        await self._drain()
+        return rate
+
+    async def play(self, rate: float, seconds: float, *, seed: int) -> list[float]:
+        """Latencies in milliseconds of events that come at random, so many a second."""
+        draw = random.Random(seed)
+        self._worker.telemetry.latencies_ms.clear()
+        begun = at = time.perf_counter()
+        while at - begun < seconds:
+            at += draw.expovariate(rate)
+            await asyncio.sleep(max(0.0, at - time.perf_counter()))
+            await self._publish(1)
+        await self._drain()
+        return list(self._worker.telemetry.latencies_ms)
+
+    async def _publish(self, count: int) -> None:
+        batch = []
+        for _ in range(count):
+            # Unlike every text before, or most of them would be copies.
+            record = {
+                "id": f"e-{self._published}",
+                "text": f"{next(self._texts)} {self._published}",
+            }
+            topic = TOPICS[self._published % len(TOPICS)]
+            batch.append(Outgoing(topic, record["id"].encode(), orjson.dumps(record)))
+            self._published += 1
+        if batch:
+            await self._outbox.send(batch)
+
+    async def _drain(self) -> None:
+        while self._worker.telemetry.settled < self._published:
+            await asyncio.sleep(POLL_S)
+
+
+@contextmanager
+def _fit(stand_back: Callable[[], None]) -> Iterator[int]:
+    """The id of a process that fits for ever, stopped now."""
+    ours, theirs = multiprocessing.Pipe()
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_fit_for_ever, args=(stand_back, theirs), daemon=True)
+    process.start()
+    try:
+        number: int = ours.recv()
+        os.kill(number, signal.SIGSTOP)
+        yield number
+    finally:
+        process.kill()
+        process.join()
+
+
+def _fit_for_ever(stand_back: Callable[[], None], pipe: Connection) -> None:
+    """The deep challenge of the trainer on the shipped model, again and again."""
+    import torch  # noqa: PLC0415 - in this process alone
+
+    from models.description import shipped  # noqa: PLC0415
+    from trainer.challenge import challenge_deep  # noqa: PLC0415
+    from trainer.contender import load_contender  # noqa: PLC0415
+    from trainer.learner import bf16_helps  # noqa: PLC0415
+    from trainer.settlement import Label  # noqa: PLC0415
+    from trainer.taught import taught_by  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    root = load_contender(shipped(), bf16=bf16_helps(torch.device("cpu")))
+    own = taught_by((), {})
+    labels = [
+        Label(
+            str(n), "topic", one.labels["topic"][0], f"{one.text} {n}", "news", ("ann",), ((0, n),)
+        )
+        for n, one in enumerate(own.base)
+        if len(one.labels.get("topic", ())) == 1
+    ]
+    taught = taught_by(labels, {})
+    stand_back()
+    pipe.send(os.getpid())
+    while True:
+        challenge_deep(root, root, taught, lineage={})
+
+
+def _cpu_s(process: int) -> float:
+    """Processor time that a process has used; Linux only."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _ratio(
+    rounds: Sequence[Sequence[float]], alone: Sequence[Sequence[float]], share: float
+) -> str:
+    """Of all rounds together, and where 90 % of random choices of rounds lie (bootstrap)."""
+    draw = random.Random(1)
+    whole = range(len(rounds))
+    choices = [whole, *(draw.choices(whole, k=len(whole)) for _ in range(RESAMPLED))]
+    first, *others = (
+        _quantile(rounds, own, share) / _quantile(alone, own, share) for own in choices
+    )
+    others.sort()
+    low, high = (others[int(place * RESAMPLED)] for place in (0.05, 0.95))
+    return f"{first:5.2f} ({low:.2f} to {high:.2f})"
+
+
+def _quantile(rounds: Sequence[Sequence[float]], chosen: Sequence[int], share: float) -> float:
+    ordered = sorted(latency for number in chosen for latency in rounds[number])
+    return ordered[int(share * (len(ordered) - 1))]

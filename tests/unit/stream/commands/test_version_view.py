@@ -1,0 +1,110 @@
+"""What `models show` and `models diff` say of a version, so that a person can follow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from models.checkpoint import read_checkpoint, write_checkpoint
+from models.registry import CHALLENGER, CHAMPION, Registry
+from stream.commands.version_view import differences, learnt, lineage, moves, told
+from tests.fakes import NOON
+
+VERDICT = {
+    "promoted": True,
+    "reasons": ["better on mood of news, recent: 0.100 to 0.900 of 40 texts"],
+    "changes": [
+        {"name": "mood of news, recent", "n": 40, "champion": 0.1, "challenger": 0.9}
+        | {"low": 0.7, "high": 0.9}
+    ],
+}
+
+
+class Shelf:
+    def __init__(self, folder: Path, first: Path) -> None:
+        self.registry = Registry(str(folder / "registry"))
+        self.first = self.registry.add(first).version
+        checkpoint, weights = read_checkpoint(first)
+        training = {"parent": self.first, "root": self.first, "speed": "fast", "labels": 40}
+        described = msgspec.structs.replace(
+            checkpoint, training=training, metrics={"verdict": VERDICT}
+        )
+        weights["heads.bias"] = weights["heads.bias"] + 1
+        self.second = write_checkpoint(folder / "second", described, weights).version
+        self.registry.add(folder / "second")
+        for alias, version, why in (
+            (CHAMPION, self.first, "the first version"),
+            (CHALLENGER, self.second, "better on mood"),
+            (CHAMPION, self.second, "in shadow mood differs in 1 of 20 (5.0 %)"),
+        ):
+            self.registry.point(alias, version, by="trainer", why=why, now=NOON)
+        self.registry.clear(CHALLENGER, by="trainer", why="promoted: in shadow", now=NOON)
+
+    def told(self, version: str, *figures: str) -> str:
+        checkpoint = self.registry.describe(version)
+        descent = lineage(self.registry, checkpoint)
+        return "\n".join(
+            f"{name}: {text}" for name, text in told(checkpoint, descent, self.registry, figures)
+        )
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, tiny_checkpoint: Path) -> Shelf:
+    return Shelf(tmp_path, tiny_checkpoint)
+
+
+def test_a_version_tells_where_it_comes_from_and_why_it_was_promoted(shelf: Shelf) -> None:
+    story = shelf.told(shelf.second)
+    assert f"lineage: {shelf.second} <- {shelf.first}" in story
+    assert f"learnt: fast fit of 40 labels, from the weights of {shelf.first}" in story
+    assert "verdict: promoted\n: better on mood of news, recent: 0.100 to 0.900 of 40" in story
+    assert "mood of news, recent: 0.100 to 0.900 of 40 texts (difference +0.700 to +0.900)" in story
+    assert "shadow: since 2026-03-12 12:00:00 UTC, by trainer: better on mood" in story
+    assert ": until 2026-03-12 12:00:00 UTC, by trainer: promoted: in shadow" in story
+    assert "champion: since 2026-03-12 12:00:00 UTC, by trainer: in shadow mood differs" in story
+    assert "head mood: 2 labels" in story
+
+
+def test_what_it_answers_in_shadow_so_far_stands_with_its_time_there(shelf: Shelf) -> None:
+    story = shelf.told(shelf.second, "mood differs in 2 of 9 (22.2 %)")
+    assert ": mood differs in 2 of 9 (22.2 %)\nchampion: since" in story
+
+
+def test_a_version_that_no_trainer_made_says_so(shelf: Shelf) -> None:
+    story = shelf.told(shelf.first)
+    assert f"lineage: {shelf.first}\nverdict: none: it was not judged by a trainer" in story
+    assert "shadow: never" in story
+    assert "champion: since 2026-03-12 12:00:00 UTC, by trainer: the first version" in story
+    assert ": until 2026-03-12 12:00:00 UTC, by trainer: in shadow mood differs" in story
+    assert learnt(shelf.registry.describe(shelf.first)) == ""
+
+
+def test_lineage_ends_where_the_registry_does(shelf: Shelf, tmp_path: Path) -> None:
+    checkpoint = shelf.registry.describe(shelf.second)
+    orphan = msgspec.structs.replace(checkpoint, version="v3", training={"parent": "long-gone"})
+    assert lineage(shelf.registry, orphan) == ["v3", "long-gone"]
+    own = msgspec.structs.replace(checkpoint, version="v4", training={"parent": "v4"})
+    assert lineage(shelf.registry, own) == ["v4"]
+
+
+def test_moves_are_those_to_a_version_and_away_from_it(shelf: Shelf) -> None:
+    assert [one.version for one in moves(shelf.registry, CHALLENGER, shelf.second)] == [
+        shelf.second,
+        "",
+    ]
+    assert moves(shelf.registry, CHALLENGER, shelf.first) == []
+
+
+def test_differences_are_told_field_by_field_or_what_only_one_has_in_one_row() -> None:
+    before = {"name": "a", "training": {"config": {"rate": 1, "seed": 2}, "texts": 5}}
+    after = {"name": "a", "training": {"texts": 6}}
+    texts = {"field": "training.texts", "before": 5, "after": 6}
+    config = {"field": "training.config", "before": {"rate": 1, "seed": 2}, "after": None}
+    assert list(differences(before, after, whole=True)) == [config, texts]
+    assert list(differences(before, after, whole=False)) == [
+        {"field": "training.config.rate", "before": 1, "after": None},
+        {"field": "training.config.seed", "before": 2, "after": None},
+        texts,
+    ]
