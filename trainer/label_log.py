@@ -11,18 +11,16 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from stream.records import Feedback
+from trainer.attempts import Attempts
 from trainer.errors import LabelLogError
 from trainer.feedback import Accepted, Text
 from trainer.question import Question
-from trainer.schedule import Speed
-from trainer.settlement import Label, Settled
 from trainer.shadow_answers import ShadowAnswers
 
 TABLES = """
@@ -35,18 +33,9 @@ CREATE TABLE IF NOT EXISTS events (
     UNIQUE (id, source, text));
 CREATE TABLE IF NOT EXISTS read_up_to (
     topic TEXT, partition INTEGER, position INTEGER, PRIMARY KEY (topic, partition));
-CREATE TABLE IF NOT EXISTS attempts (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT, fingerprint TEXT, labels INTEGER,
-    verdict TEXT, speed TEXT);
-CREATE TABLE IF NOT EXISTS suspects (
-    head TEXT, label TEXT, event_id TEXT, authors TEXT, text TEXT);
 CREATE TABLE IF NOT EXISTS questions (
     head TEXT, event_id TEXT, source TEXT, text TEXT, label TEXT, confidence REAL, why TEXT);
 """
-
-NEW_ATTEMPT = (
-    "INSERT INTO attempts (time, fingerprint, labels, verdict, speed) VALUES (?, ?, ?, ?, ?)"
-)
 
 LABELS_FILE = "labels.sqlite"
 SHOWN_ATTEMPTS = 10
@@ -88,7 +77,7 @@ class LabelLog:
             self._db = sqlite3.connect(file, timeout=30.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(TABLES)
-            self._add_what_older_files_lack()
+            self.attempts = Attempts(self._db, self._writing)
             self.shadow = ShadowAnswers(self._db, self._writing)
         except (sqlite3.Error, OSError) as error:
             raise LabelLogError(
@@ -186,69 +175,12 @@ class LabelLog:
         )
         return [Question(*row) for row in rows]
 
-    def note_attempt(
-        self,
-        settled: Settled,
-        suspects: Sequence[Label],
-        verdict: str,
-        now: datetime,
-        speed: Speed = "fast",
-    ) -> None:
-        """Remember that these labels were tried, so that a restart does not try them again.
-
-        suspects are those that contradict the others, the worst first; they replace the last ones.
-        """
-        row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict, speed)
-        with self._writing():
-            self._db.execute(NEW_ATTEMPT, row)
-            self._db.execute("DELETE FROM suspects")
-            self._db.executemany(
-                "INSERT INTO suspects VALUES (?, ?, ?, ?, ?)",
-                (
-                    (one.head, one.label, one.event_id, ", ".join(one.authors), one.text)
-                    for one in suspects
-                ),
-            )
-
-    def note_end_of_shadow(self, training: Mapping[str, Any], verdict: str, now: datetime) -> None:
-        """The second verdict on a version's labels; training is its checkpoint's."""
-        of = (training["labels_fingerprint"], training["labels"])
-        with self._writing():
-            self._db.execute(
-                NEW_ATTEMPT, (now.isoformat(), *of, verdict, training.get("speed", "fast"))
-            )
-
-    def suspects(self) -> list[dict[str, str]]:
-        """The labels that contradicted the others at the last attempt, the worst first."""
-        columns = ("head", "label", "event_id", "authors", "text")
-        rows = self._db.execute(f"SELECT {', '.join(columns)} FROM suspects ORDER BY rowid")  # noqa: S608 - ours
-        return [dict(zip(columns, row, strict=True)) for row in rows]
-
-    def last_attempt(self) -> tuple[str, int]:
-        """(fingerprint, labels) of the last attempt, ("", 0) before the first."""
-        row = self._db.execute(
-            "SELECT fingerprint, labels FROM attempts ORDER BY number DESC LIMIT 1"
-        ).fetchone()
-        return (str(row[0]), int(row[1])) if row else ("", 0)
-
-    def labels_of_last_deep(self) -> int:
-        """How many labels the last deep attempt knew, 0 before the first."""
-        row = self._db.execute(
-            "SELECT labels FROM attempts WHERE speed = 'deep' ORDER BY number DESC LIMIT 1"
-        ).fetchone()
-        return int(row[0]) if row else 0
-
     def summary(self) -> dict[str, Any]:
         """Counts of what is in the log, and the latest attempts with their verdicts."""
         counts = [
             self._db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608 - ours
             for table in ("feedback", "events")
         ]
-        attempts = self._db.execute(
-            "SELECT time, labels, fingerprint, verdict, speed FROM attempts "
-            "ORDER BY number DESC LIMIT ?",
-            (SHOWN_ATTEMPTS,),
-        )
         return {
             "feedback": counts[0],
             "remembered_events": counts[1],
@@ -256,26 +188,8 @@ class LabelLog:
                 version: [str(one) for one in heads]
                 for version, heads in self.shadow.agreements().items()
             },
-            "attempts": [
-                {
-                    "time": time,
-                    "labels": labels,
-                    "labels_fingerprint": named,
-                    "verdict": verdict,
-                    "speed": speed,
-                }
-                for time, labels, named, verdict, speed in attempts
-            ],
+            "attempts": self.attempts.latest(SHOWN_ATTEMPTS),
         }
-
-    def _add_what_older_files_lack(self) -> None:
-        lacks = "SELECT COUNT(*) = 0 FROM pragma_table_info('attempts') WHERE name = 'speed'"
-        if self._db.execute(lacks).fetchone()[0]:
-            with self._db:
-                # Another process may open the same file now.
-                self._db.execute("BEGIN IMMEDIATE")
-                if self._db.execute(lacks).fetchone()[0]:
-                    self._db.execute("ALTER TABLE attempts ADD COLUMN speed TEXT DEFAULT 'fast'")
 
     def _insert(self, one: Accepted) -> bool:
         """Whether it was not there already."""

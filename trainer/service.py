@@ -210,13 +210,13 @@ class TrainerService:
         )
 
     def _begin_what_is_due(self) -> None:
-        tried, tried_labels = self._log.last_attempt()
+        tried, tried_labels = self._log.attempts.last()
         labels = len(self._settled.labels)
         new = 0 if tried == self._settled.fingerprint else max(1, labels - tried_labels)
         progress = Progress(
             new if labels else 0,
             time.monotonic() - self._changed_at,
-            max(0, labels - self._log.labels_of_last_deep()),
+            max(0, labels - self._log.attempts.labels_of_last_deep()),
             drift="; ".join(map(str, self._drift.untried)),
         )
         in_shadow = self._shadow.version
@@ -278,7 +278,7 @@ class TrainerService:
     def _note_attempt(
         self, speed: Speed, settled: Settled, suspects: Sequence[Label], verdict: str
     ) -> None:
-        self._log.note_attempt(settled, suspects, verdict, utc_now(), speed)
+        self._log.attempts.note(settled, suspects, verdict, utc_now(), speed)
         # Another champion begins a reference of its own.
         if speed == "deep" and self._drift.seen.champion == self._champion.version:
             tried = self._drift.note_tried()

@@ -109,7 +109,7 @@ class ShadowRun:
 
     async def _end(self, alias: Alias, why: str) -> None:
         version = await asyncio.to_thread(self._registry.describe, alias.version)
-        self._log.note_end_of_shadow(version.training, why, utc_now())
+        self._log.attempts.note_end_of_shadow(version.training, why, utc_now())
         self._alias, self.agreements = None, []
         back = await asyncio.to_thread(
             lambda: self._registry.clear(CHALLENGER, by=TRAINER, why=why, now=utc_now())

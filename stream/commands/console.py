@@ -108,7 +108,7 @@ class LabelLogFile:
         self._folder = settings.trainer.folder
 
     def suspects(self) -> list[dict[str, str]]:
-        return self._read(lambda log: log.suspects())
+        return self._read(lambda log: log.attempts.suspects())
 
     def attempts(self) -> list[dict[str, Any]]:
         return self._read(lambda log: log.summary()["attempts"])

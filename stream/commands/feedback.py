@@ -138,7 +138,7 @@ def feedback_suspects(settings: Settings, as_json: bool) -> None:
     from trainer.label_log import open_to_read
 
     with closing(open_to_read(settings.trainer.folder)) as log:
-        rows = log.suspects()
+        rows = log.attempts.suspects()
     if as_json:
         show.json_object({"suspects": rows})
     else:

@@ -124,15 +124,15 @@ def test_old_events_are_forgotten_unless_somebody_spoke_of_them(log: LabelLog) -
 
 
 def test_the_last_attempt_and_its_suspects_are_remembered(log: LabelLog) -> None:
-    assert log.last_attempt() == ("", 0)
+    assert log.attempts.last() == ("", 0)
     log.append([said(1)], [event(1)], {})
     one = settled(log)
-    log.note_attempt(one, one.labels, "refused: because", NOON)
-    assert log.last_attempt() == (one.fingerprint, 1)
-    assert [one["event_id"] for one in log.suspects()] == ["e1"]
+    log.attempts.note(one, one.labels, "refused: because", NOON)
+    assert log.attempts.last() == (one.fingerprint, 1)
+    assert [one["event_id"] for one in log.attempts.suspects()] == ["e1"]
     assert log.summary()["attempts"][0]["verdict"] == "refused: because"
-    log.note_attempt(one, [], "promoted", NOON)
-    assert log.suspects() == []
+    log.attempts.note(one, [], "promoted", NOON)
+    assert log.attempts.suspects() == []
 
 
 def test_a_folder_without_a_label_log_is_named(tmp_path: Path) -> None:
@@ -162,21 +162,21 @@ def test_events_that_somebody_spoke_of_are_no_longer_asked_about(log: LabelLog) 
 def test_how_many_labels_the_last_deep_attempt_knew_is_remembered(log: LabelLog) -> None:
     log.append([said(1, "e1"), said(2, "e2")], [event(1), event(2)], {})
     both = settled(log)
-    log.note_attempt(both, [], "promoted", NOON, "fast")
-    assert log.labels_of_last_deep() == 0
-    log.note_attempt(both, [], "refused", NOON, "deep")
-    log.note_attempt(settle([], {}, HEADS), [], "refused", NOON, "fast")
-    assert log.labels_of_last_deep() == 2
+    log.attempts.note(both, [], "promoted", NOON, "fast")
+    assert log.attempts.labels_of_last_deep() == 0
+    log.attempts.note(both, [], "refused", NOON, "deep")
+    log.attempts.note(settle([], {}, HEADS), [], "refused", NOON, "fast")
+    assert log.attempts.labels_of_last_deep() == 2
     assert [one["speed"] for one in log.summary()["attempts"]] == ["fast", "deep", "fast"]
 
 
 def test_a_file_of_an_older_program_is_taken_up(log: LabelLog, tmp_path: Path) -> None:
-    log.note_attempt(settle([], {}, HEADS), [], "refused: because", NOON)
+    log.attempts.note(settle([], {}, HEADS), [], "refused: because", NOON)
     log.close()
     with sqlite3.connect(tmp_path / LABELS_FILE) as older:
         older.execute("ALTER TABLE attempts DROP COLUMN speed")
     older.close()
     again = LabelLog(tmp_path / LABELS_FILE, remember_events=3)
     assert [one["speed"] for one in again.summary()["attempts"]] == ["fast"]
-    again.note_attempt(settle([], {}, HEADS), [], "refused", NOON, "deep")
+    again.attempts.note(settle([], {}, HEADS), [], "refused", NOON, "deep")
     again.close()

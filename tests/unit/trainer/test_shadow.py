@@ -107,7 +107,7 @@ async def test_one_that_differs_too_often_is_refused_and_its_labels_count_as_tri
     await stand.run.watch()
     assert (stand.holds(CHAMPION), stand.holds(CHALLENGER)) == (stand.first, "")
     assert "mood differs in 3 of 10 (30.0 %)" in stand.registry.history(CHALLENGER)[-1].why
-    assert stand.log.last_attempt() == ("abc", 3)
+    assert stand.log.attempts.last() == ("abc", 3)
     assert stand.log.summary()["attempts"][0]["verdict"].startswith("refused: in shadow mood")
 
 

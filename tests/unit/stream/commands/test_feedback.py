@@ -46,7 +46,7 @@ def test_status_tells_what_people_agree_on_and_what_waits(
         said(4, "nobody", "ann", "low"),
     ]
     log.append(words, [SeenEvent("e1", "news", "one"), SeenEvent("e2", "news", "two")], {})
-    log.note_attempt(settle([], {}, []), [], "refused: for a reason", NOON, "deep")
+    log.attempts.note(settle([], {}, []), [], "refused: for a reason", NOON, "deep")
     log.close()
 
     ask(settings, "status", "--json")
