@@ -25,7 +25,7 @@ from bench.broker import own_broker
 from models.predictor import load_predictor
 from stream.app import Worker
 from stream.connection import kafka_arguments
-from stream.embedded import EmbeddedRedis
+from stream.demo.embedded import EmbeddedRedis
 from stream.heap import spare_long_lived
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings, load_settings

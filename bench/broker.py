@@ -7,7 +7,7 @@ import multiprocessing
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
-from stream.embedded import EmbeddedBroker
+from stream.demo.embedded import EmbeddedBroker
 from stream.settings import load_settings
 from stream.topics import wanted_topics
 

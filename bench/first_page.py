@@ -28,7 +28,7 @@ from bench.machine import describe
 from models.spec import HeadScore
 from stream.alerts.store import AlertStore
 from stream.connection import redis_client
-from stream.embedded import EmbeddedRedis
+from stream.demo.embedded import EmbeddedRedis
 from stream.names import Keys
 from stream.records import BatchInfo, Origin, Scored, Severity, Subject, utc_now
 from stream.rules.rule_set import Match, Rule

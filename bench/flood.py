@@ -24,7 +24,7 @@ from models.spec import Scores
 from models.stub import StubPredictor
 from stream.app import Worker
 from stream.connection import kafka_arguments
-from stream.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
 from stream.outbox import Outbox, Outgoing
 from stream.records import decode_scored
 from stream.settings import Settings, load_settings

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from models.stub import StubPredictor
 from stream.app import Worker
 from stream.connection import kafka_arguments
-from stream.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
 from stream.heap import spare_long_lived
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings, load_settings

@@ -28,13 +28,13 @@ from models.description import shipped
 from models.predictor import TorchPredictor
 from models.registry import CHAMPION, Registry
 from stream.app import Worker
-from stream.champions import announcement
 from stream.commands.options import RegistryChampions, load_predictor
 from stream.connection import kafka_arguments
-from stream.embedded import EmbeddedRedis
+from stream.demo.embedded import EmbeddedRedis
 from stream.heap import spare_long_lived
 from stream.outbox import Outbox, Outgoing
 from stream.records import utc_now
+from stream.score.champions import announcement
 from stream.settings import Settings, load_settings
 
 POLL_S = 0.02

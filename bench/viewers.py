@@ -25,7 +25,7 @@ from bench.first_page import fill, filled, free_port, settings_for, wait_until_a
 from bench.machine import describe
 from stream.alerts.store import AlertStore
 from stream.connection import redis_client
-from stream.embedded import EmbeddedRedis
+from stream.demo.embedded import EmbeddedRedis
 from stream.names import Keys
 from stream.records import utc_now
 

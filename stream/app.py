@@ -19,7 +19,6 @@ from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.alerts.sweeper import Sweeper
 from stream.connection import StartError, connect_redis, kafka_arguments
-from stream.follow import Champions, Follower
 from stream.ingest.agents import chunk_agent
 from stream.ingest.chunks import ChunkTracker, credentials, feed_in_chunks, read_lags
 from stream.ingest.sources import Decoder
@@ -36,8 +35,9 @@ from stream.patience import present_troubles
 from stream.pipeline import Pipeline
 from stream.rules.rule_set import RuleSet
 from stream.rules.rules_live import LiveRules
+from stream.score.follow import Champions, Follower
+from stream.score.shadowing import ShadowReport
 from stream.settings import Settings
-from stream.shadowing import ShadowReport
 from stream.signals.signal_store import SignalStore
 from stream.sinks.build import build_sinks, check_receivers
 from stream.subjects.copies import CopyStore

@@ -30,7 +30,7 @@ from stream.commands import (
 )
 from stream.commands.options import FAILED, WRONG_USAGE
 from stream.connection import StartError
-from stream.embedded import EmbeddedError
+from stream.demo.embedded import EmbeddedError
 from stream.ingest.text import printable
 from stream.logs import set_up_logging
 from stream.notify.silences import SilenceError

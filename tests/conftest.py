@@ -122,7 +122,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     name = f"{short}-{uuid.uuid4().hex[:8]}"
     if request.param == "embedded":
         # Imported here so that tests of the real servers run without the demo's parts.
-        from stream.embedded import EmbeddedBroker, EmbeddedRedis  # noqa: PLC0415
+        from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis  # noqa: PLC0415
 
         with EmbeddedBroker() as broker, EmbeddedRedis() as redis:
             yield Stack("embedded", broker.bootstrap, redis.url, name)

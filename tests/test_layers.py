@@ -167,8 +167,8 @@ IMPORTERS = {
     "faust": ("stream.ingest.chunks", "stream.app"),
     "stream.app": (
         "stream.commands.*",
-        "stream.demo",
-        "stream.lesson",
+        "stream.demo.play",
+        "stream.demo.lesson",
         "stream.operations.monitor",
     ),
     "aiohttp": ("stream.listen", "stream.operations.http", "stream.sinks.*", "stream.console.*"),

@@ -14,14 +14,14 @@ from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Alias
 from stream import show
-from stream.champions import announcement, roll_back
-from stream.champions import promote as move_champion
 from stream.commands.options import FILE, config_option, json_option, open_registry
 from stream.commands.version_view import differences, learnt, lineage, moves, told
 from stream.connection import kafka_arguments
 from stream.ingest.text import printable
 from stream.outbox import Outbox
 from stream.records import utc_now
+from stream.score.champions import announcement, roll_back
+from stream.score.champions import promote as move_champion
 from stream.settings import Settings
 
 # Two versions differ in these by their nature.

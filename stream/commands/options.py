@@ -81,7 +81,7 @@ def load_heads(settings: Settings) -> tuple[Head, ...]:
 
 
 class RegistryChampions:
-    """stream.follow.Champions over the registry of the settings."""
+    """stream.score.follow.Champions over the registry of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError or ModelError."""

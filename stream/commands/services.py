@@ -54,8 +54,8 @@ def demo(
     ticket. With --input, --max-events, --json, or a model or registry of your own it is left out.
     """
     from stream.commands.console import serving
-    from stream.demo import FEED_RATE, Plan, run_demo
-    from stream.lesson import Parts, teaches
+    from stream.demo.lesson import Parts, teaches
+    from stream.demo.play import FEED_RATE, Plan, run_demo
 
     live = not as_json and sys.stderr.isatty()
     if live or as_json:

@@ -11,9 +11,9 @@ import msgspec
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import Head
 from stream.alerts.lifecycle import MAX_COMMENT_CHARS
-from stream.champions import announcement, promote, roll_back
 from stream.console.operations import Asked, Operation, RefusedError
 from stream.records import utc_now
+from stream.score.champions import announcement, promote, roll_back
 
 Why = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
 

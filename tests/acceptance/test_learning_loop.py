@@ -18,7 +18,7 @@ import torch
 
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import shipped
-from stream.demo_tickets import LABEL, tickets
+from stream.demo.tickets import LABEL, tickets
 from tests.acceptance.deployment import Deployment, values
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(600)]

@@ -12,8 +12,8 @@ import pytest
 from models.predictor import load_predictor
 from stream.commands.options import RegistryChampions
 from stream.commands.services import verdicts
-from stream.demo import Plan, run_demo
-from stream.lesson import Parts
+from stream.demo.lesson import Parts
+from stream.demo.play import Plan, run_demo
 from stream.settings import load_settings
 
 

@@ -21,7 +21,7 @@ from stream.app import Worker
 from stream.commands.options import RegistryChampions, open_registry
 from stream.commands.services import trainer_service
 from stream.connection import kafka_arguments
-from stream.demo_tickets import tickets
+from stream.demo.tickets import tickets
 from stream.outbox import Outbox, Outgoing
 from stream.records import Feedback, encode, utc_now
 from stream.settings import Settings

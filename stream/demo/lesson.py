@@ -24,10 +24,10 @@ from aiokafka import AIOKafkaConsumer
 
 from stream.app import Worker
 from stream.connection import StartError, kafka_arguments
-from stream.demo_tickets import LABEL, tickets
-from stream.follow import Champions
+from stream.demo.tickets import LABEL, tickets
 from stream.outbox import Outbox, Outgoing
 from stream.records import Feedback, Scored, decode_scored, encode, utc_now
+from stream.score.follow import Champions
 from stream.settings import Settings
 from stream.tasks import end
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from models.registry import Alias
-from stream.champions import predecessor
+from stream.score.champions import predecessor
 from tests.fakes import NOON
 
 

@@ -19,16 +19,16 @@ from rich.live import Live
 from models.spec import Predictor
 from stream.app import Worker
 from stream.connection import StartError, kafka_arguments
-from stream.embedded import EmbeddedBroker, EmbeddedRedis
-from stream.lesson import Lesson, Parts, classroom, trainer_beside
+from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.demo.lesson import Lesson, Parts, classroom, trainer_beside
+from stream.demo.view import render
 from stream.operations.telemetry import Latency, Telemetry
 from stream.outbox import Outbox, Outgoing
 from stream.publish import Addresser, publish, read_lines
 from stream.settings import Settings
 from stream.topics import wanted_topics
-from stream.view import render
 
-FEED = Path(str(files("stream") / "demo_feed.jsonl"))
+FEED = Path(str(files("stream.demo") / "feed.jsonl"))
 FEED_RATE = 25.0
 # The embedded broker keeps records in memory, and a latency is only worth reading if the queue in
 # front of the model is short: the publisher stays this many records ahead at most.
