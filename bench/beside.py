@@ -29,7 +29,7 @@ from stream.demo.embedded import EmbeddedRedis
 from stream.heap import spare_long_lived
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings, load_settings
-from trainer.priority import stand_back, take_only_idle_time
+from trainer.priority import NICENESS, stand_back, take_only_idle_time
 
 POLL_S = 0.02
 TOPICS = ("news", "social", "tickets")
@@ -43,7 +43,7 @@ RESAMPLED = 400
 
 # How a fit stands back, called in its process.
 WAYS: Mapping[str, Callable[[], None]] = {
-    "nice 10": stand_back,
+    f"nice {NICENESS}": stand_back,
     "idle class": take_only_idle_time,
 }
 

@@ -37,7 +37,7 @@ LABELLED = 40
 POLL_S = 0.05
 POLL_MS = 200
 # A cold machine may take a minute to start the trainer; a fit takes seconds.
-DEADLINE_S = 120.0
+DEADLINE_S = 240.0
 LOG_LINES = 10
 # Ten minutes after the feed's last event, or a day of the past and this minute would share a view.
 BEGINS_AT = datetime(2026, 3, 12, 19, 3, tzinfo=UTC)
