@@ -166,7 +166,11 @@ class Deployment:
     async def publisher(self) -> AsyncIterator[Publish]:
         """publish() for as often as you like, also through an outage of Kafka."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap, enable_idempotence=True, max_request_size=4_000_000
+            bootstrap_servers=self.bootstrap,
+            enable_idempotence=True,
+            max_request_size=4_000_000,
+            # aiokafka gives a batch up whose partition has had no leader for so long.
+            request_timeout_ms=round(DEADLINE_S * 1000),
         )
 
         async def publish(records: Iterable[Record]) -> None:

@@ -178,7 +178,7 @@ async def test_what_a_worker_says_of_itself(settings: Settings) -> None:
         topic = settings.sources[0].topic
         async with asyncio.timeout(DEADLINE_S):
             while True:
-                worker.watchdog.check()
+                await worker.watchdog.look()
                 lags = worker.watchdog.lags
                 if any(place[0] == topic for place in lags) and not any(lags.values()):
                     break
