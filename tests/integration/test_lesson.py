@@ -17,7 +17,7 @@ from stream.demo.play import Plan, run_demo
 from stream.settings import load_settings
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_the_demo_teaches_its_live_model_and_refuses_bad_labels(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
