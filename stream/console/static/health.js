@@ -27,6 +27,11 @@ await keepShowing(() => get("/health"), ({ faults, flow, lag, open_alerts, viewe
       figure("Abstained", Object.entries(flow.abstained).map(([head, part]) => `${head} ${share(part)}`).join(", ") || "–")));
 }, 5);
 
+/** What was wrong, led by the field unless the words begin with it. */
+function wrong({ field, detail }) {
+  return field && !detail.startsWith(field) ? `${field}: ${detail}` : detail;
+}
+
 async function showLetters() {
   const found = await attempt(() => get("/dead-letters"));
   if (!found) return;
@@ -38,7 +43,7 @@ async function showLetters() {
   const operator = may("operator");
   put(letters, section("Dead letters", found.letters.length
     ? [h("p", {}, counts(found.reasons), " "), table(["Time", "Reason", "Topic", "What was wrong", "Begins with", ""], found.letters.map((one) => [
-      time(one.time), one.reason, one.topic, `${one.field ? `${one.field}: ` : ""}${one.detail}`, h("code", {}, one.value.slice(0, 160)),
+      time(one.time), one.reason, one.topic, wrong(one), h("code", {}, one.value.slice(0, 160)),
       one.replayed ? ["replayed ", time(one.replayed, { age: true }), " ago"] : operator ? h("button", { type: "button", "aria-label": `Replay ${one.id}`, onclick: () => replay([one.id]) }, "Replay") : ""]), { caption: "Dead letters" })]
     : empty("Nothing failed: every record that the topic still keeps could be processed.")));
 }
