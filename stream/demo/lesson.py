@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +38,6 @@ POLL_MS = 200
 # A cold machine may take a minute to start the trainer; a fit takes seconds.
 DEADLINE_S = 240.0
 LOG_LINES = 10
-# Ten minutes after the feed's last event, or a day of the past and this minute would share a view.
-BEGINS_AT = datetime(2026, 3, 12, 19, 3, tzinfo=UTC)
 
 Say = Callable[[str], None]
 Sent = Callable[[Sequence[Outgoing]], None]
@@ -245,18 +242,8 @@ class Lesson:
     async def _publish(self, outbox: Outbox, texts: dict[str, str], sent: Sent) -> None:
         """Return when every ticket is back from the scored topic."""
         outgoing = [
-            Outgoing(
-                self._topic,
-                one.encode(),
-                orjson.dumps(
-                    {
-                        "id": one,
-                        "text": text,
-                        "time": BEGINS_AT + timedelta(seconds=len(self._scored) + place),
-                    }
-                ),
-            )
-            for place, (one, text) in enumerate(texts.items())
+            Outgoing(self._topic, one.encode(), orjson.dumps({"id": one, "text": text}))
+            for one, text in texts.items()
         ]
         await outbox.send(outgoing)
         sent(outgoing)

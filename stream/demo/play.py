@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 
@@ -20,15 +19,16 @@ from models.spec import Predictor
 from stream.app import Worker
 from stream.connection import StartError, kafka_arguments
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.demo.feed import feed_until
 from stream.demo.lesson import Lesson, Parts, classroom, trainer_beside
 from stream.demo.view import render
 from stream.operations.telemetry import Latency, Telemetry
 from stream.outbox import Outbox, Outgoing
 from stream.publish import Addresser, publish, read_lines
+from stream.records import utc_now
 from stream.settings import Settings
 from stream.topics import wanted_topics
 
-FEED = Path(str(files("stream.demo") / "feed.jsonl"))
 FEED_RATE = 25.0
 # The embedded broker keeps records in memory, and a latency is only worth reading if the queue in
 # front of the model is short: the publisher stays this many records ahead at most.
@@ -166,7 +166,10 @@ class _Player:
             await outbox.stop()
 
     def _lines(self) -> Iterator[tuple[Path, int, bytes]]:
-        return islice(read_lines(self._plan.inputs or [FEED]), self._plan.max_events)
+        inputs = self._plan.inputs
+        return islice(
+            read_lines(inputs) if inputs else feed_until(utc_now()), self._plan.max_events
+        )
 
     def count(self, outgoing: Sequence[Outgoing]) -> None:
         self.published += len(outgoing)
