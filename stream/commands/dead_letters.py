@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SHOWN_BYTES = 160
+
 
 def _filters(command: Callable[..., T]) -> Callable[..., T]:
     for option in (
@@ -71,7 +73,7 @@ def list_dead_letters(
             }
         )
         return
-    columns = ("id", "reason", "field", "detail", "attempt", "replayed", "value")
+    columns = ("id", "reason", "field", "detail", "attempt", "replayed", "begins with")
     rows = [_row(letter, listing) for letter in listing.letters]
     show.table("dead letters", rows, columns=columns)
     if listing.unreadable:
@@ -87,7 +89,7 @@ def _row(letter: DeadLetter, listing: Listing) -> dict[str, Any]:
         "detail": letter.detail,
         "attempt": letter.attempt,
         "replayed": f"{replay.time:%Y-%m-%d %H:%M}" if replay else "",
-        "value": letter.value,
+        "begins with": (letter.value or b"")[:SHOWN_BYTES].decode(errors="replace"),
     }
 
 

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from stream.commands.dead_letters import dead_letters
+from stream.ingest.dead_letter import DeadLetter
+from stream.operations import letter_log
+from stream.operations.letter_log import Listing
+from stream.records import Origin
+from stream.settings import load_settings
+from tests.fakes import NOON
+
+
+def test_a_dead_letter_is_listed_with_how_its_record_begins_as_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    letter = DeadLetter(
+        origin=Origin("news", 0, 7),
+        reason="not_json",
+        field="",
+        detail="the record is not JSON",
+        key=None,
+        value=b"<xml>\xff\x1b[31m" + b"x" * 5_000,
+        time=NOON,
+    )
+
+    async def read(*_: object, **__: object) -> Listing:
+        return Listing([letter], {}, 0)
+
+    monkeypatch.setattr(letter_log, "list_dead_letters", read)
+    monkeypatch.setattr("stream.show.stdout.width", 200)
+    ran = CliRunner().invoke(dead_letters, ["list"], obj=load_settings(None))
+    assert ran.exit_code == 0, ran.output
+    assert "begins with" in ran.output
+    assert r"<xml>�\x1b[31m" in ran.output
+    assert ran.output.count("x") < 250
