@@ -11,8 +11,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# A worker has seconds, the trainer has minutes. On two cores the demo's events took 0.7 s (p50) beside
-# a trainer that begins; at 5 they took 5.7 s.
+# A worker has seconds, the trainer has minutes. On two cores the demo's events took 0.7 s
+# (p50) beside a trainer that begins; at 5 they took 5.7 s.
 NICENESS = 10
 
 
