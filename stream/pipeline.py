@@ -182,7 +182,6 @@ class Pipeline:
         if shipment.scored:
             # A backtest reads the log in this order, also where the clock was set back.
             self._judged_until = shipment.scored[-1].scored_at + MICROSECOND
-        if shipment.scored:
             await self._judge(shipment, self.rules)
         matches = shipment.matches
         answers = await self._insist(lambda: self._alerts.raise_alerts(matches)) if matches else []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import msgspec
 
+from models.durable import put_whole
 from trainer.drift import WINDOW, Seen
 
 DRIFT_FILE = "drift.json"
@@ -25,13 +25,7 @@ class _Kept(msgspec.Struct):
 def keep_seen(folder: Path, seen: Seen) -> None:
     """Replace the file in one step: a kill leaves the old one or the new one. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / DRIFT_FILE
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(msgspec.json.encode(_Kept(FORMAT, seen)))
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    put_whole(folder / DRIFT_FILE, msgspec.json.encode(_Kept(FORMAT, seen)))
 
 
 def recall_seen(folder: Path, champion: str) -> Seen:

@@ -10,7 +10,6 @@ from models.spec import DEFAULT_HEADS, Head
 from trainer.dataset import read_sentences
 from trainer.keep import SENTENCES
 from trainer.label_log import LABELS_FILE, open_to_read
-from trainer.settlement import Settlement
 
 
 def labelled(head: Head, folder: Path) -> list[Example]:
@@ -21,10 +20,7 @@ def labelled(head: Head, folder: Path) -> list[Example]:
     examples = []
     if (folder / LABELS_FILE).exists():
         with closing(open_to_read(folder)) as log:
-            settlement = Settlement((head,))
-            for one in log.spoken():
-                settlement.take(*one)
-        labels = settlement.settled().labels
+            labels = log.settled((head,)).labels
         examples = [Example(one.text, one.label, "feedback") for one in labels if one.text]
     return [*examples, *_shipped(head)]
 

@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from models.spec import Head
 from stream.records import Feedback
 from trainer.attempts import Attempts
 from trainer.errors import LabelLogError
 from trainer.feedback import Accepted, Text
 from trainer.question import Question
+from trainer.settlement import Settled, Settlement
 from trainer.shadow_answers import ShadowAnswers
 
 TABLES = """
@@ -151,6 +153,13 @@ class LabelLog:
                 "SELECT text, source FROM events WHERE id = ? ORDER BY source, number", (event_id,)
             )
             yield Spoken(event_id, said, [Text(*row) for row in texts])
+
+    def settled(self, heads: Sequence[Head]) -> Settled:
+        """What people agree on, of all that was said."""
+        settlement = Settlement(heads)
+        for one in self.spoken():
+            settlement.take(*one)
+        return settlement.settled()
 
     def unlabelled(self, limit: int) -> list[SeenEvent]:
         """The latest events that nobody has spoken of, the latest first."""

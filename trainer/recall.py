@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from models.durable import put_whole
 from trainer.contender import Contender
 from trainer.taught import taught_by
 
@@ -37,14 +37,11 @@ def recall(contender: Contender, texts: Sequence[str], folder: Path) -> None:
         contender.vectors_by_text.update(zip(distinct, kept, strict=True))
         return
     vectors = contender.vectors(distinct)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        safetensors.torch.save_file({VECTORS: vectors.contiguous()}, partial)
-        partial.replace(file)
-    except (OSError, SafetensorError) as error:
+        put_whole(file, safetensors.torch.save({VECTORS: vectors.contiguous()}))
+    except OSError as error:
         logger.warning("%s can't be kept (%s); free space there", file, error)
-        partial.unlink(missing_ok=True)
 
 
 def recall_own(contender: Contender, folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
+from models.durable import put_whole
 from trainer.errors import FitError
 
 
@@ -32,19 +32,16 @@ def write_state(file: Path, state: State) -> None:
 
     Raises FitError when it can't be written; the old state is still there then.
     """
-    temporary = file.with_name(f".{file.name}-{os.getpid()}")
     tensors = {name: value.detach().contiguous() for name, value in state.tensors.items()}
+    facts = {"facts": json.dumps(state.facts)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        safetensors.torch.save_file(tensors, temporary, metadata={"facts": json.dumps(state.facts)})
-        temporary.replace(file)
-    except (OSError, SafetensorError) as error:
+        put_whole(file, safetensors.torch.save(tensors, metadata=facts))
+    except OSError as error:
         raise FitError(
             f"{file}: what the fit has learnt can't be kept ({error}); free space there and start "
             "the same fit again, it goes on from the last epoch that was kept"
         ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_state(file: Path, *, same: Mapping[str, Any]) -> State | None:

@@ -113,6 +113,10 @@ class LabelLogFile:
     def attempts(self) -> list[dict[str, Any]]:
         return self._read(lambda log: log.summary()["attempts"])
 
+    def shadow_figures(self, version: str) -> list[str]:
+        """By head in words, of that version's time in shadow."""
+        return self._read(lambda log: [*map(str, log.shadow.agreements().get(version, []))])
+
     def _read(self, found: Callable[[LabelLog], list[T]]) -> list[T]:
         from trainer.label_log import LABELS_FILE, open_to_read
 

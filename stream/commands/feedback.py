@@ -95,14 +95,11 @@ def import_feedback(settings: Settings, file: Path, author: str, as_json: bool) 
 def feedback_status(settings: Settings, as_json: bool) -> None:
     """What the label log holds, what people agree on, and the trainer's last verdicts."""
     from trainer.label_log import open_to_read
-    from trainer.settlement import Settlement
 
-    settlement = Settlement(load_heads(settings))
+    heads = load_heads(settings)
     with closing(open_to_read(settings.trainer.folder)) as log:
         summary = log.summary()
-        for one in log.spoken():
-            settlement.take(*one)
-    settled = settlement.settled()
+        settled = log.settled(heads)
     if as_json:
         counts = {"labels": len(settled.labels)} | {
             name: len(getattr(settled, name)) for name, _ in OPEN_QUESTIONS

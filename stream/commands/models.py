@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import click
@@ -14,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Alias
 from stream import show
+from stream.commands.console import LabelLogFile
 from stream.commands.options import FILE, config_option, json_option, open_registry
 from stream.commands.version_view import differences, learnt, lineage, moves, told
 from stream.connection import kafka_arguments
@@ -84,7 +84,7 @@ def show_model(settings: Settings, version: str, as_json: bool) -> None:
     challenger = registry.alias(CHALLENGER)
     now_in_shadow = challenger is not None and challenger.version == version
     # Once it is over, the registry says how it ended.
-    figures = _shadow_figures(settings, version) if now_in_shadow else []
+    figures = LabelLogFile(settings).shadow_figures(version) if now_in_shadow else []
     if not as_json:
         show.rows(version, told(checkpoint, descent, registry, figures))
         return
@@ -96,16 +96,6 @@ def show_model(settings: Settings, version: str, as_json: bool) -> None:
         "shadow_figures": figures,
     }
     show.json_object(record)
-
-
-def _shadow_figures(settings: Settings, version: str) -> list[str]:
-    """By head in words, where the trainer's folder is on this machine and knows the version."""
-    from trainer.label_log import LABELS_FILE, open_to_read
-
-    if not (settings.trainer.folder / LABELS_FILE).exists():
-        return []
-    with closing(open_to_read(settings.trainer.folder)) as log:
-        return [str(one) for one in log.shadow.agreements().get(version, [])]
 
 
 @models.command("diff")

@@ -11,7 +11,7 @@ from stream.alerts.alert_search import Search
 from stream.alerts.lifecycle import MAX_COMMENT_CHARS, Change, Entry
 from stream.console.desk import Desk
 from stream.console.highlight import shared_words
-from stream.console.operations import Asked, NotFoundError, Operation
+from stream.console.operations import Asked, Operation
 from stream.console.rows import Row, row_of, rows_of
 from stream.notify.matchers import parse_matcher
 from stream.notify.silences import Silence
@@ -102,11 +102,7 @@ async def show_alert(asked: Asked) -> AlertDetail:
 
 
 async def _detail(desk: Desk, identity: str) -> AlertDetail:
-    alert = await desk.alerts.get(identity)
-    if alert is None:
-        raise NotFoundError(
-            f"alert {identity!r} is not in Redis; it never was, or alerting.keep_s is over"
-        )
+    alert = await desk.alert(identity)
     now = utc_now()
     others = await desk.alerts.list_all(
         lambda other: other.id != alert.id and alert_is_like(other, alert)

@@ -16,12 +16,14 @@ from stream.alerts.store import AlertStore
 from stream.connection import kafka_arguments
 from stream.console.explanations import Explanations
 from stream.console.live import Hub
+from stream.console.operations import NotFoundError
 from stream.console.prices import Prices
 from stream.console.recent import Recent
 from stream.console.shared import Shared
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
 from stream.outbox import Outbox, Outgoing
+from stream.records import Alert
 from stream.settings import Settings
 from stream.signals.signal_store import SignalStore
 
@@ -96,3 +98,12 @@ class Desk:
     prices: Prices | None = None
     trying: asyncio.Lock = field(default_factory=asyncio.Lock)
     lists: Shared = field(default_factory=Shared)
+
+    async def alert(self, identity: str) -> Alert:
+        """The alert of that id; NotFoundError where Redis has none."""
+        alert = await self.alerts.get(identity)
+        if alert is None:
+            raise NotFoundError(
+                f"alert {identity!r} is not in Redis; it never was, or alerting.keep_s is over"
+            )
+        return alert

@@ -11,7 +11,7 @@ import msgspec
 from models.spec import Head
 from stream.backtesting.backtest import Backtest, compare
 from stream.backtesting.sweep import thresholds, variants
-from stream.console.operations import Asked, NotFoundError, Operation, RefusedError
+from stream.console.operations import Asked, Operation, RefusedError
 from stream.records import Scored
 from stream.rules.rule_file import Rule, RuleFile, read_rule_file
 from stream.rules.rule_set import RuleSet
@@ -71,9 +71,7 @@ class ThresholdsAnswer(msgspec.Struct, frozen=True):
 
 async def show_thresholds(asked: Asked) -> ThresholdsAnswer:
     desk = asked.desk
-    alert = await desk.alerts.get(asked.path["id"])
-    if alert is None:
-        raise NotFoundError(f"alert {asked.path['id']!r} is not in Redis")
+    alert = await desk.alert(asked.path["id"])
     scored = desk.recent.scored
 
     def work() -> ThresholdsAnswer:

@@ -16,9 +16,7 @@ class WordsQuery(msgspec.Struct, frozen=True):
 
 async def show_words(asked: Asked) -> ExplainedText:
     desk = asked.desk
-    alert = await desk.alerts.get(asked.path["id"])
-    if alert is None:
-        raise NotFoundError(f"alert {asked.path['id']!r} is not in Redis")
+    alert = await desk.alert(asked.path["id"])
     event = next((one for one in alert.evidence if one.event_id == asked.query.event), None)
     if event is None:
         raise NotFoundError(
