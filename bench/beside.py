@@ -17,22 +17,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 
-import orjson
-
-from bench.broker import own_broker
+from bench.broker import own_broker, settings_on
+from bench.machine import cpu_s
+from bench.texts import events
 from models.predictor import load_predictor
 from stream.app import Worker
 from stream.connection import kafka_arguments
 from stream.demo.embedded import EmbeddedRedis
 from stream.heap import spare_long_lived
-from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings, load_settings
+from stream.outbox import Outbox
+from stream.settings import Settings
 from trainer.priority import NICENESS, stand_back, take_only_idle_time
 
 POLL_S = 0.02
-TOPICS = ("news", "social", "tickets")
 AHEAD = 64
 CAPACITY_S = 15.0
 ALONE = "alone"
@@ -55,13 +53,7 @@ def measure(texts: Sequence[str], *, rounds: int, seconds: float) -> None:
         bootstrap = stack.enter_context(own_broker())
         redis = stack.enter_context(EmbeddedRedis())
         fits = {name: stack.enter_context(_fit(stand)) for name, stand in WAYS.items()}
-        base = load_settings(None)
-        settings = base.model_copy(
-            update={
-                "kafka": base.kafka.model_copy(update={"bootstrap": bootstrap, "group": "beside"}),
-                "redis": base.redis.model_copy(update={"url": redis.url}),
-            }
-        )
+        settings = settings_on(bootstrap, redis.url)
         asyncio.run(_rounds(settings, texts, fits, rounds, seconds))
 
 
@@ -78,7 +70,7 @@ async def _rounds(
     rate = await feed.flood(CAPACITY_S) / 2
     print(f"  {2 * rate:.0f} events a second at most, so {rate:.0f} a second are played")
     latencies: dict[str, list[list[float]]] = {name: [] for name in (ALONE, *fits)}
-    begun = {way: _cpu_s(number) for way, number in fits.items()}
+    begun = {way: cpu_s(number) for way, number in fits.items()}
     for number in range(rounds):
         # Another order each round, or a way would always follow the same one.
         ways = random.Random(number).sample([*latencies], len(latencies))
@@ -91,7 +83,7 @@ async def _rounds(
                 os.kill(fits[way], signal.SIGSTOP)
     await worker.stop()
     await outbox.stop()
-    spent = {way: _cpu_s(fits[way]) - begun[way] for way in fits}
+    spent = {way: cpu_s(fits[way]) - begun[way] for way in fits}
     print(f"  {'':12} {'p50 ms':>8} {'p95 ms':>8}   to alone: p50           p95")
     for way, by_round in latencies.items():
         whole = range(rounds)
@@ -104,7 +96,7 @@ async def _rounds(
 class _Feed:
     def __init__(self, worker: Worker, outbox: Outbox, texts: Sequence[str]) -> None:
         self._worker, self._outbox = worker, outbox
-        self._texts = itertools.cycle(texts)
+        self._events = events(texts)
         self._published = 0
 
     async def flood(self, seconds: float) -> float:
@@ -132,18 +124,9 @@ class _Feed:
         return list(self._worker.telemetry.latencies_ms)
 
     async def _publish(self, count: int) -> None:
-        batch = []
-        for _ in range(count):
-            # Unlike every text before, or most of them would be copies.
-            record = {
-                "id": f"e-{self._published}",
-                "text": f"{next(self._texts)} {self._published}",
-            }
-            topic = TOPICS[self._published % len(TOPICS)]
-            batch.append(Outgoing(topic, record["id"].encode(), orjson.dumps(record)))
-            self._published += 1
-        if batch:
-            await self._outbox.send(batch)
+        if count:
+            await self._outbox.send(list(itertools.islice(self._events, count)))
+            self._published += count
 
     async def _drain(self) -> None:
         while self._worker.telemetry.settled < self._published:
@@ -192,12 +175,6 @@ def _fit_for_ever(stand_back: Callable[[], None], pipe: Connection) -> None:
     pipe.send(os.getpid())
     while True:
         challenge_deep(root, root, taught, lineage={})
-
-
-def _cpu_s(process: int) -> float:
-    """Processor time that a process has used; Linux only."""
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _ratio(

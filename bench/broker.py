@@ -1,20 +1,25 @@
-"""The embedded broker in a process of its own: its records are not the worker's memory or time."""
+"""Embedded parts to measure on: a broker in a process of its own, and the settings of a worker."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import uuid
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
+from typing import Any
 
 from stream.demo.embedded import EmbeddedBroker
-from stream.settings import load_settings
+from stream.settings import Settings, load_settings
 from stream.topics import wanted_topics
 
 
 @contextlib.contextmanager
 def own_broker() -> Iterator[str]:
-    """Its address; the topics of the default settings are there."""
+    """Its address; the topics of the default settings are there.
+
+    So its records are not the worker's memory, nor its work the worker's time.
+    """
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,))
     process.start()
@@ -23,6 +28,21 @@ def own_broker() -> Iterator[str]:
     finally:
         ours.send("enough")
         process.join()
+
+
+def settings_on(bootstrap: str, redis_url: str, **sections: dict[str, Any]) -> Settings:
+    """The default ones on these parts, in a consumer group of their own; sections change more."""
+    base = load_settings(None)
+    changed = {
+        "kafka": {"bootstrap": bootstrap, "group": uuid.uuid4().hex},
+        "redis": {"url": redis_url},
+        **sections,
+    }
+    return base.model_copy(
+        update={
+            name: getattr(base, name).model_copy(update=fields) for name, fields in changed.items()
+        }
+    )
 
 
 def _serve(pipe: Connection) -> None:

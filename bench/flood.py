@@ -14,12 +14,12 @@ import statistics
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Sequence
 
 import orjson
 from aiokafka import AIOKafkaConsumer
 
+from bench.broker import settings_on
 from models.spec import Scores
 from models.stub import StubPredictor
 from stream.app import Worker
@@ -27,7 +27,6 @@ from stream.connection import kafka_arguments
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
 from stream.outbox import Outbox, Outgoing
 from stream.records import decode_scored
-from stream.settings import Settings, load_settings
 from stream.topics import wanted_topics
 
 # About what MiniLM takes on two CPU cores: 20 words a text make 110 texts a second.
@@ -69,7 +68,7 @@ def measure(rounds: int) -> None:
 
 async def _one(posts_a_s: float, seed: int) -> float:
     with EmbeddedBroker() as broker, EmbeddedRedis() as redis:
-        settings = _settings(broker.bootstrap, redis.url)
+        settings = settings_on(broker.bootstrap, redis.url)
         broker.create_topics(list(wanted_topics(settings)))
         worker = Worker(settings, Device())
         await worker.start()
@@ -118,18 +117,6 @@ async def _send(
         if records:
             await outbox.send(records)
         await asyncio.sleep(SENT_EVERY_S)
-
-
-def _settings(bootstrap: str, redis_url: str) -> Settings:
-    base = load_settings(None)
-    return base.model_copy(
-        update={
-            "kafka": base.kafka.model_copy(
-                update={"bootstrap": bootstrap, "group": uuid.uuid4().hex}
-            ),
-            "redis": base.redis.model_copy(update={"url": redis_url}),
-        }
-    )
 
 
 async def _say(posts_a_s: float, seed: int) -> None:

@@ -38,6 +38,18 @@ def describe() -> str:
     )
 
 
+def cpu_s(process: int) -> float:
+    """Processor time that a process has used; Linux only."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mib(process: int) -> float:
+    """Resident memory of a process; Linux only."""
+    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def print_rates(title: str, rates: Mapping[str, Sequence[float]], *, base: str) -> None:
     """Medians and ratios to base over the rounds, each ratio taken within a round."""
     print(f"\n{title}")

@@ -13,13 +13,14 @@ from tempfile import NamedTemporaryFile
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from bench.broker import settings_on
 from models.stub import StubPredictor
 from stream.app import Worker
 from stream.connection import kafka_arguments
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
 from stream.heap import spare_long_lived
 from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings, load_settings
+from stream.settings import Settings
 from stream.topics import wanted_topics
 
 POLL_S = 0.01
@@ -38,8 +39,8 @@ def measure(texts: Sequence[str]) -> dict[str, float]:
         EmbeddedRedis() as redis,
         NamedTemporaryFile(suffix=".toml") as no_rules,
     ):
-        quiet = _settings(broker.bootstrap, redis.url, rules=Path(no_rules.name))
-        alerting = _settings(broker.bootstrap, redis.url, rules=None)
+        quiet = settings_on(broker.bootstrap, redis.url, alerting={"rules": Path(no_rules.name)})
+        alerting = settings_on(broker.bootstrap, redis.url)
         broker.create_topics([*wanted_topics(quiet), "plain-out"])
         asyncio.run(_fill(quiet, texts))
         plain, plain_cpu = asyncio.run(_plain_loop(broker.bootstrap, len(texts)))
@@ -53,19 +54,6 @@ def measure(texts: Sequence[str]) -> dict[str, float]:
         "worker, no rules, per CPU-second": silent_cpu,
         "worker, shipped rules, per CPU-second": ours_cpu,
     }
-
-
-def _settings(bootstrap: str, redis_url: str, *, rules: Path | None) -> Settings:
-    base = load_settings(None)
-    return base.model_copy(
-        update={
-            "kafka": base.kafka.model_copy(
-                update={"bootstrap": bootstrap, "group": uuid.uuid4().hex}
-            ),
-            "redis": base.redis.model_copy(update={"url": redis_url}),
-            "alerting": base.alerting.model_copy(update={"rules": rules}),
-        }
-    )
 
 
 async def _fill(settings: Settings, texts: Sequence[str]) -> None:

@@ -22,7 +22,9 @@ from typing import Any, Self
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from bench.broker import own_broker
+from bench.broker import own_broker, settings_on
+from bench.machine import memory_mib
+from bench.texts import events
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import shipped
 from models.predictor import TorchPredictor
@@ -32,17 +34,16 @@ from stream.commands.options import RegistryChampions, load_predictor
 from stream.connection import kafka_arguments
 from stream.demo.embedded import EmbeddedRedis
 from stream.heap import spare_long_lived
-from stream.outbox import Outbox, Outgoing
+from stream.outbox import Outbox
 from stream.records import utc_now
 from stream.score.champions import announcement
-from stream.settings import Settings, load_settings
+from stream.settings import Settings
 
 POLL_S = 0.02
 # Always waiting, so that a pause of the model is never for want of texts.
 AHEAD = 64
 RSS_EVERY = 10
 SETTLE_S = 3.0
-TOPICS = ("news", "social", "tickets")
 
 
 class Passes:
@@ -89,7 +90,9 @@ def measure(texts: Sequence[str], swaps: int) -> None:
         own_broker() as bootstrap,
         EmbeddedRedis() as redis,
     ):
-        settings = _settings(bootstrap, redis.url, Path(folder))
+        settings = settings_on(
+            bootstrap, redis.url, model={"registry": str(Path(folder) / "registry")}
+        )
         registry, versions = _two_versions(settings, Path(folder))
         asyncio.run(_swap(settings, registry, versions, texts, swaps))
 
@@ -127,7 +130,8 @@ async def _swap(
             if swap % RSS_EVERY == 0:
                 # By then the model that was replaced is gone.
                 await asyncio.sleep(SETTLE_S)
-                print(f"  after {swap:3} swaps  {rss_mib():7.1f} MiB  {feed.published} events")
+                memory = memory_mib(os.getpid())
+                print(f"  after {swap:3} swaps  {memory:7.1f} MiB  {feed.published} events")
         feed.stop = True
         await feeding
     while sum(seen.values()) < feed.published:
@@ -151,7 +155,7 @@ class _Feed:
 
     def __init__(self, worker: Worker, outbox: Outbox, texts: Sequence[str]) -> None:
         self._worker, self._outbox = worker, outbox
-        self._texts = itertools.cycle(texts)
+        self._events = events(texts)
         self.published = 0
         self.stop = False
 
@@ -159,16 +163,9 @@ class _Feed:
         while not self.stop or self._worker.telemetry.settled < self.published:
             lacking = AHEAD - (self.published - self._worker.telemetry.settled)
             if lacking > 0 and not self.stop:
-                await self._outbox.send([self._next() for _ in range(lacking)])
+                await self._outbox.send(list(itertools.islice(self._events, lacking)))
+                self.published += lacking
             await asyncio.sleep(POLL_S)
-
-    def _next(self) -> Outgoing:
-        # Unlike every text before, or most of them would be copies.
-        text = f"{next(self._texts)} {self.published}"
-        record = {"id": f"e-{self.published}", "text": text}
-        topic = TOPICS[self.published % len(TOPICS)]
-        self.published += 1
-        return Outgoing(topic, record["id"].encode(), orjson.dumps(record))
 
 
 async def _count(settings: Settings, seen: Counter[str]) -> None:
@@ -183,17 +180,6 @@ async def _count(settings: Settings, seen: Counter[str]) -> None:
         await consumer.stop()
 
 
-def _settings(bootstrap: str, redis_url: str, folder: Path) -> Settings:
-    base = load_settings(None)
-    return base.model_copy(
-        update={
-            "kafka": base.kafka.model_copy(update={"bootstrap": bootstrap, "group": "swaps"}),
-            "redis": base.redis.model_copy(update={"url": redis_url}),
-            "model": base.model.model_copy(update={"registry": str(folder / "registry")}),
-        }
-    )
-
-
 def _two_versions(settings: Settings, folder: Path) -> tuple[Registry, tuple[str, str]]:
     registry = Registry(str(settings.model.registry))
     first = registry.add(shipped())
@@ -205,12 +191,6 @@ def _two_versions(settings: Settings, folder: Path) -> tuple[Registry, tuple[str
     registry.add(folder / "second")
     registry.point(CHAMPION, first.version, by="bench", why="first", now=utc_now())
     return registry, (first.version, second.version)
-
-
-def rss_mib() -> float:
-    """Resident memory of this process; Linux only."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _ms(seconds: float) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import random
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
 import orjson
 
+from stream.outbox import Outgoing
+
+TOPICS = ("news", "social", "tickets")
 SENTENCES = Path(__file__).parents[1] / "trainer" / "sentences"
 
 
@@ -24,3 +28,10 @@ def load_texts(path: Path | None, count: int) -> list[str]:
                 texts.extend(row["text"] for row in rows)
     random.Random(1).shuffle(texts)
     return list(islice(cycle(texts), count))
+
+
+def events(texts: Sequence[str]) -> Iterator[Outgoing]:
+    """For ever, to each source in turn; no text as one before, or most would be copies."""
+    for number, text in enumerate(cycle(texts)):
+        record = {"id": f"e-{number}", "text": f"{text} {number}"}
+        yield Outgoing(TOPICS[number % len(TOPICS)], record["id"].encode(), orjson.dumps(record))

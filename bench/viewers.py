@@ -22,7 +22,7 @@ import aiohttp
 import msgspec
 
 from bench.first_page import fill, filled, free_port, settings_for, wait_until_alive
-from bench.machine import describe
+from bench.machine import cpu_s, describe, memory_mib
 from stream.alerts.store import AlertStore
 from stream.connection import redis_client
 from stream.demo.embedded import EmbeddedRedis
@@ -34,7 +34,6 @@ UPDATES_A_SECOND = 10
 SETTLE_S = 3.0
 SAMPLE_S = 15.0
 ALERT = b"event: alert\n"
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class _Row(msgspec.Struct):
@@ -65,13 +64,10 @@ class Console:
         wait_until_alive(self.address)
 
     def memory_mb(self) -> float:
-        lines = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8").splitlines()
-        (resident,) = (line.split()[1] for line in lines if line.startswith("VmRSS"))
-        return int(resident) / 1024
+        return memory_mib(self._process.pid)
 
     def cpu_s(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").split()
-        return (int(fields[13]) + int(fields[14])) / TICKS
+        return cpu_s(self._process.pid)
 
     def end(self) -> None:
         self._process.terminate()
