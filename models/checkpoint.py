@@ -109,7 +109,7 @@ def add_difference(weights: Mapping[str, torch.Tensor], encoder: Encoder) -> Non
 
     Raises KeyError or RuntimeError where a parameter is missing or has another shape.
     """
-    parameters = dict(encoder.model.named_parameters())
+    parameters = encoder.weights
     with torch.no_grad():
         # In this order a replaced parameter comes before what is added to it.
         for name, tensor in sorted(weights.items()):

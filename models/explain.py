@@ -44,7 +44,8 @@ class Explainer:
         self.predictor = TorchPredictor(
             encoder, heads, version=version, device=device, precision="fp32"
         )
-        self._encoder = encoder.requires_grad_(requires_grad=False)
+        self._encoder = encoder
+        encoder.model.requires_grad_(requires_grad=False)
         self._joint = heads.requires_grad_(requires_grad=False)
 
     def scores(self, text: str, kind: str = "") -> Scores:

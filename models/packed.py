@@ -15,13 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
-from torch import nn
 
 from models.encoder import Encoder
-
-# How far the first usable position lies from 0: RoBERTa's kind counts from its padding id + 1.
-FROM_ZERO = ("bert",)
-FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
+from models.encoder_files import first_position
 
 # Attention over texts of unequal length pads them to the longest. It is 2 % of the work, and a call
 # costs as much as a text or two, so a group may be this much longer than its shortest text.
@@ -30,7 +26,7 @@ GROUP_SLACK = 4
 # The layout of a oneDNN weight is chosen for a number of rows; others run on it as well.
 PACK_ROWS = 1024
 
-Linear = Callable[[torch.Tensor], torch.Tensor]
+Step = Callable[[torch.Tensor], torch.Tensor]
 Lengths = npt.NDArray[np.int64]
 
 
@@ -60,24 +56,12 @@ class Block(NamedTuple):
 
 
 class _Layer(NamedTuple):
-    qkv: Linear
-    attended: Linear
-    attended_norm: nn.LayerNorm
-    widen: Linear
-    narrow: Linear
-    norm: nn.LayerNorm
-
-
-def can_pack(encoder: Encoder) -> bool:
-    """Whether this encoder is of the kind whose layers are rebuilt here."""
-    config: Any = encoder.model.config
-    return (
-        config.model_type in (*FROM_ZERO, *FROM_PADDING)
-        and config.hidden_act == "gelu"
-        and not config.is_decoder
-        and getattr(config, "position_embedding_type", None) in (None, "absolute")
-        and getattr(config, "embedding_size", config.hidden_size) == config.hidden_size
-    )
+    qkv: Step
+    attended: Step
+    attended_norm: Step
+    widen: Step
+    narrow: Step
+    norm: Step
 
 
 class PackedEncoder:
@@ -88,23 +72,22 @@ class PackedEncoder:
     """
 
     def __init__(self, encoder: Encoder, precision: Literal["fp32", "bf16"]) -> None:
-        """An encoder that satisfies can_pack."""
-        model: Any = encoder.model
+        """An encoder that is plain."""
         self._device = encoder.device
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._heads = int(model.config.num_attention_heads)
         self._hidden = encoder.hidden
-        embeddings = model.embeddings
-        self._words = embeddings.word_embeddings.weight.detach()
-        first = 0
-        if model.config.model_type in FROM_PADDING:
-            first = int(model.config.pad_token_id) + 1
+        self._heads = int(encoder.config["num_attention_heads"])
+        self._epsilon = float(encoder.config.get("layer_norm_eps", 1e-12))
+        self._weights = encoder.weights
+        self._words = self._weights["embeddings.word_embeddings.weight"]
         self._places = (
-            embeddings.position_embeddings.weight[first:]
-            + embeddings.token_type_embeddings.weight[0]
-        ).detach()
-        self._norm = embeddings.LayerNorm
-        self._layers = [self._layer(layer) for layer in model.encoder.layer]
+            self._weights["embeddings.position_embeddings.weight"][first_position(encoder.config) :]
+            + self._weights["embeddings.token_type_embeddings.weight"][0]
+        )
+        self._norm = self._layer_norm("embeddings")
+        self._layers = [
+            self._layer(f"encoder.layer.{at}") for at in range(encoder.config["num_hidden_layers"])
+        ]
 
     def pool(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
         """Means of the last layer over each text's tokens: (n, hidden), float32."""
@@ -132,7 +115,7 @@ class PackedEncoder:
         pooled[self._to_device(order)] = sums / self._to_device(lengths)[:, None]
         return pooled
 
-    def _attention(self, lengths: Lengths) -> Linear:
+    def _attention(self, lengths: Lengths) -> Step:
         if self._device.type == "cuda" and self._dtype == torch.bfloat16:
             return self._by_offsets(lengths)
         block = _block(lengths, self._dtype, self._device)
@@ -148,7 +131,7 @@ class PackedEncoder:
             out[group.rows].view(*shape, self._heads, -1).copy_(found.transpose(1, 2))
         return out if block.place is None else out.index_select(0, block.place)
 
-    def _by_offsets(self, lengths: Lengths) -> Linear:
+    def _by_offsets(self, lengths: Lengths) -> Step:
         # The kernel of FlashAttention (Dao 2023) reads where texts begin; it has bfloat16 only.
         from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - loads CUDA code
 
@@ -162,24 +145,24 @@ class PackedEncoder:
 
         return attend
 
-    def _layer(self, layer: Any) -> _Layer:
-        attention = layer.attention
-        reads = (attention.self.query, attention.self.key, attention.self.value)
+    def _layer(self, name: str) -> _Layer:
+        reads = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
         return _Layer(
-            qkv=self._linear(
-                torch.cat([read.weight for read in reads]), torch.cat([read.bias for read in reads])
-            ),
-            attended=self._linear(attention.output.dense.weight, attention.output.dense.bias),
-            attended_norm=attention.output.LayerNorm,
-            widen=self._linear(
-                layer.intermediate.dense.weight, layer.intermediate.dense.bias, gelu=True
-            ),
-            narrow=self._linear(layer.output.dense.weight, layer.output.dense.bias),
-            norm=layer.output.LayerNorm,
+            qkv=self._linear(*reads),
+            attended=self._linear(f"{name}.attention.output.dense"),
+            attended_norm=self._layer_norm(f"{name}.attention.output"),
+            widen=self._linear(f"{name}.intermediate.dense", gelu=True),
+            narrow=self._linear(f"{name}.output.dense"),
+            norm=self._layer_norm(f"{name}.output"),
         )
 
-    def _linear(self, weight: torch.Tensor, bias: torch.Tensor, *, gelu: bool = False) -> Linear:
-        weight, bias = weight.detach().to(self._dtype), bias.detach().to(self._dtype)
+    def _layer_norm(self, name: str) -> Step:
+        weight, bias = (self._weights[f"{name}.LayerNorm.{part}"] for part in ("weight", "bias"))
+        return lambda x: F.layer_norm(x, (self._hidden,), weight, bias, self._epsilon)
+
+    def _linear(self, *names: str, gelu: bool = False) -> Step:
+        """One linear layer; several that read the same become one."""
+        weight, bias = (self._joined(names, part) for part in ("weight", "bias"))
         # In float32 the layout gains nothing over torch's own linear (measured); in bfloat16 it
         # saves laying the weight out anew on each call.
         if self._device.type == "cpu" and self._dtype == torch.bfloat16 and multiplies_bf16():
@@ -187,6 +170,10 @@ class PackedEncoder:
         if gelu:
             return lambda x: torch.ops.aten.gelu_(F.linear(x.to(weight.dtype), weight, bias))
         return lambda x: F.linear(x.to(weight.dtype), weight, bias)
+
+    def _joined(self, names: Sequence[str], part: str) -> torch.Tensor:
+        found = [self._weights[f"{name}.{part}"] for name in names]
+        return (torch.cat(found) if found[1:] else found[0]).to(self._dtype)
 
     def _to_device(self, array: npt.NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device, non_blocking=True)
@@ -231,14 +218,18 @@ def _block(lengths: Lengths, dtype: torch.dtype, device: torch.device) -> Block:
 
 
 def multiplies_bf16() -> bool:
-    """Whether this CPU has instructions for bfloat16; without them it is ten times slower."""
+    """Whether this CPU has instructions for bfloat16; without them it is slower than float32."""
+    able = torch.cpu.get_capabilities()
+    if able["architecture"] == "x86_64":
+        # oneDNN would also offer it on AVX-512 alone, where it loses by two to one.
+        return bool(able["avx512_bf16"] or able["amx_bf16"])
     return bool(
         torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001 - no public way
     )
 
 
-def _onednn_linear(weight: torch.Tensor, bias: torch.Tensor, *, gelu: bool) -> Linear:
+def _onednn_linear(weight: torch.Tensor, bias: torch.Tensor, *, gelu: bool) -> Step:
     """A linear layer whose weight is laid out for oneDNN once, and whose GELU is fused."""
     laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, PACK_ROWS)  # noqa: SLF001
     run = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001

@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 import torch
 
 from models.encoder import Encoder, use_bf16_linears
-from models.packed import PackedEncoder, can_pack, multiplies_bf16
+from models.encoder_files import is_plain
+from models.packed import PackedEncoder, multiplies_bf16
 from models.window import cut_padded
 
 MEASURE_S = 0.8
@@ -19,7 +20,7 @@ MEASURE_S = 0.8
 BF16_MIN_SPEEDUP = 1.15
 
 Precision = Literal["fp32", "bf16"]
-Pool = Callable[[Sequence[list[int]]], torch.Tensor]
+Pool = Callable[[Sequence[Sequence[int]]], torch.Tensor]
 """Token ids of n texts to their vectors: (n, hidden), float32, on the encoder's device."""
 
 
@@ -48,15 +49,18 @@ def build(encoder: Encoder, path: ForwardPath) -> Pool:
 
 
 def candidates(encoder: Encoder, precision: Literal["auto", "fp32", "bf16"]) -> list[ForwardPath]:
-    """The paths worth trying, the one that the others must agree with first."""
+    """The paths worth trying, the one that the others must agree with first.
+
+    On a CPU padding never won, and trying it would load transformers.
+    """
     precisions: list[Precision] = ["fp32", "bf16"] if precision == "auto" else [precision]
-    if precision == "auto" and encoder.device.type == "cpu" and not multiplies_bf16():
+    on_cpu = encoder.device.type == "cpu"
+    if precision == "auto" and on_cpu and not multiplies_bf16():
         precisions.remove("bf16")
-    return [
-        ForwardPath(one, packed)
-        for one in precisions
-        for packed in ((False, True) if can_pack(encoder) else (False,))
-    ]
+    ways: tuple[bool, ...] = (False,)
+    if is_plain(encoder.config):
+        ways = (True,) if on_cpu else (False, True)
+    return [ForwardPath(one, packed) for one in precisions for packed in ways]
 
 
 def choose(
@@ -95,7 +99,8 @@ def choose(
     seconds = _race({path: _over(pool, batches[path.packed]) for path, pool in running.items()})
     path = fastest(seconds)
     speeds = ", ".join(f"{one} {took * 1e3:.0f} ms" for one, took in seconds.items())
-    return path, running[path], "; ".join([f"{speeds} for {len(samples)} samples", *out])
+    measured = f"{speeds} for {len(samples)} samples" if len(paths) > 1 else "the only one here"
+    return path, running[path], "; ".join([measured, *out])
 
 
 def fastest(seconds: Mapping[ForwardPath, float]) -> ForwardPath:

@@ -58,7 +58,7 @@ class TorchPredictor:
         """encoder_key names the encoder's weights, see models.checkpoint.encoder_key.
 
         path settles how vectors are computed; None leaves that to warm_up, and until then they are
-        computed with padding, in float32 unless precision says bf16.
+        computed in float32 unless precision says bf16.
         """
         self.encoder_key = encoder_key
         self._encoder = encoder.to(device).eval()
@@ -67,7 +67,7 @@ class TorchPredictor:
         self._device = device
         self._precision = precision
         self._settled = path is not None
-        self._path = path or ForwardPath("bf16" if precision == "bf16" else "fp32", packed=False)
+        self._path = path or candidates(self._encoder, precision)[0]
         self._reason = "as beside" if path else "not measured yet"
         self._pool = build(self._encoder, self._path)
         self._threads = threads or _default_threads()

@@ -18,6 +18,7 @@ WIRE = ("faust", "mode", "aiokafka", "confluent_kafka", "redis")
 TORCH = ("torch", "transformers", "peft")
 TORCH_USERS = (
     "models.encoder",
+    "models.encoder_files",
     "models.explain",
     "models.nearest",
     "models.heads",

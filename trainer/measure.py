@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from models.encoder import Encoder
+from models.encoder_files import is_plain
 from models.heads import MISSING, JointHeads, joint_loss
+from models.paths import ForwardPath, Pool, build
 from trainer.batches import Texts
 from trainer.dataset import Example
 from trainer.evaluate import reliability
@@ -66,18 +68,33 @@ def judge(
     return Epoch(number, train_loss, loss, accuracy)
 
 
-@torch.inference_mode()
 def pooled_vectors(
     encoder: Encoder, tokens: Sequence[Sequence[int]], *, bf16: bool = False
 ) -> torch.Tensor:
-    """The encoder's vectors (n, hidden) of n texts, in their order."""
+    """The vectors (n, hidden) of n texts, in their order, of an encoder that may be in training."""
+
+    def pool(batch: Sequence[Sequence[int]]) -> torch.Tensor:
+        with torch.autocast(encoder.device.type, torch.bfloat16, enabled=bf16):
+            return encoder.pool(batch)
+
+    return _in_batches(pool, encoder, tokens)
+
+
+def settled_vectors(
+    encoder: Encoder, tokens: Sequence[Sequence[int]], *, bf16: bool = False
+) -> torch.Tensor:
+    """The same sooner, of an encoder whose weights are all its own: no adapters inside it."""
+    path = ForwardPath("bf16" if bf16 else "fp32", packed=is_plain(encoder.config))
+    return _in_batches(build(encoder, path), encoder, tokens)
+
+
+@torch.inference_mode()
+def _in_batches(pool: Pool, encoder: Encoder, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
     vectors = torch.empty(len(tokens), encoder.hidden, device=encoder.device)
     order = sorted(range(len(tokens)), key=lambda position: len(tokens[position]))
     for start in range(0, len(order), BATCH_TEXTS):
         batch = order[start : start + BATCH_TEXTS]
-        ids, mask = encoder.pad([tokens[position] for position in batch])
-        with torch.autocast(vectors.device.type, torch.bfloat16, enabled=bf16):
-            vectors[batch] = encoder(ids.to(vectors.device), mask.to(vectors.device))
+        vectors[batch] = pool([tokens[position] for position in batch])
     return vectors
 
 

@@ -115,12 +115,13 @@ def test_bf16_stays_near_fp32(shipped_fp32, shipped_bf16):
             assert rounded[name].scores == pytest.approx(answer.scores, abs=0.02)
 
 
-def test_warm_up_settles_the_path_and_says_why(tiny_checkpoint):
+def test_warm_up_settles_the_path_and_says_why(tiny_checkpoint, monkeypatch):
+    monkeypatch.setattr(paths, "multiplies_bf16", lambda: True)
     predictor = load_predictor(tiny_checkpoint, device="cpu")
     assert "not measured" in predictor.description
     predictor.warm_up()
     assert f", {predictor.path} (" in predictor.description
-    assert re.search(r"padded fp32 \d+ ms, packed fp32 \d+ ms", predictor.description)
+    assert re.search(r"packed fp32 \d+ ms, packed bf16 \d+ ms", predictor.description)
     assert predictor.pads != predictor.path.packed
 
 
@@ -156,16 +157,16 @@ def test_a_model_beside_a_warm_one_takes_over_its_path(tiny_checkpoint, shipped_
     ],
 )
 def test_full_memory_is_told_from_other_failures(tiny, monkeypatch, failure):
-    def fail(**_: object) -> None:
+    def fail(_: object) -> None:
         raise failure
 
-    monkeypatch.setattr(tiny._encoder.model, "forward", fail)
-    with pytest.raises(OutOfMemoryError, match=r"2 texts \(\d+ padded tokens\) does not fit"):
+    monkeypatch.setattr(tiny, "_pool", fail)
+    with pytest.raises(OutOfMemoryError, match=r"2 texts \(\d+ tokens\) does not fit"):
         score(tiny, TEXTS[:2])
 
 
 def test_real_allocation_failure_on_the_cpu_counts_as_full_memory(tiny, monkeypatch):
-    monkeypatch.setattr(tiny._encoder.model, "forward", lambda **_: torch.empty(2**60))
+    monkeypatch.setattr(tiny, "_pool", lambda _: torch.empty(2**60))
     with pytest.raises(OutOfMemoryError):
         score(tiny, TEXTS[:1])
 

@@ -20,7 +20,7 @@ from trainer.dataset import Example
 from trainer.errors import FitError
 from trainer.evaluate import reliability
 from trainer.gate import Limits, judge
-from trainer.measure import pooled_vectors
+from trainer.measure import settled_vectors
 from trainer.publish import publish
 from trainer.taught import Taught
 
@@ -111,7 +111,7 @@ def test_the_encoder_learns_and_the_parent_is_left_as_it_was(root, challenger, w
     texts = SEEN[:8]
     remembered = root.vectors(texts)
     fresh = root.encoder
-    assert torch.equal(pooled_vectors(fresh, fresh.tokenize(texts), bf16=False), remembered)
+    assert torch.equal(settled_vectors(fresh, fresh.tokenize(texts), bf16=False), remembered)
     assert not torch.allclose(written.vectors(texts), remembered, atol=1e-3)
     assert challenger.weights.keys() >= {
         "low_rank.encoder.layer.0.output.dense.a",
