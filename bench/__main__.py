@@ -13,6 +13,7 @@ from bench import (
     judging,
     model_stage,
     profiled,
+    start,
     stream_path,
     swaps,
 )
@@ -30,7 +31,7 @@ def main() -> None:
         "--arrivals", type=Path, help="JSON lines with a time field, to be replayed"
     )
     parser.add_argument("--count", type=int, default=512, help="texts of the model measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="of model, flood and beside")
+    parser.add_argument("--rounds", type=int, default=5, help="of model, flood, beside and start")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--records", type=int, default=40_000, help="of the path measurement")
     parser.add_argument("--scored", type=Path, help="of the judging: what bellwether score wrote")
@@ -87,6 +88,12 @@ def _beside(options: argparse.Namespace) -> None:
     beside.measure(load_texts(options.texts, 2_000), rounds=options.rounds, seconds=options.seconds)
 
 
+def _start(options: argparse.Namespace) -> None:
+    print("\nfrom the start of a process to its first scores")
+    for seconds, processor, memory in start.measure(options.rounds):
+        print(f"  {seconds:5.1f} s, {processor:5.1f} s of processor time, {memory:5.0f} MiB")
+
+
 BY_DEFAULT = ("model", "batching", "path")
 MEASURES: dict[str, Callable[[argparse.Namespace], None]] = {
     "model": _model,
@@ -97,6 +104,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], None]] = {
     "flood": _flood,
     "swaps": _swaps,
     "beside": _beside,
+    "start": _start,
 }
 
 

@@ -15,7 +15,7 @@ from trainer.settlement import Label
 GOLDEN_SHARE = 0.2
 # Those that the shipped checkpoint was judged by, never trained on by anybody.
 BASE_SHARE = 0.1
-REMINDERS = 2_000
+REMINDERS = 1_000
 
 
 @dataclass(frozen=True)
