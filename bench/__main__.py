@@ -9,6 +9,7 @@ from pathlib import Path
 from bench import (
     batching,
     beside,
+    end_to_end,
     flood,
     judging,
     model_stage,
@@ -37,10 +38,16 @@ def main() -> None:
     parser.add_argument("--scored", type=Path, help="of the judging: what bellwether score wrote")
     parser.add_argument("--rules", type=int, default=50, help="of the judging")
     parser.add_argument("--swaps", type=int, default=50, help="of the measurement of swaps")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of a round of beside")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="of a round of beside, of a run of end-to-end"
+    )
+    parser.add_argument("--events", type=int, default=8_000, help="that wait, of end-to-end")
+    parser.add_argument("--bootstrap", help="of a real Kafka, for end-to-end")
     options = parser.parse_args()
     if options.what == "judging" and options.scored is None:
         parser.error("judging needs --scored FILE")
+    if options.what == "end-to-end" and options.bootstrap is None:
+        parser.error("end-to-end needs --bootstrap HOST:PORT (docker compose up -d kafka)")
     print(describe())
     for what in [options.what] if options.what else BY_DEFAULT:
         MEASURES[what](options)
@@ -94,6 +101,15 @@ def _start(options: argparse.Namespace) -> None:
         print(f"  {seconds:5.1f} s, {processor:5.1f} s of processor time, {memory:5.0f} MiB")
 
 
+def _end_to_end(options: argparse.Namespace) -> None:
+    end_to_end.measure(
+        load_texts(options.texts, options.events),
+        rounds=options.rounds,
+        seconds=options.seconds,
+        bootstrap=options.bootstrap,
+    )
+
+
 BY_DEFAULT = ("model", "batching", "path")
 MEASURES: dict[str, Callable[[argparse.Namespace], None]] = {
     "model": _model,
@@ -105,6 +121,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], None]] = {
     "swaps": _swaps,
     "beside": _beside,
     "start": _start,
+    "end-to-end": _end_to_end,
 }
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bench.machine import print_rates
+from bench.peers.scoring import padded_predictor
 from models.batcher import Batcher
 from models.packed import multiplies_bf16
 from models.predictor import TorchPredictor, load_predictor
@@ -16,7 +17,7 @@ PLAIN = "sorted batches of 16, padded {}"
 
 def measure(texts: Sequence[str], *, rounds: int, device: str) -> None:
     """Print texts a second of each way over interleaved rounds. Tokenising counts everywhere."""
-    plain_fp32 = load_predictor(device=device, precision="fp32")
+    plain_fp32 = padded_predictor("fp32", device)
     chosen = load_predictor(device=device)
     chosen.warm_up()
     print(f"chosen: {chosen.description}")
@@ -27,7 +28,7 @@ def measure(texts: Sequence[str], *, rounds: int, device: str) -> None:
     }
     base = PLAIN.format("fp32")
     if plain_fp32.device.type == "cuda" or multiplies_bf16():
-        plain_bf16 = load_predictor(device=device, precision="bf16")
+        plain_bf16 = padded_predictor("bf16", device)
         base = PLAIN.format("bf16")
         ways[base] = (lambda: sorted_batches(plain_bf16, texts), len(texts))
     ways[f"full batches offline, {chosen.path}"] = (

@@ -49,7 +49,7 @@ class Watchdog:
     ) -> None:
         """Lags gives by (topic, partition) how many records wait in Kafka.
 
-        outage says what is wrong with Kafka, or nothing; asked only when nothing moves.
+        outage says what is wrong with Kafka, or nothing; asked only when nothing is finished.
         """
         self._stall_s = stall_s
         self._look = look
@@ -58,7 +58,7 @@ class Watchdog:
         self._outage = ""
         self._give_up = give_up
         self._finished = -1
-        self._moved_at = self._excused_at = time.monotonic()
+        self._moved_at = self._excused_at = self._asked_at = time.monotonic()
         self.lags: Mapping[tuple[str, int], int] = {}
         self.stalled = ""
 
@@ -78,9 +78,14 @@ class Watchdog:
             self._give_up(error)
 
     async def look(self) -> None:
-        """Once; before a stall is called one, Kafka is asked whether it is to blame."""
-        still_s = time.monotonic() - self._moved_at
-        self._outage = await self._ask_outage() if still_s >= ASK_AFTER * self._stall_s else ""
+        """Once; before a stall is called one, Kafka is asked whether it is to blame.
+
+        Where nothing waits it is asked less often: a quiet stream and a dead broker look alike.
+        """
+        now, ask_after_s = time.monotonic(), ASK_AFTER * self._stall_s
+        if now - min(self._moved_at, self._asked_at) >= ask_after_s:
+            self._asked_at = now
+            self._outage = await self._ask_outage()
         self._check()
 
     def _check(self) -> None:
@@ -89,10 +94,12 @@ class Watchdog:
         if self._outage:
             sight = msgspec.structs.replace(sight, troubles=[*sight.troubles, self._outage])
         now = time.monotonic()
-        waiting = sight.in_work or any(self.lags.values())
+        waiting = sight.in_work or any(self.lags.values()) or self._outage
         if sight.finished != self._finished or not waiting:
             if self.stalled:
-                logger.info("records are being finished again")
+                logger.info("it goes on again")
+            if sight.finished != self._finished:
+                self._asked_at, self._outage = now, ""
             self._finished, self._moved_at, self.stalled = sight.finished, now, ""
             return
         still_s = now - self._moved_at

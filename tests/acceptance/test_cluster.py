@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.deployment import STUB_WORKER
 from tests.acceptance.faults import judge, publish_through, staged, workload
 from tests.kafka_cluster import NODES, KafkaCluster
 from tests.redis_server import RedisServer
@@ -24,7 +25,9 @@ async def test_a_leader_that_dies_and_then_every_broker_lose_nothing_and_count_n
     chance = random.Random(SEED)
     # The outage is longer than a watchdog waits that finds nobody else to blame.
     watchdog = "[http]\nstall_s = 10"
-    with staged(own_cluster, own_redis, tmp_path, chance, more_settings=watchdog) as stage:
+    with staged(
+        own_cluster, own_redis, tmp_path, chance, more_settings=watchdog, worker=STUB_WORKER
+    ) as stage:
         workers = [stage.deployment.start_worker()]
         await stage.deployment.ready()
         workers.append(stage.deployment.start_worker())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.deployment import STUB_WORKER
 from tests.acceptance.faults import (
     judge,
     publish_through,
@@ -42,7 +43,7 @@ async def test_a_redis_that_lost_its_memory_delays_no_event_and_loses_no_dead_le
     own_kafka: KafkaServer, own_redis: RedisServer, tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
-    with staged(own_kafka, own_redis, tmp_path, chance) as stage:
+    with staged(own_kafka, own_redis, tmp_path, chance, worker=STUB_WORKER) as stage:
         stage.deployment.start_worker()
         await stage.deployment.ready()
         good, records = workload(300, chance)
@@ -58,7 +59,7 @@ async def test_a_redis_that_is_full_then_read_only_then_slow_only_delays(
     own_kafka: KafkaServer, own_redis: RedisServer, tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
-    with staged(own_kafka, own_redis, tmp_path, chance) as stage:
+    with staged(own_kafka, own_redis, tmp_path, chance, worker=STUB_WORKER) as stage:
         worker = stage.deployment.start_worker()
         await stage.deployment.ready()
         good, records = workload(300, chance)

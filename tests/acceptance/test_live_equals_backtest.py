@@ -1,4 +1,4 @@
-"""What a worker alerted live is what a backtest of its own log alerts: real Kafka, Redis, model."""
+"""What a worker alerted live is what a backtest of its own log alerts: real Kafka and Redis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.acceptance.deployment import Deployment, values
+from tests.acceptance.deployment import BELLWETHER, STUB_WORKER, Deployment, values
 from tests.acceptance.workload import TOPICS, Record, texts
 
 EVENTS = 900
@@ -95,9 +95,8 @@ def deployment(
         [signals]
         min_baseline = 3
         """
-    running = Deployment(
-        kafka, redis_url, tmp_path, settings, partitions=getattr(request, "param", 1)
-    )
+    partitions, worker = request.param
+    running = Deployment(kafka, redis_url, tmp_path, settings, partitions=partitions, worker=worker)
     yield running
     running.close()
 
@@ -109,7 +108,7 @@ def essence(alert: dict[str, Any]) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize(
     ("deployment", "workers"),
-    [(1, 1), (4, 1), (4, 2)],
+    [((1, BELLWETHER), 1), ((4, STUB_WORKER), 1), ((4, STUB_WORKER), 2)],
     indirect=["deployment"],
     ids=["one partition", "four partitions", "two workers"],
 )

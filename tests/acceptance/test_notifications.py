@@ -20,7 +20,7 @@ import orjson
 import pytest
 from redis import Redis
 
-from tests.acceptance.deployment import DEADLINE_S, POLL_S, Deployment, values
+from tests.acceptance.deployment import DEADLINE_S, POLL_S, STUB_WORKER, Deployment, values
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(600)]
 
@@ -126,9 +126,8 @@ async def test_a_burst_is_one_notification_through_a_kill_and_the_hidden_stay_hi
     rules.write_text(RULES)
     url = f"http://127.0.0.1:{hook.server_port}/"
     routes.write_text(ROUTES.format(wait=GROUP_WAIT_S, repeat=REPEAT_S, url=url))
-    deployment = Deployment(
-        kafka, redis_url, tmp_path, f'[alerting]\nrules = "{rules}"\nroutes = "{routes}"\n'
-    )
+    alerting = f'[alerting]\nrules = "{rules}"\nroutes = "{routes}"\n'
+    deployment = Deployment(kafka, redis_url, tmp_path, alerting, worker=STUB_WORKER)
     parts = {"burst": BURST, "parent": 1, "child": CHILDREN, "planned": SILENCED}
     try:
         worker = deployment.start_worker()

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession
 from redis.asyncio import Redis
 
-from tests.acceptance.deployment import DEADLINE_S, POLL_S, Deployment, values
+from tests.acceptance.deployment import DEADLINE_S, POLL_S, STUB_WORKER, Deployment, values
 from tests.acceptance.workload import good_records
 from tests.kafka_server import KafkaServer
 from tests.redis_server import RedisServer
@@ -51,7 +51,7 @@ async def test_a_worker_waits_for_a_broker_that_is_not_up_yet(
     own_kafka: KafkaServer, redis_url: str, tmp_path: Path
 ) -> None:
     own_kafka.stop()
-    deployment = Deployment(own_kafka.bootstrap, redis_url, tmp_path)
+    deployment = Deployment(own_kafka.bootstrap, redis_url, tmp_path, worker=STUB_WORKER)
     try:
         worker = deployment.start_worker()
         await logged(deployment, "waiting for Kafka")
@@ -71,7 +71,11 @@ async def test_redis_killed_under_load_delays_and_loses_nothing(
 ) -> None:
     listen = f"127.0.0.1:{free_ports(1)[0]}"
     deployment = Deployment(
-        kafka, own_redis.url, tmp_path, more_settings=f'[http]\nlisten = "{listen}"\nstall_s = 5'
+        kafka,
+        own_redis.url,
+        tmp_path,
+        more_settings=f'[http]\nlisten = "{listen}"\nstall_s = 5',
+        worker=STUB_WORKER,
     )
     try:
         worker = deployment.start_worker()

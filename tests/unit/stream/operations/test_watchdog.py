@@ -94,7 +94,7 @@ async def test_a_stall_is_logged_once_with_its_cause_and_ends_by_progress(
     assert caplog.text.count(said) == 1
     case.see(finished=1)
     assert await case.after(1) == ""
-    assert "being finished again" in caplog.text
+    assert "it goes on again" in caplog.text
 
 
 async def test_only_a_stall_of_its_own_making_ends_the_worker(case: Case) -> None:
@@ -124,6 +124,28 @@ async def test_brokers_that_are_away_are_named_and_no_reason_to_end_the_worker(c
     assert case.ended == []
     await case.after(1)
     assert isinstance(case.ended[0], StalledError)
+
+
+async def test_brokers_that_are_away_are_named_where_nothing_waits_either(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    await case.after(2)
+    case.outage = "Kafka can't be reached (refused); start it"
+    for _ in range(30):
+        await case.after(1)
+    assert caplog.text.count("Kafka can't be reached (refused); start it; mend that part") == 1
+    assert "Kafka can't be reached" in case.dog.stalled
+    assert case.ended == []
+    case.outage = ""
+    for _ in range(6):
+        await case.after(1)
+    assert case.dog.stalled == ""
+
+
+async def test_a_quiet_stream_has_kafka_asked_now_and_then(case: Case) -> None:
+    for _ in range(20):
+        await case.after(1)
+    assert case.asked == 3
 
 
 async def test_kafka_is_left_in_peace_while_records_are_finished(case: Case) -> None:

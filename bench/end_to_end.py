@@ -1,0 +1,199 @@
+"""From topic to topic with the shipped model, saturated: a worker and what people would write."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bench.machine import cpu_s
+from bench.model_stage import full_batches
+from bench.peers.scoring import best_precision
+from models.predictor import load_predictor
+from stream.demo.embedded import EmbeddedRedis
+
+PARTITIONS = 8
+START_S = 180.0
+# The first answers of a process that did not warm up are slow, and are nobody's steady rate.
+WARM_S = 3.0
+OURS = "ours: bellwether worker, shipped rules"
+OFFLINE = "full batches offline, no Kafka"
+PEERS = {
+    "Faust, an event at a time, three pipelines, fp32": "faust_pipelines",
+    "Faust take(32), shared encoder, fp32": "faust_take",
+    f"hand-written aiokafka loop, sorted 16s, {best_precision()}": "handwritten",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the contenders work, and the records that wait there."""
+
+    bootstrap: str
+    redis_url: str
+    source: str
+    count: int
+    folder: Path
+
+
+def measure(texts: Sequence[str], *, rounds: int, seconds: float, bootstrap: str) -> None:
+    """Prints events a second and a CPU-second of each way, all in turn in each round."""
+    ways = [OURS, OFFLINE, *PEERS]
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    per_cpu: dict[str, list[float]] = {name: [] for name in ways}
+    with ExitStack() as stack:
+        place = Place(
+            bootstrap,
+            stack.enter_context(EmbeddedRedis()).url,
+            f"bench-{uuid.uuid4().hex[:8]}",
+            len(texts),
+            Path(stack.enter_context(tempfile.TemporaryDirectory())),
+        )
+        _fill(place, texts)
+        for number in range(rounds):
+            for name in random.Random(number).sample(ways, len(ways)):
+                run = _offline(texts, seconds) if name == OFFLINE else _run(name, place, seconds)
+                rates[name].append(run[0])
+                per_cpu[name].append(run[1])
+                print(f"  round {number + 1}: {name}: {run[0]:.1f}", file=sys.stderr, flush=True)
+    for title, found in (("a second", rates), ("a CPU-second", per_cpu)):
+        print(f"\nend to end, saturated, {rounds} rounds: events {title}, and ours to it")
+        for name in ways:
+            ratios = sorted(a / b for a, b in zip(found[OURS], found[name], strict=True))
+            print(
+                f"  {name:52} {statistics.median(found[name]):8.1f}   "
+                f"{statistics.median(ratios):6.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            )
+
+
+def _fill(place: Place, texts: Sequence[str]) -> None:
+    _create(place.bootstrap, place.source)
+    producer = Producer({"bootstrap.servers": place.bootstrap, "linger.ms": 20})
+    for number, text in enumerate(texts):
+        # No text as one before, or most would be copies.
+        record = {"id": f"e-{number}", "text": f"{text} {number}"}
+        producer.produce(
+            place.source, orjson.dumps(record), record["id"], partition=number % PARTITIONS
+        )
+        producer.poll(0)
+    producer.flush()
+
+
+def _create(bootstrap: str, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for created in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
+        created.result()
+
+
+def _run(name: str, place: Place, seconds: float) -> tuple[float, float]:
+    group = f"bench-{uuid.uuid4().hex[:8]}"
+    sink = f"{group}.bellwether.scored"
+    _create(place.bootstrap, sink)
+    log = place.folder / f"{group}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            _command(name, place, group),
+            env={
+                **os.environ,
+                "PEER_BOOTSTRAP": place.bootstrap,
+                "PEER_GROUP": group,
+                "PEER_IN": place.source,
+                "PEER_OUT": sink,
+            },
+            cwd=Path(__file__).parents[1],
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        arrivals = _arrivals(place.bootstrap, sink)
+        deadline = time.monotonic() + START_S
+        while not next(arrivals):
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = log.read_text(errors="replace")[-2_000:]
+                raise RuntimeError(f"{name} wrote nothing:\n{tail}")
+        return _rate(arrivals, process.pid, place.count, seconds)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _rate(arrivals: Iterator[int], pid: int, count: int, seconds: float) -> tuple[float, float]:
+    """From an arrival to the last one within that time: events a second, and a CPU-second."""
+    warm = time.monotonic() + WARM_S
+    before = 0
+    while time.monotonic() < warm:
+        before += next(arrivals)
+    while not (came := next(arrivals)):
+        pass
+    before += came
+    began, cpu_began = last, cpu = time.monotonic(), cpu_s(pid)
+    done = 0
+    while time.monotonic() < began + seconds and before + done < 0.95 * count:
+        if came := next(arrivals):
+            done, last, cpu = done + came, time.monotonic(), cpu_s(pid)
+    return done / (last - began), done / (cpu - cpu_began)
+
+
+def _arrivals(bootstrap: str, topic: str) -> Iterator[int]:
+    """For ever, how many records have come since it was asked before."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": uuid.uuid4().hex,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    consumer.subscribe([topic])
+    try:
+        while True:
+            yield len(consumer.consume(1_000, timeout=0.1))
+    finally:
+        consumer.close()
+
+
+def _command(name: str, place: Place, group: str) -> list[str]:
+    if name in PEERS:
+        peer = [sys.executable, "-m", f"bench.peers.{PEERS[name]}"]
+        faust = ["--datadir", str(place.folder / group), "worker", "-l", "warn", "--without-web"]
+        return [*peer, *faust] if PEERS[name].startswith("faust") else peer
+    settings = place.folder / f"{group}.toml"
+    settings.write_text(
+        f"""
+        [kafka]
+        bootstrap = "{place.bootstrap}"
+        group = "{group}"
+        prefix = "{group}.bellwether."
+        [redis]
+        url = "{place.redis_url}"
+        prefix = "{group}.bellwether."
+        [[sources]]
+        topic = "{place.source}"
+        kind = "news"
+        """
+    )
+    command = "from stream.cli import main; main()"
+    return [sys.executable, "-c", command, "worker", "--config", str(settings)]
+
+
+def _offline(texts: Sequence[str], seconds: float) -> tuple[float, float]:
+    predictor = load_predictor()
+    predictor.warm_up()
+    some = texts[:512]
+    done, began, cpu = 0, time.perf_counter(), time.process_time()
+    while time.perf_counter() < began + seconds:
+        full_batches(predictor, some)
+        done += len(some)
+    return done / (time.perf_counter() - began), done / (time.process_time() - cpu)
