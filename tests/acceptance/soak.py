@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import random
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from tests.acceptance.faults import (
     workload,
 )
 from tests.acceptance.footprint import Footprint
+from tests.acceptance.stub_worker import SPEED
 from tests.kafka_server import kafka_server
 from tests.redis_server import redis_server
 
@@ -60,13 +62,17 @@ async def one_round(
             await publish_through(
                 stage, records, faults, seconds=chosen.seconds, pause_s=chosen.pause
             )
-        deadline_s = 2 * DEADLINE_S + len(records) / BACKLOG_A_S
-        verdict = await judge(stage, good, records, deadline_s=deadline_s)
+            sent = time.monotonic()
+            rate = min(BACKLOG_A_S, chosen.texts_a_second or BACKLOG_A_S)
+            deadline_s = 2 * DEADLINE_S + len(records) / rate
+            verdict = await judge(stage, good, records, deadline_s=deadline_s)
+            caught_up_s = time.monotonic() - sent
     words = (
         f"{len(good)} events, {len(records) - len(good)} malformed, {_counted(stage.done)}: "
         f"{len(verdict.missing)} missing, {verdict.scored_repeats} repeats on scored, "
         f"{verdict.dead_letter_repeats} on dead-letter, {len(verdict.alerts)} alerts counting "
-        f"{sum(verdict.alerts.values())}{footprint.describe()}"
+        f"{sum(verdict.alerts.values())}; caught up {caught_up_s:.0f} s after the last was sent"
+        f"{footprint.describe()}"
     )
     return verdict.problems(), words
 
@@ -87,7 +93,9 @@ def main() -> int:
     add("--events", type=int, default=1_500, help="a round; default %(default)s")
     add("--seconds", type=float, default=60.0, help="to send them in; default %(default)s")
     add("--model", choices=MODELS, default="shipped", help="default %(default)s")
+    add("--texts-a-second", type=float, default=0.0, help="that a stub takes; default: any number")
     chosen = arguments.parse_args()
+    os.environ[SPEED] = str(chosen.texts_a_second)
     print(f"seed {chosen.seed}")
     # A killed Kafka would fill the screen with refused connections.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
