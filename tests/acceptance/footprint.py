@@ -54,10 +54,11 @@ class Footprint:
             minutes = [at / 60 for at, _, _ in late]
             memory = [mb for _, mb, _ in late]
             files = [count for _, _, count in late]
+            slope = statistics.linear_regression(minutes, memory).slope
             found.append(
                 f"; a worker over {minutes[-1] - minutes[0]:.0f} min: "
                 f"{memory[0]:.0f} to {memory[-1]:.0f} MB, never under {min(memory):.0f} or over "
-                f"{max(memory):.0f} ({statistics.linear_regression(minutes, memory).slope:+.2f} MB a minute), "
+                f"{max(memory):.0f} ({slope:+.2f} MB a minute), "
                 f"{min(files)} to {max(files)} open files"
             )
         return "".join(found)
