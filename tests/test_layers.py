@@ -69,6 +69,7 @@ PURE = (
     "stream.subjects.companies",
     "stream.subjects.mentions",
     "stream.subjects.novelty",
+    "stream.subjects.first_events",
     "stream.explain.explained",
     "stream.subjects.finder",
     "stream.durations",
