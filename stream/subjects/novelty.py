@@ -41,7 +41,7 @@ _MASK = 0xFFFF_FFFF
 
 
 class Print(msgspec.Struct, frozen=True):
-    """What one text is compared by. Hashes are HASH_DIGITS hex digits each, sorted, one after the other.
+    """What one text is compared by. Hashes are HASH_DIGITS hex digits each, sorted, in one string.
 
     facts are the tickers and the numbers: a copy adds none to those of the first.
     """
