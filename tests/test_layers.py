@@ -80,6 +80,7 @@ PURE = (
     "stream.rules.necessary",
     "stream.rules.question",
     "stream.rules.plan",
+    "stream.rules.compiled",
     "stream.rules.conditions",
     "stream.rules.rule_file",
     "stream.rules.templates",

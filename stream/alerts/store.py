@@ -22,7 +22,7 @@ from stream.alerts.evidence import (
 )
 from stream.names import Keys
 from stream.records import Alert, Scored, decode_alert
-from stream.rules.rule_set import About, Match
+from stream.rules.rule_set import About, Known, Match
 from stream.settings import Alerting
 from stream.signals.windows import microseconds
 
@@ -47,14 +47,16 @@ class AlertStore:
         self._digest = ""
         self._known = redis.register_script((scripts / "known.lua").read_text())
 
-    async def known(self, about: set[About]) -> set[About]:
+    async def known(self, about: set[About]) -> Known:
         """Those rules and subjects that have, or lately had, an alert or a wait for one."""
         asked = sorted(about)
         keys = [self._keys.fingerprint(fingerprint(*one)) for one in asked]
-        found: set[About] = set()
+        found: Known = {}
         for start in range(0, len(keys), KEYS_A_CALL):
             places = await self._known(keys[start : start + KEYS_A_CALL])
-            found.update(asked[start + place - 1] for place in places)
+            for place in places:
+                rule, subject = asked[start + place - 1]
+                found.setdefault(subject, set()).add(rule)
         return found
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:

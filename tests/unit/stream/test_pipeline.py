@@ -74,8 +74,8 @@ class Gate:
             raise RedisConnectionError("Redis is away")
         return [self.windows.observe(one) for one in batch]
 
-    async def known(self, about: set[tuple[str, str]]) -> set[tuple[str, str]]:
-        return set()
+    async def known(self, about: set[tuple[str, str]]) -> dict[str, set[str]]:
+        return {}
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:
         if self.redis_failures:

@@ -61,7 +61,7 @@ def test_the_shipped_rules_load_and_find_trouble_of_every_kind() -> None:
         event = scored(source=source, subjects=subjects, heads=bad)
         around = SubjectWindows(Signals())
         around.observe(event)  # one post alone is no trouble
-        found = rules.match(event, around.observe(event), set())
+        found = rules.match(event, around.observe(event), {})
         assert {match.rule.name for match in found} == expected
     calm = scores(sentiment="positive", topic="earnings", risk="low")
     for source in ("news", "social", "ticket"):
