@@ -18,8 +18,8 @@ from stream.rules.necessary import is_rising
 class Plan:
     """The rules for one kind of event: groups by the kind of subject that they are about.
 
-    used: variable to the fields of it that any rule reads. lasting: the names and kinds of rules of
-    which it matters that they do not hold.
+    used: variable to the fields of it that any rule reads. lasting: kinds of subjects with a
+    rule of which it matters that it does not hold.
     """
 
     def __init__(self, rules: Sequence[Compiled]) -> None:
@@ -30,7 +30,7 @@ class Plan:
             for name, fields in compiled.reads.items():
                 self.used.setdefault(name, set()).update(fields)
         self.groups = {kind: Group(found) for kind, found in by_kind.items()}
-        self.lasting = [(one.rule.name, one.rule.subject) for one in rules if one.lasts]
+        self.lasting = {one.rule.subject for one in rules if one.lasts}
 
 
 class Group:

@@ -21,10 +21,8 @@ from stream.signals.signal_settings import Signals
 from stream.signals.windows import Windows
 
 Outcome = Literal["holds", "fails", "resolves"]
-About = tuple[str, str]
-"""A rule's name and a subject, "<kind>:<id>"."""
 Known = dict[str, set[str]]
-"""Subject to the names of the rules that have, or lately had, an alert or a wait about it."""
+"""Subject ("<kind>:<id>") to the rules that have, or lately had, an alert or a wait about it."""
 Clock = Callable[[], float]
 
 
@@ -116,12 +114,12 @@ class RuleSet:
         """The kinds of subjects that any rule in force is about."""
         return {compiled.rule.subject for compiled in self._rules}
 
-    def lasting(self, batch: Iterable[Scored]) -> set[About]:
-        """What the rules that wait or resolve may say something of beside "it holds"."""
+    def lasting(self, batch: Iterable[Scored]) -> set[str]:
+        """The subjects of which rules that wait or resolve may say more than "it holds"."""
         return {
-            (name, f"{subject.kind}:{subject.id}")
+            f"{subject.kind}:{subject.id}"
             for scored in batch
-            for name, kind in self._plan(scored).lasting
+            for kind in self._plan(scored).lasting
             for subject in subjects_of(scored, kind)
         }
 
