@@ -11,7 +11,7 @@ from models.spec import Head
 from stream.rules.conditions import RuleError, compile_condition, fields_used
 from stream.rules.necessary import Necessary, find_necessary
 from stream.rules.rule_file import Rule
-from stream.rules.templates import check_placeholders
+from stream.rules.templates import wrong_placeholders
 from stream.rules.variables import PER_SUBJECT
 
 
@@ -39,21 +39,28 @@ class Compiled(msgspec.Struct, frozen=True, eq=False):
 
 
 def compile_rule(rule: Rule, heads: Sequence[Head], where: str) -> Compiled:
+    """Raises RuleError with every fault, each beginning with where."""
     names = {head.name for head in heads}
-    when = Condition(compile_condition(rule.when, heads, where), find_necessary(rule.when, names))
-    resolve = None
-    if rule.resolve:
-        program = compile_condition(rule.resolve, heads, where, field="resolve")
-        resolve = Condition(program, find_necessary(rule.resolve, names))
-    check_placeholders(rule, heads, where)
+    conditions: dict[str, Condition] = {}
+    faults: list[str] = []
+    for field, expression in (("when", rule.when), ("resolve", rule.resolve)):
+        try:
+            if expression or field == "when":
+                program = compile_condition(expression, heads, where, field=field)
+                conditions[field] = Condition(program, find_necessary(expression, names))
+        except RuleError as error:
+            faults += error.faults
+    faults += [f"{where}: {fault}" for fault in wrong_placeholders(rule, heads)]
+    if faults:
+        raise RuleError(*faults)
     reads = _reads(rule)
     if rule.subject == "event" and "signal" in reads:
         raise RuleError(f"{where}: subject is 'event', which has no signal; choose another")
     of_event = reads.get("event", set())
     return Compiled(
         rule,
-        when,
-        resolve,
+        conditions["when"],
+        conditions.get("resolve"),
         reads,
         reads_attributes=not of_event.isdisjoint({"attributes", "*"}),
         reads_signal="signal" in reads,
