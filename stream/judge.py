@@ -17,7 +17,7 @@ from stream.ingest.sources import RawRecord
 from stream.names import Topics
 from stream.outbox import Outgoing
 from stream.records import Event, Origin, Scored, encode, model_text
-from stream.rules.rule_set import About, Match, RuleSet
+from stream.rules.rule_set import Known, Match, RuleSet
 from stream.settings import Queue
 from stream.signals.windows import Windows
 from stream.subjects.finder import SubjectFinder
@@ -100,7 +100,7 @@ def apply_rules(
     shipment: Shipment,
     rules: RuleSet,
     windows: Sequence[Mapping[str, Windows]],
-    known: set[About],
+    known: Known,
 ) -> None:
     """Add the verdicts on each scored event, given the windows of its subjects, in order.
 

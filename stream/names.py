@@ -68,6 +68,10 @@ class Keys:
         """The current episode of a fingerprint: alert id, episode number, last event time."""
         return f"{self.prefix}fingerprint:{fingerprint}"
 
+    def lasting(self, subject: str) -> str:
+        """The rules that have, or lately had, an alert or a wait about a subject (set)."""
+        return f"{self.prefix}lasting:{subject}"
+
     def judged(self, fingerprint: str, event_id: str) -> str:
         """The transition an event already caused: a replay repeats it and counts nothing twice."""
         return f"{self.prefix}judged:{fingerprint}:{event_id}"

@@ -19,6 +19,7 @@ from stream.publish import InputError, read_lines
 from stream.records import Event, encode, model_text, utc_now
 from stream.settings import Settings
 from stream.subjects.finder import SubjectFinder
+from stream.subjects.first_events import FirstEvents
 
 # Lines in work at once: enough to fill batches of one length, little enough to stay in memory.
 SLICE_LINES = 2_000
@@ -38,6 +39,7 @@ class _Line(NamedTuple):
 
 class Summary(msgspec.Struct, frozen=True):
     scored: int
+    copies: int
     dead_letters: int
     dead_letter_file: str | None
     model: str
@@ -59,7 +61,8 @@ def score_file(
     refused_path = output.with_name(f"{output.name}.dead-letters.jsonl")
     refused_path.unlink(missing_ok=True)
     subjects = SubjectFinder.load(settings.subjects)
-    scored = 0
+    first_events = FirstEvents(settings.novelty)
+    scored = copies = 0
     refused: list[DeadLetter] = []
     try:
         with output.open("wb") as sink:
@@ -74,17 +77,20 @@ def score_file(
                     if result.scores is None:
                         refused.append(unscorable(line, result.error, now))
                         continue
-                    record = to_scored(
-                        event,
-                        result.scores,
-                        subjects=subjects,
-                        languages=settings.model.languages,
-                        model=result.model,
-                        batch=result.batch,
-                        now=now,
+                    record = first_events.mark(
+                        to_scored(
+                            event,
+                            result.scores,
+                            subjects=subjects,
+                            languages=settings.model.languages,
+                            model=result.model,
+                            batch=result.batch,
+                            now=now,
+                        )
                     )
                     sink.write(encode(record) + b"\n")
                     scored += 1
+                    copies += bool(record.copy_of)
                 progress(len(decoded))
         if refused:
             with refused_path.open("wb") as sink:
@@ -93,6 +99,7 @@ def score_file(
         raise InputError(f"output file {output} can't be written: {error}") from error
     return Summary(
         scored=scored,
+        copies=copies,
         dead_letters=len(refused),
         dead_letter_file=str(refused_path) if refused else None,
         model=predictor.version,

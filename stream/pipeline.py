@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -24,7 +24,7 @@ from stream.operations.telemetry import Telemetry
 from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
 from stream.records import Alert, Scored, encode, model_text, utc_now
-from stream.rules.rule_set import About, Match, RuleSet
+from stream.rules.rule_set import Known, Match, RuleSet
 from stream.settings import Queue
 from stream.signals.windows import Windows
 from stream.subjects.finder import SubjectFinder
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 class AlertSink(Protocol):
     """Where alerts live; raising the same event's match again repeats its first answer."""
 
-    async def known(self, about: set[About]) -> set[About]: ...
+    async def known(self, subjects: Collection[str]) -> Known: ...
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]: ...
 
@@ -207,7 +207,7 @@ class Pipeline:
         marked = shipment.scored = await self._insist(lambda: self._novelty.mark(found))
         windows = await self._insist(lambda: self._signals.observe(marked))
         lasting = rules.lasting(marked)
-        known = await self._insist(lambda: self._alerts.known(lasting)) if lasting else set()
+        known = await self._insist(lambda: self._alerts.known(lasting)) if lasting else {}
         apply_rules(shipment, rules, windows, known)
         for name in rules.errors.keys() - self._named_errors:
             self._named_errors.add(name)

@@ -19,7 +19,7 @@ from stream.alerts.evidence import (
     labels_of,
 )
 from stream.records import Alert, Evidence, Scored
-from stream.rules.rule_set import About, Match
+from stream.rules.rule_set import Known, Match
 from stream.signals.windows import microseconds
 
 
@@ -49,7 +49,7 @@ class Episodes:
         self._quiet_s = quiet_s
         self._current: dict[str, _Current] = {}
         # The rules and subjects of which more than "it holds" matters.
-        self.known: set[About] = set()
+        self.known: Known = {}
 
     def raise_alert(self, scored: Scored, match: Match) -> Alert | None:
         """The transition this verdict causes, None for none."""
@@ -71,7 +71,7 @@ class Episodes:
             if match.outcome == "fails" or not active or at_us < current.last_us:
                 ended = alert is None or alert.state == "resolved"
                 if ended and current.pending is None:
-                    self.known.discard((match.rule.name, match.subject))
+                    self.known.get(match.subject, set()).discard(match.rule.name)
                 return None
         if alert is not None and active:
             alert = _next(alert, scored, match)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
@@ -22,7 +22,7 @@ from stream.alerts.evidence import (
 )
 from stream.names import Keys
 from stream.records import Alert, Scored, decode_alert
-from stream.rules.rule_set import About, Match
+from stream.rules.rule_set import Known, Match
 from stream.settings import Alerting
 from stream.signals.windows import microseconds
 
@@ -47,14 +47,16 @@ class AlertStore:
         self._digest = ""
         self._known = redis.register_script((scripts / "known.lua").read_text())
 
-    async def known(self, about: set[About]) -> set[About]:
-        """Those rules and subjects that have, or lately had, an alert or a wait for one."""
-        asked = sorted(about)
-        keys = [self._keys.fingerprint(fingerprint(*one)) for one in asked]
-        found: set[About] = set()
-        for start in range(0, len(keys), KEYS_A_CALL):
-            places = await self._known(keys[start : start + KEYS_A_CALL])
-            found.update(asked[start + place - 1] for place in places)
+    async def known(self, subjects: Collection[str]) -> Known:
+        """The rules that have, or lately had, an alert or a wait about any of the subjects."""
+        asked = sorted(subjects)
+        found: Known = {}
+        for start in range(0, len(asked), KEYS_A_CALL):
+            some = asked[start : start + KEYS_A_CALL]
+            answers = await self._known([self._keys.lasting(subject) for subject in some])
+            for subject, rules in zip(some, answers, strict=True):
+                if rules:
+                    found[subject] = {rule.decode() for rule in rules}
         return found
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:
@@ -135,6 +137,7 @@ class AlertStore:
             keys.fingerprint(mark),
             keys.alerts_open,
             keys.alerts_stream,
+            keys.lasting(match.subject),
         ]
         if match.outcome == "fails":  # ends a wait at most
             return places, [match.outcome, mark, microseconds(scored)]
@@ -172,6 +175,7 @@ class AlertStore:
             keys.alert(""),
             keys.alerts_live,
             EVIDENCE_EVENTS,
+            rule.name if rule.lasts else "",
             *pairs,
         ]
 

@@ -58,8 +58,10 @@ class Backtest:
             return transitions
         self._seen.add(mark)
         self.records += 1
-        self.first = min(self.first or scored.time, scored.time)
-        self.last = max(self.last or scored.time, scored.time)
+        if self.first is None or scored.time < self.first:
+            self.first = scored.time
+        if self.last is None or scored.time > self.last:
+            self.last = scored.time
         windows = self._windows.observe(scored)
         for name, rules in self._rule_sets.items():
             episodes = self._episodes[name]

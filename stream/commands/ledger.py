@@ -12,11 +12,20 @@ import msgspec
 from stream import show
 from stream.commands.options import FAILED, config_option, json_option
 from stream.commands.parameters import Moment
-from stream.operations.ledger import Record, RulesText, decode, overlapping, spans
+from stream.operations.ledger import (
+    Record,
+    RulesText,
+    complete_since,
+    decode,
+    overlapping,
+    spans,
+)
 from stream.operations.topic_log import read_log
 from stream.records import utc_now
 from stream.settings import Settings
+from stream.topics import LEDGER_DAYS
 
+UTC_SECONDS = "%Y-%m-%dT%H:%M:%SZ"
 COLUMNS = ("worker", "since", "until", "model", "rules", "rules_from", "begin", "end")
 
 
@@ -48,10 +57,21 @@ def ledger(
         return
     begin, end = (since, until or now) if since else (at or now, at or now)
     found = overlapping(spans(records, now), begin, end)
+    complete = complete_since(records)
     if as_json:
-        show.json_object({"since": begin, "until": end, "in_force": found})
+        show.json_object(
+            {"since": begin, "until": end, "complete_since": complete, "in_force": found}
+        )
     else:
         show.table("in force", found, columns=COLUMNS)
+    if complete is None or begin < complete:
+        knows = f"everything from {complete:{UTC_SECONDS}} on" if complete else "of no worker yet"
+        sys.stderr.write(
+            f"bellwether: the ledger tells {knows}, not all that was in force at "
+            f"{begin:{UTC_SECONDS}}; entries are kept for {LEDGER_DAYS} days\n"
+        )
+        if not found:
+            sys.exit(FAILED)
 
 
 async def _read(settings: Settings) -> list[Record]:

@@ -49,20 +49,27 @@ def rules() -> None:
 @click.pass_obj
 def check(settings: Settings, file: Path, as_json: bool) -> None:
     """Every fault in FILE, with its line; exit code 2 if there is one."""
-    from stream.rules.rule_file import read_rule_file
+    from stream.rules.rule_file import read_sound_rules
     from stream.rules.rule_set import RuleSet
     from stream.rules.rule_tests import check_tests
 
-    faults: tuple[str, ...] = ()
+    heads = load_heads(settings)
+    faults: list[str] = []
     count = 0
     try:
-        heads = load_heads(settings)
-        kinds = tuple(settings.subjects.fields)
-        read = read_rule_file(file, kinds)
-        count = len(RuleSet.of(read, heads))
-        check_tests(read, heads)
+        sound, faults = read_sound_rules(file, tuple(settings.subjects.fields))
     except RuleError as error:
-        faults = error.faults
+        faults = list(error.faults)
+    else:
+        try:
+            count = len(RuleSet.of(sound, heads))
+        except RuleError as error:
+            faults += error.faults
+        if not faults:  # an example may name a rule that a fault keeps out
+            try:
+                check_tests(sound, heads)
+            except RuleError as error:
+                faults += error.faults
     if as_json:
         show.json_object({"file": str(file), "rules": count, "faults": faults})
     elif faults:

@@ -112,6 +112,23 @@ def overlapping(found: Iterable[Span], since: datetime, until: datetime) -> list
     ]
 
 
+def complete_since(records: Iterable[Record]) -> datetime | None:
+    """From when on the ledger tells of everything; None for an empty one.
+
+    Before its first entry it knows nothing. And Kafka drops entries some time after they were in
+    force: a worker whose first one is missing judged by something before the next.
+    """
+    first: dict[str, Entry] = {}
+    for record in records:
+        if isinstance(record, Entry):
+            known = first.get(record.worker)
+            if known is None or record.number < known.number:
+                first[record.worker] = record
+    begun = [entry.at for entry in first.values()]
+    cut = [entry.at for entry in first.values() if entry.number > 1]
+    return max([min(begun), *cut]) if begun else None
+
+
 def _of_worker(written: list[Entry], sign: Sign | None, now: datetime) -> list[Span]:
     found: list[Span] = []
     for entry, following in zip(written, [*written[1:], None], strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import uuid
 
@@ -11,6 +12,8 @@ from stream.outbox import Outgoing, RecordSink
 from stream.records import utc_now
 from stream.rules.rule_file import RuleFile
 from stream.tasks import end
+
+SIGNS_A_DAY = round(86_400 / SIGN_EVERY_S)
 
 
 class LedgerWriter:
@@ -50,8 +53,8 @@ class LedgerWriter:
         async with self._turn:
             self._number += 1
             rules = self._rules
-            await self._send(RulesText(rules.version, rules.text))
-            await self._send(
+            self._present = (
+                RulesText(rules.version, rules.text),
                 Entry(
                     worker=self.worker,
                     number=self._number,
@@ -60,13 +63,19 @@ class LedgerWriter:
                     model=self._model,
                     rules=rules.version,
                     rules_from=rules.where,
-                )
+                ),
             )
+            await self._send(*self._present)
 
     async def _sign_for_ever(self) -> None:
-        while True:
+        for number in itertools.count(1):
             await asyncio.sleep(SIGN_EVERY_S)
             await self._send(Sign(self.worker, utc_now()))
+            if number % SIGNS_A_DAY == 0:
+                # Kafka counts the days from the last time that it was written.
+                async with self._turn:
+                    await self._send(*self._present)
 
-    async def _send(self, record: Entry | Sign | RulesText) -> None:
-        await self._outbox.send([Outgoing(self._topic, record.key, encode(record))])
+    async def _send(self, *records: Entry | Sign | RulesText) -> None:
+        for record in records:  # one by one: an entry must not overtake the rules it names
+            await self._outbox.send([Outgoing(self._topic, record.key, encode(record))])

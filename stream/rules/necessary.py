@@ -34,10 +34,14 @@ _STRING = re.compile(r"""[rRbB]*(?:"[^"\\]*"|'[^'\\]*')""")
 
 
 class Necessary(msgspec.Struct, frozen=True):
-    """Comparisons on heads' answers and on figures; all of them must hold."""
+    """Comparisons on heads' answers and on figures; all of them must hold.
+
+    label is a head and what it must have said, one of those comparisons.
+    """
 
     heads: tuple[Test, ...] = ()
     signals: tuple[SignalTest, ...] = ()
+    label: tuple[str, str] | None = None
 
     def may_hold(self, scores: Scores) -> bool:
         """False if the condition is false for every subject of an event with these scores."""
@@ -51,14 +55,16 @@ def find_necessary(expression: str, heads: Collection[str]) -> Necessary:
     """What can be told without CEL; nothing for a condition that is not joined by && alone."""
     tests: list[Test] = []
     signals: list[SignalTest] = []
+    label: tuple[str, str] | None = None
     for part in _conjuncts(expression):
         if (found := _SIGNAL.fullmatch(part)) is not None:
             signals.append((found[1], _OPERATORS[found[2]], float(found[3])))
         elif (test := _head_test(part, heads)) is not None:
             tests.append(test)
+            label = label or _needed_label(part)
     # What compares with a baseline takes longest to work out.
     signals.sort(key=lambda one: one[0].startswith("sources_") or one[0].endswith("_z"))
-    return Necessary(tuple(tests), tuple(signals))
+    return Necessary(tuple(tests), tuple(signals), label)
 
 
 def _conjuncts(expression: str) -> list[str]:
@@ -86,6 +92,16 @@ def _spaced(part: str) -> str:
         spaced = re.sub(r"\s*(==|!=|<=|>=|<|>)\s*", r" \1 ", pieces[place])
         pieces[place] = re.sub(r"\s*\.\s*", ".", re.sub(r"\s+", " ", spaced))
     return "".join(pieces).strip()
+
+
+def is_rising(compare: Callable[[float, float], bool]) -> bool:
+    """Whether what a comparison holds for holds for every greater figure too."""
+    return compare in {operator.gt, operator.ge}
+
+
+def _needed_label(part: str) -> tuple[str, str] | None:
+    found = _LABEL.fullmatch(part)
+    return (found[1], found[3] or found[4] or "") if found and found[2] == "==" else None
 
 
 def _head_test(part: str, heads: Collection[str]) -> Test | None:

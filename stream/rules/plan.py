@@ -1,103 +1,103 @@
-"""Compiled rules as they are asked: what once an event, what once a subject of it. Pure."""
+"""Which rules to ask about an event and a subject: those that may say something. Pure.
+
+Most rules can't hold for most events. So a rule that needs a label stands under that label, and a
+rule that needs a figure above or below a number stands on that figure's scale, in the order of the
+numbers: those that can't hold are not even looked at.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Sequence
 
-import msgspec
-
-from models.spec import Head
-from stream.records import Scored
-from stream.rules.conditions import RuleError, compile_condition, fields_used
-from stream.rules.necessary import Necessary, SignalTest, find_necessary
-from stream.rules.rule_file import Rule
-from stream.rules.templates import check_placeholders
-from stream.rules.variables import PER_SUBJECT
+from models.spec import Scores
+from stream.rules.compiled import Compiled
+from stream.rules.necessary import is_rising
 
 
-class Condition(msgspec.Struct, frozen=True):
-    program: Any
-    necessary: Necessary
+class Plan:
+    """The rules for one kind of event: groups by the kind of subject that they are about.
 
-
-class Compiled(msgspec.Struct, frozen=True):
-    rule: Rule
-    when: Condition
-    resolve: Condition | None
-    reads_attributes: bool
-    reads_signal: bool
-    takes_copies: bool
-    # Whether it matters that the condition does not hold.
-    lasts: bool
-
-
-class Plan(msgspec.Struct):
-    """The rules for one kind of source: what is asked once an event and what once a subject."""
-
-    once: list[Compiled] = []
-    per_subject: dict[str, list[Compiled]] = {}
-    used: dict[str, set[str]] = {}
-    lasting: list[tuple[str, str]] = []
-
-
-def compile_rule(rule: Rule, heads: Sequence[Head], where: str) -> Compiled:
-    names = {head.name for head in heads}
-    when = Condition(compile_condition(rule.when, heads, where), find_necessary(rule.when, names))
-    resolve = None
-    if rule.resolve:
-        program = compile_condition(rule.resolve, heads, where, field="resolve")
-        resolve = Condition(program, find_necessary(rule.resolve, names))
-    check_placeholders(rule, heads, where)
-    reads = _reads(rule)
-    if rule.subject == "event" and "signal" in reads:
-        raise RuleError(f"{where}: subject is 'event', which has no signal; choose another")
-    of_event = reads.get("event", set())
-    return Compiled(
-        rule,
-        when,
-        resolve,
-        reads_attributes=not of_event.isdisjoint({"attributes", "*"}),
-        reads_signal="signal" in reads,
-        takes_copies=not of_event.isdisjoint({"novelty", "copy_of"}),
-        lasts=resolve is not None or bool(rule.for_),
-    )
-
-
-def _reads(rule: Rule) -> dict[str, set[str]]:
-    reads = fields_used(rule.when)
-    for name, fields in fields_used(rule.resolve).items():
-        reads.setdefault(name, set()).update(fields)
-    return reads
-
-
-def add(plan: Plan, compiled: Compiled) -> None:
-    reads = _reads(compiled.rule)
-    if compiled.lasts:
-        plan.lasting.append((compiled.rule.name, compiled.rule.subject))
-    if PER_SUBJECT.isdisjoint(reads):
-        plan.once.append(compiled)
-    else:
-        plan.per_subject.setdefault(compiled.rule.subject, []).append(compiled)
-    for name, fields in reads.items():
-        plan.used.setdefault(name, set()).update(fields)
-
-
-def asked_of(
-    group: Iterable[Compiled], scored: Scored
-) -> list[tuple[Compiled, tuple[SignalTest, ...] | None]]:
-    """The rules that may say something of this event, each with what its subject's figures must be.
-
-    None stands for a rule whose condition does not hold whatever they are.
+    used: variable to the fields of it that any rule reads. lasting: kinds of subjects with a
+    rule of which it matters that it does not hold.
     """
-    copy, heads = bool(scored.copy_of), scored.heads
-    found: list[tuple[Compiled, tuple[SignalTest, ...] | None]] = []
-    for compiled in group:
-        if copy and not compiled.takes_copies:
-            continue
-        necessary = compiled.when.necessary
-        if necessary.may_hold(heads):
-            found.append((compiled, necessary.signals))
-        elif compiled.lasts:
-            found.append((compiled, None))
-    return found
+
+    def __init__(self, rules: Sequence[Compiled]) -> None:
+        self.used: dict[str, set[str]] = {}
+        by_kind: dict[str, list[Compiled]] = {}
+        for compiled in rules:
+            by_kind.setdefault(compiled.rule.subject, []).append(compiled)
+            for name, fields in compiled.reads.items():
+                self.used.setdefault(name, set()).update(fields)
+        self.groups = {kind: Group(found) for kind, found in by_kind.items()}
+        self.lasting = {one.rule.subject for one in rules if one.lasts}
+
+
+class Group:
+    """The rules about one kind of subject, in the order of the file."""
+
+    def __init__(self, rules: Sequence[Compiled]) -> None:
+        self._place = {compiled: place for place, compiled in enumerate(rules)}
+        self._lasting = {one.rule.name: one for one in rules if one.lasts}
+        self._by_label: dict[str, dict[str, list[Compiled]]] = {}
+        self._others: list[Compiled] = []
+        compared: dict[tuple[str, bool], list[tuple[float, Compiled]]] = {}
+        for compiled in rules:
+            necessary = compiled.when.necessary
+            if necessary.label:
+                head, label = necessary.label
+                self._by_label.setdefault(head, {}).setdefault(label, []).append(compiled)
+            elif necessary.signals:
+                figure, compare, bound = necessary.signals[0]
+                compared.setdefault((figure, is_rising(compare)), []).append((bound, compiled))
+            else:
+                self._others.append(compiled)
+        self._scales = [_Scale(*key, found) for key, found in compared.items()]
+
+    def said(self, heads: Scores) -> list[Compiled]:
+        """The rules that what the heads said does not rule out, but for those on a scale."""
+        found = list(self._others)
+        for head, by_label in self._by_label.items():
+            if score := heads.get(head):
+                found += by_label.get(score.label, ())
+            else:  # an older model's record; what that means is CEL's to say
+                found += [one for rules in by_label.values() for one in rules]
+        return found
+
+    def asked(
+        self,
+        said: Sequence[Compiled],
+        figure: Callable[[str], float],
+        known: Collection[str] | None,
+    ) -> list[Compiled]:
+        """Every rule that may hold for a subject or has an alert or a wait about it.
+
+        said is what said() gave for the event, figure gives the subject's figures, and known names
+        rules that have an alert or a wait, None for all.
+        """
+        found = list(said)
+        for scale in self._scales:
+            found += scale.reached(figure(scale.figure))
+        names = self._lasting if known is None else known
+        if names:
+            seen = set(found)
+            lasting = [self._lasting[name] for name in names if name in self._lasting]
+            found += [one for one in lasting if one not in seen]
+        return sorted(found, key=self._place.__getitem__) if len(found) > 1 else found
+
+
+class _Scale:
+    """Rules that need a figure to be above their number (rising) or below it."""
+
+    def __init__(self, figure: str, rising: bool, rules: list[tuple[float, Compiled]]) -> None:
+        self.figure = figure
+        self._rising = rising
+        rules = sorted(rules, key=lambda one: one[0])
+        self._bounds = [bound for bound, _ in rules]
+        self._rules = [compiled for _, compiled in rules]
+
+    def reached(self, value: float) -> list[Compiled]:
+        """Those whose number is at most the value, or at least if falling; itself among them."""
+        if self._rising:
+            return self._rules[: bisect_right(self._bounds, value)]
+        return self._rules[bisect_left(self._bounds, value) :]

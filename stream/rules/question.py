@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import cel
 
 from stream.records import Scored, Subject
-from stream.rules.necessary import Necessary, SignalTest
+from stream.rules.compiled import Condition
+from stream.rules.necessary import Necessary
 from stream.rules.templates import fill
 from stream.rules.variables import of_event, of_subject
-from stream.signals.figures import FIGURES, figure, figures
+from stream.signals.figures import FIGURES, figure
 from stream.signals.signal_settings import Signals
 from stream.signals.windows import Windows
 
@@ -19,7 +20,10 @@ SIGNAL_DIGITS = 4
 
 
 class Question:
-    """turn_to() says which subject is asked about; None asks about the event alone."""
+    """turn_to() says which subject is asked about.
+
+    answers are those to conditions that no subject changes.
+    """
 
     def __init__(
         self,
@@ -35,53 +39,48 @@ class Question:
         self._settings = settings
         self._context: Any = None
         self._told: Subject | None = None
-        self.turn_to(None)
+        self.answers: dict[Condition, bool | None] = {}
 
-    def turn_to(self, subject: Subject | None) -> None:
+    def turn_to(self, subject: Subject) -> None:
         self._subject = subject
-        self.subject_name = f"{subject.kind}:{subject.id}" if subject else ""
+        self.subject_name = f"{subject.kind}:{subject.id}"
         self._windows = self._around.get(self.subject_name)
         self._known: dict[str, float] = {}
+        self._rounded: dict[str, float] | None = None
         self.has_signal = self._windows is not None
 
     def may_hold(self, necessary: Necessary) -> bool:
         """Whether the comparisons that a condition can't do without all hold."""
-        return necessary.may_hold(self._scored.heads) and self.signals_hold(necessary.signals)
+        return necessary.may_hold(self._scored.heads) and all(
+            compare(self.figure(name), bound) for name, compare, bound in necessary.signals
+        )
 
-    def signals_hold(self, tests: Sequence[SignalTest]) -> bool:
-        """The half of may_hold that depends on the subject."""
-        known = self._known
-        for name, compare, bound in tests:
-            value = known.get(name)
-            if not compare(self._figure(name) if value is None else value, bound):
-                return False
-        return True
-
-    def context(self) -> Any:
-        """The cel.Context with the variables that rules read, as of the present subject."""
+    def context(self, *, per_subject: bool) -> Any:
+        """The cel.Context with the variables that rules read, if asked for those of the subject."""
         if self._context is None:
             self._context = cel.Context(variables=of_event(self._scored, self._used))
-        if self._subject is not None and self._told is not self._subject:
+        if per_subject and self._told is not self._subject:
             self._told = self._subject
             for name, values in of_subject(self._subject, self._used).items():
                 self._context.add_variable(name, values)
             if self.has_signal and (fields := self._used.get("signal")):
                 wanted = FIGURES if "*" in fields else fields
-                self._context.add_variable("signal", {name: self._figure(name) for name in wanted})
+                self._context.add_variable("signal", {name: self.figure(name) for name in wanted})
         return self._context
 
     def figures(self) -> dict[str, float]:
         """Every figure of the subject, rounded for people; none without windows."""
-        if self._windows is None:
-            return {}
-        found = figures(self._windows, self._settings)
-        return {name: round(value, SIGNAL_DIGITS) for name, value in found.items()}
+        if self._rounded is None:
+            names = FIGURES if self.has_signal else ()
+            self._rounded = {name: round(self.figure(name), SIGNAL_DIGITS) for name in names}
+        return self._rounded
 
     def fill(self, template: str, signal: Mapping[str, float]) -> str:
         """A title or summary about the subject; signal are its figures."""
-        return fill(template, self._scored, self._subject.id if self._subject else "", signal)
+        return fill(template, self._scored, self._subject.id, signal)
 
-    def _figure(self, name: str) -> float:
+    def figure(self, name: str) -> float:
+        """One figure of the subject, 0 without windows."""
         value = self._known.get(name)
         if value is None:
             if self._windows is None:

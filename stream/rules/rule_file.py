@@ -7,7 +7,7 @@ import hashlib
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ OWN_LABELS = ("rule", "severity", "subject_kind")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
 _TABLE_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*(rule|test)[ \t]*\]\]", re.MULTILINE)
-_FAULTY_FIELD = re.compile(r"\$\.(\w+)")
 _DURATION = 'a span such as "90s", "15m", "2h" or "1d"'
 _WANTED = {
     "subject": "a kind in quotes, such as ticker",
@@ -69,6 +68,11 @@ class Rule(
     @property
     def version(self) -> str:
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:12]
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it matters that the condition does not hold."""
+        return bool(self.resolve or self.for_)
 
     @property
     def for_s(self) -> int:
@@ -111,6 +115,14 @@ def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
 
     kinds are those of subjects that the settings add.
     """
+    file, faults = read_sound_rules(path, kinds)
+    if faults:
+        raise RuleError(*faults)
+    return file
+
+
+def read_sound_rules(path: Path | None, kinds: Sequence[str] = ()) -> tuple[RuleFile, list[str]]:
+    """The same without faulty rules, and the faults. Raises RuleError where there are no rules."""
     where = "the shipped rules" if path is None else f"rule file {path}"
     text = _read(path, where)
     try:
@@ -137,9 +149,7 @@ def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
         for name, count in names.items()
         if count > 1
     ]
-    if faults:
-        raise RuleError(*faults)
-    return RuleFile(where, rules, tuple(tests), text)
+    return RuleFile(where, rules, tuple(tests), text), faults
 
 
 def _read(path: Path | None, where: str) -> str:
@@ -176,45 +186,50 @@ def _tables(table: dict[str, Any], text: str, where: str, name: str) -> list[Pla
 def _convert(placed: Placed, kinds: Sequence[str]) -> Rule:
     entry, where = placed.entry, placed.where
     fields = {field.encode_name: field for field in msgspec.structs.fields(Rule)}
-    if unknown := [name for name in entry if name not in fields]:
-        close = difflib.get_close_matches(unknown[0], fields, n=1)
+    faults: list[str] = []
+    for name in entry.keys() - fields.keys():
+        close = difflib.get_close_matches(name, fields, n=1)
         remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(fields)}"
-        raise RuleError(f"{where}: unknown field {unknown[0]!r}; {remedy}")
-    if missing := [name for name, field in fields.items() if field.required and name not in entry]:
-        remedy = _WANTED.get(missing[0], "a string")
-        raise RuleError(f"{where}: {missing[0]} is missing; add it as {remedy}")
-    try:
-        rule = msgspec.convert(entry, Rule)
-    except msgspec.ValidationError as error:
-        found = _FAULTY_FIELD.search(str(error))
-        if found is None:
-            raise RuleError(f"{where}: {error}") from None
-        remedy = _WANTED.get(found[1], "a string in quotes")
-        raise RuleError(f"{where}: {found[1]} is {entry[found[1]]!r}; write {remedy}") from None
-    _check_values(rule, where, kinds)
+        faults.append(f"{where}: unknown field {name!r}; {remedy}")
+    for name, field in fields.items():
+        remedy = _WANTED.get(name, "a string")
+        if name not in entry:
+            if field.required:
+                faults.append(f"{where}: {name} is missing; add it as {remedy}")
+            continue
+        try:
+            msgspec.convert(entry[name], field.type)
+        except msgspec.ValidationError:
+            remedy = _WANTED.get(name, "a string in quotes")
+            faults.append(f"{where}: {name} is {entry[name]!r}; write {remedy}")
+    if faults:
+        raise RuleError(*faults)
+    rule = msgspec.convert(entry, Rule)
+    if found := [f"{where}: {fault}" for fault in _wrong_values(rule, kinds)]:
+        raise RuleError(*found)
     return rule
 
 
-def _check_values(rule: Rule, where: str, kinds: Sequence[str]) -> None:
+def _wrong_values(rule: Rule, kinds: Sequence[str]) -> Iterator[str]:
     if not _NAME.fullmatch(rule.name):
-        raise RuleError(f"{where}: name must be lower-case letters, digits and '-', 80 at most")
+        yield "name must be lower-case letters, digits and '-', 80 at most"
     known = (*SUBJECT_KINDS, *kinds, *EVENT_KINDS)
     if rule.subject not in known:
-        raise RuleError(
-            f"{where}: subject is {rule.subject!r}; write one of {', '.join(known)}, "
+        yield (
+            f"subject is {rule.subject!r}; write one of {', '.join(known)}, "
             "or add the kind under subjects.fields"
         )
     for field, text in (("for", rule.for_), ("cooldown", rule.cooldown), ("quiet", rule.quiet)):
         try:
             durations.seconds(text or "1s")
         except ValueError as error:
-            raise RuleError(f"{where}: {field} is {text!r}; {error}") from None
+            yield f"{field} is {text!r}; {error}"
     if len(rule.labels) > MAX_LABELS:
-        raise RuleError(f"{where}: has {len(rule.labels)} labels; {MAX_LABELS} at most")
+        yield f"has {len(rule.labels)} labels; {MAX_LABELS} at most"
     for name, value in rule.labels.items():
         if name in OWN_LABELS:
-            raise RuleError(f"{where}: label {name!r} is set by the alert itself; rename it")
-        if not _LABEL_NAME.fullmatch(name):
-            raise RuleError(f"{where}: label {name!r} must be letters, digits and '_', 63 at most")
+            yield f"label {name!r} is set by the alert itself; rename it"
+        elif not _LABEL_NAME.fullmatch(name):
+            yield f"label {name!r} must be letters, digits and '_', 63 at most"
         if len(value) > MAX_LABEL_CHARS:
-            raise RuleError(f"{where}: label {name!r} is longer than {MAX_LABEL_CHARS} characters")
+            yield f"label {name!r} is longer than {MAX_LABEL_CHARS} characters"

@@ -12,16 +12,17 @@ import msgspec
 from models.spec import DEFAULT_HEADS, Head
 from stream.names import SOURCE_KINDS, SourceKind
 from stream.records import Scored
+from stream.rules.compiled import Compiled, Condition, compile_rule
 from stream.rules.conditions import RuleError
-from stream.rules.plan import Compiled, Condition, Plan, add, asked_of, compile_rule
+from stream.rules.plan import Plan
 from stream.rules.question import Question, subjects_of
 from stream.rules.rule_file import Rule, RuleFile, read_rule_file
 from stream.signals.signal_settings import Signals
 from stream.signals.windows import Windows
 
 Outcome = Literal["holds", "fails", "resolves"]
-About = tuple[str, str]
-"""A rule's name and a subject, "<kind>:<id>"."""
+Known = dict[str, set[str]]
+"""Subject ("<kind>:<id>") to the rules that have, or lately had, an alert or a wait about it."""
 Clock = Callable[[], float]
 
 
@@ -59,32 +60,31 @@ class RuleSet:
 
         clock measures how long a rule takes on an event; without one no rule counts as slow.
         """
-        self._plans: dict[SourceKind, Plan] = {kind: Plan() for kind in SOURCE_KINDS}
         self._signals = signals or Signals()
         self._clock = clock
         self._slow_s = slow_s
         self.errors: Counter[str] = Counter()
         self.slow: Counter[str] = Counter()
         self.last_error: dict[str, str] = {}
-        self._count = 0
-        self._kinds: set[str] = set()
         faults: list[str] = []
+        made: list[Compiled] = []
         for where, rule in rules.items():
             try:
-                compiled = compile_rule(rule, heads, where)
+                made.append(compile_rule(rule, heads, where))
             except RuleError as error:
                 faults += error.faults
-                continue
-            if rule.enabled:
-                self._count += 1
-                self._kinds.add(rule.subject)
-                for kind in rule.sources or SOURCE_KINDS:
-                    add(self._plans[kind], compiled)
         if faults:
             raise RuleError(*faults)
+        self._rules = [compiled for compiled in made if compiled.rule.enabled]
+        self._plans = {kind: Plan(self._of_source(kind)) for kind in SOURCE_KINDS}
+        # A copy is no news: only rules that read its novelty are asked about it.
+        self._plans_of_copies = {
+            kind: Plan([one for one in self._of_source(kind) if one.takes_copies])
+            for kind in SOURCE_KINDS
+        }
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._rules)
 
     @classmethod
     def load(
@@ -112,14 +112,14 @@ class RuleSet:
     @property
     def subject_kinds(self) -> set[str]:
         """The kinds of subjects that any rule in force is about."""
-        return self._kinds
+        return {compiled.rule.subject for compiled in self._rules}
 
-    def lasting(self, batch: Iterable[Scored]) -> set[About]:
-        """What the rules that wait or resolve may say something of beside "it holds"."""
+    def lasting(self, batch: Iterable[Scored]) -> set[str]:
+        """The subjects of which rules that wait or resolve may say more than "it holds"."""
         return {
-            (name, f"{subject.kind}:{subject.id}")
+            f"{subject.kind}:{subject.id}"
             for scored in batch
-            for name, kind in self._plans[scored.source].lasting
+            for kind in self._plan(scored).lasting
             for subject in subjects_of(scored, kind)
         }
 
@@ -127,69 +127,67 @@ class RuleSet:
         self,
         scored: Scored,
         windows: Mapping[str, Windows] | None = None,
-        known: set[About] | None = None,
+        known: Known | None = None,
     ) -> list[Match]:
         """A verdict for each rule and each subject of its kind that it says something of.
 
         windows are those of the event's subjects with it folded in; a condition that reads signal
-        says nothing of a subject that is not among them. A copy is no news: only rules that read
-        event.novelty or event.copy_of are asked about it. known are rules and subjects with an
-        alert or a wait, None for all: only of them is it told that a rule fails or resolves. What
-        holds now is added to it. Never raises.
+        says nothing of a subject that is not among them. known tells of which rules and subjects
+        there is an alert or a wait, None of all: only of them is it told that a rule fails or
+        resolves. What holds now is added to it. Never raises.
         """
-        plan = self._plans[scored.source]
+        plan = self._plan(scored)
         question = Question(scored, windows or {}, plan.used, self._signals)
         matches: list[Match] = []
-        for compiled, signals in asked_of(plan.once, scored):
-            # Such a rule reads no figures.
-            may_hold = signals is not None
-            if outcome := self._judge(compiled, question, None, may_hold=may_hold):
-                for subject in subjects_of(scored, compiled.rule.subject):
-                    question.turn_to(subject)
-                    if _is_told(compiled, question, outcome, known):
-                        matches.append(_match(compiled.rule, question, outcome))
-                question.turn_to(None)
-        for kind, group in plan.per_subject.items():
+        for kind, group in plan.groups.items():
             subjects = subjects_of(scored, kind)
-            asked = asked_of(group, scored) if subjects else ()
+            said = group.said(scored.heads) if subjects else []
             for subject in subjects:
                 question.turn_to(subject)
-                for compiled, signals in asked:
-                    may_hold = signals is not None and question.signals_hold(signals)
-                    if not (may_hold or (compiled.lasts and _lasts(compiled, question, known))):
-                        continue
-                    outcome = self._judge(compiled, question, known, may_hold=may_hold)
-                    if outcome and _is_told(compiled, question, outcome, known):
+                names = None if known is None else known.get(question.subject_name, ())
+                for compiled in group.asked(said, question.figure, names):
+                    name = compiled.rule.name
+                    lasts = compiled.lasts and (names is None or name in names)
+                    outcome = self._judge(compiled, question, lasts=lasts)
+                    if outcome:
                         matches.append(_match(compiled.rule, question, outcome))
+                    if outcome == "holds" and compiled.lasts and known is not None:
+                        known.setdefault(question.subject_name, set()).add(name)
         return matches
 
-    def _judge(
-        self,
-        compiled: Compiled,
-        question: Question,
-        known: set[About] | None,
-        *,
-        may_hold: bool,
-    ) -> Outcome | None:
-        """may_hold: whether the comparisons that `when` can't do without hold."""
+    def _plan(self, scored: Scored) -> Plan:
+        return (self._plans_of_copies if scored.copy_of else self._plans)[scored.source]
+
+    def _of_source(self, kind: SourceKind) -> list[Compiled]:
+        return [one for one in self._rules if kind in (one.rule.sources or SOURCE_KINDS)]
+
+    def _judge(self, compiled: Compiled, question: Question, *, lasts: bool) -> Outcome | None:
+        """lasts: whether it matters that the condition does not hold."""
         if compiled.reads_signal and not question.has_signal:
             return None
-        holds = self._execute(compiled, compiled.when, question) if may_hold else False
+        holds = self._answer(compiled, compiled.when, question)
         if holds:
             return "holds"
-        if holds is None or not compiled.lasts or not _lasts(compiled, question, known):
+        if holds is None or not lasts:
             return None
-        if (
-            compiled.resolve
-            and question.may_hold(compiled.resolve.necessary)
-            and self._execute(compiled, compiled.resolve, question)
-        ):
+        if compiled.resolve and self._answer(compiled, compiled.resolve, question):
             return "resolves"
         return "fails" if compiled.rule.for_ else None
 
+    def _answer(self, compiled: Compiled, condition: Condition, question: Question) -> bool | None:
+        """Whether the condition holds; None when that can't be told for this event."""
+        if condition in question.answers:
+            return question.answers[condition]
+        answer = question.may_hold(condition.necessary) and self._execute(
+            compiled, condition, question
+        )
+        if not compiled.per_subject:
+            question.answers[condition] = answer
+        return answer
+
     def _execute(self, compiled: Compiled, condition: Condition, question: Question) -> bool | None:
         """What CEL says; None when the condition can't be answered for this event."""
-        context = question.context()
+        context = question.context(per_subject=compiled.per_subject)
         began = self._clock() if self._clock else 0.0
         try:
             answer = condition.program.execute(context)
@@ -209,22 +207,6 @@ class RuleSet:
     def _count_error(self, rule: Rule, message: str) -> None:
         self.errors[rule.name] += 1
         self.last_error[rule.name] = message
-
-
-def _lasts(compiled: Compiled, question: Question, known: set[About] | None) -> bool:
-    """Whether there is an alert or a wait of which it matters that the condition does not hold."""
-    return known is None or (compiled.rule.name, question.subject_name) in known
-
-
-def _is_told(
-    compiled: Compiled, question: Question, outcome: Outcome, known: set[About] | None
-) -> bool:
-    if known is None or not compiled.lasts:
-        return True
-    about = compiled.rule.name, question.subject_name
-    if outcome == "holds":
-        known.add(about)
-    return about in known
 
 
 def _match(rule: Rule, question: Question, outcome: Outcome) -> Match:

@@ -8,6 +8,7 @@ expect = [{ rule = "anger", subject = "ticker:HALC", count = 4 }]
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -216,10 +217,13 @@ def _differences(expected: Sequence[Expected], alerts: Sequence[Alert]) -> list[
             faults.append(f"{_shown(wanted)}: {'; '.join(_unlike(wanted, near))}")
         else:
             faults.append(f"missing: {_shown(wanted)}")
-    faults += [
+    others = Counter(
         f"unexpected: rule {alert.rule}, subject {alert.subject}, severity {alert.severity}, "
         f"state {alert.state}, count {alert.count}"
         for alert in left
+    )
+    faults += [
+        other if times == 1 else f"{other}, {times} times" for other, times in others.items()
     ]
     return faults
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from models.spec import Head
 from stream.records import Scored
-from stream.rules.conditions import RuleError
 from stream.rules.rule_file import Rule
 from stream.signals.figures import FIGURES
 
@@ -18,20 +17,19 @@ MAX_QUOTED_CHARS = 280
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
-def check_placeholders(rule: Rule, heads: Sequence[Head], where: str) -> None:
-    """Raises RuleError, beginning with where, on a placeholder that nothing fills."""
+def wrong_placeholders(rule: Rule, heads: Sequence[Head]) -> list[str]:
+    """What is wrong with title and summary: placeholders that nothing fills."""
     known = [
         *PLACEHOLDERS,
         *(name for head in heads for name in _head_placeholders(head.name)),
         *(f"signal.{name}" for name in FIGURES),
     ]
-    for field, template in (("title", rule.title), ("summary", rule.summary)):
-        for placeholder in _PLACEHOLDER.findall(template):
-            if placeholder not in known:
-                raise RuleError(
-                    f"{where}: {field} has the unknown placeholder {{{placeholder}}}; "
-                    f"known are {', '.join(known)}"
-                )
+    return [
+        f"{field} has the unknown placeholder {{{placeholder}}}; known are {', '.join(known)}"
+        for field, template in (("title", rule.title), ("summary", rule.summary))
+        for placeholder in _PLACEHOLDER.findall(template)
+        if placeholder not in known
+    ]
 
 
 def _head_placeholders(head: str) -> tuple[str, str]:

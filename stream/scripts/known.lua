@@ -1,8 +1,6 @@
--- Which of KEYS exist, as their places from 1: one round trip for however many.
+-- The members of the sets KEYS, one list a set: one round trip for however many.
 local found = {}
 for place, key in ipairs(KEYS) do
-  if redis.call('EXISTS', key) == 1 then
-    found[#found + 1] = place
-  end
+  found[place] = redis.call('SMEMBERS', key)
 end
 return found

@@ -7,6 +7,7 @@
 --                    pending_last, pending_count, pending_evidence)
 --       3 open       open alert ids by last event time (sorted set)
 --       4 stream     every transition (stream, capped)
+--       5 lasting    the rules that have, or had, an alert or a wait about the subject (set)
 -- ARGV  1 outcome: holds, fails (then only 2 and 3 are given) or resolves
 --       2 fingerprint   3 event time, microseconds   4 event time, ISO 8601
 --       5 quiet   6 for   7 cooldown, all in microseconds
@@ -15,7 +16,8 @@
 --       12 JSON of the fields a match decides: ,"rule":…,"title":… (no braces)
 --       13 keep, seconds   14 replay, seconds   15 stream length
 --       16 key prefix of alerts   17 channel   18 evidence kept
---       19… name, value pairs of the fields of 12 for the hash
+--       19 name of the rule, empty if it matters only when it holds
+--       20… name, value pairs of the fields of 12 for the hash
 -- Returns the transition as JSON, or nothing. JSON is put together from parts encoded by the
 -- caller: cjson would turn empty lists into objects and round numbers.
 local outcome, mark, now = ARGV[1], ARGV[2], ARGV[4]
@@ -59,6 +61,11 @@ end
 local seen = redis.call('GET', KEYS[1])
 if seen then
   return seen ~= '' and seen
+end
+
+if outcome == 'holds' and ARGV[19] ~= '' then
+  redis.call('SADD', KEYS[5], ARGV[19])
+  redis.call('EXPIRE', KEYS[5], keep)
 end
 
 local current = redis.call('HMGET', KEYS[2], 'id', 'episode', 'last_us', 'ended_us', 'pending_us')
@@ -149,7 +156,7 @@ local fields = {
   'evidence', evidence, 'labels', labels, 'quiet_us', whole(quiet),
   'keep', keep,
 }
-for place = 19, #ARGV do
+for place = 20, #ARGV do
   fields[#fields + 1] = ARGV[place]
 end
 redis.call('HSET', alert, unpack(fields))

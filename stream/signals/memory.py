@@ -23,11 +23,9 @@ class SubjectWindows:
 
     def observe(self, scored: Scored) -> dict[str, Windows]:
         """The windows of the event's subjects with it folded in; they go on changing."""
-        seen = observe(scored)
+        seen = observe(scored, self._kinds)
         found: dict[str, Windows] = {}
         for name, relevance, news in seen.subjects:
-            if self._kinds is not None and name.partition(":")[0] not in self._kinds:
-                continue
             windows = self._subjects.get(name)
             if windows is None:
                 windows = self._subjects[name] = Windows.empty()

@@ -9,6 +9,8 @@ Systems"). scripts/observe.lua does the arithmetic of Windows.add in Redis. Pure
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from stream.names import SOURCE_KINDS
@@ -55,10 +57,11 @@ class Observation(msgspec.Struct, frozen=True):
     label: int
     sentiment: float
     risk: int
-    subjects: tuple[tuple[str, float, float], ...]
+    subjects: list[tuple[str, float, float]]
 
 
-def observe(scored: Scored) -> Observation:
+def observe(scored: Scored, kinds: Collection[str] | None = None) -> Observation:
+    """kinds: which subjects to see; None for all."""
     sentiment = scored.heads.get("sentiment")
     label = 0
     score = 0.0
@@ -73,19 +76,20 @@ def observe(scored: Scored) -> Observation:
     subjects = scored.subjects
     if len(subjects) > MAX_SUBJECTS:
         subjects = tuple(sorted(subjects, key=lambda one: -one.relevance)[:MAX_SUBJECTS])
+    seen = [
+        (f"{one.kind}:{one.id}", one.relevance, one.relevance * one.novelty)
+        for one in subjects
+        if kinds is None or one.kind in kinds
+    ]
+    if kinds is None or "source" in kinds:
+        seen.append((f"source:{scored.source}", 1.0, scored.novelty))
     return Observation(
         microseconds(scored),
         SOURCE_KINDS.index(scored.source),
         label,
         score,
         known_risk,
-        (
-            *(
-                (f"{one.kind}:{one.id}", one.relevance, one.relevance * one.novelty)
-                for one in subjects
-            ),
-            (f"source:{scored.source}", 1.0, scored.novelty),
-        ),
+        seen,
     )
 
 

@@ -17,6 +17,7 @@ from stream.records import Scored, model_text
 
 SKETCH_HASHES = 16
 """Word pairs compared: the estimate's standard error is 0.1 at a similarity of 0.8."""
+HASH_DIGITS = 8
 SLOT_HASHES = 3
 """Two texts are compared when one of so many smallest hashes is the same: at a similarity of 0.7
 that misses one pair in 40 or so, at 0.9 one in 1,000."""
@@ -40,7 +41,7 @@ _MASK = 0xFFFF_FFFF
 
 
 class Print(msgspec.Struct, frozen=True):
-    """What one text is compared by. Hashes are 8 hex digits each, sorted, one after the other.
+    """What one text is compared by. Hashes are HASH_DIGITS hex digits each, sorted, in one string.
 
     facts are the tickers and the numbers: a copy adds none to those of the first.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,10 @@ async def test_the_ledger_tells_what_a_worker_judged_by_and_when(
     first = await asked(settings, "--at", spans[0]["since"])
     assert first["in_force"] == spans[:1]
     assert (await asked(settings))["in_force"] == []
+    before = (datetime.fromisoformat(spans[0]["since"]) - timedelta(seconds=1)).isoformat()
+    done = await asyncio.to_thread(
+        CliRunner().invoke, ledger, ["--at", before, "--json"], obj=settings
+    )
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["complete_since"] == spans[0]["since"]
+    assert "not all that was in force at" in done.stderr

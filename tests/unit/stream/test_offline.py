@@ -68,6 +68,25 @@ def test_what_cannot_be_scored_is_kept_beside_the_output_with_its_reason(tmp_pat
     }
 
 
+def test_copies_are_marked_as_a_worker_marks_them(tmp_path: Path) -> None:
+    story = "Halcyon Robotics recalls its warehouse robots after two fires $HALC"
+    posts = [story, f"RT @desk: {story} https://t.co/x", "Halcyon Robotics opens a plant $HALC"]
+    lines = [
+        orjson.dumps({"source": "social", "id": f"s-{n}", "text": text, "time": 1_780_000_000 + n})
+        for n, text in enumerate(posts)
+    ]
+    output = tmp_path / "out.jsonl"
+    summary = score_file(
+        write(tmp_path, *lines), output, settings=load_settings(None), predictor=StubPredictor()
+    )
+    assert [(one["copy_of"], one["novelty"] == 1.0) for one in read(output)] == [
+        ("", True),
+        ("s-0", False),
+        ("", True),
+    ]
+    assert summary.copies == 1
+
+
 def test_a_broken_model_is_raised(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         score_file(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -74,8 +74,8 @@ class Gate:
             raise RedisConnectionError("Redis is away")
         return [self.windows.observe(one) for one in batch]
 
-    async def known(self, about: set[tuple[str, str]]) -> set[tuple[str, str]]:
-        return set()
+    async def known(self, subjects: Collection[str]) -> dict[str, set[str]]:
+        return {}
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:
         if self.redis_failures:

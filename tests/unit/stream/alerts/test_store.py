@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import orjson
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
@@ -96,6 +97,24 @@ async def test_a_late_event_joins_the_present_episode_and_moves_first_seen(clien
     late = await raise_one(client, at(20))
     assert (late.first_seen, late.last_seen) == (at(20).time, at(50).time)
     assert late.count == 2
+
+
+async def test_rules_with_an_alert_or_a_wait_are_known_by_their_subject(client: Redis) -> None:
+    def lasting(name: str, **fields: str) -> Match:
+        return msgspec.structs.replace(
+            match(), rule=msgspec.structs.replace(match(name=name).rule, **fields)
+        )
+
+    pairs = [
+        (at(0), lasting("resolves", resolve="true")),
+        (at(0), lasting("waits", for_="1h")),
+        (at(0), match(name="only-holds")),
+    ]
+    assert await store(client).known({"ticker:HALC"}) == {}
+    await store(client).raise_alerts(pairs)
+    found = await store(client).known({"ticker:HALC", "ticker:OTHER"})
+    assert found == {"ticker:HALC": {"resolves", "waits"}}
+    assert 0 < await client.ttl(Keys().lasting("ticker:HALC")) <= ALERTING.keep_s
 
 
 async def test_severity_never_falls_within_an_episode(client: Redis) -> None:

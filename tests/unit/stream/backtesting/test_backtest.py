@@ -262,6 +262,23 @@ def test_the_command_wants_one_source_of_records(tmp_path: Path) -> None:
 def test_rules_check_prints_every_fault(tmp_path: Path) -> None:
     invoke("rules", "check", rule_file(tmp_path), "--json")
     bad = RULES.replace("negative", "negativ") + RULES.replace("bad-news", "b").replace("0.8", "x")
+    fields = RULES.replace("bad-news", "c").replace("warning", "bad").replace("title", "titel")
+    values = RULES.replace("bad-news", "d").replace("title", 'for = "2"\nquiet = "2"\ntitle')
+    template = RULES.replace("bad-news", "e").replace("{subject}", "{subjet} {sgnal}")
+    more = bad + fields + values + template.replace("0.8", "x")
+    found = invoke("rules", "check", rule_file(tmp_path, more), "--json", code=2)
+    assert [fault.partition("rule '")[2][:12] for fault in found["faults"]] == [
+        "c': unknown ",
+        "c': severity",
+        "c': title is",
+        "d': for is '",
+        "d': quiet is",
+        "bad-news': s",
+        "b': unknown ",
+        "e': unknown ",
+        "e': title ha",
+        "e': title ha",
+    ]
     test = '[[test]]\nname = "t"\nevents = [{ sentiment = "angry" }]\n'
     found = invoke("rules", "check", rule_file(tmp_path, bad), "--json", code=2)
     named = [fault.partition("rule '")[2][:8] for fault in found["faults"]]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import msgspec
+import pytest
+
+from stream.operations import ledger_writer
 from stream.operations.ledger import (
     GONE_AFTER_S,
     Cause,
@@ -11,11 +17,15 @@ from stream.operations.ledger import (
     Record,
     RulesText,
     Sign,
+    complete_since,
     decode,
     encode,
     overlapping,
     spans,
 )
+from stream.operations.ledger_writer import LedgerWriter
+from stream.outbox import Outgoing
+from stream.rules.rule_file import RuleFile
 from tests.fakes import NOON
 
 
@@ -68,6 +78,47 @@ def test_a_worker_that_ended_or_was_not_seen_again_is_no_longer_in_force():
     gone = spans(HISTORY, at(later))[-1]
     assert (gone.until, gone.end) == (at(29), "gone")
     assert in_force(HISTORY, later, now=later) == []
+
+
+def test_it_is_complete_from_its_first_entry_on_and_where_one_expired_from_the_next_one_on():
+    assert complete_since([]) is None
+    assert complete_since([Sign("a", at(5))]) is None
+    assert complete_since(HISTORY) == at(0)
+    assert complete_since(HISTORY[2:]) == at(10)
+    other = msgspec.structs.replace(entry(1, 40, "start", "m1", "r1"), worker="b")
+    assert complete_since([*HISTORY, other]) == at(0)
+    assert complete_since([other, *HISTORY[2:]]) == at(10)
+
+
+class Outbox:
+    """Keeps what was sent, and says when there are so many."""
+
+    def __init__(self, enough: int) -> None:
+        self.sent: list[Outgoing] = []
+        self.full = asyncio.Event()
+        self._enough = enough
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        self.sent.extend(records)
+        if len(self.sent) >= self._enough:
+            self.full.set()
+
+
+async def test_what_is_in_force_for_long_is_written_again_so_that_it_does_not_expire(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger_writer, "SIGN_EVERY_S", 0.0)
+    monkeypatch.setattr(ledger_writer, "SIGNS_A_DAY", 3)
+    outbox = Outbox(enough=7)
+    rules = RuleFile("r.toml", {}, (), "# rules")
+    writer = LedgerWriter(outbox, "ledger", model="m1", rules=rules)
+    await writer.start()
+    async with asyncio.timeout(30):
+        await outbox.full.wait()
+    await writer.stop()
+    first, second = outbox.sent[:2], outbox.sent[5:7]
+    assert [type(decode.decode(one.value or b"")) for one in first] == [RulesText, Entry]
+    assert first == second
 
 
 def test_records_come_back_from_their_bytes():

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from stream.names import Keys
 from stream.records import Origin, Scored, Subject
 from stream.subjects.copies import CopyStore, count_copies
+from stream.subjects.first_events import FirstEvents
 from stream.subjects.novelty import fingerprint
 from stream.subjects.subject_settings import Novelty
 from tests.fakes import scored
@@ -166,6 +167,57 @@ async def test_answers_depend_neither_on_batches_nor_on_redelivery(
     for one in got:
         assert 0 <= one.novelty <= 1
         assert not one.copy_of or one.novelty <= 1 - Novelty().similarity + 1e-3
+
+
+# Parts of one story, with a number, a ticker or nothing behind.
+LONG_STORY = "oil prices fall for the 3rd day as producers meet to talk about output cuts"
+parts_of_a_story = st.builds(
+    lambda start, end, tail: " ".join([*LONG_STORY.split()[start:end], tail]),
+    st.integers(0, 3),
+    st.integers(11, 15),
+    st.sampled_from(["", "", "7", "3rd", "again"]),
+)
+few_posts = st.lists(
+    st.tuples(
+        parts_of_a_story,
+        st.integers(0, 30),
+        st.sampled_from(["social", "social", "news", "ticket"]),
+        st.sampled_from(["ann", "bob", ""]),
+        st.sampled_from(["SLB", "HAL"]),
+        st.sampled_from([0, 1, 60, 61, 100]),
+    ),
+    min_size=2,
+    max_size=20,
+)
+
+
+@given(
+    posts=few_posts,
+    window_s=st.sampled_from([0, 60, 100]),
+    similarity=st.sampled_from([0.3, 0.7, 1.0]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+async def test_memory_gives_the_answers_of_redis(
+    posts: list[tuple[str, int, str, str, str, int]], window_s: int, similarity: float
+) -> None:
+    batch = [
+        event(
+            place,
+            text,
+            # Some come twice.
+            id=f"e{number}",
+            source=kind,
+            customer=customer,
+            subjects=(Subject("ticker", ticker),),
+            after_s=after_s,
+        )
+        for place, (text, number, kind, customer, ticker, after_s) in enumerate(posts)
+    ]
+    async with FakeAsyncRedis() as redis:
+        compared = store(redis, window_s=window_s, similarity=similarity)
+        expected = await compared.mark(batch)
+    memory = FirstEvents(Novelty(window_s=window_s, similarity=similarity))
+    assert [memory.mark(one) for one in batch] == expected
 
 
 @given(st.text(max_size=200))
