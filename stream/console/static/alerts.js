@@ -3,7 +3,7 @@
 import { get, remove } from "./api.js";
 import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
 import { fromAddress, groupOf, GROUPS, inOrder, SEVERITIES, SHOW, tester, toAddress } from "./alert_filter.js";
-import { clock, empty, h, number, put, section, setText, setTime, severity, subjectLink, time } from "./dom.js";
+import { clock, empty, h, number, put, section, setText, setTime, severity, stateOf, subjectLink, time } from "./dom.js";
 import { attempt, content, isShortcut, keepShowing, on, say, showKeys } from "./shell.js";
 
 const KEYS = {
@@ -80,17 +80,6 @@ function fill(line, row) {
   setText(cells.state, stateOf(row));
   setTime(cells.age.firstChild, row.first_seen, { age: true });
   setTime(cells.last.firstChild, row.last_seen);
-}
-
-function stateOf(row) {
-  const words = [];
-  if (row.state === "resolved") words.push("resolved");
-  else if (row.state === "acknowledged") words.push(`ack ${row.acknowledged_by}`);
-  else words.push(row.state === "firing" ? "new" : "firing");
-  if (row.assignee) words.push(`→ ${row.assignee}`);
-  if (row.silence) words.push("silenced");
-  if (row.flapping) words.push("flapping");
-  return words.join(", ");
 }
 
 // --- laying out ---------------------------------------------------------------------------------

@@ -90,6 +90,11 @@ export function signed(value) {
 
 const UNITS = [["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
+/** A time of day with its age, as a labelled figure has it. */
+export function moment(iso) {
+  return [time(iso), h("small", {}, time(iso, { age: true }), " ago")];
+}
+
 /** A span of whole units: 3 hours, 1 day. */
 export function span(seconds) {
   const [unit, size] = UNITS.find(([, one]) => seconds >= one && seconds % one === 0) ?? UNITS.at(-1);
@@ -111,6 +116,22 @@ export function marked(text, words) {
 
 export function severity(name) {
   return h("span", { class: `severity ${name}` }, name);
+}
+
+/** Commands in backticks, as the trainer writes them, set as code. */
+export function withCode(words) {
+  return words.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
+}
+
+/** What became of an alert, in words. */
+export function stateOf(row) {
+  const words = [];
+  if (row.state === "resolved") words.push("resolved");
+  else words.push(row.state === "acknowledged" ? `acknowledged by ${row.acknowledged_by}` : "firing");
+  if (row.assignee) words.push(`assigned to ${row.assignee}`);
+  if (row.silence) words.push("silenced");
+  if (row.flapping) words.push("flapping");
+  return words.join(", ");
 }
 
 export function subjectLink(subject) {
