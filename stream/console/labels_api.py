@@ -59,7 +59,7 @@ class QueueState(msgspec.Struct, frozen=True):
 
 
 class ReviewAnswer(msgspec.Struct, frozen=True):
-    """waiting and urgent count all that wait, of which items are the first; oldest is their time."""
+    """waiting and urgent count all that wait, oldest is their first time; items are the first."""
 
     heads: tuple[Head, ...]
     items: list[Item]

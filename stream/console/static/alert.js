@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
-import { clock, empty, figure, h, moment, number, put, section, severity, stateOf, subjectLink, table, time } from "./dom.js";
+import { clock, empty, figure, h, moment, number, put, section, severity, span, stateOf, subjectLink, table, time } from "./dom.js";
 import { Evidence } from "./evidence.js";
 import { windowTable } from "./windows.js";
 import { attempt, content, isShortcut, keepShowing, on, showKeys } from "./shell.js";
@@ -85,7 +85,13 @@ function timeline(alert, history) {
   const all = [fired, ...history, ...(alert.count > 1 ? [grown] : [])].sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
   return h("ol", { class: "timeline" }, all.map((entry) => h("li", {},
     h("span", { class: "when" }, clock(entry.at)), h("span", {}, h("strong", {}, entry.action),
-      entry.by ? ` by ${entry.by}` : "", entry.detail ? ` (${entry.detail})` : "", entry.comment ? `: ${entry.comment}` : ""))));
+      entry.detail ? detailOf(entry) : "", entry.by ? ` by ${entry.by}` : "", entry.comment ? `: ${entry.comment}` : ""))));
+}
+
+function detailOf({ action, detail }) {
+  if (action === "assigned") return ` to ${detail}`;
+  if (action === "expired") return ` after ${span(Number(detail))} without an event`;
+  return ` (${detail})`;
 }
 
 function likeIt(similar) {

@@ -2,7 +2,7 @@
 // really takes it back; after that, labelling the event again replaces it (the latest word counts).
 
 import { ApiError, may, post } from "./api.js";
-import { h, number, put, share, time } from "./dom.js";
+import { h, keepingFocus, number, put, share, time } from "./dom.js";
 import { isShortcut, say, showKeys } from "./shell.js";
 
 export const KEYS = "1234567890qwertyp";
@@ -48,6 +48,10 @@ export class Labelling {
   }
 
   draw() {
+    keepingFocus(this.element, () => this.build());
+  }
+
+  build() {
     put(this.queue, ...this.items.map((item, at) => h("li", {},
       h("button", { type: "button", "aria-current": at === this.at ? "true" : null, onclick: () => this.go(at) },
         h("span", { class: "kind" }, this.isDone(item) ? "✓ " : "", item.urgent ? [h("span", { class: "severity critical" }, "urgent"), " "] : "",
@@ -159,6 +163,6 @@ export class Labelling {
 /** Progress as figures: how many labels, and how far people agree. */
 export function progressLine(progress) {
   const agreement = progress.agreement === null ? "no event judged by two people yet"
-    : `${share(progress.agreement)} agreement on ${number(progress.judged_by_several)} events judged by several`;
+    : `${share(progress.agreement)} agreement on ${number(progress.judged_by_several)} judged by several`;
   return h("p", { class: "hint" }, `Of the latest labels, ${number(progress.mine)} are yours and ${number(progress.all)} in all; ${agreement}.`);
 }

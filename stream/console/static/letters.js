@@ -37,7 +37,7 @@ export async function deadLetters(element, reason = "") {
       Object.entries(found.reasons).sort((a, b) => b[1] - a[1]).map(([name, count]) => pick(name, `${name} ${number(count)}`)),
       operator && open.length > 1 ? h("button", { type: "button", class: "last", onclick: replayAll }, `Replay these ${number(open.length)}`) : null),
     table(["Time", "Reason", "Topic", "What was wrong", "Begins with", ""], shown.map((one) => [
-      time(one.time), one.reason, one.topic, wrong(one), h("code", {}, one.value.slice(0, 160)),
+      time(one.time), one.attempt > 1 ? `${one.reason}, attempt ${number(one.attempt)}` : one.reason, one.topic, wrong(one), h("code", {}, one.value.slice(0, 160)),
       one.replayed ? ["replayed ", time(one.replayed, { age: true }), " ago"]
         : operator ? h("button", { type: "button", class: "small", "aria-label": `Replay ${one.id}`, onclick: () => replay([one.id]) }, "Replay") : ""]), { caption: "Dead letters" })]
     : empty("Nothing failed: every record that the topic still keeps could be processed.")));

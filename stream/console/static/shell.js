@@ -1,7 +1,7 @@
 // What every page has: live updates and their loss, notices, theme, dialogs.
 
 import { ApiError } from "./api.js";
-import { clock, h, setText } from "./dom.js";
+import { clock, h, keepingFocus, setText } from "./dom.js";
 
 export const content = document.getElementById("content");
 const main = document.getElementById("main");
@@ -111,16 +111,26 @@ export async function attempt(action, done) {
 
 /** Load and show a page, again on reload and every so many seconds; say what is wrong in its place. */
 export async function keepShowing(load, show, everySeconds = 0) {
+  let before = "";
   const refresh = async () => {
+    before = "";
+    await lookAgain();
+  };
+  // What has not changed is left alone: a reader may be selecting or scrolling in it.
+  const lookAgain = async () => {
     try {
-      show(await load());
+      const answer = await load();
+      const fresh = everySeconds ? JSON.stringify(answer) : "";
+      if (!before || fresh !== before) keepingFocus(content, () => show(answer));
+      before = fresh;
       document.getElementById("failed")?.remove();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       document.getElementById("failed")?.remove();
-      content.prepend(h("div", { id: "failed", class: "failed", role: "alert" },
-        h("strong", {}, "This can't be shown now. "), error.message, " ",
-        h("button", { type: "button", onclick: refresh }, "Try again")));
+      const missing = error.status === 404;
+      content.prepend(h("div", { id: "failed", class: missing ? "empty" : "failed", role: "alert" },
+        h("strong", {}, missing ? "Not found. " : "This can't be shown now. "), `${error.message}. `,
+        missing ? h("a", { href: "/alerts" }, "All alerts") : h("button", { type: "button", onclick: refresh }, "Try again")));
     }
     main.setAttribute("aria-busy", "false");
   };
@@ -128,7 +138,7 @@ export async function keepShowing(load, show, everySeconds = 0) {
   await listening;
   await refresh();
   if (everySeconds)
-    setInterval(() => { if (!document.hidden && !document.querySelector("dialog[open]")) refresh(); }, everySeconds * 1000);
+    setInterval(() => { if (!document.hidden && !document.querySelector("dialog[open]")) lookAgain(); }, everySeconds * 1000);
   return refresh;
 }
 

@@ -46,7 +46,7 @@ await keepShowing(() => get(`/subjects/${encodeURIComponent(kind)}/${encodeURICo
       severity(row.severity), h("a", { href: `/alerts/${encodeURIComponent(row.id)}` }, row.title), stateOf(row), number(row.count), time(row.first_seen)]),
     { caption: "Alerts", numbers: [3] }) : empty("Redis has no alert about it.")),
     Object.keys(figures).length ? section("Windows that rules see now", windowTable(figures, "As of the latest event.")) : null,
-    view ? section("Events", table(["Time", "Source", "Sentiment", "Text"], view.events.map((event) => [
+    view ? section("Events", h("div", { class: "listed" }, table(["Time", "Source", "Sentiment", "Text"], view.events.map((event) => [
       time(event.time), event.source, h("span", { class: "whole" }, event.sentiment, event.tone === null ? "" : ` ${signed(event.tone)}`),
-      h("div", {}, event.title ? h("strong", {}, event.title, " ") : null, event.title === event.text ? "" : event.text)]), { caption: "Latest events" })) : null);
+      h("div", {}, event.title ? h("strong", {}, event.title, " ") : null, event.title === event.text ? "" : event.text)]), { caption: "Latest events" }))) : null);
 }, 15);

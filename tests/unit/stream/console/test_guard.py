@@ -26,6 +26,9 @@ async def test_without_a_session_there_is_nothing_but_the_login(guarded: Any) ->
     for path in ("/alerts", "/alerts/x", "/models"):
         answer = await guarded.get(path, allow_redirects=False)
         assert (answer.status, answer.headers["Location"]) == (303, f"/login?next={path}")
+    answer = await guarded.get("/alerts?q=halc&show=silenced", allow_redirects=False)
+    form = await (await guarded.get(answer.headers["Location"])).text()
+    assert 'name="next" value="/alerts?q=halc&amp;show=silenced"' in form
     for path in ("/api/v1/alerts", "/api/v1/openapi.json", "/live", "/api/v1/settings"):
         assert (await guarded.get(path)).status == 401
     assert (await guarded.post("/api/v1/silences", json={})).status == 401
