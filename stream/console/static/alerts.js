@@ -115,6 +115,9 @@ function layOut(most = Infinity) {
   for (const id of lines.keys()) if (!rows.has(id)) lines.delete(id);
   const total = [...groups.values()].reduce((sum, members) => sum + members.length, 0);
   setText(count, `${number(total)}${more ? "+" : ""} alert${total === 1 ? "" : "s"}`);
+  // In a tab among others, what is critical is seen without the page.
+  const critical = [...groups.values()].flat().filter((row) => row.severity === "critical").length;
+  document.title = `${critical ? `(${number(critical)} critical) ` : ""}Alerts · Bellwether`;
   list.hidden = !total;
   put(nothing, total ? null : whyEmpty());
 }
