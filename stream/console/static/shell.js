@@ -1,7 +1,7 @@
 // What every page has: live updates and their loss, notices, theme, dialogs.
 
 import { ApiError } from "./api.js";
-import { clock, h, keepingFocus, setText } from "./dom.js";
+import { clock, h, keepingFocus, put, setText, withCode } from "./dom.js";
 
 export const content = document.getElementById("content");
 const main = document.getElementById("main");
@@ -81,7 +81,7 @@ export function notice(name, text, good = false) {
       h("span"), h("button", { type: "button", class: "quiet", onclick: () => notice(name, null) }, "Dismiss"));
     banners.append(line);
   }
-  setText(line.firstElementChild, text);
+  put(line.firstElementChild, ...withCode(text));
   return false;
 }
 
@@ -144,15 +144,15 @@ export async function keepShowing(load, show, everySeconds = 0) {
 
 // --- dialogs ------------------------------------------------------------------------------------
 
-/** Ask for values in a dialog; null where it was left. fields is what the form holds. */
-export function ask({ title, words, fields = [], confirm, danger = false }) {
+/** Ask for values in a dialog; null where it was left. fields is what the form holds; plain: there is nothing to decide. */
+export function ask({ title, words, fields = [], confirm, danger = false, plain = false }) {
   return new Promise((resolve) => {
     const form = h("form", { method: "dialog" },
       h("h2", { id: "dialog-title" }, title),
       words ? h("p", {}, words) : null,
       fields,
       h("div", { class: "buttons" },
-        h("button", { type: "button", onclick: () => dialog.close("") }, "Cancel"),
+        plain ? null : h("button", { type: "button", onclick: () => dialog.close("") }, "Cancel"),
         h("button", { class: danger ? "danger" : "primary", value: "ok" }, confirm)));
     const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
     const before = document.activeElement;
@@ -175,7 +175,7 @@ export function isShortcut(event) {
 
 export function showKeys(keys) {
   ask({
-    title: "Keys", confirm: "Close",
+    title: "Keys", confirm: "Close", plain: true,
     fields: [h("dl", { class: "keys" }, Object.entries(keys).map(([key, words]) =>
       [h("dt", {}, h("kbd", {}, key)), h("dd", {}, words)]))],
   });

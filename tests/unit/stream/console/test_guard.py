@@ -55,7 +55,8 @@ async def test_a_login_does_not_lead_to_another_site(guarded: Any) -> None:
 async def test_wrong_names_and_passwords_are_not_told_apart_and_soon_not_heard(
     guarded: Any,
 ) -> None:
-    wrong = await log_in(guarded, "ann", "no")
+    wrong = await log_in(guarded, "ann", "no", next="/models")
+    assert 'name="next" value="/models"' in await wrong.text()
     unknown = await log_in(guarded, "nobody", "no")
     assert (wrong.status, unknown.status) == (401, 401)
     for _ in range(LOGIN_ATTEMPTS - 2):
