@@ -56,12 +56,11 @@ async def fill(settings: Settings, count: int) -> None:
     """Open alerts, each of a subject of its own, under four rules."""
     redis = redis_client(settings.redis)
     store = AlertStore(redis, Keys(settings.redis.prefix), settings.alerting)
-    start = utc_now() - timedelta(hours=3)
+    # So late that none has been quiet for so long that its next event would be a new alert.
+    begin = utc_now() - timedelta(seconds=0.75 * settings.alerting.quiet_s)
+    apart = timedelta(seconds=0.7 * settings.alerting.quiet_s) / count
     await store.raise_alerts(
-        [
-            filled(number, f"e-{number}", start + timedelta(seconds=number * 10))
-            for number in range(count)
-        ]
+        [filled(number, f"e-{number}", begin + number * apart) for number in range(count)]
     )
     await redis.aclose()
 

@@ -95,7 +95,7 @@ class Worker:
         self._ledger = LedgerWriter(
             outbox,
             settings.topics.ledger,
-            model=self.predictor.version,
+            predictor=self.predictor,
             rules=self._rules.file,
         )
         await self._ledger.start()
@@ -251,7 +251,7 @@ class Worker:
     async def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that the rules read would silence them; RuleError names the rule.
         self._rules.check(predictor.heads)
-        await self._ledger.model(predictor.version)
+        await self._ledger.model(predictor)
         self.pipeline.batcher.swap(
             predictor,
             max_batch_tokens=self.settings.model.max_batch_tokens or predictor.batch_tokens,

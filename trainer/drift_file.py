@@ -50,6 +50,15 @@ def recall_seen(folder: Path, champion: str) -> Seen:
     return kept.seen
 
 
+def look(folder: Path) -> Seen | None:
+    """What is kept, for whoever only looks on; None where nothing is, or nothing to be used."""
+    try:
+        kept = msgspec.json.decode((folder / DRIFT_FILE).read_bytes(), type=_Kept)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return None if _fault(kept, kept.seen.champion) else kept.seen
+
+
 def _fault(kept: _Kept, champion: str) -> str:
     if kept.format != FORMAT:
         return f"has format {kept.format}, not {FORMAT},"

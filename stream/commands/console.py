@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,7 @@ from stream.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from models.registry import Registry
     from models.spec import Head
+    from stream.console.desk import Moved
     from trainer.label_log import LabelLog
 
 T = TypeVar("T")
@@ -112,6 +114,33 @@ class LabelLogFile:
 
     def attempts(self) -> list[dict[str, Any]]:
         return self._read(lambda log: log.summary()["attempts"])
+
+    def drift(self) -> list[Moved]:
+        from stream.console.desk import Moved
+        from trainer.drift import WINDOW
+        from trainer.drift_file import look
+
+        seen = look(self._folder)
+        if seen is None:
+            return []
+        return [
+            Moved(
+                seen.champion,
+                pair.head,
+                pair.source,
+                0 if pair.shifts else 2 * WINDOW - pair.reference.answers - pair.window.answers,
+                pair.shifts.get("labels"),
+                pair.shifts.get("confidence"),
+            )
+            for pair in seen.pairs
+        ]
+
+    def written(self) -> datetime | None:
+        from trainer.label_log import LABELS_FILE
+
+        # Beside the file lies its write-ahead log, which takes the writes first.
+        times = [file.stat().st_mtime for file in self._folder.glob(f"{LABELS_FILE}*")]
+        return datetime.fromtimestamp(max(times), UTC) if times else None
 
     def shadow_figures(self, version: str) -> list[str]:
         """By head in words, of that version's time in shadow."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
+import msgspec
 from redis.asyncio import Redis
 
 from models.registry import Registry
@@ -30,15 +32,38 @@ from stream.signals.signal_store import SignalStore
 SEND_S = 10.0
 
 
+class Moved(msgspec.Struct, frozen=True):
+    """How far a head's answers on one kind of source have moved since that champion began.
+
+    labels and confidence are population stability indices, None while `missing` further answers
+    are needed for the first.
+    """
+
+    champion: str
+    head: str
+    source: str
+    missing: int
+    labels: float | None = None
+    confidence: float | None = None
+
+
 class LabelLog(Protocol):
-    """What the trainer knows of the labels so far. Both block."""
+    """What the trainer knows so far, from its folder; nothing where there is none. All block."""
 
     def suspects(self) -> list[dict[str, str]]:
-        """Labels that contradict the others, the worst first; none where there is no log here."""
+        """Labels that contradict the others, the worst first."""
         ...
 
     def attempts(self) -> list[dict[str, Any]]:
         """The trainer's latest verdicts, the last first."""
+        ...
+
+    def drift(self) -> list[Moved]:
+        """Of every head and kind of source that the champion has answered for."""
+        ...
+
+    def written(self) -> datetime | None:
+        """When the trainer put something into its label log last."""
         ...
 
 

@@ -120,7 +120,7 @@ def _is_meant(request: web.Request, identity: Identity) -> bool:
 def _not_logged_in(request: web.Request) -> web.StreamResponse:
     if request.path.startswith("/api/") or request.path == "/live" or request.method in CHANGES:
         return fault(401, "not logged in; load the page again and log in")
-    raise web.HTTPSeeOther(f"/login?next={quote(request.path)}")
+    raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs)}")
 
 
 async def _answered(request: web.Request, handler: Any) -> web.StreamResponse:

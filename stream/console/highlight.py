@@ -17,12 +17,12 @@ MOST_WORDS = 12
 COMMON = frozenset(
     re.findall(
         r"\w+",
-        """about above after again against also another because been before being below between both
-        could does doing down during each even every from further have having here hers herself
-        himself into itself just like made make many more most much must myself never only other
-        ours over same should since some such than that their theirs them then there these they
-        this those through under until upon very want were what when where which while will with
-        within without would your yours""",
+        """about above after again against also another because been before being below between
+        both could does doing down during each even every from further have having here hers
+        herself himself into itself just like made make many more most much must myself never only
+        other ours over said same says should since some such than that their theirs them then
+        there these they this those through under until upon very want were what when where which
+        while will with within without would your yours""",
     )
 )
 

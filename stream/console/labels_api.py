@@ -24,8 +24,11 @@ Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEMS)]
 
 
 class TeachQuery(msgspec.Struct, frozen=True):
+    """event is the id of one to be shown first, judged or not, where the console still keeps it."""
+
     head: str
     limit: Limit = 50
+    event: str = ""
 
 
 class ReviewQuery(msgspec.Struct, frozen=True):
@@ -33,12 +36,16 @@ class ReviewQuery(msgspec.Struct, frozen=True):
 
 
 class TeachAnswer(msgspec.Struct, frozen=True):
-    """caught_up is False while the console still reads the latest records from Kafka."""
+    """caught_up is False while the console still reads the latest records from Kafka.
+
+    verdict is the trainer's latest, with its time; None where none is known.
+    """
 
     heads: tuple[Head, ...]
     items: list[Item]
     progress: Progress
     caught_up: bool
+    verdict: dict[str, Any] | None
 
 
 class QueueState(msgspec.Struct, frozen=True):
@@ -52,8 +59,13 @@ class QueueState(msgspec.Struct, frozen=True):
 
 
 class ReviewAnswer(msgspec.Struct, frozen=True):
+    """waiting and urgent count all that wait, oldest is their first time; items are the first."""
+
     heads: tuple[Head, ...]
     items: list[Item]
+    waiting: int
+    urgent: int
+    oldest: datetime | None
     queues: list[QueueState]
     progress: Progress
     caught_up: bool
@@ -79,19 +91,28 @@ async def teach(asked: Asked) -> TeachAnswer:
     _named(heads, query.head)
     said = desk.recent.feedback
     items = useful(
-        desk.recent.scored, said, head=query.head, author=asked.by.name, limit=query.limit
+        desk.recent.scored,
+        said,
+        head=query.head,
+        author=asked.by.name,
+        limit=query.limit,
+        first=query.event,
     )
-    return TeachAnswer(heads, items, progress(said, asked.by.name), desk.recent.caught_up)
+    verdict = next(iter(await asyncio.to_thread(desk.labels.attempts)), None)
+    return TeachAnswer(heads, items, progress(said, asked.by.name), desk.recent.caught_up, verdict)
 
 
 async def review(asked: Asked) -> ReviewAnswer:
     desk = asked.desk
     heads = await asyncio.to_thread(desk.heads)
     said = desk.recent.feedback
-    names = [head.name for head in heads]
+    waiting = in_review(desk.recent.review, said, known=[head.name for head in heads])
     return ReviewAnswer(
         heads,
-        in_review(desk.recent.review, said, known=names, limit=asked.query.limit),
+        waiting[: asked.query.limit],
+        len(waiting),
+        sum(item.urgent for item in waiting),
+        min((item.time for item in waiting), default=None),
         [_queue_state(asked, queue.name) for queue in desk.settings.queues],
         progress(said, asked.by.name),
         desk.recent.caught_up,

@@ -89,28 +89,30 @@ class Pages:
     async def login_form(self, request: web.Request) -> web.StreamResponse:
         if self._sessions.open:
             raise web.HTTPSeeOther("/alerts")
-        return self._login(request, "", 200)
+        return self._login(request, "", 200, request.query.get("next", ""))
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
+        onward = str(form.get("next", ""))
         nonce = request.cookies.get(LOGIN_COOKIE, "")
         given = str(form.get("token", ""))
         if not nonce or not hmac.compare_digest(
             given.encode(), self._sessions.login_token(nonce).encode()
         ):
-            return self._login(request, "The form was too old; please try again.", 403)
+            words = "The form was too old; please try again."
+            return self._login(request, words, 403, onward)
         name, password = str(form.get("name", "")), str(form.get("password", ""))
         clients = (f"address {request.remote}", f"name {name[:100]}")
         if (wait_s := self._limit.blocked_s(*clients)) > 0:
             words = f"Too many attempts; try again in {wait_s / 60:.0f} minutes."
-            return self._login(request, words, 429)
+            return self._login(request, words, 429, onward)
         # Counted before the hash is computed, so that many at once are not all let through.
         self._limit.note_failure(*clients)
         cookie = await asyncio.to_thread(self._sessions.log_in, name, password[:MAX_PASSWORD_CHARS])
         if cookie is None:
-            return self._login(request, "Name or password is wrong.", 401)
+            return self._login(request, "Name or password is wrong.", 401, onward)
         self._limit.forget(*clients)
-        response = web.HTTPSeeOther(_inside(str(form.get("next", ""))))
+        response = web.HTTPSeeOther(_inside(onward))
         set_cookie(request, response, COOKIE, cookie)
         response.del_cookie(LOGIN_COOKIE)
         raise response
@@ -120,14 +122,14 @@ class Pages:
         response.del_cookie(COOKIE)
         return response
 
-    def _login(self, request: web.Request, fault: str, status: int) -> web.Response:
+    def _login(self, request: web.Request, fault: str, status: int, onward: str) -> web.Response:
         nonce = secrets.token_urlsafe(18)
         response = _html(
             self._login_page,
             status,
             fault=fault,
             token=self._sessions.login_token(nonce),
-            next=_inside(request.query.get("next", "")),
+            next=_inside(onward),
         )
         set_cookie(request, response, LOGIN_COOKIE, nonce)
         return response

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +19,7 @@ from aiokafka.structs import ConsumerRecord
 
 from models.registry import CHAMPION, Alias
 from stream.connection import StartError, kafka_arguments
+from stream.operations.ledger import Entry, Sign
 from stream.operations.topic_log import places_of
 from stream.patience import Patience
 from stream.records import Feedback, RoutedTicket, Scored, decode_routed_ticket, decode_scored
@@ -31,6 +32,8 @@ KEPT_SCORED = 5_000
 KEPT_TICKETS = 500
 KEPT_FEEDBACK = 5_000
 KEPT_MODELS = 100
+KEPT_LEDGER = 2_000
+"""Keys: of a worker one sign of life and an entry for each change of its model or rules."""
 POLL_MS = 300
 MAX_POLL_RECORDS = 500
 LOOK_S = 5.0
@@ -46,10 +49,32 @@ class Seen(NamedTuple):
 
 
 class _Topic:
-    def __init__(self, decode: Callable[[bytes], Any], keep: int) -> None:
+    """The last records of a topic; of a compacted one, read as a whole, the last of each key."""
+
+    def __init__(
+        self, decode: Callable[[bytes], Any], keep: int, *, compacted: bool = False
+    ) -> None:
         self.decode = decode
-        self.keep = keep
-        self.records: deque[Seen] = deque(maxlen=keep)
+        self._keep = keep
+        self._compacted = compacted
+        self._records: OrderedDict[Hashable, Seen] = OrderedDict()
+        self._number = 0
+
+    @property
+    def records(self) -> list[Seen]:
+        return list(self._records.values())
+
+    def add(self, key: bytes | None, seen: Seen) -> None:
+        self._number += 1
+        name = key if self._compacted else self._number
+        self._records[name] = seen
+        self._records.move_to_end(name)
+        if len(self._records) > self._keep:
+            self._records.popitem(last=False)
+
+    def begin(self, first: int, end: int) -> int:
+        """The offset to read from, of a partition that holds [first, end)."""
+        return first if self._compacted else max(first, end - self._keep)
 
 
 class Recent:
@@ -66,6 +91,9 @@ class Recent:
             names.review: _Topic(decode_routed_ticket, KEPT_TICKETS),
             names.feedback: _Topic(decode_feedback, KEPT_FEEDBACK),
             names.models: _Topic(msgspec.json.Decoder(Alias).decode, KEPT_MODELS),
+            names.ledger: _Topic(
+                msgspec.json.Decoder(Entry | Sign).decode, KEPT_LEDGER, compacted=True
+            ),
             **{
                 names.queue(queue.name): _Topic(decode_routed_ticket, KEPT_TICKETS)
                 for queue in settings.queues
@@ -99,9 +127,14 @@ class Recent:
         records = self._topics[self._settings.topics.models].records
         return [seen.record for seen in records if seen.record.alias == CHAMPION]
 
+    @property
+    def ledger(self) -> list[Entry | Sign]:
+        """What workers judge by, and their latest signs of life."""
+        return [seen.record for seen in self._topics[self._settings.topics.ledger].records]
+
     def taken(self, topic: str) -> list[Seen]:
         """The kept records of one of our topics with the times Kafka took them."""
-        return list(self._topics[topic].records)
+        return self._topics[topic].records
 
     async def _follow(self) -> None:
         patience = Patience("Kafka does not give our topics", logger)
@@ -172,7 +205,7 @@ class Recent:
         begins = await consumer.beginning_offsets(places)
         ends = await consumer.end_offsets(places)
         for place in places:
-            newest = max(begins[place], ends[place] - self._topics[place.topic].keep)
+            newest = self._topics[place.topic].begin(begins[place], ends[place])
             known = self._positions.get(place, newest)
             consumer.seek(place, known if newest <= known <= ends[place] else newest)
 
@@ -183,6 +216,6 @@ class Recent:
                 decoded = topic.decode(record.value or b"")
             except msgspec.DecodeError:
                 continue  # anyone may write there; the trainer and dead letters say what is refused
-            topic.records.append(Seen(record.timestamp, decoded))
+            topic.add(record.key, Seen(record.timestamp, decoded))
             if name == self._settings.topics.models and self.caught_up:
                 self._heard_of_model(decoded)

@@ -20,11 +20,12 @@ from stream.connection import redis_client
 from stream.connection_settings import is_loopback
 from stream.console import (
     alerts_api,
+    health_api,
     labels_api,
     letters_api,
     models_api,
     silences_api,
-    status_api,
+    subjects_api,
     thresholds_api,
     words_api,
 )
@@ -63,7 +64,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *silences_api.operations(),
     *labels_api.operations(),
     *models_api.operations(),
-    *status_api.operations(),
+    *subjects_api.operations(),
+    *health_api.operations(),
     *letters_api.operations(),
 )
 

@@ -19,7 +19,8 @@ LARGEST_TEXT_CHARS = 4_000
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One event for a person to judge. heads are those to be asked about, the first one first.
 
-    reason says why this one: a ticket's on the review topic, or what makes it useful.
+    reason says why this one: a ticket's on the review topic, or what makes it useful. urgent is a
+    ticket's priority.
     """
 
     event_id: str
@@ -32,6 +33,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     heads: tuple[str, ...]
     scores: Scores
     model: str
+    urgent: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -47,30 +49,42 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 def useful(
-    scored: Iterable[Scored], said: Iterable[Feedback], *, head: str, author: str, limit: int
+    scored: Iterable[Scored],
+    said: Iterable[Feedback],
+    *,
+    head: str,
+    author: str,
+    limit: int,
+    first: str = "",
 ) -> list[Item]:
     """Events whose label would teach the most, the most useful first.
 
     Smallest margin between the two best labels first (margin sampling: Scheffer, Decomain and
     Wrobel 2001, "Active Hidden Markov Models for Information Extraction"); equal texts once; what
-    the author has judged, and what is no text for the model, left out.
+    the author has judged, and what is no text for the model, left out. The event with the id
+    `first` stands before all, judged or not.
     """
     done = {one.event_id for one in said if one.head == head and one.author == author}
     chosen: dict[str, tuple[float, Scored]] = {}
+    asked_for: list[Item] = []
     for event in scored:
         answer = event.heads.get(head)
-        if answer is None or event.unreadable or event.id in done:
+        if answer is None or event.unreadable:
+            continue
+        if event.id == first:
+            asked_for = [_item(event, head, _margin(answer))]
+        if event.id in done or event.id == first:
             continue
         known = chosen.get(event.text)
         margin = _margin(answer)
         if known is None or margin < known[0]:
             chosen[event.text] = (margin, event)
     best = sorted(chosen.values(), key=lambda pair: (pair[0], pair[1].id))[:limit]
-    return [_item(event, head, margin) for margin, event in best]
+    return asked_for + [_item(event, head, margin) for margin, event in best]
 
 
 def in_review(
-    tickets: Iterable[RoutedTicket], said: Iterable[Feedback], *, known: Sequence[str], limit: int
+    tickets: Iterable[RoutedTicket], said: Iterable[Feedback], *, known: Sequence[str]
 ) -> list[Item]:
     """Tickets that wait for a person, the most urgent and then the oldest first.
 
@@ -79,7 +93,7 @@ def in_review(
     judged: dict[str, set[str]] = defaultdict(set)
     for one in said:
         judged[one.event_id].add(one.head)
-    waiting: dict[str, tuple[bool, datetime, Item]] = {}
+    waiting: dict[str, Item] = {}
     for ticket in tickets:
         doubtful = [
             name
@@ -89,7 +103,7 @@ def in_review(
         heads = tuple(doubtful or [name for name in DECIDING_HEADS if name in known])
         if set(heads) <= judged[ticket.id]:
             continue
-        item = Item(
+        waiting[ticket.id] = Item(
             event_id=ticket.id,
             source="ticket",
             time=ticket.time,
@@ -100,10 +114,9 @@ def in_review(
             heads=tuple(name for name in heads if name not in judged[ticket.id]),
             scores=ticket.heads,
             model=ticket.model,
+            urgent=ticket.priority == "urgent",
         )
-        waiting[ticket.id] = (ticket.priority != "urgent", ticket.time, item)
-    ordered = sorted(waiting.values(), key=lambda entry: entry[:2])
-    return [item for *_, item in ordered[:limit]]
+    return sorted(waiting.values(), key=lambda item: (not item.urgent, item.time))
 
 
 def progress(said: Sequence[Feedback], author: str) -> Progress:

@@ -22,7 +22,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, tag="entry", tag_field="k
     """From at on (the worker's clock), this worker scores by this model and judges by these rules.
 
     number counts the entries of a worker from 1. rules is the version of the file that rules_from
-    names, model the version of the model.
+    names, model the version of the model, runs_on its device and forward path in words.
     """
 
     worker: str
@@ -32,6 +32,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, tag="entry", tag_field="k
     model: str
     rules: str
     rules_from: str
+    runs_on: str = ""
 
     @property
     def key(self) -> bytes:
@@ -81,6 +82,7 @@ class Span(msgspec.Struct, frozen=True):
     rules_from: str
     begin: Cause
     end: Literal["", "rules", "model", "stopped", "gone"]
+    runs_on: str = ""
 
 
 def spans(records: Iterable[Record], now: datetime) -> list[Span]:
@@ -153,6 +155,7 @@ def _of_worker(written: list[Entry], sign: Sign | None, now: datetime) -> list[S
                 entry.rules_from,
                 entry.cause,
                 end,
+                entry.runs_on,
             )
         )
     return found

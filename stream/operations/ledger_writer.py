@@ -7,6 +7,7 @@ import itertools
 import socket
 import uuid
 
+from models.spec import Predictor
 from stream.operations.ledger import SIGN_EVERY_S, Cause, Entry, RulesText, Sign, encode
 from stream.outbox import Outgoing, RecordSink
 from stream.records import utc_now
@@ -19,10 +20,12 @@ SIGNS_A_DAY = round(86_400 / SIGN_EVERY_S)
 class LedgerWriter:
     """start() and stop() frame its use, on one event loop, as model() and rules() lie between."""
 
-    def __init__(self, outbox: RecordSink, topic: str, *, model: str, rules: RuleFile) -> None:
+    def __init__(
+        self, outbox: RecordSink, topic: str, *, predictor: Predictor, rules: RuleFile
+    ) -> None:
         self._outbox = outbox
         self._topic = topic
-        self._model = model
+        self._predictor = predictor
         self._rules = rules
         # A name that never comes again: a restarted worker is another one.
         self.worker = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
@@ -38,9 +41,9 @@ class LedgerWriter:
         await end(self._task)
         await self._send(Sign(self.worker, utc_now(), ended=True))
 
-    async def model(self, version: str) -> None:
+    async def model(self, predictor: Predictor) -> None:
         """Return when Kafka has it: the caller then takes the model over."""
-        self._model = version
+        self._predictor = predictor
         await self._write("model")
 
     async def rules(self, rules: RuleFile) -> None:
@@ -60,9 +63,10 @@ class LedgerWriter:
                     number=self._number,
                     at=utc_now(),
                     cause=cause,
-                    model=self._model,
+                    model=self._predictor.version,
                     rules=rules.version,
                     rules_from=rules.where,
+                    runs_on=self._predictor.description,
                 ),
             )
             await self._send(*self._present)

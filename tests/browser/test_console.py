@@ -118,6 +118,9 @@ async def test_filters_live_in_the_address_and_groups_fold(system: System, page:
     await page.get_by_role("button", name="negative-news-on-ticker", expanded=True).click()
     await expect(page.locator("tr[data-id]")).to_have_count(0)
     assert "fold=" in page.url
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_contain_text("acknowledge")
+    await page.keyboard.press("Escape")
     await page.get_by_role("searchbox").fill("nothing like it")
     await page.get_by_role("button", name="Show all").click()
     await expect(page.get_by_text("2 alerts")).to_be_visible()
@@ -156,6 +159,20 @@ async def test_a_label_still_waiting_is_sent_when_the_page_is_left(
     await page.goto(f"{system.address}/health")
     (record,) = await feedback(system, 1)
     assert (record["event_id"], record["label"]) == ("n-1", "negative")
+
+
+async def test_health_shows_the_worker_and_replays_a_dead_letter(
+    system: System, page: Page
+) -> None:
+    await system.publish(0, {"id": "n-1"}, {"id": "n-2", "text": 7})
+    await page.goto(f"{system.address}/health")
+    await expect(page.get_by_role("region", name="Workers")).to_contain_text("at work")
+    letters = page.get_by_role("region", name="Dead letters").locator("tbody tr")
+    await expect(letters).to_have_count(2)
+    await page.get_by_role("button", name="no_text 1").click()
+    await expect(letters).to_have_count(1)
+    await letters.get_by_role("button", name="Replay").click()
+    await expect(page.get_by_text("Sent again: 1")).to_be_visible()
 
 
 async def feedback(system: System, count: int) -> list[dict[str, Any]]:
@@ -289,11 +306,15 @@ async def accessibility_faults(page: Page) -> list[str]:
     return faults
 
 
-async def test_the_loss_of_redis_is_said_and_over_when_it_is_back(
+async def test_the_loss_of_redis_or_of_updates_is_said_and_over_when_they_are_back(
     system: System, page: Page, redis_server: RedisServer
 ) -> None:
+    await page.route("**/live", lambda route: route.abort())
     await page.goto(f"{system.address}/alerts")
+    await expect(page.get_by_text("No connection to the console")).to_be_visible()
     await expect(page.get_by_text("No alert is open")).to_be_visible()
+    await page.unroute("**/live")
+    await expect(page.get_by_text("No connection to the console")).to_be_hidden()
     redis_server.stop()
     try:
         await expect(page.get_by_text("Redis is away")).to_be_visible()

@@ -13,6 +13,8 @@ from models.registry import Alias
 from stream.connection import kafka_arguments
 from stream.console import recent as module
 from stream.console.recent import Recent
+from stream.operations.ledger import RulesText, Sign
+from stream.operations.ledger import encode as encode_entry
 from stream.outbox import Outbox, Outgoing
 from stream.records import encode
 from stream.settings import Settings
@@ -70,7 +72,11 @@ async def test_the_latest_records_are_kept_followed_and_found_again_after_an_out
         await prepare_topics(settings)
         await send(settings, *(event(settings, f"e-{n}") for n in range(30)))
         await send(settings, Outgoing(settings.topics.scored, b"x", b"not ours"))
+        signs = [Sign("w", NOON), Sign("w", NOON, ended=True), RulesText("r", "# rules")]
+        ledger = settings.topics.ledger
+        await send(settings, *(Outgoing(ledger, one.key, encode_entry(one)) for one in signs))
         await until(lambda: len(recent.scored) == 10)
+        await until(lambda: recent.ledger == [signs[1]])
         own_kafka.kill()
         await until(lambda: recent.fault != "")
         own_kafka.start()

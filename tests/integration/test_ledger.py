@@ -69,6 +69,7 @@ async def test_the_ledger_tells_what_a_worker_judged_by_and_when(
         await serves(worker, "stub-1")
         (now,) = (await asked(settings))["in_force"]
         assert (now["model"], now["begin"], now["until"]) == ("stub-1", "model", None)
+        assert now["runs_on"].startswith("stub-1: ")
         said = await asked(settings, "--rules", now["rules"])
         assert said["text"] == rules.read_text()
     finally:

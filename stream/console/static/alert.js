@@ -2,8 +2,9 @@
 
 import { get } from "./api.js";
 import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
-import { clock, empty, figure, h, number, put, section, severity, subjectLink, table, time } from "./dom.js";
+import { clock, empty, figure, h, moment, number, put, section, severity, span, stateOf, subjectLink, table, time } from "./dom.js";
 import { Evidence } from "./evidence.js";
+import { windowTable } from "./windows.js";
 import { attempt, content, isShortcut, keepShowing, on, showKeys } from "./shell.js";
 
 const id = document.body.dataset.id;
@@ -58,41 +59,45 @@ function show(detail) {
       h("button", { type: "button", disabled: row.state === "resolved" && key !== "c" && key !== "s", onclick: () => act(row) }, name, " ", h("kbd", { "aria-hidden": "true" }, key)))),
     h("p", { class: "lead" }, alert.summary),
     h("dl", { class: "figures" },
-      figure("State", alert.state + (row.silence ? ", silenced" : "")),
+      figure("State", stateOf({ ...row, assignee: "" })),
+      figure("Assigned to", row.assignee || "nobody"),
       figure("Subject", subjectLink(alert.subject)),
-      figure("Events", number(alert.count)),
-      figure("First event", time(alert.first_seen)), figure("Last event", time(alert.last_seen)),
-      figure("Acknowledged by", row.acknowledged_by || "–"), figure("Assigned to", row.assignee || "–"),
-      figure("Rule", alert.rule, alert.rule_version), figure("Model", alert.model),
-      figure("Episode", number(alert.episode))),
+      figure("First event", moment(alert.first_seen)), figure("Last event", moment(alert.last_seen)),
+      figure("Events", number(alert.count), alert.episode > 1 ? `in episode ${number(alert.episode)}` : "in its first episode"),
+      figure("Rule", alert.rule, `version ${alert.rule_version}`), figure("Model", alert.model)),
     section("Evidence", evidence.element),
     section("Timeline", timeline(alert, history)),
-    section("Signal", signal(alert)),
+    section("Windows of the subject", signal(alert)),
     section("What would another threshold have done?", thresholds),
     section("Similar alerts", similar.length ? likeIt(similar) : empty("Redis has no other alert of this rule or subject.")));
 }
 
 function signal(alert) {
-  const figures = Object.entries(alert.signal);
-  const shown = figures.filter(([, value]) => typeof value !== "object").map(([name, value]) =>
-    figure(name, typeof value === "number" ? number(value, Number.isInteger(value) ? 0 : 2) : String(value)));
   return h("div", {},
     alert.condition ? h("p", {}, "The rule asked: ", h("code", {}, alert.condition)) : null,
-    shown.length ? [h("p", { class: "hint" }, "The subject's windows at the last event."), h("dl", { class: "figures" }, shown)]
+    Object.keys(alert.signal).length ? windowTable(alert.signal, "As they were at the last event.")
       : empty("This alert carries no window figures."));
 }
 
 function timeline(alert, history) {
   const fired = { action: "fired", by: alert.rule, at: alert.first_seen, comment: "" };
-  return h("ol", { class: "timeline" }, [fired, ...history].map((entry) => h("li", {},
+  const grown = { action: `grew to ${number(alert.count)} events`, at: alert.last_seen };
+  const all = [fired, ...history, ...(alert.count > 1 ? [grown] : [])].sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+  return h("ol", { class: "timeline" }, all.map((entry) => h("li", {},
     h("span", { class: "when" }, clock(entry.at)), h("span", {}, h("strong", {}, entry.action),
-      entry.by ? ` by ${entry.by}` : "", entry.detail ? ` (${entry.detail})` : "", entry.comment ? `: ${entry.comment}` : ""))));
+      entry.detail ? detailOf(entry) : "", entry.by ? ` by ${entry.by}` : "", entry.comment ? `: ${entry.comment}` : ""))));
+}
+
+function detailOf({ action, detail }) {
+  if (action === "assigned") return ` to ${detail}`;
+  if (action === "expired") return ` after ${span(Number(detail))} without an event`;
+  return ` (${detail})`;
 }
 
 function likeIt(similar) {
   return table(["Severity", "Alert", "Subject", "State", "Events", "First event"], similar.map((one) => [
     severity(one.severity), h("a", { href: `/alerts/${encodeURIComponent(one.id)}` }, one.title), subjectLink(one.subject),
-    one.state, number(one.count), time(one.first_seen)]), { caption: "Similar alerts", numbers: [4] });
+    stateOf(one), number(one.count), time(one.first_seen)]), { caption: "Similar alerts", numbers: [4] });
 }
 
 document.addEventListener("keydown", (event) => {

@@ -3,7 +3,7 @@
 import { get, remove } from "./api.js";
 import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
 import { fromAddress, groupOf, GROUPS, inOrder, SEVERITIES, SHOW, tester, toAddress } from "./alert_filter.js";
-import { clock, empty, h, number, put, section, setText, setTime, severity, subjectLink, time } from "./dom.js";
+import { clock, empty, h, number, put, section, setText, setTime, severity, stateOf, subjectLink, time } from "./dom.js";
 import { attempt, content, isShortcut, keepShowing, on, say, showKeys } from "./shell.js";
 
 const KEYS = {
@@ -82,17 +82,6 @@ function fill(line, row) {
   setTime(cells.last.firstChild, row.last_seen);
 }
 
-function stateOf(row) {
-  const words = [];
-  if (row.state === "resolved") words.push("resolved");
-  else if (row.state === "acknowledged") words.push(`ack ${row.acknowledged_by}`);
-  else words.push(row.state === "firing" ? "new" : "firing");
-  if (row.assignee) words.push(`→ ${row.assignee}`);
-  if (row.silence) words.push("silenced");
-  if (row.flapping) words.push("flapping");
-  return words.join(", ");
-}
-
 // --- laying out ---------------------------------------------------------------------------------
 
 let shownNow = tester(view);
@@ -126,6 +115,9 @@ function layOut(most = Infinity) {
   for (const id of lines.keys()) if (!rows.has(id)) lines.delete(id);
   const total = [...groups.values()].reduce((sum, members) => sum + members.length, 0);
   setText(count, `${number(total)}${more ? "+" : ""} alert${total === 1 ? "" : "s"}`);
+  // In a tab among others, what is critical is seen without the page.
+  const critical = [...groups.values()].flat().filter((row) => row.severity === "critical").length;
+  document.title = `${critical ? `(${number(critical)} critical) ` : ""}Alerts · Bellwether`;
   list.hidden = !total;
   put(nothing, total ? null : whyEmpty());
 }

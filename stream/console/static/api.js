@@ -22,7 +22,7 @@ async function call(method, path, body, more = {}) {
     throw new ApiError("the console can't be reached; is it running?", 0);
   }
   if (answer.status === 401) {
-    location.href = `/login?next=${encodeURIComponent(location.pathname)}`;
+    location.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
   }
   const content = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new ApiError(content.error ?? `the console answered ${answer.status}`, answer.status);

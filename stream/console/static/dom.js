@@ -11,13 +11,23 @@ export function h(tag, properties = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
 /** Replace what an element holds; null children are left out. */
 export function put(element, ...children) {
-  element.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+}
+
+/** Do what rebuilds an element, and leave the focus at the same place of it. */
+export function keepingFocus(element, rebuild) {
+  const path = [];
+  for (let at = document.activeElement; at !== element && element.contains(at); at = at.parentElement)
+    path.unshift([...at.parentElement.children].indexOf(at));
+  rebuild();
+  if (path.length && document.activeElement === document.body)
+    path.reduce((at, place) => at?.children[place], element)?.focus({ preventScroll: true });
 }
 
 export function setText(element, text) {
@@ -90,6 +100,11 @@ export function signed(value) {
 
 const UNITS = [["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
+/** A time of day with its age, as a labelled figure has it. */
+export function moment(iso) {
+  return [time(iso), h("small", {}, time(iso, { age: true }), " ago")];
+}
+
 /** A span of whole units: 3 hours, 1 day. */
 export function span(seconds) {
   const [unit, size] = UNITS.find(([, one]) => seconds >= one && seconds % one === 0) ?? UNITS.at(-1);
@@ -113,6 +128,22 @@ export function severity(name) {
   return h("span", { class: `severity ${name}` }, name);
 }
 
+/** Commands in backticks, as the trainer writes them, set as code. */
+export function withCode(words) {
+  return words.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
+}
+
+/** What became of an alert, in words. */
+export function stateOf(row) {
+  const words = [];
+  if (row.state === "resolved") words.push("resolved");
+  else words.push(row.state === "acknowledged" ? `acknowledged by ${row.acknowledged_by}` : "firing");
+  if (row.assignee) words.push(`assigned to ${row.assignee}`);
+  if (row.silence) words.push("silenced");
+  if (row.flapping) words.push("flapping");
+  return words.join(", ");
+}
+
 export function subjectLink(subject) {
   const [kind, ...rest] = subject.split(":");
   const id = rest.join(":");
@@ -132,16 +163,20 @@ export function empty(...words) {
   return h("p", { class: "empty" }, ...words);
 }
 
-/** A table from column heads and rows of cells; numbers is the set of columns set flush right. */
+/** A table from column heads and rows of cells; numbers is the set of columns set flush right.
+ *
+ * On a narrow screen, where several columns are words, each row becomes a card with the heads in it.
+ */
 export function table(heads, rows, { caption, numbers = [] } = {}) {
   const side = (at) => (numbers.includes(at) ? "number" : null);
+  const wordy = heads.length >= 4 && heads.length - numbers.length > 2;
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {},
+    h("table", { class: wordy ? "wordy" : null },
       h("caption", { class: "unseen" }, caption),
       h("thead", {}, h("tr", {}, heads.map((head, at) => h("th", { scope: "col", class: side(at) }, head)))),
-      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, at) => h("td", { class: side(at) }, cell)))))),
+      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, at) => h("td", { class: side(at), dataset: { head: heads[at] } }, Array.isArray(cell) ? h("div", {}, ...cell) : cell)))))),
   );
 }
 

@@ -24,7 +24,7 @@ export class Evidence {
 
   /** shared are words to mark where the model was not asked. */
   show(events, shared) {
-    this.events = [...events].reverse();
+    this.events = [...events].sort((one, other) => Date.parse(other.time) - Date.parse(one.time));
     this.shared = shared;
     this.draw();
   }

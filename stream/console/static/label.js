@@ -2,11 +2,13 @@
 // really takes it back; after that, labelling the event again replaces it (the latest word counts).
 
 import { ApiError, may, post } from "./api.js";
-import { h, number, put, share, time } from "./dom.js";
+import { h, keepingFocus, number, put, share, time } from "./dom.js";
 import { isShortcut, say, showKeys } from "./shell.js";
 
 export const KEYS = "1234567890qwertyp";
 const GRACE_MS = 4000;
+// A label that the model gives less than this is listed without its share.
+const LEAST_SHOWN = 0.005;
 
 export class Labelling {
   /** heads by name; tell is called after each label sent, with how many this page has sent. */
@@ -46,9 +48,14 @@ export class Labelling {
   }
 
   draw() {
+    keepingFocus(this.element, () => this.build());
+  }
+
+  build() {
     put(this.queue, ...this.items.map((item, at) => h("li", {},
       h("button", { type: "button", "aria-current": at === this.at ? "true" : null, onclick: () => this.go(at) },
-        h("span", { class: "kind" }, this.isDone(item) ? "✓ " : "", item.source, " · ", time(item.time, { age: true })),
+        h("span", { class: "kind" }, this.isDone(item) ? "✓ " : "", item.urgent ? [h("span", { class: "severity critical" }, "urgent"), " "] : "",
+          item.customer || item.source, " · ", time(item.time, { age: true })),
         h("span", { class: "excerpt" }, item.title || item.text)))));
     const item = this.items[this.at];
     this.element.hidden = !item;
@@ -64,18 +71,25 @@ export class Labelling {
       h("p", { class: "hint" }, h("strong", {}, "Why this one: "), item.reason),
       h("fieldset", { class: "labels" }, h("legend", {}, `What is its ${name}?`),
         head.labels.map((label, at) => h("button", {
-          type: "button", class: before === label ? "said-before" : null, disabled: !may("labeller"),
-          onclick: () => this.label(label),
-        }, h("kbd", {}, KEYS[at] ?? "·"), label, h("small", {}, answer ? share(answer.scores[label] ?? 0) : "")))),
-      h("p", { class: "pending", "aria-live": "polite" }, this.pending
-        ? [`${this.pending.verdict.label} for “${this.pending.title}” is sent in a moment. `, h("button", { type: "button", onclick: () => this.undo() }, "Undo ", h("kbd", {}, "u"))]
-        : may("labeller") ? `Sent from this page: ${number(this.sent)}` : "Labelling needs the role labeller."));
+          type: "button", class: [before === label ? "said-before" : "", answer?.label === label ? "guess" : ""].join(" ").trim() || null,
+          disabled: !may("labeller"), onclick: () => this.label(label),
+        }, h("kbd", {}, KEYS[at] ?? "·"), h("span", {}, label), h("small", {}, answer?.scores[label] >= LEAST_SHOWN ? share(answer.scores[label]) : "")))),
+      h("div", { class: "pending" }, h("p", { "aria-live": "polite" }, this.pending
+        ? [`${this.pending.verdict.label} for “${this.pending.title}” is sent in a moment. `, h("button", { type: "button", onclick: () => this.undo() }, "Undo ", h("kbd", { "aria-hidden": "true" }, "u"))]
+        : may("labeller") ? "" : "Labelling needs the role labeller."),
+      may("labeller") ? this.progress() : null));
     // Only the queue scrolls: the text to be judged must stay where the eyes are.
     const chosen = this.queue.children[this.at];
     const low = chosen.offsetTop - this.queue.offsetTop;
     if (low < this.queue.scrollTop) this.queue.scrollTop = low;
     else if (low + chosen.offsetHeight > this.queue.scrollTop + this.queue.clientHeight)
       this.queue.scrollTop = low + chosen.offsetHeight - this.queue.clientHeight;
+  }
+
+  progress() {
+    const left = this.items.filter((one) => !this.isDone(one)).length;
+    return h("p", { class: "hint" }, h("progress", { max: Math.max(1, this.sent + left), value: String(this.sent), "aria-label": "Labelled here" }),
+      ` ${number(this.sent)} sent from this page, ${number(left)} in this list are left`);
   }
 
   go(at) {
@@ -149,6 +163,6 @@ export class Labelling {
 /** Progress as figures: how many labels, and how far people agree. */
 export function progressLine(progress) {
   const agreement = progress.agreement === null ? "no event judged by two people yet"
-    : `${share(progress.agreement)} agreement on ${number(progress.judged_by_several)} events judged by several`;
+    : `${share(progress.agreement)} agreement on ${number(progress.judged_by_several)} judged by several`;
   return h("p", { class: "hint" }, `Of the latest labels, ${number(progress.mine)} are yours and ${number(progress.all)} in all; ${agreement}.`);
 }

@@ -1,7 +1,7 @@
 // Models: the versions, their figures, the trainer's verdicts, and who serves.
 
 import { get, may, post } from "./api.js";
-import { clock, empty, figure, h, number, put, section, table, time } from "./dom.js";
+import { clock, empty, figure, h, number, put, section, signed, table, time, withCode } from "./dom.js";
 import { fitted } from "./fitted.js";
 import { ask, attempt, content, keepShowing, on } from "./shell.js";
 
@@ -20,6 +20,8 @@ async function rollBack(previous) {
 }
 
 function figuresOf(version) {
+  const changes = version.metrics.verdict?.changes ?? [];
+  if (changes.length) return changesOf(version, changes);
   const rows = [];
   const walk = (value, name) => {
     if (value === null || typeof value !== "object" || Array.isArray(value)) return;
@@ -30,8 +32,13 @@ function figuresOf(version) {
   return rows.length ? table(["Measured on", "Texts", "Accuracy", "Macro F1", "Calibration error"], rows, { caption: `Figures of ${version.version}`, numbers: [1, 2, 3, 4] }) : null;
 }
 
-/** Commands in backticks, as the trainer writes them, set as code. */
-const withCode = (words) => words.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
+/** What the gate compared: the champion of that time and this version, by head and kind of source. */
+function changesOf(version, changes) {
+  const points = (value) => `${signed(value * 100)}`;
+  return table(["Accuracy on", "Texts", "Champion then", "This version", "Change in points", "95 % interval"], changes.map((one) => [
+    one.name, number(one.n), number(one.champion, 3), number(one.challenger, 3), points(one.challenger - one.champion),
+    `${points(one.low)} to ${points(one.high)}`]), { caption: `Figures of ${version.version}`, numbers: [1, 2, 3, 4, 5] });
+}
 
 function verdictOf(version) {
   const verdict = version.metrics.verdict;
@@ -43,7 +50,7 @@ function verdictOf(version) {
 function show(answer) {
   const serving = Object.entries(answer.serving).map(([model, events]) => `${model} (${number(events)})`).join(", ") || "no event scored yet";
   if (!answer.registry) {
-    put(content, h("dl", { class: "figures" }, figure("Serves the latest 200 events", serving)),
+    put(content, h("dl", { class: "figures" }, figure("Scored the latest 200 events", serving)),
       empty("There is no registry: set model.registry, for the console as for workers and the trainer, and versions can be promoted and rolled back here."));
     return;
   }
@@ -54,12 +61,13 @@ function show(answer) {
     h("dl", { class: "figures" },
       figure("Champion", last ? last.version : "none yet", last ? `since ${clock(last.since)}, by ${last.by}` : ""),
       figure("Before it", last?.previous || "–"),
-      figure("Serves the latest 200 events", serving), figure("Registry", answer.registry)),
-    last?.previous && may("operator") ? h("div", { class: "bar" }, h("button", { type: "button", class: "danger", onclick: () => rollBack(last.previous) }, "Roll back")) : null,
+      figure("In shadow", versions.find((version) => version.in_shadow)?.version ?? "none"),
+      figure("Scored the latest 200 events", serving), figure("Registry", h("span", { class: "id" }, answer.registry))),
+    last?.previous && may("operator") ? h("div", { class: "bar" }, h("button", { type: "button", onclick: () => rollBack(last.previous) }, `Roll back to ${last.previous}`)) : null,
     section("Versions", versions.length ? table(["Version", "Made from", "Heads", "Was champion", ""], versions.map((version) => [
       h("span", { class: "id" }, version.version), version.parent || "–", version.heads.map((head) => head.name).join(", "),
       since[version.version] ? time(since[version.version]) : "never",
-      version.champion ? h("strong", {}, "champion") : version.in_shadow ? "in shadow" : may("operator") ? h("button", { type: "button", "aria-label": `Promote ${version.version}`, onclick: () => promote(version.version) }, "Promote") : ""]), { caption: "Versions" })
+      version.champion ? h("strong", {}, "champion") : version.in_shadow ? "in shadow" : may("operator") ? h("button", { type: "button", class: "small", "aria-label": `Promote ${version.version}`, onclick: () => promote(version.version) }, "Promote") : ""]), { caption: "Versions" })
       : empty("The registry is empty. A trainer puts its first version in when it starts; `bellwether models add DIR` adds one.")),
     section("The trainer's verdicts", attempts.length ? table(["Time", "Labels", "Verdict"], attempts.map((one) => [time(one.time), number(one.labels), withCode(one.verdict)]), { caption: "Verdicts", numbers: [1] })
       : empty("None are known here. They are read from trainer.folder on this machine.")),

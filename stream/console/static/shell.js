@@ -1,7 +1,7 @@
 // What every page has: live updates and their loss, notices, theme, dialogs.
 
 import { ApiError } from "./api.js";
-import { clock, h, setText } from "./dom.js";
+import { clock, h, keepingFocus, put, setText, withCode } from "./dom.js";
 
 export const content = document.getElementById("content");
 const main = document.getElementById("main");
@@ -81,7 +81,7 @@ export function notice(name, text, good = false) {
       h("span"), h("button", { type: "button", class: "quiet", onclick: () => notice(name, null) }, "Dismiss"));
     banners.append(line);
   }
-  setText(line.firstElementChild, text);
+  put(line.firstElementChild, ...withCode(text));
   return false;
 }
 
@@ -111,16 +111,26 @@ export async function attempt(action, done) {
 
 /** Load and show a page, again on reload and every so many seconds; say what is wrong in its place. */
 export async function keepShowing(load, show, everySeconds = 0) {
+  let before = "";
   const refresh = async () => {
+    before = "";
+    await lookAgain();
+  };
+  // What has not changed is left alone: a reader may be selecting or scrolling in it.
+  const lookAgain = async () => {
     try {
-      show(await load());
+      const answer = await load();
+      const fresh = everySeconds ? JSON.stringify(answer) : "";
+      if (!before || fresh !== before) keepingFocus(content, () => show(answer));
+      before = fresh;
       document.getElementById("failed")?.remove();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       document.getElementById("failed")?.remove();
-      content.prepend(h("div", { id: "failed", class: "failed", role: "alert" },
-        h("strong", {}, "This can't be shown now. "), error.message, " ",
-        h("button", { type: "button", onclick: refresh }, "Try again")));
+      const missing = error.status === 404;
+      content.prepend(h("div", { id: "failed", class: missing ? "empty" : "failed", role: "alert" },
+        h("strong", {}, missing ? "Not found. " : "This can't be shown now. "), `${error.message}. `,
+        missing ? h("a", { href: "/alerts" }, "All alerts") : h("button", { type: "button", onclick: refresh }, "Try again")));
     }
     main.setAttribute("aria-busy", "false");
   };
@@ -128,21 +138,21 @@ export async function keepShowing(load, show, everySeconds = 0) {
   await listening;
   await refresh();
   if (everySeconds)
-    setInterval(() => { if (!document.hidden && !document.querySelector("dialog[open]")) refresh(); }, everySeconds * 1000);
+    setInterval(() => { if (!document.hidden && !document.querySelector("dialog[open]")) lookAgain(); }, everySeconds * 1000);
   return refresh;
 }
 
 // --- dialogs ------------------------------------------------------------------------------------
 
-/** Ask for values in a dialog; null where it was left. fields is what the form holds. */
-export function ask({ title, words, fields = [], confirm, danger = false }) {
+/** Ask for values in a dialog; null where it was left. fields is what the form holds; plain: there is nothing to decide. */
+export function ask({ title, words, fields = [], confirm, danger = false, plain = false }) {
   return new Promise((resolve) => {
     const form = h("form", { method: "dialog" },
       h("h2", { id: "dialog-title" }, title),
       words ? h("p", {}, words) : null,
       fields,
       h("div", { class: "buttons" },
-        h("button", { type: "button", onclick: () => dialog.close("") }, "Cancel"),
+        plain ? null : h("button", { type: "button", onclick: () => dialog.close("") }, "Cancel"),
         h("button", { class: danger ? "danger" : "primary", value: "ok" }, confirm)));
     const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
     const before = document.activeElement;
@@ -165,7 +175,7 @@ export function isShortcut(event) {
 
 export function showKeys(keys) {
   ask({
-    title: "Keys", confirm: "Close",
+    title: "Keys", confirm: "Close", plain: true,
     fields: [h("dl", { class: "keys" }, Object.entries(keys).map(([key, words]) =>
       [h("dt", {}, h("kbd", {}, key)), h("dd", {}, words)]))],
   });

@@ -2,8 +2,9 @@
 
 import { get } from "./api.js";
 import { priceChart, toneChart } from "./chart.js";
-import { clock, empty, figure, h, number, put, section, severity, share, signed, span, table, tick, time } from "./dom.js";
+import { clock, empty, figure, h, number, put, section, severity, share, signed, span, stateOf, table, tick, time } from "./dom.js";
 import { content, keepShowing } from "./shell.js";
+import { windowTable } from "./windows.js";
 
 const { kind, id } = document.body.dataset;
 document.title = `${id} · Bellwether`;
@@ -22,23 +23,30 @@ function priceLine({ closes, note }, { buckets, width_s }) {
     h("p", { class: "hint" }, words)];
 }
 
-await keepShowing(() => get(`/subjects/${encodeURIComponent(kind)}/${encodeURIComponent(id)}`), ({ view, figures, alerts, prices }) => {
+const list = (counts, all) => Object.entries(counts).map(([name, count]) => `${name} ${number(count)} (${share(count / all)})`).join(", ");
+
+/** What the kept events say; nothing of it where none of them is about the subject. */
+function heard(view, prices) {
   const total = view.buckets.reduce((sum, bucket) => sum + bucket.volume, 0);
   const all = Object.values(view.sources).reduce((sum, count) => sum + count, 0);
-  put(content,
-    h("dl", { class: "figures" },
-      figure("Events", number(all), total < all ? `${number(all - total)} older than the chart` : ""),
-      Object.entries(view.sources).map(([source, count]) => figure(source, number(count), share(count / all))),
-      Object.entries(view.labels).map(([label, count]) => figure(label, number(count), share(count / all)))),
+  return [
+    h("dl", { class: "figures wide" },
+      figure("Events", number(all), total < all ? `${number(all - total)} of them older than the chart` : ""),
+      figure("By source", list(view.sources, all)), figure("By sentiment", list(view.labels, all))),
     section("Tone and volume", toneChart(view.buckets, { width: Math.max(320, content.clientWidth), label: `Tone of ${id} over time`, clock, tick: (start) => tick(start, view.width_s) }),
       h("p", { class: "legend" }, h("span", {}, "line: P(positive) − P(negative)"), h("span", {}, `bars: events in ${span(view.width_s)}`), h("span", {}, "triangles: alerts fired"))),
     prices ? section("Daily close", ...priceLine(prices, view)) : null,
-    Object.keys(figures).length ? section("Windows that rules see now", h("dl", { class: "figures" }, Object.entries(figures)
-      .map(([name, value]) => figure(name, number(value, Number.isInteger(value) ? 0 : 2))))) : null,
+  ];
+}
+
+await keepShowing(() => get(`/subjects/${encodeURIComponent(kind)}/${encodeURIComponent(id)}`), ({ view, events, figures, alerts, prices }) => {
+  put(content,
+    view ? heard(view, prices) : empty(`None of the latest ${number(events)} scored events is about it; its alerts and windows are from Redis.`),
     section("Alerts", alerts.length ? table(["Severity", "Alert", "State", "Events", "First event"], alerts.map((row) => [
-      severity(row.severity), h("a", { href: `/alerts/${encodeURIComponent(row.id)}` }, row.title), row.state, number(row.count), time(row.first_seen)]),
+      severity(row.severity), h("a", { href: `/alerts/${encodeURIComponent(row.id)}` }, row.title), stateOf(row), number(row.count), time(row.first_seen)]),
     { caption: "Alerts", numbers: [3] }) : empty("Redis has no alert about it.")),
-    section("Events", table(["Time", "Source", "Sentiment", "Text"], view.events.map((event) => [
-      time(event.time), event.source, `${event.sentiment}${event.tone === null ? "" : ` ${signed(event.tone)}`}`,
-      h("div", {}, event.title ? h("strong", {}, event.title, " ") : null, event.title === event.text ? "" : event.text)]), { caption: "Latest events" })));
+    Object.keys(figures).length ? section("Windows that rules see now", windowTable(figures, "As of the latest event.")) : null,
+    view ? section("Events", h("div", { class: "listed" }, table(["Time", "Source", "Sentiment", "Text"], view.events.map((event) => [
+      time(event.time), event.source, h("span", { class: "whole" }, event.sentiment, event.tone === null ? "" : ` ${signed(event.tone)}`),
+      h("div", {}, event.title ? h("strong", {}, event.title, " ") : null, event.title === event.text ? "" : event.text)]), { caption: "Latest events" }))) : null);
 }, 15);

@@ -1,9 +1,9 @@
 // Teach: the labels that help the model most, what people disagree on, and when the model learnt.
 
-import { get } from "./api.js";
-import { clock, empty, h, number, put, section, table } from "./dom.js";
+import { get, may } from "./api.js";
+import { clock, empty, h, number, put, section, table, time, withCode } from "./dom.js";
 import { Labelling, progressLine } from "./label.js";
-import { content, keepShowing, notice, on } from "./shell.js";
+import { content, keepShowing, notice, on, say } from "./shell.js";
 
 const params = new URLSearchParams(location.search);
 let head = params.get("head") ?? "sentiment";
@@ -20,18 +20,35 @@ choice.addEventListener("change", async () => {
   await refresh();
 });
 
+/** Show the event of a suspected label first, so that another label can be given. */
+async function judgeAgain(suspect) {
+  await labelling.flush();
+  head = suspect.head;
+  history.replaceState(null, "", `?head=${encodeURIComponent(head)}&event=${encodeURIComponent(suspect.event_id)}`);
+  labelling.items = [];
+  await refresh();
+  scrollTo({ top: 0 });
+  if (labelling.items[0]?.event_id !== suspect.event_id) say("The console no longer keeps that event; `bellwether feedback` can label it.", true);
+}
+
+function verdictLine(verdict) {
+  return verdict ? h("p", { class: "hint" }, "The trainer's latest verdict, ", time(verdict.time), ": ", ...withCode(verdict.verdict)) : null;
+}
+
 on("model", (alias) => {
   if (labelling.sent)
     notice("model", `Model ${alias.version} took over at ${clock(alias.since)}, after ${number(labelling.sent)} labels from this page: ${alias.why}`, true);
 });
 
-const refresh = await keepShowing(async () => [await get(`/teach?head=${encodeURIComponent(head)}`), await get("/suspects")], ([answer, { suspects }]) => {
+const path = () => `/teach?head=${encodeURIComponent(head)}&event=${encodeURIComponent(new URLSearchParams(location.search).get("event") ?? "")}`;
+const refresh = await keepShowing(async () => [await get(path()), await get("/suspects")], ([answer, { suspects }]) => {
   put(choice, ...answer.heads.map((one) => h("option", { value: one.name, selected: one.name === head }, one.name)));
   labelling.show(answer.heads, answer.items);
-  put(top, progressLine(answer.progress), ...(answer.items.length || labelling.items.length ? [] : [answer.caught_up
+  put(top, progressLine(answer.progress), verdictLine(answer.verdict), ...(answer.items.length || labelling.items.length ? [] : [answer.caught_up
     ? empty("Nothing to label: no scored event is kept, or you have judged them all. Events come from the workers; look at ", h("a", { href: "/health" }, "Health"), ".")
     : empty("Reading the latest scored events from Kafka …")]));
   put(below, section("Suspected wrong labels", suspects.length
-    ? table(["Question", "Label", "Text", "Event", "By"], suspects.map((one) => [one.head, one.label, one.text, h("span", { class: "id" }, one.event_id), one.authors]), { caption: "Labels that contradict the others" })
+    ? table(["Question", "Label", "By", "Text", "Event", ""], suspects.map((one) => [one.head, one.label, one.authors, one.text, h("span", { class: "id" }, one.event_id),
+      may("labeller") ? h("button", { type: "button", class: "small", "aria-label": `Label ${one.event_id} again`, onclick: () => judgeAgain(one) }, "Label again") : ""]), { caption: "Labels that contradict the others" })
     : empty("None are known here. The trainer finds them when it fits; they are read from trainer.folder on this machine.")));
 }, 15);

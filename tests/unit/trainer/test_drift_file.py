@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from trainer.drift import Answers, Drift, Seen
-from trainer.drift_file import DRIFT_FILE, keep_seen, recall_seen
+from trainer.drift_file import DRIFT_FILE, keep_seen, look, recall_seen
 
 
 @pytest.fixture
@@ -28,6 +28,16 @@ def test_what_was_kept_is_there_again(tmp_path: Path, seen: Seen) -> None:
     keep_seen(folder, seen)
     assert recall_seen(folder, "v1") == seen
     assert [one.name for one in folder.iterdir()] == [DRIFT_FILE]
+
+
+def test_who_only_looks_leaves_the_file_as_it_is(tmp_path: Path, seen: Seen) -> None:
+    assert look(tmp_path) is None
+    keep_seen(tmp_path, seen)
+    assert look(tmp_path) == seen
+    file = tmp_path / DRIFT_FILE
+    file.write_bytes(file.read_bytes()[:-7])
+    assert look(tmp_path) is None
+    assert file.exists()
 
 
 def test_without_a_file_there_is_nothing_and_nothing_to_say(

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from models.spec import DEFAULT_HEADS, ModelError
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.connection_settings import Console
-from stream.console.desk import Courier, Desk
+from stream.console.desk import Courier, Desk, Moved
 from stream.console.explanations import Explanations
 from stream.console.live import Hub
 from stream.console.recent import Recent
@@ -60,6 +61,12 @@ class KnownLabels:
 
     def attempts(self) -> list[dict[str, Any]]:
         return [{"time": "2026-03-12T12:00:00Z", "labels": 3, "verdict": "promoted: better"}]
+
+    def drift(self) -> list[Moved]:
+        return [Moved("m-1", "topic", "ticket", 0, 0.31, 0.02), Moved("m-1", "risk", "news", 1_700)]
+
+    def written(self) -> datetime | None:
+        return None
 
 
 def no_model(_: Alert) -> Any:
@@ -199,4 +206,6 @@ def put(desk: Desk, topic: str, *records: Any, at_ms: int = 0) -> None:
     """As if Kafka had brought the records."""
     from stream.console.recent import Seen  # noqa: PLC0415
 
-    desk.recent._topics[topic].records.extend(Seen(at_ms, record) for record in records)
+    for record in records:
+        key = getattr(record, "key", None)
+        desk.recent._topics[topic].add(key, Seen(at_ms, record))

@@ -26,6 +26,9 @@ async def test_without_a_session_there_is_nothing_but_the_login(guarded: Any) ->
     for path in ("/alerts", "/alerts/x", "/models"):
         answer = await guarded.get(path, allow_redirects=False)
         assert (answer.status, answer.headers["Location"]) == (303, f"/login?next={path}")
+    answer = await guarded.get("/alerts?q=halc&show=silenced", allow_redirects=False)
+    form = await (await guarded.get(answer.headers["Location"])).text()
+    assert 'name="next" value="/alerts?q=halc&amp;show=silenced"' in form
     for path in ("/api/v1/alerts", "/api/v1/openapi.json", "/live", "/api/v1/settings"):
         assert (await guarded.get(path)).status == 401
     assert (await guarded.post("/api/v1/silences", json={})).status == 401
@@ -52,7 +55,8 @@ async def test_a_login_does_not_lead_to_another_site(guarded: Any) -> None:
 async def test_wrong_names_and_passwords_are_not_told_apart_and_soon_not_heard(
     guarded: Any,
 ) -> None:
-    wrong = await log_in(guarded, "ann", "no")
+    wrong = await log_in(guarded, "ann", "no", next="/models")
+    assert 'name="next" value="/models"' in await wrong.text()
     unknown = await log_in(guarded, "nobody", "no")
     assert (wrong.status, unknown.status) == (401, 401)
     for _ in range(LOGIN_ATTEMPTS - 2):

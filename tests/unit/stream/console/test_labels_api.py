@@ -79,6 +79,9 @@ async def test_review_has_urgent_and_old_tickets_first_until_somebody_judged_the
     assert list(items) == ["urgent", "old", "late"]
     assert items["urgent"] == ["risk"]
     assert items["old"] == ["topic"]
+    assert [item["urgent"] for item in answer["items"]] == [True, False, False]
+    assert (answer["waiting"], answer["urgent"]) == (3, 1)
+    assert answer["oldest"] == answer["items"][1]["time"]
     assert "abstained" in answer["items"][1]["reason"]
 
 
@@ -104,6 +107,9 @@ async def test_the_least_sure_event_is_asked_first_each_text_once_and_none_twice
     answer = await page.get("/teach?head=sentiment")
     assert [item["event_id"] for item in answer["items"]] == ["unsure", "sure"]
     assert answer["progress"]["mine"] == 1
+    assert answer["verdict"]["verdict"] == "promoted: better"
+    asked_for = await page.get("/teach?head=sentiment&event=done")
+    assert [item["event_id"] for item in asked_for["items"]] == ["done", "unsure", "sure"]
 
 
 async def test_progress_counts_the_latest_word_and_how_far_people_agree(

@@ -1,4 +1,4 @@
-"""Figures over HTTP: subjects with their windows, the flow, models, settings."""
+"""Figures over HTTP: subjects with their windows, and models."""
 
 from __future__ import annotations
 
@@ -31,24 +31,18 @@ async def test_a_subject_has_its_events_windows_and_alerts(page: Caller, desk: D
     assert unknown.status == 404
 
 
-async def test_markets_and_settings_are_served(page: Caller, desk: Desk) -> None:
+async def test_a_subject_out_of_reach_still_has_its_alerts(page: Caller, desk: Desk) -> None:
+    alert = await fire(desk, subject="source:news")
+    answer = await page.get("/subjects/source/news")
+    assert (answer["view"], answer["events"]) == (None, 0)
+    assert [row["id"] for row in answer["alerts"]] == [alert.id]
+
+
+async def test_markets_are_served(page: Caller, desk: Desk) -> None:
     put(desk, desk.settings.topics.scored, scored())
     answer = await page.get("/markets")
     assert [one["id"] for one in answer["heat_map"]["subjects"]] == ["HALC"]
     assert answer["events"] == 1
-    names = [row["name"] for row in (await page.get("/settings"))["settings"]]
-    assert "kafka.bootstrap" in names
-
-
-async def test_health_says_what_is_away(page: Caller, desk: Desk) -> None:
-    await fire(desk)
-    put(desk, desk.settings.topics.scored, scored())
-    desk.recent.fault = "no broker"
-    answer = await page.get("/health")
-    assert answer["faults"] == {"redis": "", "kafka": "no broker"}
-    assert (answer["open_alerts"], answer["lag"]) == (1, [])
-    assert answer["flow"]["models"] == {"m-1": 1}
-    assert answer["flow"]["latency_p50_ms"] == 0
 
 
 async def test_without_a_registry_nothing_can_be_promoted(page: Caller) -> None:

@@ -1,0 +1,283 @@
+"""The API's health: what is away, rates and times, lag, services, drift, settings in force."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream.connection import StartError, kafka_arguments
+from stream.console.desk import Desk, Moved
+from stream.console.operations import Asked, Operation
+from stream.console.recent import Seen
+from stream.console.shown_settings import Setting, shown
+from stream.operations.ledger import Entry, Sign, spans
+from stream.operations.topic_log import places_of
+from stream.records import Scored, utc_now
+
+RATE_S = 60
+LAG_S = 8.0
+GONE_SHOWN = timedelta(days=1)
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """What the scored topic says of the workers; times in milliseconds, rates a second.
+
+    latency runs from a record's arrival to its scores, over the kept events of the last minute, or
+    the latest 200 where there were none. parts are medians of the way of an event, one after the
+    other. padding is the share of what the model computed that was no token of a text.
+    """
+
+    per_second: float
+    kept: int
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
+    waited_p50_ms: float | None
+    parts: dict[str, float]
+    batch_size: float | None
+    padding: float | None
+    released_by: dict[str, int]
+    sources: dict[str, int]
+    models: dict[str, int]
+    abstained: dict[str, float]
+    per_minute: list[int]
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """Of one source topic: records after the group's committed offsets; None before any commit."""
+
+    topic: str
+    records: int | None
+    end: int
+
+
+class WorkerState(msgspec.Struct, frozen=True):
+    """A worker by its ledger: at work since then, seen last at that time, and what it judges by.
+
+    gone: it gave no sign of life for three minutes and did not say that it ended.
+    """
+
+    worker: str
+    gone: bool
+    since: datetime
+    seen: datetime
+    model: str
+    runs_on: str
+    rules: str
+    rules_from: str
+
+
+class TrainerState(msgspec.Struct, frozen=True):
+    """What its folder tells; a trainer on another machine is not known here.
+
+    written is when it put something into its label log last, drift_above the setting.
+    """
+
+    written: datetime | None
+    verdict: str
+    verdict_at: str
+    drift: list[Moved]
+    drift_above: float
+
+
+class HealthAnswer(msgspec.Struct, frozen=True):
+    """faults says what is away and why, empty strings while all is well."""
+
+    faults: dict[str, str]
+    flow: Flow
+    lag: list[Lag]
+    workers: list[WorkerState]
+    trainer: TrainerState
+    open_alerts: int | None
+    viewers: int
+
+
+class SettingsAnswer(msgspec.Struct, frozen=True):
+    settings: list[Setting]
+
+
+async def health(asked: Asked) -> HealthAnswer:
+    desk = asked.desk
+    faults = desk.hub.faults
+    lag: list[Lag] = []
+    if not faults["kafka"]:
+        try:
+            async with asyncio.timeout(LAG_S):
+                lag = await _lag(asked)
+        except (KafkaError, StartError, OSError, TimeoutError) as error:
+            faults["kafka"] = f"{type(error).__name__}: {error}"
+    open_alerts = None if faults["redis"] else await desk.redis.zcard(desk.keys.alerts_open)
+    return HealthAnswer(
+        faults,
+        flow_of(desk.recent.taken(desk.settings.topics.scored), utc_now()),
+        lag,
+        workers_of(desk.recent.ledger, utc_now()),
+        await asyncio.to_thread(_trainer, desk),
+        open_alerts,
+        desk.hub.viewers,
+    )
+
+
+async def settings_in_force(asked: Asked) -> SettingsAnswer:
+    return SettingsAnswer(shown(asked.desk.settings))
+
+
+def workers_of(ledger: Sequence[Entry | Sign], now: datetime) -> list[WorkerState]:
+    """Those at work, and those gone within the last day, by name."""
+    begun: dict[str, datetime] = {}
+    seen: dict[str, datetime] = {}
+    for record in ledger:
+        name, at = record.worker, record.at
+        seen[name] = max(at, seen.get(name, at))
+        if isinstance(record, Entry):
+            begun[name] = min(at, begun.get(name, at))
+    last = {span.worker: span for span in spans(ledger, now)}
+    return [
+        WorkerState(
+            worker=name,
+            gone=span.end == "gone",
+            since=begun[name],
+            seen=seen[name],
+            model=span.model,
+            runs_on=span.runs_on,
+            rules=span.rules,
+            rules_from=span.rules_from,
+        )
+        for name, span in sorted(last.items())
+        if not span.end or (span.end == "gone" and now - seen[name] < GONE_SHOWN)
+    ]
+
+
+def _trainer(desk: Desk) -> TrainerState:
+    latest: dict[str, Any] = next(iter(desk.labels.attempts()), {})
+    return TrainerState(
+        written=desk.labels.written(),
+        verdict=str(latest.get("verdict", "")),
+        verdict_at=str(latest.get("time", "")),
+        drift=desk.labels.drift(),
+        drift_above=desk.settings.trainer.drift_above,
+    )
+
+
+async def _lag(asked: Asked) -> list[Lag]:
+    settings = asked.desk.settings
+    names = [source.topic for source in settings.sources]
+    places = await places_of(settings, *names)
+    consumer = AIOKafkaConsumer(
+        group_id=settings.kafka.group,
+        enable_auto_commit=False,
+        **kafka_arguments(settings.kafka),
+    )
+    await consumer.start()
+    try:
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(places) if places else {}
+        committed = {place: await consumer.committed(place) for place in places}
+    finally:
+        await consumer.stop()
+    return [
+        Lag(
+            name,
+            _behind([place for place in places if place.topic == name], ends, committed),
+            sum(end for place, end in ends.items() if place.topic == name),
+        )
+        for name in names
+    ]
+
+
+def _behind(
+    places: Sequence[TopicPartition],
+    ends: dict[TopicPartition, int],
+    committed: dict[TopicPartition, int | None],
+) -> int | None:
+    """A partition without a commit counts as read up to its end if it is empty, else as unread."""
+    if all(committed[place] is None and ends[place] for place in places):
+        return None
+    return sum(ends[place] - (committed[place] or 0) for place in places)
+
+
+def flow_of(kept: Sequence[Seen], now: datetime) -> Flow:
+    """Of the scored records that are kept, the latest last."""
+    last_minute = [seen for seen in kept if _age_s(seen, now) < RATE_S]
+    timed = last_minute or kept[-200:]
+    some: list[Scored] = [seen.record for seen in timed]
+    latencies = sorted(map(_scored_ms, some))
+    tokens = sum(event.batch.tokens for event in some)
+    padding = sum(event.batch.padding for event in some)
+    heads = {name for event in some for name in event.heads}
+    per_minute = [0] * 30
+    for seen in kept:
+        back = int(_age_s(seen, now) // 60)
+        if 0 <= back < len(per_minute):
+            per_minute[-1 - back] += 1
+    return Flow(
+        per_second=len(last_minute) / RATE_S,
+        kept=len(kept),
+        latency_p50_ms=_quantile(latencies, 0.5),
+        latency_p99_ms=_quantile(latencies, 0.99),
+        waited_p50_ms=_quantile(sorted(event.batch.waited_ms for event in some), 0.5),
+        parts={
+            name: _median(part(seen) for seen in timed) for name, part in PARTS.items() if timed
+        },
+        batch_size=sum(event.batch.size for event in some) / len(some) if some else None,
+        padding=padding / (tokens + padding) if tokens + padding else None,
+        released_by=Counter(event.batch.released_by for event in some),
+        sources=Counter(event.source for event in some),
+        models=Counter(event.model for event in some),
+        abstained={
+            head: sum(event.heads[head].abstained for event in some if head in event.heads)
+            / len(some)
+            for head in sorted(heads)
+        },
+        per_minute=per_minute,
+    )
+
+
+def _age_s(seen: Seen, now: datetime) -> float:
+    scored_at: datetime = seen.record.scored_at
+    return (now - scored_at).total_seconds()
+
+
+def _scored_ms(event: Scored) -> float:
+    return (event.scored_at - event.received_at).total_seconds() * 1e3
+
+
+PARTS: dict[str, Callable[[Seen], float]] = {
+    "waiting": lambda seen: float(seen.record.batch.waited_ms),
+    "scoring": lambda seen: _scored_ms(seen.record) - seen.record.batch.waited_ms,
+    "judging": lambda seen: seen.at_ms - seen.record.scored_at.timestamp() * 1e3,
+}
+"""Until a batch takes it; until its scores; until Redis has judged it and its records are sent."""
+
+
+def _median(values: Iterable[float]) -> float:
+    return max(0.0, statistics.median(values))
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float | None:
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None
+
+
+def operations() -> Iterable[Operation]:
+    yield Operation(
+        method="GET",
+        path="/health",
+        role="viewer",
+        run=health,
+        answer=HealthAnswer,
+        summary="What is away, rates and times, lag, the services at work, drift",
+    )
+    yield Operation(
+        method="GET",
+        path="/settings",
+        role="viewer",
+        run=settings_in_force,
+        answer=SettingsAnswer,
+        summary="Settings in force, secrets masked",
+    )

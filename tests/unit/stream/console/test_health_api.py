@@ -1,0 +1,93 @@
+"""Health over HTTP: what is away, the flow in parts, workers by their ledger, drift."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from models.spec import BatchInfo
+from stream.console.desk import Desk
+from stream.console.health_api import flow_of, workers_of
+from stream.console.recent import Seen
+from stream.operations.ledger import GONE_AFTER_S, Entry, Sign
+from tests.fakes import NOON, scored
+from tests.unit.stream.console.conftest import Caller, fire, put
+
+
+def entry(worker: str, number: int, *, seconds: float, model: str = "m-1") -> Entry:
+    return Entry(
+        worker=worker,
+        number=number,
+        at=NOON + timedelta(seconds=seconds),
+        cause="start" if number == 1 else "model",
+        model=model,
+        rules="r-1",
+        rules_from="rules.toml",
+        runs_on=f"{model} on cuda:0",
+    )
+
+
+async def test_health_says_what_is_away(page: Caller, desk: Desk) -> None:
+    await fire(desk)
+    put(desk, desk.settings.topics.scored, scored())
+    desk.recent.fault = "no broker"
+    answer = await page.get("/health")
+    assert answer["faults"] == {"redis": "", "kafka": "no broker"}
+    assert (answer["open_alerts"], answer["lag"]) == (1, [])
+    assert answer["flow"]["models"] == {"m-1": 1}
+    assert answer["flow"]["latency_p50_ms"] == 0
+    assert answer["trainer"]["verdict"] == "promoted: better"
+    moved = [(one["head"], one["labels"], one["missing"]) for one in answer["trainer"]["drift"]]
+    assert moved == [("topic", 0.31, 0), ("risk", None, 1_700)]
+
+
+def test_the_way_of_an_event_has_parts_and_padding_is_a_share() -> None:
+    begun = NOON.timestamp() * 1e3
+    events = [
+        scored(
+            scored_at=NOON + timedelta(milliseconds=waited + 30),
+            batch=BatchInfo(2, 30, waited, "idle", padding=10),
+        )
+        for waited in (10.0, 20.0, 40.0)
+    ]
+    seen = [Seen(round(begun + event.batch.waited_ms + 35), event) for event in events]
+    flow = flow_of(seen, NOON)
+    assert {name: round(ms) for name, ms in flow.parts.items()} == {
+        "waiting": 20,
+        "scoring": 30,
+        "judging": 5,
+    }
+    assert flow.padding == 0.25
+    nothing = flow_of([], NOON)
+    assert (nothing.parts, nothing.padding, nothing.latency_p50_ms) == ({}, None, None)
+
+
+def test_a_worker_is_at_work_until_it_ends_or_is_not_seen_again() -> None:
+    ledger = [
+        entry("a", 1, seconds=0),
+        entry("a", 2, seconds=60, model="m-2"),
+        Sign("a", NOON + timedelta(seconds=120)),
+        entry("b", 1, seconds=0),
+        Sign("b", NOON + timedelta(seconds=60), ended=True),
+    ]
+    (one,) = workers_of(ledger, NOON + timedelta(seconds=130))
+    assert (one.worker, one.gone, one.model, one.runs_on) == ("a", False, "m-2", "m-2 on cuda:0")
+    assert one.since == NOON
+    assert one.seen == NOON + timedelta(seconds=120)
+    (one,) = workers_of(ledger, NOON + timedelta(seconds=120 + GONE_AFTER_S + 1))
+    assert one.gone
+    assert workers_of(ledger, NOON + timedelta(days=2)) == []
+
+
+async def test_a_loss_of_kafka_that_nobody_has_noticed_yet_is_said(
+    page: Caller, desk: Desk
+) -> None:
+    put(desk, desk.settings.topics.ledger, entry("a", 1, seconds=0))
+    answer = await page.get("/health")
+    assert "can't be reached" in answer["faults"]["kafka"]
+    # An entry of long ago, without a sign of life since.
+    assert answer["workers"] == []
+
+
+async def test_settings_are_served(page: Caller) -> None:
+    names = [row["name"] for row in (await page.get("/settings"))["settings"]]
+    assert "kafka.bootstrap" in names
