@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
+from models.stub import StubPredictor
 from stream.operations import ledger_writer
 from stream.operations.ledger import (
     GONE_AFTER_S,
@@ -111,7 +112,7 @@ async def test_what_is_in_force_for_long_is_written_again_so_that_it_does_not_ex
     monkeypatch.setattr(ledger_writer, "SIGNS_A_DAY", 3)
     outbox = Outbox(enough=7)
     rules = RuleFile("r.toml", {}, (), "# rules")
-    writer = LedgerWriter(outbox, "ledger", model="m1", rules=rules)
+    writer = LedgerWriter(outbox, "ledger", predictor=StubPredictor(), rules=rules)
     await writer.start()
     async with asyncio.timeout(30):
         await outbox.full.wait()
