@@ -138,8 +138,9 @@ class LabelLogFile:
     def written(self) -> datetime | None:
         from trainer.label_log import LABELS_FILE
 
-        # Beside the file lies its write-ahead log, which takes the writes first.
-        times = [file.stat().st_mtime for file in self._folder.glob(f"{LABELS_FILE}*")]
+        # The write-ahead log beside the file takes the writes first.
+        files = [self._folder / LABELS_FILE, self._folder / f"{LABELS_FILE}-wal"]
+        times = [file.stat().st_mtime for file in files if file.exists()]
         return datetime.fromtimestamp(max(times), UTC) if times else None
 
     def shadow_figures(self, version: str) -> list[str]:
