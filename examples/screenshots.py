@@ -22,7 +22,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ("alerts", "alert", "tickets", "teach", "markets", "subject", "models", "health")
 WIDE = 1280
 SIZES = {WIDE: 860, 390: 844}
-TALL = {"models": 1_160}
+TALL = {"models": 1_460}
 SHOWN = (
     *((page, "light", WIDE) for page in PAGES),
     ("alert", "dark", WIDE),

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -138,8 +138,12 @@ class LabelLogFile:
     def written(self) -> datetime | None:
         from trainer.label_log import LABELS_FILE
 
-        # Beside the file lies its write-ahead log, which takes the writes first.
-        times = [file.stat().st_mtime for file in self._folder.glob(f"{LABELS_FILE}*")]
+        # The write-ahead log beside the file takes the writes first.
+        times = []
+        for name in (LABELS_FILE, f"{LABELS_FILE}-wal"):
+            # It comes and goes with the trainer's connection.
+            with suppress(FileNotFoundError):
+                times.append((self._folder / name).stat().st_mtime)
         return datetime.fromtimestamp(max(times), UTC) if times else None
 
     def shadow_figures(self, version: str) -> list[str]:

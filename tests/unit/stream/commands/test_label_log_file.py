@@ -1,0 +1,37 @@
+"""What the console reads of a trainer's folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from stream.commands.console import LabelLogFile
+from stream.console.desk import Moved
+from stream.settings import Settings
+from tests.fakes import NOON
+from trainer.drift import Answers, Drift
+from trainer.drift_file import keep_seen
+from trainer.label_log import LABELS_FILE
+
+
+def test_drift_and_the_last_write_are_told_and_nothing_without_a_trainer(tmp_path: Path) -> None:
+    base = Settings()
+    trainer = base.trainer.model_copy(update={"folder": tmp_path / "trainer"})
+    log = LabelLogFile(base.model_copy(update={"trainer": trainer}))
+    assert (log.drift(), log.written()) == ([], None)
+
+    drift = Drift(0.25)
+    drift.note([Answers("news", "v1", {"mood": ("good", 0.9)})] * 1_400, "v1")
+    keep_seen(trainer.folder, drift.seen)
+    assert log.drift() == [Moved("v1", "mood", "news", 600)]
+    drift.note([Answers("news", "v1", {"mood": ("good", 0.9)})] * 600, "v1")
+    keep_seen(trainer.folder, drift.seen)
+    assert log.drift() == [Moved("v1", "mood", "news", 0, 0.0, 0.0)]
+
+    noon = NOON.timestamp()
+    # The last of them is touched by readers, too.
+    for suffix, at in (("", noon - 60), ("-wal", noon), ("-shm", noon + 60)):
+        file = trainer.folder / f"{LABELS_FILE}{suffix}"
+        file.touch()
+        os.utime(file, (at, at))
+    assert log.written() == NOON
