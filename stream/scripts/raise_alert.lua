@@ -13,7 +13,8 @@
 --       5 quiet   6 for   7 cooldown, all in microseconds
 --       8 severity      9 severity rank              10 evidence, one JSON object
 --       11 JSON of the labels but severity: ,"rule":…
---       12 JSON of the fields a match decides: ,"rule":…,"title":… (no braces)
+--       12 JSON of the fields a match decides: ,"rule":…,"title":… (no braces; no title and summary
+--          of one that resolves: they stay those of the last event that counted)
 --       13 keep, seconds   14 replay, seconds   15 stream length
 --       16 key prefix of alerts   17 channel   18 evidence kept
 --       19 name of the rule, empty if it matters only when it holds
@@ -141,13 +142,18 @@ end
 evidence = '[' .. evidence .. ']'
 -- What people did about the alert; change_alert.lua writes it.
 local handling = sequence > 1 and redis.call('HGET', alert, 'handling') or '{}'
+local decided = ARGV[12]
+if outcome == 'resolves' then
+  local told = redis.call('HMGET', alert, 'title', 'summary')
+  decided = decided .. ',"title":' .. cjson.encode(told[1]) .. ',"summary":' .. cjson.encode(told[2])
+end
 local labels = '{"severity":"' .. severity .. '"' .. ARGV[11] .. '}'
 
 local transition = '{"id":"' .. id .. '","fingerprint":"' .. mark .. '","episode":' .. episode
   .. ',"sequence":' .. sequence .. ',"severity":"' .. severity .. '","state":"' .. state
   .. '","first_seen":"' .. first .. '","last_seen":"' .. last .. '","count":' .. count
   .. ',"evidence":' .. evidence .. ',"labels":' .. labels .. ',"handling":' .. handling
-  .. ARGV[12] .. '}'
+  .. decided .. '}'
 
 local fields = {
   'id', id, 'fingerprint', mark, 'episode', episode, 'sequence', sequence, 'severity', severity,
