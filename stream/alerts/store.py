@@ -175,7 +175,7 @@ class AlertStore:
             keys.alert(""),
             keys.alerts_live,
             EVIDENCE_EVENTS,
-            rule.name if rule.lasts else "",
+            rule.name,
             *pairs,
         ]
 
