@@ -36,6 +36,15 @@ def read_lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, bytes]]:
             raise InputError(f"input file {path} can't be read: {error}") from error
 
 
+def count_lines(path: Path) -> int:
+    """How many lines there are, blank ones included, to show how far a command has come."""
+    try:
+        with _open(path) as lines:
+            return sum(1 for _ in lines)
+    except (OSError, EOFError) as error:
+        raise InputError(f"input file {path} can't be read: {error}") from error
+
+
 def _open(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 

@@ -158,15 +158,19 @@ def _fire(
 
 
 def _decided(alert: Alert, scored: Scored, match: Match, **changes: object) -> Alert:
-    """The alert with what every verdict decides anew; severity never falls within an episode."""
+    """The alert with what a verdict decides anew; severity never falls within an episode.
+
+    Title and summary stay those of the last event that counted: what ends it is another matter.
+    """
+    told = match if match.outcome == "holds" else alert
     severity = max(alert.severity, match.rule.severity, key=SEVERITY_RANKS.__getitem__)
     return msgspec.structs.replace(
         alert,
         sequence=alert.sequence + 1,
         rule_version=match.rule.version,
         severity=severity,
-        title=match.title,
-        summary=match.summary,
+        title=told.title,
+        summary=told.summary,
         signal=match.signal,
         model=scored.model,
         labels={"severity": severity, **labels_of(match)},

@@ -146,11 +146,11 @@ class AlertStore:
             "rule_version": rule.version,
             "condition": condition_of(match),
             "subject": match.subject,
-            "title": match.title,
-            "summary": match.summary,
             "signal": match.signal,
             "model": scored.model,
         }
+        if match.outcome == "holds":
+            decided |= {"title": match.title, "summary": match.summary}
         pairs = [
             part
             for name, value in decided.items()
@@ -175,7 +175,7 @@ class AlertStore:
             keys.alert(""),
             keys.alerts_live,
             EVIDENCE_EVENTS,
-            rule.name if rule.lasts else "",
+            rule.name,
             *pairs,
         ]
 

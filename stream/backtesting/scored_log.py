@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -28,12 +28,16 @@ def read_file(path: Path) -> Iterator[Scored]:
 
 
 async def read_topic(
-    settings: Settings, since: datetime | None, until: datetime | None
+    settings: Settings,
+    since: datetime | None,
+    until: datetime | None,
+    found: Callable[[int], None] = lambda _count: None,
 ) -> AsyncIterator[Scored]:
     """What is on the scored topic now and was written from since to until, by Kafka's clock.
 
     In the order of scored_at, the order in which workers judged; records scored at the same moment
-    keep the order of their partition. All of them are held in memory, as they were written.
+    keep the order of their partition. All of them are held in memory, as they were written, and
+    found is told how many there are before the first one comes.
     Raises StartError without Kafka, InputError for what is no scored record.
     """
     held: list[tuple[datetime, str, bytes]] = []
@@ -46,6 +50,7 @@ async def read_topic(
             except msgspec.DecodeError as error:
                 raise InputError(f"{where}: is no scored record ({error})") from None
     held.sort(key=lambda one: one[0])
+    found(len(held))
     for _, where, value in held:
         yield _decode(value, where)
 

@@ -27,11 +27,12 @@ from stream.settings import Settings
 def score(settings: Settings, file: Path, output: Path, model: Path | None, as_json: bool) -> None:
     """Score the JSON lines of FILE without Kafka, in input order."""
     from stream.offline import score_file
+    from stream.publish import count_lines
 
     predictor = load_predictor(settings, model)
     predictor.warm_up()
     with progress_bar(as_json) as progress:
-        task = progress.add_task("scored", total=None)
+        task = progress.add_task("scored", total=None if as_json else count_lines(file))
         summary = score_file(
             file,
             output,

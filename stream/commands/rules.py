@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -225,10 +225,11 @@ def _feed(
 
 def _feed_file(feed: Callable[[Scored], None], source: Path, *, quiet: bool) -> None:
     from stream.backtesting.scored_log import read_file
+    from stream.publish import count_lines
 
     number = 0
     with progress_bar(quiet) as progress:
-        task = progress.add_task("records", total=None)
+        task = progress.add_task("records", total=None if quiet else count_lines(source))
         for number, scored in enumerate(read_file(source), 1):
             feed(scored)
             if number % PROGRESS_EVERY == 0:
@@ -239,17 +240,17 @@ def _feed_file(feed: Callable[[Scored], None], source: Path, *, quiet: bool) -> 
 async def _feed_topic(
     feed: Callable[[Scored], None],
     settings: Settings,
-    times: Sequence[datetime | None],
+    times: tuple[datetime | None, datetime | None],
     *,
     quiet: bool,
 ) -> None:
     from stream.backtesting.scored_log import read_topic
 
-    records: AsyncIterator[Scored] = read_topic(settings, *times)
     number = 0
     with progress_bar(quiet) as progress:
         task = progress.add_task("records", total=None)
-        async for scored in records:
+        found = partial(progress.update, task)
+        async for scored in read_topic(settings, *times, found=lambda count: found(total=count)):
             feed(scored)
             number += 1
             if number % PROGRESS_EVERY == 0:

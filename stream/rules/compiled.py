@@ -66,7 +66,7 @@ def compile_rule(rule: Rule, heads: Sequence[Head], where: str) -> Compiled:
         reads_signal="signal" in reads,
         per_subject=not PER_SUBJECT.isdisjoint(reads),
         takes_copies=not of_event.isdisjoint({"novelty", "copy_of"}),
-        lasts=rule.lasts,
+        lasts=bool(rule.resolve or rule.for_),
     )
 
 

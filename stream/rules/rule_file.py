@@ -70,11 +70,6 @@ class Rule(
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:12]
 
     @property
-    def lasts(self) -> bool:
-        """Whether it matters that the condition does not hold."""
-        return bool(self.resolve or self.for_)
-
-    @property
     def for_s(self) -> int:
         """Event time over which the condition must hold before an alert fires; 0 at once."""
         return durations.seconds(self.for_) if self.for_ else 0

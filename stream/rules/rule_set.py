@@ -30,6 +30,7 @@ class Match(msgspec.Struct, frozen=True):
     """The verdict of a rule on an event, about one subject ("<kind>:<id>").
 
     It holds, or it resolves the alert, or it fails, which is told only of rules that wait (`for`).
+    Only one that holds has a title and a summary: what ends an alert is not what it is about.
     signal holds the figures of the subject's windows with the event in them.
     """
 
@@ -215,5 +216,7 @@ def _match(rule: Rule, question: Question, outcome: Outcome) -> Match:
     if outcome == "fails":
         return Match(rule, name, "", "", outcome)
     signal = question.figures()
+    if outcome == "resolves":
+        return Match(rule, name, "", "", outcome, signal)
     title, summary = question.fill(rule.title, signal), question.fill(rule.summary, signal)
     return Match(rule, name, title, summary, outcome, signal)

@@ -7,16 +7,18 @@
 --                    pending_last, pending_count, pending_evidence)
 --       3 open       open alert ids by last event time (sorted set)
 --       4 stream     every transition (stream, capped)
---       5 lasting    the rules that have, or had, an alert or a wait about the subject (set)
+--       5 lasting    the rules that have, or had, an alert or a wait about the subject (set), whether they
+--                    wait or resolve or not: the next version of their file may have them do so
 -- ARGV  1 outcome: holds, fails (then only 2 and 3 are given) or resolves
 --       2 fingerprint   3 event time, microseconds   4 event time, ISO 8601
 --       5 quiet   6 for   7 cooldown, all in microseconds
 --       8 severity      9 severity rank              10 evidence, one JSON object
 --       11 JSON of the labels but severity: ,"rule":…
---       12 JSON of the fields a match decides: ,"rule":…,"title":… (no braces)
+--       12 JSON of the fields a match decides: ,"rule":…,"title":… (no braces; no title and summary
+--          of one that resolves: they stay those of the last event that counted)
 --       13 keep, seconds   14 replay, seconds   15 stream length
 --       16 key prefix of alerts   17 channel   18 evidence kept
---       19 name of the rule, empty if it matters only when it holds
+--       19 name of the rule
 --       20… name, value pairs of the fields of 12 for the hash
 -- Returns the transition as JSON, or nothing. JSON is put together from parts encoded by the
 -- caller: cjson would turn empty lists into objects and round numbers.
@@ -63,7 +65,7 @@ if seen then
   return seen ~= '' and seen
 end
 
-if outcome == 'holds' and ARGV[19] ~= '' then
+if outcome == 'holds' then
   redis.call('SADD', KEYS[5], ARGV[19])
   redis.call('EXPIRE', KEYS[5], keep)
 end
@@ -141,13 +143,18 @@ end
 evidence = '[' .. evidence .. ']'
 -- What people did about the alert; change_alert.lua writes it.
 local handling = sequence > 1 and redis.call('HGET', alert, 'handling') or '{}'
+local decided = ARGV[12]
+if outcome == 'resolves' then
+  local told = redis.call('HMGET', alert, 'title', 'summary')
+  decided = decided .. ',"title":' .. cjson.encode(told[1]) .. ',"summary":' .. cjson.encode(told[2])
+end
 local labels = '{"severity":"' .. severity .. '"' .. ARGV[11] .. '}'
 
 local transition = '{"id":"' .. id .. '","fingerprint":"' .. mark .. '","episode":' .. episode
   .. ',"sequence":' .. sequence .. ',"severity":"' .. severity .. '","state":"' .. state
   .. '","first_seen":"' .. first .. '","last_seen":"' .. last .. '","count":' .. count
   .. ',"evidence":' .. evidence .. ',"labels":' .. labels .. ',"handling":' .. handling
-  .. ARGV[12] .. '}'
+  .. decided .. '}'
 
 local fields = {
   'id', id, 'fingerprint', mark, 'episode', episode, 'sequence', sequence, 'severity', severity,

@@ -34,7 +34,7 @@ def match(outcome: Outcome = "holds", *, severity: str = "warning", **fields: An
         title="t",
         **{"labels": {"team": "desk"}, **fields},
     )
-    title = "" if outcome == "fails" else "Title"
+    title = f'Title "{severity}"\n/ ✓' if outcome == "holds" else "what ended it"
     return Match(rule, "ticker:A", title, 'A "summary"', outcome, {"volume": 1.5})
 
 
@@ -143,6 +143,13 @@ def test_resolving_ends_the_episode_and_the_next_match_opens_another() -> None:
     assert opened is not None
     assert (ended.sequence, ended.count, ended.last_seen) == (2, 1, at(0, 0).time)
     assert opened.episode == 2
+
+
+def test_what_ends_an_alert_does_not_rename_it() -> None:
+    fired, ended = lived((0, H), (1, R))
+    assert fired is not None
+    assert ended is not None
+    assert (ended.title, ended.summary) == (fired.title, fired.summary)
 
 
 def test_what_comes_late_neither_resolves_nor_reopens() -> None:
