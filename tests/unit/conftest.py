@@ -3,9 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from models.predictor import TorchPredictor, load_predictor
 from tests.tiny_model import write_tiny_checkpoint, write_tiny_encoder
+
+# How long an example takes is the machine's affair.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -104,9 +104,7 @@ def test_a_text_of_one_word_has_no_edit(tiny: Explainer) -> None:
 
 
 @given(text=st.text(max_size=60))
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_can_be_explained(tiny: Explainer, text: str) -> None:
     found = tiny.attribute(text, "mood")
     total = sum(word.weight for word in found.words)

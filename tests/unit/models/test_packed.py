@@ -39,14 +39,14 @@ def packed_vectors(encoder: PackedEncoder, tokens) -> torch.Tensor:
     return encoder.pool(tokens)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(BATCHES)
 def test_fp32_vectors_equal_those_of_each_text_alone(tokens):
     found = packed_vectors(packed("fp32"), tokens)
     torch.testing.assert_close(found, padded_vectors(default(), tokens), atol=1e-5, rtol=0)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(BATCHES)
 def test_bf16_vectors_stay_near_fp32(tokens):
     found = packed_vectors(packed("bf16"), tokens)

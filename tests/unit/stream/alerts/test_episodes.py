@@ -73,7 +73,7 @@ async def assert_equal_to_memory(client: Redis, steps: list[Any], fields: dict[s
             assert await store.raise_alerts([(event, verdict)]) == [found]
 
 
-@examples(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(STEPS, RULES)
 def test_redis_and_memory_live_the_same_imitation(steps: list[Any], fields: Any) -> None:
     async def run() -> None:
@@ -84,7 +84,7 @@ def test_redis_and_memory_live_the_same_imitation(steps: list[Any], fields: Any)
 
 
 @pytest.mark.redis
-@examples(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(STEPS, RULES)
 def test_redis_and_memory_live_the_same(redis_url: str, steps: list[Any], fields: Any) -> None:
     async def run() -> None:

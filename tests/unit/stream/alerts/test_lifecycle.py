@@ -220,7 +220,7 @@ async def test_the_sweep_sees_past_alerts_that_stay_and_drops_dead_ids(
 ACTIONS = ("acknowledge", "assign", "comment", "resolve", "fire", "expire")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(actions=st.lists(st.sampled_from(ACTIONS), max_size=12))
 def test_the_stream_and_the_hash_agree_after_any_sequence_of_changes(actions: list[str]) -> None:
     async def run() -> None:

@@ -227,7 +227,7 @@ async def test_workers_that_raise_the_same_event_at_once_count_it_once(client: R
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     deliveries=st.lists(
         st.tuples(st.integers(0, 8), st.sampled_from(["A", "B"]), st.sampled_from(SEVERITIES)),

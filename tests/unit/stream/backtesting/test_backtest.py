@@ -141,7 +141,7 @@ title = "t"
 """
 
 
-@examples(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.tuples(

@@ -138,5 +138,5 @@ class Rebalancing(RuleBasedStateMachine):
         assert len(list(self.group.tracker)) == still
 
 
-Rebalancing.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Rebalancing.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestRebalancing = Rebalancing.TestCase

@@ -341,7 +341,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps=STEPS)
 def test_a_crash_at_any_moment_changes_nothing_that_is_told(
     routing: Routing, steps: list[tuple[str, str, Any]]

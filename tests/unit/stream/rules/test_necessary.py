@@ -34,7 +34,7 @@ PARTS = st.sampled_from(
 )
 
 
-@examples(max_examples=300, deadline=None)
+@examples(max_examples=300)
 @given(
     st.lists(PARTS, min_size=1, max_size=4),
     st.sampled_from(["negative", "neutral", "positive"]),

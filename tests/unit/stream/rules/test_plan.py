@@ -81,7 +81,7 @@ def told(matches: list[Match]) -> list[tuple[str, str, str]]:
     return [(match.rule.name, match.subject, match.outcome) for match in matches]
 
 
-@examples(max_examples=300, deadline=None)
+@examples(max_examples=300)
 @given(
     RULES,
     EVENTS,

@@ -81,7 +81,7 @@ async def assert_equal_to_memory(client: Redis, batch: list[Scored], size: int) 
                 assert found.sums == pytest.approx(windows.sums, rel=1e-9, abs=1e-12)
 
 
-@examples(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(EVENTS, st.integers(1, 30))
 def test_redis_and_memory_add_up_the_same_imitation(rows: list[Any], size: int) -> None:
     async def run() -> None:
@@ -92,7 +92,7 @@ def test_redis_and_memory_add_up_the_same_imitation(rows: list[Any], size: int) 
 
 
 @pytest.mark.redis
-@examples(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(EVENTS, st.integers(1, 30))
 def test_redis_and_memory_add_up_the_same(redis_url: str, rows: list[Any], size: int) -> None:
     async def run() -> None:

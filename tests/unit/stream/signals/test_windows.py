@@ -62,7 +62,7 @@ def test_an_event_later_than_the_limit_is_counted_and_left_out() -> None:
     assert (found.events, found.late) == (2, 1)
 
 
-@examples(max_examples=100, deadline=None)
+@examples(max_examples=100)
 @given(
     st.lists(
         st.tuples(st.integers(0, 100_000), st.sampled_from(["negative", "neutral", "positive"])),

@@ -151,7 +151,7 @@ words = st.lists(st.sampled_from(WORDS))
 
 
 @given(texts=st.lists(words.map(" ".join), min_size=1, max_size=12), data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_answers_depend_neither_on_batches_nor_on_redelivery(
     texts: list[str], data: st.DataObject
 ) -> None:
@@ -196,7 +196,7 @@ few_posts = st.lists(
     window_s=st.sampled_from([0, 60, 100]),
     similarity=st.sampled_from([0.3, 0.7, 1.0]),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_memory_gives_the_answers_of_redis(
     posts: list[tuple[str, int, str, str, str, int]], window_s: int, similarity: float
 ) -> None:
