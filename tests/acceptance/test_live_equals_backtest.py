@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from tests.acceptance.deployment import BELLWETHER, STUB_WORKER, Deployment, values
+from tests.acceptance.replay import essence
 from tests.acceptance.workload import TOPICS, Record, texts
 
 EVENTS = 900
@@ -99,11 +100,6 @@ def deployment(
     running = Deployment(kafka, redis_url, tmp_path, settings, partitions=partitions, worker=worker)
     yield running
     running.close()
-
-
-def essence(alert: dict[str, Any]) -> tuple[Any, ...]:
-    names = ("id", "fingerprint", "episode", "rule", "subject", "severity", "state", "count")
-    return *(alert[name] for name in names), alert["first_seen"], alert["last_seen"]
 
 
 @pytest.mark.parametrize(
