@@ -83,7 +83,9 @@ class Encoder(nn.Module):
     def model(self) -> PreTrainedModel:
         """The same weights as a module of transformers, which pads, trains and takes vectors."""
         if self._module is None:
-            self._module = _module_of(self.config, self._weights).train(self.training)
+            module = _module_of(self.config, self._weights).train(self.training)
+            # Its weights are there already; what it counts positions by is not.
+            self._module = module.to(self.device)
         return self._module
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
