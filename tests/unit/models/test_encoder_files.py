@@ -70,6 +70,11 @@ def test_the_module_made_later_has_the_weights_as_they_are_then(folder):
     assert torch.equal(encoder.weights[name], changed * 2.0)
 
 
+def test_the_module_is_wholly_where_the_weights_are(folder):
+    model = load_encoder(str(folder)).to("meta").model
+    assert {one.device.type for one in (*model.parameters(), *model.buffers())} == {"meta"}
+
+
 @pytest.mark.parametrize("missing", [CONFIG, WEIGHTS, TOKENIZER])
 def test_a_folder_without_one_of_the_files_is_left_to_transformers(folder, missing):
     assert read_plain(folder)
