@@ -28,7 +28,13 @@ from stream.demo.embedded import EmbeddedRedis
 from stream.heap import spare_long_lived
 from stream.outbox import Outbox
 from stream.settings import Settings
-from trainer.priority import NICENESS, stand_back, take_only_idle_time
+from trainer.priority import (
+    DEEP_SHARE,
+    NICENESS,
+    Breaks,
+    stand_back,
+    take_only_idle_time,
+)
 
 POLL_S = 0.02
 AHEAD = 64
@@ -39,10 +45,11 @@ SETTLE_S = 0.5
 RESAMPLED = 400
 
 
-# How a fit stands back, called in its process.
-WAYS: Mapping[str, Callable[[], None]] = {
-    f"nice {NICENESS}": stand_back,
-    "idle class": take_only_idle_time,
+# How a fit stands back, called in its process, and what share of a core it leaves itself.
+WAYS: Mapping[str, tuple[Callable[[], None], float]] = {
+    f"nice {NICENESS}": (stand_back, 1.0),
+    "idle class": (take_only_idle_time, 1.0),
+    f"idle, {DEEP_SHARE} of it": (take_only_idle_time, DEEP_SHARE),
 }
 
 
@@ -52,7 +59,7 @@ def measure(texts: Sequence[str], *, rounds: int, seconds: float) -> None:
     with ExitStack() as stack:
         bootstrap = stack.enter_context(own_broker())
         redis = stack.enter_context(EmbeddedRedis())
-        fits = {name: stack.enter_context(_fit(stand)) for name, stand in WAYS.items()}
+        fits = {name: stack.enter_context(_fit(*way)) for name, way in WAYS.items()}
         settings = settings_on(bootstrap, redis.url)
         asyncio.run(_rounds(settings, texts, fits, rounds, seconds))
 
@@ -84,13 +91,13 @@ async def _rounds(
     await worker.stop()
     await outbox.stop()
     spent = {way: cpu_s(fits[way]) - begun[way] for way in fits}
-    print(f"  {'':12} {'p50 ms':>8} {'p95 ms':>8}   to alone: p50           p95")
+    print(f"  {'':18} {'p50 ms':>8} {'p95 ms':>8}   to alone: p50           p95")
     for way, by_round in latencies.items():
         whole = range(rounds)
         cells = [_quantile(by_round, whole, share) for share in (0.5, 0.95)]
         ratios = "   ".join(_ratio(by_round, latencies[ALONE], share) for share in (0.5, 0.95))
         of_fit = f"   the fit had {spent[way]:.1f} s of CPU time" if way in spent else ""
-        print(f"  {way:12} {cells[0]:8.1f} {cells[1]:8.1f}   {ratios}{of_fit}")
+        print(f"  {way:18} {cells[0]:8.1f} {cells[1]:8.1f}   {ratios}{of_fit}")
 
 
 class _Feed:
@@ -134,11 +141,11 @@ class _Feed:
 
 
 @contextmanager
-def _fit(stand_back: Callable[[], None]) -> Iterator[int]:
+def _fit(stand_back: Callable[[], None], share: float) -> Iterator[int]:
     """The id of a process that fits for ever, stopped now."""
     ours, theirs = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_fit_for_ever, args=(stand_back, theirs), daemon=True)
+    process = context.Process(target=_fit_for_ever, args=(stand_back, share, theirs), daemon=True)
     process.start()
     try:
         number: int = ours.recv()
@@ -149,13 +156,14 @@ def _fit(stand_back: Callable[[], None]) -> Iterator[int]:
         process.join()
 
 
-def _fit_for_ever(stand_back: Callable[[], None], pipe: Connection) -> None:
+def _fit_for_ever(stand_back: Callable[[], None], share: float, pipe: Connection) -> None:
     """The deep challenge of the trainer on the shipped model, again and again."""
     import torch  # noqa: PLC0415 - in this process alone
 
     from models.description import shipped  # noqa: PLC0415
     from trainer.challenge import challenge_deep  # noqa: PLC0415
     from trainer.contender import load_contender  # noqa: PLC0415
+    from trainer.fit import Watch  # noqa: PLC0415
     from trainer.learner import bf16_helps  # noqa: PLC0415
     from trainer.settlement import Label  # noqa: PLC0415
     from trainer.taught import taught_by  # noqa: PLC0415
@@ -174,7 +182,7 @@ def _fit_for_ever(stand_back: Callable[[], None], pipe: Connection) -> None:
     stand_back()
     pipe.send(os.getpid())
     while True:
-        challenge_deep(root, root, taught, lineage={})
+        challenge_deep(root, root, taught, lineage={}, watch=Watch(step=Breaks(share)))
 
 
 def _ratio(

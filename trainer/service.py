@@ -26,7 +26,7 @@ from trainer.errors import TrainerError
 from trainer.fit import Watch
 from trainer.gate import Limits, judge
 from trainer.label_log import LABELS_FILE, LabelLog
-from trainer.priority import in_idle_time
+from trainer.priority import Breaks, in_idle_time
 from trainer.probation import Probation
 from trainer.publish import publish
 from trainer.questions import questions
@@ -300,5 +300,5 @@ class TrainerService:
         }
         if speed == "fast":
             return challenge_fast(champion, root, taught, lineage=lineage)
-        watch = Watch(epoch=self.status.note_epoch)
+        watch = Watch(epoch=self.status.note_epoch, step=Breaks())
         return challenge_deep(champion, root, taught, lineage=lineage, watch=watch)

@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from trainer.priority import in_idle_time
+from trainer import priority
+from trainer.priority import Breaks, in_idle_time
 
 
 async def test_what_the_work_gives_or_raises_comes_back() -> None:
@@ -49,3 +50,27 @@ async def test_who_is_cancelled_does_not_wait_for_the_work() -> None:
     go_on.set()
     await asyncio.to_thread(thread.join)
     assert ended.is_set()
+
+
+class Clock:
+    """Time that passes for a thread only as the test says."""
+
+    def __init__(self) -> None:
+        self.used_s = 100.0
+        self.rests: list[float] = []
+
+    def thread_time(self) -> float:
+        return self.used_s
+
+    def sleep(self, seconds: float) -> None:
+        self.rests.append(seconds)
+
+
+def test_a_thread_rests_three_times_as_long_as_it_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(priority, "time", clock)
+    breaks = Breaks(0.25)
+    for work_s in (0.5, 0.1):
+        clock.used_s += work_s
+        breaks(1, 10, 0.3)
+    assert clock.rests == pytest.approx([1.5, 0.3])
