@@ -203,7 +203,7 @@ def _by_transformers(
             "not a text encoder; choose one of BERT's kind (RoBERTa, DeBERTa, MPNet, ModernBERT...)"
         )
     positions = int(getattr(config, "max_position_embeddings", 0) or 0)
-    if positions and "roberta" in config.model_type:
+    if positions:
         positions -= first_position(config.to_dict())
     named = {name: getattr(tokenizer, f"{name}_token_id", None) for name in NAMED_TOKENS}
     files = EncoderFiles(

@@ -95,9 +95,10 @@ def read_plain(folder: Path) -> EncoderFiles | None:
 
 def first_position(config: Mapping[str, Any]) -> int:
     """Where positions of tokens begin; those before it can't hold one."""
-    if config["model_type"] not in FROM_PADDING:
+    kind = config["model_type"]
+    if kind not in FROM_PADDING and "roberta" not in kind:
         return 0
-    return int(config.get("pad_token_id", 1)) + 1
+    return int(config.get("pad_token_id", 1) or 0) + 1
 
 
 def needed(config: Mapping[str, Any]) -> set[str]:
