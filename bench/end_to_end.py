@@ -13,15 +13,16 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-import orjson
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.machine import cpu_s
 from bench.model_stage import full_batches
 from bench.peers.scoring import best_precision
+from bench.texts import events
 from models.predictor import load_predictor
 from stream.demo.embedded import EmbeddedRedis
 
@@ -82,12 +83,8 @@ def measure(texts: Sequence[str], *, rounds: int, seconds: float, bootstrap: str
 def _fill(place: Place, texts: Sequence[str]) -> None:
     _create(place.bootstrap, place.source)
     producer = Producer({"bootstrap.servers": place.bootstrap, "linger.ms": 20})
-    for number, text in enumerate(texts):
-        # No text as one before, or most would be copies.
-        record = {"id": f"e-{number}", "text": f"{text} {number}"}
-        producer.produce(
-            place.source, orjson.dumps(record), record["id"], partition=number % PARTITIONS
-        )
+    for number, one in enumerate(islice(events(texts), len(texts))):
+        producer.produce(place.source, one.value, one.key, partition=number % PARTITIONS)
         producer.poll(0)
     producer.flush()
 

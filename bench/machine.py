@@ -50,6 +50,12 @@ def memory_mib(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def quantiles(values: Sequence[float], unit: str, *, digits: int = 0) -> str:
+    """p50, p95 and p99 in words."""
+    cuts = statistics.quantiles(values, n=100)
+    return ", ".join(f"p{share} {cuts[share - 1]:.{digits}f} {unit}" for share in (50, 95, 99))
+
+
 def print_rates(title: str, rates: Mapping[str, Sequence[float]], *, base: str) -> None:
     """Medians and ratios to base over the rounds, each ratio taken within a round."""
     print(f"\n{title}")

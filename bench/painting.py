@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
-import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from playwright.async_api import Browser, Page, async_playwright
 
 from bench.first_page import BROWSERS, fill, settings_for
-from bench.machine import describe, memory_mib
+from bench.machine import describe, memory_mib, quantiles
 from bench.viewers import Console, update
 from stream.alerts.store import AlertStore
 from stream.connection import redis_client
@@ -87,8 +86,8 @@ async def measure(redis_url: str, *, alerts: int, rate: int, minutes: float, pat
     took = time.monotonic() - begun
     print(f"\n{alerts} open alerts, {sent / took:.0f} updates a second, {took:.0f} s")
     print(f"  painted               {len(ages) / sent:.4f} of the updates; the rest were overtaken")
-    print(f"  from update to paint  {quantiles(ages)}")
-    print(f"  between two frames    {quantiles(frames)}")
+    print(f"  from update to paint  {quantiles(ages, 'ms')}")
+    print(f"  between two frames    {quantiles(frames, 'ms')}")
 
 
 async def memory_of(browser: Browser, page: Page) -> str:
@@ -109,11 +108,6 @@ async def memory_of(browser: Browser, page: Page) -> str:
         f"heap {metrics['JSHeapUsedSize'] / 1e6:.1f} MB, {metrics['Nodes']:.0f} nodes, "
         f"{metrics['JSEventListeners']:.0f} listeners; process {largest:.0f} MB"
     )
-
-
-def quantiles(milliseconds: list[float]) -> str:
-    cuts = statistics.quantiles(milliseconds, n=100)
-    return f"p50 {cuts[49]:.0f} ms, p95 {cuts[94]:.0f} ms, p99 {cuts[98]:.0f} ms"
 
 
 def main() -> None:

@@ -10,11 +10,10 @@ import argparse
 import asyncio
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import aiohttp
 import msgspec
 
 from bench.first_page import fill, filled, free_port, settings_for, wait_until_alive
-from bench.machine import cpu_s, describe, memory_mib
+from bench.machine import cpu_s, describe, memory_mib, quantiles
 from stream.alerts.store import AlertStore
 from stream.connection import redis_client
 from stream.demo.embedded import EmbeddedRedis
@@ -175,18 +174,13 @@ async def measure(redis_url: str, *, viewers: int, alerts: int, rate: int, minut
         f"  delivered                {len(arrivals.ages) / (sent * viewers):.4f} of updates x pages"
     )
     print(f"  told to load again       {arrivals.reloads}")
-    print(f"  from update to delivery  {described(arrivals.ages)}")
+    print(f"  from update to delivery  {quantiles(arrivals.ages, 's', digits=2)}")
     print(f"  sent                     {arrivals.bytes / took / 1e6:.1f} MB a second")
     print(f"  CPU of the console       {cpu / took:.2f} cores ({own / took:.2f} of this program)")
     print(
         f"  memory of the console    {alone:.0f} MB alone, {idle:.0f} MB with the pages open, then"
     )
     print(f"    every {SAMPLE_S:.0f} s             {' '.join(f'{one:.0f}' for one in memory)} MB")
-
-
-def described(ages: Sequence[float]) -> str:
-    cuts = statistics.quantiles(ages, n=100)
-    return f"p50 {cuts[49]:.2f} s, p95 {cuts[94]:.2f} s, p99 {cuts[98]:.2f} s"
 
 
 def main() -> None:

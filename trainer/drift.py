@@ -69,6 +69,11 @@ class Pair(msgspec.Struct, forbid_unknown_fields=True):
     shifts: dict[Of, float] = {}
     tried: dict[Of, float] = {}
 
+    @property
+    def missing(self) -> int:
+        """Answers that must come yet before the first indices."""
+        return 0 if self.shifts else 2 * WINDOW - self.reference.answers - self.window.answers
+
 
 class Seen(msgspec.Struct, forbid_unknown_fields=True):
     """All that is remembered of one champion's answers; a restart goes on from it."""

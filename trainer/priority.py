@@ -16,7 +16,7 @@ T = TypeVar("T")
 # (p50) beside a trainer that begins; at 5 they took 5.7 s.
 NICENESS = 10
 # Of a core, for a fit that nobody waits for. Even in idle time it shares caches and, in a cloud,
-# half a core with the worker: without breaks the worker's p95 was 1.4 times as long.
+# half a core with the worker: without breaks the worker's p95 was 1.4 and 2.1 times as long.
 DEEP_SHARE = 0.25
 
 

@@ -117,7 +117,6 @@ class LabelLogFile:
 
     def drift(self) -> list[Moved]:
         from stream.console.desk import Moved
-        from trainer.drift import WINDOW
         from trainer.drift_file import look
 
         seen = look(self._folder)
@@ -128,7 +127,7 @@ class LabelLogFile:
                 seen.champion,
                 pair.head,
                 pair.source,
-                0 if pair.shifts else 2 * WINDOW - pair.reference.answers - pair.window.answers,
+                pair.missing,
                 pair.shifts.get("labels"),
                 pair.shifts.get("confidence"),
             )
