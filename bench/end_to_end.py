@@ -30,6 +30,7 @@ PARTITIONS = 8
 START_S = 180.0
 # The first answers of a process that did not warm up are slow, and are nobody's steady rate.
 WARM_S = 3.0
+MORE_S = 60.0
 OURS = "ours: bellwether worker, shipped rules"
 OFFLINE = "full batches offline, no Kafka"
 PEERS = {
@@ -134,13 +135,16 @@ def _rate(arrivals: Iterator[int], pid: int, count: int, seconds: float) -> tupl
     while time.monotonic() < warm:
         before += next(arrivals)
     while not (came := next(arrivals)):
-        pass
+        if time.monotonic() > warm + MORE_S:
+            raise RuntimeError(f"all came within {WARM_S} s; give more --events")
     before += came
     began, cpu_began = last, cpu = time.monotonic(), cpu_s(pid)
     done = 0
     while time.monotonic() < began + seconds and before + done < 0.95 * count:
         if came := next(arrivals):
             done, last, cpu = done + came, time.monotonic(), cpu_s(pid)
+    if not done or cpu == cpu_began:
+        raise RuntimeError(f"too little came within {seconds} s; give more --seconds or --events")
     return done / (last - began), done / (cpu - cpu_began)
 
 
