@@ -16,7 +16,7 @@ from stream.rules.rule_set import RuleSet
 from stream.settings import Settings
 from stream.tasks import end
 
-LOOK_EVERY_S = 2.0
+LOOK_EVERY_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class LiveRules:
         self._settings = settings
         self._heads = heads
         self._path = settings.alerting.rules
-        self._stamp = _stamp(self._path)
+        self._stamp = self._seen = _stamp(self._path)
         self._digest = _digest(self._path)
         self.file, self.present = self._load(heads)
 
@@ -54,13 +54,15 @@ class LiveRules:
     async def _follow(self, take: Callable[[RuleSet], Awaitable[None]]) -> None:
         while self._path is not None:
             await asyncio.sleep(LOOK_EVERY_S)
-            if await asyncio.to_thread(self._look):
+            if await asyncio.to_thread(self.look):
                 await take(self.present)
 
-    def _look(self) -> bool:
+    def look(self) -> bool:
         """Whether present was replaced. A content that is refused is refused once."""
         stamp = _stamp(self._path)
-        if stamp == self._stamp:
+        # Half a file may be good TOML, with half of the rules: only one at rest is read.
+        rests, self._seen = stamp == self._seen, stamp
+        if not rests or stamp == self._stamp:
             return False
         digest = _digest(self._path)
         self._stamp = stamp

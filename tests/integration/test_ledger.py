@@ -56,7 +56,10 @@ async def test_the_ledger_tells_what_a_worker_judged_by_and_when(
     worker = Worker(settings, StubPredictor(version="stub-0"), shelf)
     await worker.start()
     try:
-        rules.write_text(RULES.format(remark="the second, and longer"))
+        # In one step: a look in mid-writing would find rules of its own.
+        following = tmp_path / "following.toml"
+        following.write_text(RULES.format(remark="the second, and longer"))
+        following.replace(rules)
         former = worker.pipeline.rules
         async with asyncio.timeout(DEADLINE_S):
             while worker.pipeline.rules is former:

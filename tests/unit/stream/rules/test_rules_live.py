@@ -73,6 +73,18 @@ async def test_a_good_file_replaces_the_old_rules_which_go_on_being_counted(benc
     assert bench.taken[0].errors == {"old": 3}
 
 
+def test_a_file_that_is_still_being_written_is_left_alone(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "rules.toml")
+    whole = RULE.format(name="first") + RULE.format(name="second")
+    for end in (0, whole.index("[[rule]]", 10)):  # good TOML, both
+        bench.write(whole[:end])
+        assert not bench.live.look()
+        assert bench.names() == {"old"}
+    bench.write(whole)
+    assert [bench.live.look() for _ in range(3)] == [False, True, False]
+    assert bench.names() == {"first", "second"}
+
+
 async def test_a_bad_file_leaves_the_old_rules_and_is_complained_of_once(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
