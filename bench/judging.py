@@ -14,7 +14,7 @@ from stream.backtesting.backtest import Backtest
 from stream.backtesting.scored_log import read_file
 from stream.records import Origin, decode_scored, encode
 from stream.rules.rule_file import Rule
-from stream.rules.rule_set import RuleSet
+from stream.rules.rule_set import Known, RuleSet
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_settings import Signals
 
@@ -123,7 +123,7 @@ class _Live:
             scored = decode_scored(line)
             around = self._windows.observe(scored)
             began = time.process_time()
-            matches = self._rules.match(scored, around, self._episodes.known)
+            matches = self._rules.match(scored, around, Known(self._episodes.known))
             spent += time.process_time() - began
             for match in matches:
                 self._episodes.raise_alert(scored, match)

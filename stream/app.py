@@ -25,6 +25,7 @@ from stream.ingest.sources import Decoder
 from stream.names import Keys
 from stream.notify.notifier import Notifier
 from stream.notify.notify_journal import RedisJournal
+from stream.notify.routes_live import LiveRoutes
 from stream.notify.routing import Routing
 from stream.operations.ledger_writer import LedgerWriter
 from stream.operations.outage import kafka_outage
@@ -69,10 +70,8 @@ class Worker:
         self.telemetry = Telemetry()
         self._subjects = SubjectFinder.load(settings.subjects)
         self._rules = LiveRules(settings, predictor.heads)
-        routes = settings.alerting.routes
-        self._routing = Routing.load(routes) if routes else None
-        if self._routing:
-            check_receivers(self._routing)
+        if routes := settings.alerting.routes:
+            check_receivers(Routing.load(routes))
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
         self._stack = contextlib.AsyncExitStack()
         self.swaps = 0
@@ -234,16 +233,15 @@ class Worker:
     def _watch_over_alerts(self, redis: Redis, outbox: Outbox) -> None:
         """What happens to alerts beside the stream: none of it may slow or stop the pipeline."""
         alerting, keys = self.settings.alerting, Keys(self.settings.redis.prefix)
-        routing = self._routing
+
+        def notifier(routing: Routing | None) -> Notifier:
+            sinks = build_sinks(routing, redis=redis, outbox=outbox) if routing else {}
+            return Notifier(RedisJournal(redis, keys, alerting), routing, sinks, alerting)
+
         for service in (
             Sweeper(Lifecycle(redis, keys, alerting), alerting.quiet_s),
             ChangeLog(redis, keys, outbox, self.settings.topics.alerts),
-            Notifier(
-                RedisJournal(redis, keys, alerting),
-                routing,
-                build_sinks(routing, redis=redis, outbox=outbox) if routing else {},
-                alerting,
-            ),
+            LiveRoutes(alerting.routes, notifier),
         ):
             service.start()
             self._stack.push_async_callback(service.stop)

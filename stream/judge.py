@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -47,6 +47,7 @@ class Shipment(msgspec.Struct):
 
     outgoing: list[Outgoing] = []
     scored: list[Scored] = []
+    turns: list[int] = []
     source_keys: list[bytes | None] = []
     matches: list[tuple[Scored, Match]] = []
     dead_letters: Counter[str] = msgspec.field(default_factory=Counter)
@@ -83,8 +84,7 @@ def judge(
             languages=languages,
             model=finished.model,
             batch=finished.batch,
-            # Apart from each other, so that the log can be read back in the order of judging.
-            now=now + timedelta(microseconds=len(shipment.scored)),
+            now=now,
         )
         shipment.scored.append(scored)
         shipment.source_keys.append(work.event.key)
@@ -104,16 +104,20 @@ def apply_rules(
 ) -> None:
     """Add the verdicts on each scored event, given the windows of its subjects, in order.
 
-    known are the rules and subjects with an alert or a wait; see RuleSet.match.
+    For known see RuleSet.match.
     """
     for scored, around in zip(shipment.scored, windows, strict=True):
         shipment.matches.extend((scored, match) for match in rules.match(scored, around, known))
 
 
-def scored_records(shipment: Shipment, topics: Topics) -> list[Outgoing]:
+def scored_records(shipment: Shipment, topics: Topics, raised: int) -> list[Outgoing]:
+    """The records with their turns; raised is that of the verdicts."""
+    replace = msgspec.structs.replace
     return [
-        Outgoing(topics.scored, key, encode(scored))
-        for key, scored in zip(shipment.source_keys, shipment.scored, strict=True)
+        Outgoing(topics.scored, key, encode(replace(scored, turn=(observed, raised))))
+        for key, scored, observed in zip(
+            shipment.source_keys, shipment.scored, shipment.turns, strict=True
+        )
     ]
 
 

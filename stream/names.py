@@ -44,6 +44,7 @@ class Keys:
         self.novelty_answers = f"{prefix}novelty:answers:"
         self.copies = f"{prefix}copies:"
         self.silences = f"{prefix}silences"
+        self.turn = f"{prefix}turn"
         self.probe = f"{prefix}probe"
 
     def alert(self, alert_id: str) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 from redis.exceptions import RedisError
@@ -14,6 +13,7 @@ from redis.exceptions import RedisError
 from models.batcher import Batcher
 from models.results import Result
 from models.spec import Predictor
+from stream.alerts.store import Raised
 from stream.entrance import Entrance
 from stream.ingest.chunks import Chunk, ChunkTracker
 from stream.ingest.dead_letter import DeadLetter
@@ -26,7 +26,7 @@ from stream.patience import Patience
 from stream.records import Alert, Scored, encode, model_text, utc_now
 from stream.rules.rule_set import Known, Match, RuleSet
 from stream.settings import Queue
-from stream.signals.windows import Windows
+from stream.signals.signal_store import Observed
 from stream.subjects.finder import SubjectFinder
 from stream.tasks import end
 
@@ -36,7 +36,8 @@ T = TypeVar("T")
 # answer to a ticket, news moves a price once, and a post is one of many.
 PATIENCE_S = {"ticket": 0.0, "news": 0.25, "social": 1.0}
 
-MICROSECOND = timedelta(microseconds=1)
+SHIPPED_AT_ONCE = 500
+"""Events of a micro-batch of judging: Redis does nothing else while it folds them in."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,15 +45,13 @@ logger = logging.getLogger(__name__)
 class AlertSink(Protocol):
     """Where alerts live; raising the same event's match again repeats its first answer."""
 
-    async def known(self, subjects: Collection[str]) -> Known: ...
-
-    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]: ...
+    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> Raised: ...
 
 
 class Observer(Protocol):
     """Where windows live; observing the same event again repeats its first answer."""
 
-    async def observe(self, batch: Sequence[Scored]) -> Sequence[Mapping[str, Windows]]: ...
+    async def observe(self, batch: Sequence[Scored], asked: Collection[str]) -> Observed: ...
 
 
 class NoveltySink(Protocol):
@@ -102,7 +101,6 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._finished: deque[Finished] = deque()
         self._any_finished = asyncio.Event()
-        self._judged_until = datetime.min.replace(tzinfo=UTC)
         self._named_errors: set[str] = set()
         self._named_slow: set[str] = set()
         self.broken: asyncio.Future[Exception] = self._loop.create_future()
@@ -159,14 +157,15 @@ class Pipeline:
             self.broken.set_result(error)
 
     async def _ship_for_ever(self) -> None:
-        """One shipment at a time, each of all that finished during the last: order is kept."""
+        """One shipment at a time, each of what finished during the last: order is kept."""
+        finished = self._finished
         try:
             while True:
                 await self._any_finished.wait()
                 self._any_finished.clear()
-                batch = list(self._finished)
-                self._finished.clear()
-                await self._ship(batch)
+                while finished:
+                    count = min(len(finished), SHIPPED_AT_ONCE)
+                    await self._ship([finished.popleft() for _ in range(count)])
         except Exception as error:  # noqa: BLE001 - whatever it is, the worker must end, not hang
             self.fail(error)
 
@@ -177,18 +176,19 @@ class Pipeline:
             queues=self._queues,
             topics=self._topics,
             languages=self._languages,
-            now=max(utc_now(), self._judged_until),
+            now=utc_now(),
         )
+        answers: list[Alert | None] = []
+        turn = 0
         if shipment.scored:
-            # A backtest reads the log in this order, also where the clock was set back.
-            self._judged_until = shipment.scored[-1].scored_at + MICROSECOND
             await self._judge(shipment, self.rules)
-        matches = shipment.matches
-        answers = await self._insist(lambda: self._alerts.raise_alerts(matches)) if matches else []
+            turn = shipment.turns[-1]
+        if matches := shipment.matches:
+            answers, turn = await self._insist(lambda: self._alerts.raise_alerts(matches))
         alerts = [alert for alert in answers if alert]
         await self._outbox.send(
             [
-                *scored_records(shipment, self._topics),
+                *scored_records(shipment, self._topics, turn),
                 *shipment.outgoing,
                 *(
                     Outgoing(self._topics.alerts, alert.fingerprint.encode(), encode(alert))
@@ -205,10 +205,10 @@ class Pipeline:
         """Tell copies from news, fold the batch into the windows, and ask the rules."""
         found = shipment.scored
         marked = shipment.scored = await self._insist(lambda: self._novelty.mark(found))
-        windows = await self._insist(lambda: self._signals.observe(marked))
         lasting = rules.lasting(marked)
-        known = await self._insist(lambda: self._alerts.known(lasting)) if lasting else {}
-        apply_rules(shipment, rules, windows, known)
+        observed = await self._insist(lambda: self._signals.observe(marked, lasting))
+        shipment.turns = observed.turns
+        apply_rules(shipment, rules, observed.windows, Known(observed.rules))
         for name in rules.errors.keys() - self._named_errors:
             self._named_errors.add(name)
             logger.warning("rule %s fails on an event: %s", name, rules.last_error[name])

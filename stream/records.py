@@ -63,7 +63,10 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """What the model said of one event: the durable record on the scored topic.
 
     novelty is in 0..1, 1 for a text unlike any before. copy_of is the id of the first event of
-    this text, empty unless this one is a near copy that adds nothing.
+    this text, empty unless this one is a near copy that adds nothing. turn is the event's place in
+    the order in which all workers together folded events into windows, and the place of its
+    verdicts among all that changed alerts; one line of numbers, so that the two compare. None for a
+    record that no worker judged.
     """
 
     id: str
@@ -85,6 +88,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any]
     novelty: float = 1.0
     copy_of: str = ""
+    turn: tuple[int, int] | None = None
 
 
 class Evidence(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from stream.alerts.evidence import (
     labels_of,
 )
 from stream.records import Alert, Evidence, Scored
-from stream.rules.rule_set import Known, Match
+from stream.rules.rule_set import Match
 from stream.signals.windows import microseconds
 
 
@@ -48,8 +48,8 @@ class Episodes:
         """quiet_s holds for rules without a `quiet` of their own."""
         self._quiet_s = quiet_s
         self._current: dict[str, _Current] = {}
-        # The rules and subjects of which more than "it holds" matters.
-        self.known: Known = {}
+        # By subject the rules of which more than "it holds" matters.
+        self.known: dict[str, set[str]] = {}
 
     def raise_alert(self, scored: Scored, match: Match) -> Alert | None:
         """The transition this verdict causes, None for none."""
@@ -65,13 +65,13 @@ class Episodes:
         active = (
             alert is not None and alert.state != "resolved" and at_us <= current.last_us + quiet_us
         )
-        if match.outcome != "holds":
-            if current.pending and scored.time >= current.pending.first:
-                current.pending = None
+        rules = self.known.setdefault(match.subject, set())
+        if match.outcome == "holds":
+            rules.add(match.rule.name)
+        else:
+            if _nothing_left(current, scored):
+                rules.discard(match.rule.name)
             if match.outcome == "fails" or not active or at_us < current.last_us:
-                ended = alert is None or alert.state == "resolved"
-                if ended and current.pending is None:
-                    self.known.get(match.subject, set()).discard(match.rule.name)
                 return None
         if alert is not None and active:
             alert = _next(alert, scored, match)
@@ -84,6 +84,14 @@ class Episodes:
             current.last_us = _time_us(alert.last_seen)
             current.ended_us = at_us if alert.state == "resolved" else None
         return alert
+
+
+def _nothing_left(current: _Current, scored: Scored) -> bool:
+    """End the wait of a rule that holds no longer; whether no alert of it is left to end."""
+    if current.pending and scored.time >= current.pending.first:
+        current.pending = None
+    ended = current.alert is None or current.alert.state == "resolved"
+    return ended and current.pending is None
 
 
 def _next(alert: Alert, scored: Scored, match: Match) -> Alert:

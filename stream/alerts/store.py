@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
@@ -22,17 +23,26 @@ from stream.alerts.evidence import (
 )
 from stream.names import Keys
 from stream.records import Alert, Scored, decode_alert
-from stream.rules.rule_set import Known, Match
+from stream.rules.rule_set import Match
 from stream.settings import Alerting
 from stream.signals.windows import microseconds
 
-KEYS_A_CALL = 2_000
 JSON_FIELDS = {"evidence", "signal", "labels", "handling"}
 """Fields of an alert's hash that hold JSON; the others hold plain text."""
 
 PAGE = 500
 
 _json = msgspec.json.Encoder().encode
+
+
+class Raised(NamedTuple):
+    """The transition each match caused, in order; None where it caused none.
+
+    turn is the place of the call in the order of all workers.
+    """
+
+    transitions: list[Alert | None]
+    turn: int
 
 
 class AlertStore:
@@ -43,36 +53,28 @@ class AlertStore:
         self._keys = keys
         self._alerting = alerting
         scripts = files("stream") / "scripts"
-        self._script = (scripts / "raise_alert.lua").read_text()
-        self._digest = ""
-        self._known = redis.register_script((scripts / "known.lua").read_text())
+        self._scripts = [
+            (scripts / name).read_text() for name in ("next_turn.lua", "raise_alert.lua")
+        ]
+        self._digests: list[str] = []
 
-    async def known(self, subjects: Collection[str]) -> Known:
-        """The rules that have, or lately had, an alert or a wait about any of the subjects."""
-        asked = sorted(subjects)
-        found: Known = {}
-        for start in range(0, len(asked), KEYS_A_CALL):
-            some = asked[start : start + KEYS_A_CALL]
-            answers = await self._known([self._keys.lasting(subject) for subject in some])
-            for subject, rules in zip(some, answers, strict=True):
-                if rules:
-                    found[subject] = {rule.decode() for rule in rules}
-        return found
+    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> Raised:
+        """Bring the verdicts in, in order, with none of another worker's in between.
 
-    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:
-        """The transition each match caused, in order; None where it caused none.
-
-        A redelivered event repeats its first one.
+        A redelivered event repeats its first transition.
         """
-        if not self._digest:
-            self._digest = await self._redis.script_load(self._script)
+        if not self._digests:
+            await self._load()
         calls = [self._arguments(scored, match) for scored, match in matches]
         try:
-            transitions = await self._call(calls)
+            turn, *transitions = await self._call(calls)
         except NoScriptError:  # Redis was restarted; calls that went through repeat themselves
-            self._digest = await self._redis.script_load(self._script)
-            transitions = await self._call(calls)
-        return [decode_alert(transition) if transition else None for transition in transitions]
+            await self._load()
+            turn, *transitions = await self._call(calls)
+        return Raised(
+            [decode_alert(transition) if transition else None for transition in transitions],
+            int(turn),
+        )
 
     async def list_open(
         self, limit: int, keeps: Callable[[Alert], bool] = lambda _: True
@@ -122,10 +124,16 @@ class AlertStore:
             found = await pipeline.execute()
         return [alert_from_hash(fields) if fields else None for fields in found]
 
-    async def _call(self, calls: Sequence[tuple[list[str], list[Any]]]) -> list[bytes | None]:
-        async with self._redis.pipeline(transaction=False) as pipeline:
+    async def _load(self) -> None:
+        self._digests = [await self._redis.script_load(script) for script in self._scripts]
+
+    async def _call(self, calls: Sequence[tuple[list[str], list[Any]]]) -> list[Any]:
+        """The turn, and what each call gave."""
+        next_turn, raise_alert = self._digests
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.evalsha(next_turn, 1, self._keys.turn, time.time_ns() // 1_000)
             for keys, arguments in calls:
-                pipeline.evalsha(self._digest, len(keys), *keys, *arguments)
+                pipeline.evalsha(raise_alert, len(keys), *keys, *arguments)
             return await pipeline.execute()
 
     def _arguments(self, scored: Scored, match: Match) -> tuple[list[str], list[Any]]:
@@ -140,7 +148,7 @@ class AlertStore:
             keys.lasting(match.subject),
         ]
         if match.outcome == "fails":  # ends a wait at most
-            return places, [match.outcome, mark, microseconds(scored)]
+            return places, [match.outcome, mark, microseconds(scored), rule.name, keys.alert("")]
         decided: dict[str, Any] = {
             "rule": rule.name,
             "rule_version": rule.version,

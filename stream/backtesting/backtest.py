@@ -1,6 +1,8 @@
 """What rules would have alerted: scored records run through windows, rules and episodes. Pure.
 
-The same code as live, but for the state, which lies in memory (memory.py, episodes.py).
+The same code as live, but for the state, which lies in memory (memory.py, episodes.py). Of several
+workers one may fold events in, or bring verdicts in, while another asks its rules. The turns on the
+records say in which order all that came, and a backtest goes through it in the same order.
 """
 
 from __future__ import annotations
@@ -8,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
 from stream.alerts.episodes import Episodes
 from stream.records import Alert, Scored
-from stream.rules.rule_set import RuleSet
+from stream.rules.rule_set import Known, Match, RuleSet
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_settings import Signals
 
@@ -26,10 +29,26 @@ class Outcome(msgspec.Struct):
     errors: dict[str, int]
 
 
+class Judged(NamedTuple):
+    """A record whose verdicts have come in: the transitions, with the name of their rule set."""
+
+    scored: Scored
+    transitions: list[tuple[str, Alert]]
+
+
+class _Waiting:
+    """The records of one micro-batch, their verdicts, and what was known before it, by rule set."""
+
+    def __init__(self, episodes: Mapping[str, Episodes]) -> None:
+        self.known = {name: Known(one.known) for name, one in episodes.items()}
+        self.records: list[tuple[Scored, list[tuple[str, Match]]]] = []
+
+
 class Backtest:
     """Several rule sets over the same records, each with alerts of its own.
 
-    Records come in the order of the scored topic. One that was delivered again is passed over.
+    Records come in the order of their turns, those without one in the order of the log. One that
+    was delivered again is passed over.
     """
 
     def __init__(
@@ -41,39 +60,73 @@ class Backtest:
         self._episodes = {name: Episodes(quiet_s=quiet_s) for name in rule_sets}
         self._alerts: dict[str, dict[str, Alert]] = {name: {} for name in rule_sets}
         self._transitions = dict.fromkeys(rule_sets, 0)
+        # By the turn of their verdicts.
+        self._waiting: dict[int, _Waiting] = {}
         self._seen: set[int] = set()
         self.records = 0
         self.repeats = 0
         self.first: datetime | None = None
         self.last: datetime | None = None
 
-    def feed(self, scored: Scored) -> list[tuple[str, Alert]]:
-        """The transitions that the record causes, with the name of their rule set."""
-        transitions: list[tuple[str, Alert]] = []
+    def feed(self, scored: Scored) -> list[Judged]:
+        """The records whose verdicts come in now; this one's may later, at the last in finish()."""
         origin = scored.origin
         # A hash is a tenth of the memory; two of a million that agree are one in 10^7.
         mark = hash((origin.topic, origin.partition, origin.offset, scored.id, scored.time))
         if mark in self._seen:
             self.repeats += 1
-            return transitions
+            return []
         self._seen.add(mark)
         self.records += 1
         if self.first is None or scored.time < self.first:
             self.first = scored.time
         if self.last is None or scored.time > self.last:
             self.last = scored.time
+        if scored.turn is None:
+            batch = _Waiting(self._episodes)
+            self._ask(scored, batch)
+            return [*self.finish(), *self._raise(batch)]
+        observed, raised = scored.turn
+        judged = self._raise_before(observed)
+        if raised not in self._waiting:
+            self._waiting[raised] = _Waiting(self._episodes)
+        self._ask(scored, self._waiting[raised])
+        return judged
+
+    def finish(self) -> list[Judged]:
+        """The records whose verdicts had not come in yet."""
+        return self._raise_before(None)
+
+    def _ask(self, scored: Scored, batch: _Waiting) -> None:
         windows = self._windows.observe(scored)
-        for name, rules in self._rule_sets.items():
-            episodes = self._episodes[name]
-            for match in rules.match(scored, windows, episodes.known):
-                alert = episodes.raise_alert(scored, match)
+        verdicts = [
+            (name, match)
+            for name, rules in self._rule_sets.items()
+            for match in rules.match(scored, windows, batch.known[name])
+        ]
+        batch.records.append((scored, verdicts))
+
+    def _raise_before(self, turn: int | None) -> list[Judged]:
+        """All that came in before that turn; None for everything."""
+        due = sorted(one for one in self._waiting if turn is None or one < turn)
+        return [judged for one in due for judged in self._raise(self._waiting.pop(one))]
+
+    def _raise(self, batch: _Waiting) -> list[Judged]:
+        judged: list[Judged] = []
+        for scored, verdicts in batch.records:
+            transitions: list[tuple[str, Alert]] = []
+            for name, match in verdicts:
+                alert = self._episodes[name].raise_alert(scored, match)
                 if alert is not None:
                     self._alerts[name][alert.id] = alert
                     self._transitions[name] += 1
                     transitions.append((name, alert))
-        return transitions
+            judged.append(Judged(scored, transitions))
+        return judged
 
     def outcome(self, name: str) -> Outcome:
+        """What came of it, once all records are fed."""
+        self.finish()
         return Outcome(
             list(self._alerts[name].values()),
             self._transitions[name],

@@ -14,11 +14,17 @@ from stream.records import Scored, decode_scored
 from stream.settings import Settings
 
 
-class _Time(msgspec.Struct):
+class _Turn(msgspec.Struct):
     scored_at: datetime
+    turn: tuple[int, int] | None = None
+
+    @property
+    def place(self) -> float:
+        """Turns are no lower than a worker's clock in microseconds, and seldom higher."""
+        return self.turn[0] if self.turn else self.scored_at.timestamp() * 1e6
 
 
-_decode_time = msgspec.json.Decoder(_Time).decode
+_decode_turn = msgspec.json.Decoder(_Turn).decode
 
 
 def read_file(path: Path) -> Iterator[Scored]:
@@ -35,18 +41,18 @@ async def read_topic(
 ) -> AsyncIterator[Scored]:
     """What is on the scored topic now and was written from since to until, by Kafka's clock.
 
-    In the order of scored_at, the order in which workers judged; records scored at the same moment
-    keep the order of their partition. All of them are held in memory, as they were written, and
-    found is told how many there are before the first one comes.
+    In the order of their turns, in which all workers together judged; those without one lie where
+    scored_at says, in the order of their partition where it is the same. All of them are held in
+    memory, as they were written, and found is told how many there are before the first one comes.
     Raises StartError without Kafka, InputError for what is no scored record.
     """
-    held: list[tuple[datetime, str, bytes]] = []
+    held: list[tuple[float, str, bytes]] = []
     end_ms = until.timestamp() * 1_000 if until else float("inf")
     async for record in read_log(settings, settings.topics.scored, since=since):
         if record.timestamp < end_ms and record.value is not None:
             where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
             try:
-                held.append((_decode_time(record.value).scored_at, where, record.value))
+                held.append((_decode_turn(record.value).place, where, record.value))
             except msgspec.DecodeError as error:
                 raise InputError(f"{where}: is no scored record ({error})") from None
     held.sort(key=lambda one: one[0])

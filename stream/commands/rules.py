@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from stream.rules.conditions import RuleError
 from stream.settings import Settings
 
 if TYPE_CHECKING:
-    from stream.backtesting.backtest import Backtest
+    from stream.backtesting.backtest import Backtest, Judged
     from stream.backtesting.labels import Marks
     from stream.backtesting.rehearsal import Rehearsal
     from stream.records import Scored
@@ -164,6 +164,7 @@ def backtest(
         _feed_file(feed, source, quiet=as_json)
     else:
         asyncio.run(_feed_topic(feed, settings, (since, until), quiet=as_json))
+    _tell(told, marks, run.finish())
     seconds = time.perf_counter() - began
     summary = report.summarise(
         run,
@@ -215,12 +216,16 @@ def _marks(labels: Path | None, rule_sets: Mapping[str, Mapping[str, Rule]]) -> 
 def _feed(
     run: Backtest, told: Mapping[str, Rehearsal], marks: Marks | None, scored: Scored
 ) -> None:
-    transitions = run.feed(scored)
-    for name, alert in transitions:
-        if rehearsal := told.get(name):
-            rehearsal.feed(alert, scored.time.timestamp())
-    if marks:
-        marks.feed(scored, transitions)
+    _tell(told, marks, run.feed(scored))
+
+
+def _tell(told: Mapping[str, Rehearsal], marks: Marks | None, judged: Sequence[Judged]) -> None:
+    for scored, transitions in judged:
+        for name, alert in transitions:
+            if rehearsal := told.get(name):
+                rehearsal.feed(alert, scored.time.timestamp())
+        if marks:
+            marks.feed(scored, transitions)
 
 
 def _feed_file(feed: Callable[[Scored], None], source: Path, *, quiet: bool) -> None:

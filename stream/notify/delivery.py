@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 QUEUE = 100
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
+LAST_SEND_S = 5.0
 
 
 class Outcome(NamedTuple):
@@ -29,8 +31,9 @@ class Outcome(NamedTuple):
 class Courier:
     """One receiver's queue and task, so that a slow or dead one holds up no other.
 
-    Every notification it accepted ends in one outcome, unless stop() comes first. What is given up
-    after give_up_after_s, or refused for good, is logged with its reason.
+    Every notification it accepted ends in one outcome, unless stop() comes first; what is being
+    sent then may take LAST_SEND_S. What is given up after give_up_after_s, or refused for good, is
+    logged with its reason.
     """
 
     def __init__(
@@ -49,11 +52,18 @@ class Courier:
         self._first_wait_s = first_wait_s
         self._queue: asyncio.Queue[Notification] = asyncio.Queue(QUEUE)
         self._held: set[str] = set()
+        self._stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._deliver_for_ever(), name=f"receiver-{self._name}")
 
     async def stop(self) -> None:
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SEND_S):
+                await self._idle.wait()
         await end(self._task)
         await self._sink.close()
 
@@ -79,7 +89,7 @@ class Courier:
         self.start()
 
     async def _deliver_for_ever(self) -> None:
-        while True:
+        while not self._stopping:
             notification = await self._queue.get()
             error = await self._deliver(notification)
             if error:
@@ -96,6 +106,7 @@ class Courier:
         while True:
             tries += 1
             asked_s = None
+            self._idle.clear()
             try:
                 await self._sink.send(notification)
             except RefusedError as error:
@@ -106,6 +117,8 @@ class Courier:
                 return f"{type(error).__name__}: {error}"
             else:
                 return ""
+            finally:
+                self._idle.set()
             # Jitter keeps many groups from knocking at the same moment.
             pause_s = max(asked_s or 0.0, wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             if time.monotonic() - began + pause_s > self._give_up_after_s:

@@ -8,6 +8,7 @@ again with the same id.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.2
 BREATH_S = 0.01
 RENEW_S = 2.5
+LAST_LOOK_S = 2.0
 LOOK_AT_SILENCES_S = 1.0
 
 
@@ -92,6 +94,7 @@ class Notifier:
         self._journal = journal
         self._routing = routing
         self._flapping_s = alerting.flapping_window_s
+        self._stopping = asyncio.Event()
         self._outcomes: list[Outcome] = []
         self._couriers = {
             name: Courier(
@@ -109,9 +112,11 @@ class Notifier:
         self._task = asyncio.create_task(self._run_for_ever(), name="notifier")
 
     async def stop(self) -> None:
+        """What is being sent may end, and is written down: the next notifier sends it not again."""
+        await asyncio.gather(*(courier.stop() for courier in self._couriers.values()))
+        self._stopping.set()
+        await asyncio.wait({self._task}, timeout=LAST_LOOK_S)
         await end(self._task)
-        for courier in self._couriers.values():
-            await courier.stop()
         try:
             await self._journal.resign()
         except JournalError as error:
@@ -119,21 +124,23 @@ class Notifier:
 
     async def _run_for_ever(self) -> None:
         patience = Patience("the notifier can't go on", logger)
-        while True:
+        while not self._stopping.is_set():
             try:
                 if await self._journal.lead():
                     logger.info("this worker tells the receivers now")
                     await self._lead()
+                    if self._stopping.is_set():
+                        return
                     logger.warning("another worker tells the receivers now")
                     for courier in self._couriers.values():
                         await courier.abandon()
                 patience = Patience("the notifier can't go on", logger)
-                await asyncio.sleep(RENEW_S)
+                await self._pause(RENEW_S)
             except Exception as error:  # noqa: BLE001 - no fault of telling may end the worker
                 await patience.wait(error)
 
     async def _lead(self) -> None:
-        """Return when another worker leads."""
+        """Return when another worker leads, or after the last round when stopping."""
         self._position, self._groups, self._hidden = await self._journal.load()
         self._adopt()
         self._silences = ActiveSilences()
@@ -146,11 +153,17 @@ class Notifier:
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + LOOK_AT_SILENCES_S
                 await self._look_at_silences()
-            before = self._position
-            if not await self._tick(self._clock()):
+            before, last = self._position, self._stopping.is_set()
+            if not await self._tick(self._clock()) or last:
                 return
             # With more to read, only a breath for the pipeline, which shares this loop.
-            await asyncio.sleep(TICK_S if self._position == before else BREATH_S)
+            await self._pause(TICK_S if self._position == before else BREATH_S)
+
+    async def _pause(self, longest_s: float) -> None:
+        """No longer than until it has to stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                await self._stopping.wait()
 
     async def _tick(self, now: float) -> bool:
         """One round. False where another worker leads."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +21,6 @@ from stream.signals.signal_settings import Signals
 from stream.signals.windows import Windows
 
 Outcome = Literal["holds", "fails", "resolves"]
-Known = dict[str, set[str]]
-"""Subject ("<kind>:<id>") to the rules that have, or lately had, an alert or a wait about it."""
 Clock = Callable[[], float]
 
 
@@ -40,6 +38,25 @@ class Match(msgspec.Struct, frozen=True):
     summary: str
     outcome: Outcome = "holds"
     signal: dict[str, float] = {}
+
+
+class Known:
+    """The rules that have, or lately had, an alert or a wait about a subject ("<kind>:<id>").
+
+    To what was before a micro-batch its own verdicts are added, which others don't see yet.
+    """
+
+    def __init__(self, before: Mapping[str, Collection[str]]) -> None:
+        self._before = before
+        self._since: dict[str, set[str]] = {}
+
+    def about(self, subject: str) -> Collection[str]:
+        before = self._before.get(subject, ())
+        since = self._since.get(subject)
+        return since.union(before) if since else before
+
+    def add(self, subject: str, rule: str) -> None:
+        self._since.setdefault(subject, set()).add(rule)
 
 
 class RuleSet:
@@ -145,7 +162,7 @@ class RuleSet:
             said = group.said(scored.heads) if subjects else []
             for subject in subjects:
                 question.turn_to(subject)
-                names = None if known is None else known.get(question.subject_name, ())
+                names = None if known is None else known.about(question.subject_name)
                 for compiled in group.asked(said, question.figure, names):
                     name = compiled.rule.name
                     lasts = compiled.lasts and (names is None or name in names)
@@ -153,7 +170,7 @@ class RuleSet:
                     if outcome:
                         matches.append(_match(compiled.rule, question, outcome))
                     if outcome == "holds" and compiled.lasts and known is not None:
-                        known.setdefault(question.subject_name, set()).add(name)
+                        known.add(question.subject_name, name)
         return matches
 
     def _plan(self, scored: Scored) -> Plan:

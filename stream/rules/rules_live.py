@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
 from models.spec import Head
 from stream.rules.conditions import RuleError
@@ -15,8 +13,7 @@ from stream.rules.rule_file import RuleFile, read_rule_file
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings
 from stream.tasks import end
-
-LOOK_EVERY_S = 1.0
+from stream.watched_file import WatchedFile
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +28,8 @@ class LiveRules:
         """Raises RuleError."""
         self._settings = settings
         self._heads = heads
-        self._path = settings.alerting.rules
-        self._stamp = self._seen = _stamp(self._path)
-        self._digest = _digest(self._path)
+        path = settings.alerting.rules
+        self._watched = WatchedFile(path) if path else None
         self.file, self.present = self._load(heads)
 
     def check(self, heads: Sequence[Head]) -> None:
@@ -52,23 +48,13 @@ class LiveRules:
         await end(self._task)
 
     async def _follow(self, take: Callable[[RuleSet], Awaitable[None]]) -> None:
-        while self._path is not None:
-            await asyncio.sleep(LOOK_EVERY_S)
-            if await asyncio.to_thread(self.look):
-                await take(self.present)
+        if self._watched:
+            async for _ in self._watched.changes():
+                if await asyncio.to_thread(self._read):
+                    await take(self.present)
 
-    def look(self) -> bool:
-        """Whether present was replaced. A content that is refused is refused once."""
-        stamp = _stamp(self._path)
-        # Half a file may be good TOML, with half of the rules: only one at rest is read.
-        rests, self._seen = stamp == self._seen, stamp
-        if not rests or stamp == self._stamp:
-            return False
-        digest = _digest(self._path)
-        self._stamp = stamp
-        if digest == self._digest:
-            return False
-        self._digest = digest
+    def _read(self) -> bool:
+        """Whether present was replaced; the log says what was wrong where it was not."""
         try:
             file, rules = self._load(self._heads)
         except RuleError as error:
@@ -77,11 +63,11 @@ class LiveRules:
             return False
         rules.succeed(self.present)
         self.file, self.present = file, rules
-        logger.info("%d rules from %s are in force", len(rules), self._path)
+        logger.info("%d rules from %s are in force", len(rules), file.where)
         return True
 
     def _load(self, heads: Sequence[Head]) -> tuple[RuleFile, RuleSet]:
-        file = read_rule_file(self._path, tuple(self._settings.subjects.fields))
+        file = read_rule_file(self._settings.alerting.rules, tuple(self._settings.subjects.fields))
         rules = RuleSet.of(
             file,
             heads,
@@ -90,23 +76,3 @@ class LiveRules:
             slow_s=self._settings.alerting.slow_rule_ms / 1_000,
         )
         return file, rules
-
-
-def _stamp(path: Path | None) -> tuple[int, int] | None:
-    """What tells cheaply that a file may have changed; None for one that is not there."""
-    if path is None:
-        return None
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
-
-
-def _digest(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return hashlib.sha256(path.read_bytes()).digest()
-    except OSError:
-        return None

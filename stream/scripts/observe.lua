@@ -2,16 +2,23 @@
 --
 -- KEYS  1…S             subjects (hash, TTL)
 --       S+1, S+2, …     per partition read: answers (hash: event → answer), order (list of events)
+--       the next        the latest turn (string)
+--       the last        per subject asked about: the rules that have, or lately had, an alert or a
+--                       wait about it (set)
 -- ARGV  1 S   2 short half-life, seconds   3 long one   4 max late, seconds
 --       5 keep subjects, seconds   6 keep answers, seconds   7 answers kept a partition
---       8 sums a subject   9 short ones among them   10… names of the sums
+--       8 sums a subject   9 short ones among them   10 partitions   11 the clock, microseconds
+--       12… names of the sums
 --       last: the events, a JSON list of lists: partition 1…, event, time in microseconds,
 --       kind 0…2, label 0…3, sentiment, risk 0…2, names of its subjects (a JSON list as text), and
 --       for each of these a list: subject 1…, relevance, relevance x novelty
--- Returns the lengths of the answers (a JSON list), and the answers one after the other: the names,
--- a line end, and for each subject events, late, first_us, at_us and the sums, as little-endian
--- doubles, or as text where this Redis has no struct library.
+-- Returns the lengths of the answers (a JSON list), the answers one after the other, and the rules of
+-- each subject asked about. An answer is [turn, names of the subjects] as JSON, a line end, and for each
+-- subject events, late, first_us, at_us and the sums, as little-endian doubles, or as text where this
+-- Redis has no struct library.
 -- An event seen before gets the answer it got first, and changes nothing.
+-- A turn is a place in the order of all that workers ask of Redis: no two are the same, and a later one
+-- is higher. next_turn.lua takes them too; keep in step.
 -- The arithmetic is that of stream/signals/windows.py, Windows.add; keep them in step.
 local subjects = tonumber(ARGV[1])
 local short_life, long_life = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -20,8 +27,10 @@ local capacity = tonumber(ARGV[7])
 local width, short_sums = tonumber(ARGV[8]), tonumber(ARGV[9])
 local names = {'events', 'late', 'first_us', 'at_us'}
 for place = 1, width do
-  names[4 + place] = ARGV[9 + place]
+  names[4 + place] = ARGV[11 + place]
 end
+local following = subjects + 2 * tonumber(ARGV[10]) + 1
+local turn = math.max(tonumber(ARGV[11]) - 1, tonumber(redis.call('GET', KEYS[following]) or '0'))
 
 local loaded, touched = {}, {}
 local function load(subject)
@@ -118,18 +127,19 @@ local function snapshot(w)
 end
 
 local answers, lengths, used = {}, {}, {}
-for _, given in ipairs(cjson.decode(ARGV[10 + width])) do
+for _, given in ipairs(cjson.decode(ARGV[12 + width])) do
   local partition, event, at, kind, label, sentiment, risk, subjects_named, named = unpack(given)
   local kept, order = KEYS[subjects + partition * 2 - 1], KEYS[subjects + partition * 2]
   local answer = redis.call('HGET', kept, event)
   if not answer then
-    local parts = {subjects_named, '\n'}
+    turn = turn + 1
+    local parts = {string.format('[%.0f,%s]\n', turn, subjects_named)}
     for place, one in ipairs(named) do
       local subject, relevance, news = unpack(one)
       local w = load(subject)
       add(w, at, kind, label, sentiment, risk, relevance, news)
       touched[subject] = true
-      parts[place + 2] = snapshot(w)
+      parts[place + 1] = snapshot(w)
     end
     answer = table.concat(parts)
     redis.call('HSET', kept, event, answer)
@@ -149,6 +159,7 @@ for subject in pairs(touched) do
   redis.call('HSET', KEYS[subject], unpack(fields))
   redis.call('EXPIRE', KEYS[subject], ARGV[5])
 end
+redis.call('SET', KEYS[following], string.format('%.0f', turn))
 for partition in pairs(used) do
   local kept, order = KEYS[subjects + partition * 2 - 1], KEYS[subjects + partition * 2]
   local over = redis.call('LLEN', order) - capacity
@@ -162,4 +173,8 @@ for partition in pairs(used) do
   redis.call('EXPIRE', kept, ARGV[6])
   redis.call('EXPIRE', order, ARGV[6])
 end
-return {cjson.encode(lengths), table.concat(answers)}
+local rules = {}
+for place = following + 1, #KEYS do
+  rules[#rules + 1] = redis.call('SMEMBERS', KEYS[place])
+end
+return {cjson.encode(lengths), table.concat(answers), rules}

@@ -7,9 +7,9 @@
 --                    pending_last, pending_count, pending_evidence)
 --       3 open       open alert ids by last event time (sorted set)
 --       4 stream     every transition (stream, capped)
---       5 lasting    the rules that have, or had, an alert or a wait about the subject (set), whether they
---                    wait or resolve or not: the next version of their file may have them do so
--- ARGV  1 outcome: holds, fails (then only 2 and 3 are given) or resolves
+--       5 lasting    the rules that have, or lately had, an alert or a wait about the subject (set), whether
+--                    they wait or resolve or not: the next version of their file may have them do so
+-- ARGV  1 outcome: holds, fails (then only 2 to 5 are given, 4 is the rule, 5 the prefix of 16) or resolves
 --       2 fingerprint   3 event time, microseconds   4 event time, ISO 8601
 --       5 quiet   6 for   7 cooldown, all in microseconds
 --       8 severity      9 severity rank              10 evidence, one JSON object
@@ -48,17 +48,24 @@ local function append(items, item)
   return table.concat(kept, '\n,')
 end
 
-local function stop_waiting()
-  local pending_us = tonumber(redis.call('HGET', KEYS[2], 'pending_us') or '')
-  if pending_us and at >= pending_us then
+-- Of a rule that holds no longer: end its wait, and forget it where nothing is left to end.
+local function stop_waiting(rule, prefix)
+  local known = redis.call('HMGET', KEYS[2], 'pending_us', 'id')
+  local pending_us = tonumber(known[1])
+  local waits = pending_us and at < pending_us
+  if pending_us and not waits then
     redis.call('HDEL', KEYS[2], 'pending_us', 'pending', 'pending_last_us', 'pending_last',
       'pending_count', 'pending_evidence')
+  end
+  local state = known[2] and redis.call('HGET', prefix .. known[2], 'state')
+  if not waits and (not state or state == 'resolved') then
+    redis.call('SREM', KEYS[5], rule)
   end
   return false
 end
 
 if outcome == 'fails' then
-  return stop_waiting()
+  return stop_waiting(ARGV[4], ARGV[5])
 end
 local seen = redis.call('GET', KEYS[1])
 if seen then
@@ -78,7 +85,7 @@ local active = state and state ~= 'resolved' and at <= last_us + quiet
 local pending_us = tonumber(current[5])
 
 if outcome == 'resolves' then
-  stop_waiting()
+  stop_waiting(ARGV[19], ARGV[16])
   if not active or at < last_us then
     return false
   end

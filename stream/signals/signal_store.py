@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from redis.asyncio import Redis
@@ -15,11 +16,21 @@ from stream.records import Scored
 from stream.signals.signal_settings import Signals
 from stream.signals.windows import SHORT_SUMS, SUMS, Windows, observe
 
-EVENTS_A_CALL = 500
-"""Redis does nothing else while a script runs; so many events take it some milliseconds."""
 KEPT_LONG_HALF_LIVES = 4
 
 _SNAPSHOT = struct.Struct(f"<{4 + len(SUMS)}d")
+
+
+class Observed(NamedTuple):
+    """What Redis said of a micro-batch, all at one moment.
+
+    windows and turns: one an event; turns are places in the order of all workers. rules: those that
+    have, or lately had, an alert or a wait about a subject ("<kind>:<id>"), of the subjects asked.
+    """
+
+    windows: list[dict[str, Windows]]
+    turns: list[int]
+    rules: dict[str, set[str]]
 
 
 class SignalStore:
@@ -46,19 +57,30 @@ class SignalStore:
             remembered,
             len(SUMS),
             SHORT_SUMS,
-            *SUMS,
         ]
 
-    async def observe(self, batch: Sequence[Scored]) -> list[dict[str, Windows]]:
-        """The windows of each event's subjects with it folded in, by "<kind>:<id>".
+    async def observe(self, batch: Sequence[Scored], asked: Collection[str] = ()) -> Observed:
+        """Fold the events in, in order; which rules know of the subjects asked.
 
-        A redelivered event changes nothing and gets the answer it got first.
+        A redelivered event changes nothing and gets the windows and the turn it got first.
         """
-        found: list[dict[str, Windows]] = []
-        for start in range(0, len(batch), EVENTS_A_CALL):
-            answers = await self._call(batch[start : start + EVENTS_A_CALL])
-            found.extend(_windows(answer) for answer in answers)
-        return found
+        subjects = sorted(asked)
+        keys, arguments = self._arguments(batch, time.time_ns() // 1_000)
+        keys += [self._keys.lasting(subject) for subject in subjects]
+        # Few and long texts each way: redis-py takes longer over thousands of small ones than all
+        # the rest of a call.
+        lengths, joined, rules = await self._script(keys=keys, args=arguments)
+        observed = Observed([], [], {})
+        start = 0
+        for length in orjson.loads(lengths):
+            turn, windows = _answer(joined[start : start + length])
+            observed.turns.append(turn)
+            observed.windows.append(windows)
+            start += length
+        for subject, names in zip(subjects, rules, strict=True):
+            if names:
+                observed.rules[subject] = {name.decode() for name in names}
+        return observed
 
     async def get(self, subject: str) -> Windows | None:
         """The present windows of "<kind>:<id>", None for one that was not seen lately."""
@@ -68,19 +90,7 @@ class SignalStore:
             return None
         return _from_numbers([float(value or 0) for value in values])
 
-    async def _call(self, batch: Sequence[Scored]) -> list[bytes]:
-        keys, arguments = self._arguments(batch)
-        # Few and long texts each way: redis-py takes longer over thousands of small ones than all
-        # the rest of a call.
-        lengths, joined = await self._script(keys=keys, args=arguments)
-        answers: list[bytes] = []
-        start = 0
-        for length in orjson.loads(lengths):
-            answers.append(joined[start : start + length])
-            start += length
-        return answers
-
-    def _arguments(self, batch: Sequence[Scored]) -> tuple[list[str], list[Any]]:
+    def _arguments(self, batch: Sequence[Scored], now_us: int) -> tuple[list[str], list[Any]]:
         subjects: dict[str, int] = {}
         partitions: dict[tuple[str, int], int] = {}
         events: list[Any] = []
@@ -109,12 +119,25 @@ class SignalStore:
         keys = [self._keys.subject(name) for name in subjects]
         for topic, number in partitions:
             keys += self._keys.answers(topic, number)
-        return keys, [len(subjects), *self._settings, orjson.dumps(events)]
+        keys.append(self._keys.turn)
+        return keys, [
+            len(subjects),
+            *self._settings,
+            len(partitions),
+            now_us,
+            *SUMS,
+            orjson.dumps(events),
+        ]
 
 
-def _windows(answer: bytes) -> dict[str, Windows]:
+def _answer(answer: bytes) -> tuple[int, dict[str, Windows]]:
+    """The turn, and the windows by subject."""
     head, _, body = answer.partition(b"\n")
-    names = orjson.loads(head)
+    turn, names = orjson.loads(head)
+    return turn, _windows(names, body)
+
+
+def _windows(names: list[str], body: bytes) -> dict[str, Windows]:
     # The first number is a count, so its lowest byte as a double is zero; text begins with a space.
     if not body.startswith(b" "):
         return {

@@ -65,7 +65,9 @@ class System:
         async with redis:
             store = AlertStore(redis, Keys(self.settings.redis.prefix), self.settings.alerting)
             match = Match(rule, "ticker:HALC", "Negative news on HALC", events[0].text)
-            (alert, *_) = await store.raise_alerts([(event, match) for event in events])
+            (alert, *_) = (
+                await store.raise_alerts([(event, match) for event in events])
+            ).transitions
         assert alert
         return alert.id
 

@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from models.stub import StubPredictor
+from stream import watched_file
 from stream.app import Worker
 from stream.commands.ledger import ledger
 from stream.connection import kafka_arguments
 from stream.outbox import Outbox
-from stream.rules import rules_live
 from stream.settings import Settings
 from tests.integration.test_hot_swap import Shelf, announcement, serves
 from tests.integration.test_worker import DEADLINE_S, settings
@@ -47,7 +47,7 @@ async def asked(settings: Settings, *arguments: str) -> dict[str, Any]:
 async def test_the_ledger_tells_what_a_worker_judged_by_and_when(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rules_live, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(watched_file, "LOOK_EVERY_S", 0.02)
     rules = tmp_path / "rules.toml"
     rules.write_text(RULES.format(remark="the first"))
     alerting = settings.alerting.model_copy(update={"rules": rules})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 from collections.abc import AsyncIterator, Collection, Sequence
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from models.stub import StubPredictor
 from stream.alerts.evidence import evidence, fingerprint
+from stream.alerts.store import Raised
 from stream.ingest.agents import chunk_agent
 from stream.ingest.chunks import ChunkTracker
 from stream.ingest.dead_letter import DeadLetter
@@ -29,7 +30,7 @@ from stream.rules.rule_set import Match, RuleSet
 from stream.settings import DEFAULT_QUEUES, Limits, Source
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_settings import Signals
-from stream.signals.windows import Windows
+from stream.signals.signal_store import Observed
 from stream.subjects.finder import SubjectFinder
 from stream.subjects.novelty import marked
 from stream.subjects.subject_settings import Subjects
@@ -48,6 +49,8 @@ class Gate:
         self.open.set()
         self.redis_failures = 0
         self.windows = SubjectWindows(Signals())
+        self.turns = itertools.count(1)
+        self.observed: list[int] = []
         self.firsts: dict[str, str] = {}
         self.error: Exception | None = None
 
@@ -68,21 +71,20 @@ class Gate:
             for one, known in zip(batch, first, strict=True)
         ]
 
-    async def observe(self, batch: Sequence[Scored]) -> list[dict[str, Windows]]:
+    async def observe(self, batch: Sequence[Scored], asked: Collection[str]) -> Observed:
         if self.redis_failures:
             self.redis_failures -= 1
             raise RedisConnectionError("Redis is away")
-        return [self.windows.observe(one) for one in batch]
+        self.observed.append(len(batch))
+        turns = [next(self.turns) for _ in batch]
+        return Observed([self.windows.observe(one) for one in batch], turns, {})
 
-    async def known(self, subjects: Collection[str]) -> dict[str, set[str]]:
-        return {}
-
-    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> list[Alert | None]:
+    async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> Raised:
         if self.redis_failures:
             self.redis_failures -= 1
             raise RedisConnectionError("Redis is away")
         self.raised.extend(matches)
-        return [
+        transitions: list[Alert | None] = [
             Alert(
                 id=f"{fingerprint(match.rule.name, match.subject)}-1",
                 fingerprint=fingerprint(match.rule.name, match.subject),
@@ -104,6 +106,7 @@ class Gate:
             )
             for scored, match in matches
         ]
+        return Raised(transitions, next(self.turns))
 
 
 class Stand:
@@ -273,20 +276,30 @@ async def test_a_copy_is_scored_and_linked_but_not_judged_again(stands: Any) -> 
     assert (stand.telemetry.scored, stand.telemetry.copies) == (2, 1)
 
 
-async def test_the_log_keeps_the_order_of_judging_where_the_clock_is_set_back(
-    stands: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_log_tells_in_which_order_it_was_judged(stands: Any) -> None:
     stand = stands()
     acks = []
-    for hour in (12, 11, 13):
-        now = datetime(2026, 6, 12, hour, tzinfo=UTC)
-        monkeypatch.setattr("stream.pipeline.utc_now", lambda now=now: now)
-        acks.append(stand.feed(b'{"text": "one"}', b'{"text": "two"}'))
+    for texts in ([b'{"text": "one"}', b'{"text": "two"}'], [BAD_NEWS, b'{"text": "three"}']):
+        acks.append(stand.feed(*texts))
         await stand.until(lambda: stand.acks == acks)
     sent = [one.value for one in stand.gate.sent if one.topic == "bellwether.scored"]
-    times = [decode_scored(value).scored_at for value in sent]
-    assert times == sorted(set(times))
-    assert [time.hour for time in times] == [12, 12, 12, 12, 13, 13]
+    # Where no verdict comes in, nothing else happens between the events and the next batch.
+    assert [decode_scored(value).turn for value in sent] == [(1, 2), (2, 2), (3, 5), (4, 5)]
+
+
+async def test_what_waits_is_judged_so_many_at_a_time(
+    stands: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.pipeline.SHIPPED_AT_ONCE", 3)
+    stand = stands()
+    stand.gate.open.clear()
+    numbers = [stand.feed(b'{"text": "first"}')]
+    await stand.until(lambda: stand.gate.observed == [1])
+    numbers.append(stand.feed(*[b'{"text": "more"}'] * 7))
+    await stand.until(lambda: len(stand.pipeline._finished) == 7)
+    stand.gate.open.set()
+    await stand.until(lambda: sorted(stand.acks) == numbers)
+    assert stand.gate.observed == [1, 3, 3, 1]
 
 
 async def test_redis_being_away_delays_and_loses_nothing(stands: Any) -> None:

@@ -65,12 +65,15 @@ async def assert_equal_to_memory(client: Redis, steps: list[Any], fields: dict[s
     for number, (minute, outcome, severity) in enumerate(steps):
         event = at(number, minute * 60)
         verdict = match(outcome, severity=severity, **fields)
-        (found,) = await store.raise_alerts([(event, verdict)])
+        (found,) = (await store.raise_alerts([(event, verdict)])).transitions
         assert found == episodes.raise_alert(event, verdict), number
+        left = episodes.known.get(verdict.subject, set())
+        names = await client.smembers(Keys().lasting(verdict.subject))
+        assert {name.decode() for name in names} == left, number
         if found:
             assert await store.get(found.id) == found
             # Delivered again, it changes nothing.
-            assert await store.raise_alerts([(event, verdict)]) == [found]
+            assert (await store.raise_alerts([(event, verdict)])).transitions == [found]
 
 
 @examples(max_examples=20, suppress_health_check=list(HealthCheck))

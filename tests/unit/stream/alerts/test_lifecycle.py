@@ -37,7 +37,7 @@ async def fire(client: Redis, after_s: float = 0, *, subject: str = "ticker:A") 
     rule = Rule(name="r", when="true", subject="ticker", severity="warning", title="t")
     event = scored(id=f"e{after_s}", after_s=after_s)
     found = Match(rule, subject, 'About "A"\n<b> ✓', "s")
-    (alert,) = await store(client).raise_alerts([(event, found)])
+    (alert,) = (await store(client).raise_alerts([(event, found)])).transitions
     return alert
 
 

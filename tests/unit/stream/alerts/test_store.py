@@ -45,14 +45,14 @@ def at(seconds: float, identity: str | None = None) -> Scored:
 
 
 async def raise_one(client: Redis, event: Scored, found: Match | None = None) -> Alert:
-    (alert,) = await store(client).raise_alerts([(event, found or match())])
+    (alert,) = (await store(client).raise_alerts([(event, found or match())])).transitions
     assert alert is not None
     return alert
 
 
 async def test_the_first_match_fires_and_the_next_ones_update(client: Redis) -> None:
     pairs = [(at(seconds), match()) for seconds in (0, 10, 20)]
-    alerts = await store(client).raise_alerts(pairs)
+    alerts = (await store(client).raise_alerts(pairs)).transitions
     assert [alert.state for alert in alerts] == ["firing", "updated", "updated"]
     assert [alert.sequence for alert in alerts] == [1, 2, 3]
     assert [alert.count for alert in alerts] == [1, 2, 3]
@@ -102,11 +102,19 @@ async def test_a_late_event_joins_the_present_episode_and_moves_first_seen(clien
 async def test_rules_with_an_alert_or_a_wait_are_known_by_their_subject(client: Redis) -> None:
     waits = msgspec.structs.replace(match(name="waits").rule, for_="1h")
     pairs = [(at(0), match()), (at(0), msgspec.structs.replace(match(), rule=waits))]
-    assert await store(client).known({"ticker:HALC"}) == {}
-    assert [bool(alert) for alert in await store(client).raise_alerts(pairs)] == [True, False]
-    found = await store(client).known({"ticker:HALC", "ticker:OTHER"})
-    assert found == {"ticker:HALC": {"r", "waits"}}
+    found = (await store(client).raise_alerts(pairs)).transitions
+    assert [bool(alert) for alert in found] == [True, False]
+    assert await client.smembers(Keys().lasting("ticker:HALC")) == {b"r", b"waits"}
     assert 0 < await client.ttl(Keys().lasting("ticker:HALC")) <= ALERTING.keep_s
+
+
+async def test_verdicts_come_in_together_at_a_turn_later_than_all_before(client: Redis) -> None:
+    raised = [await store(client).raise_alerts([(at(number), match())]) for number in range(3)]
+    turns = [one.turn for one in raised]
+    assert turns == sorted(set(turns))
+    ahead = turns[-1] + 3_600_000_000
+    await client.set(Keys().turn, ahead)
+    assert (await store(client).raise_alerts([(at(9), match())])).turn == ahead + 1
 
 
 async def test_severity_never_falls_within_an_episode(client: Redis) -> None:
@@ -116,7 +124,7 @@ async def test_severity_never_falls_within_an_episode(client: Redis) -> None:
 
 async def test_evidence_is_the_latest_five_events(client: Redis) -> None:
     pairs = [(at(seconds), match()) for seconds in range(8)]
-    alerts = await store(client).raise_alerts(pairs)
+    alerts = (await store(client).raise_alerts(pairs)).transitions
     assert [one.event_id for one in alerts[-1].evidence] == ["e3", "e4", "e5", "e6", "e7"]
 
 
@@ -126,7 +134,7 @@ async def test_rules_and_subjects_have_alerts_of_their_own(client: Redis) -> Non
         (at(0), match("ticker:B")),
         (at(0), match("ticker:A", name="other")),
     ]
-    alerts = await store(client).raise_alerts(pairs)
+    alerts = (await store(client).raise_alerts(pairs)).transitions
     assert len({alert.fingerprint for alert in alerts}) == 3
     assert all(alert.count == 1 for alert in alerts)
 
@@ -154,7 +162,9 @@ async def test_hash_stream_and_open_set_agree_with_what_is_returned(client: Redi
 
 async def test_what_redis_remembers_is_bounded_in_time_and_length(client: Redis) -> None:
     few = AlertStore(client, Keys(), ALERTING.model_copy(update={"stream_length": 1}))
-    alerts = await few.raise_alerts([(at(number / 10), match()) for number in range(300)])
+    alerts = (
+        await few.raise_alerts([(at(number / 10), match()) for number in range(300)])
+    ).transitions
     keys, mark = Keys(), alerts[0].fingerprint
     # Redis trims a stream by whole nodes, so the length is a goal.
     assert await client.xlen(keys.alerts_stream) < 300
@@ -213,7 +223,7 @@ async def test_a_redis_that_forgot_the_script_is_given_it_again(client: Redis) -
     alerts = store(client)
     await alerts.raise_alerts([(at(0), match())])
     await client.script_flush()
-    (second,) = await alerts.raise_alerts([(at(1), match())])
+    (second,) = (await alerts.raise_alerts([(at(1), match())])).transitions
     assert second.count == 2
 
 

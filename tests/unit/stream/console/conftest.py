@@ -198,7 +198,9 @@ async def fire(
 ) -> Alert:
     made = Rule(name=rule, when="true", subject="ticker", severity="warning", title="t")
     event = scored(id=f"{rule} {subject} {after_s}", after_s=after_s, text=text)
-    (alert,) = await desk.alerts.raise_alerts([(event, Match(made, subject, title, text))])
+    (alert,) = (
+        await desk.alerts.raise_alerts([(event, Match(made, subject, title, text))])
+    ).transitions
     return alert
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+import stream.notify.delivery
 import stream.notify.notifier
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
@@ -66,6 +67,7 @@ stream = "two"
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream.notify.notifier, "TICK_S", 0.002)
     monkeypatch.setattr(stream.notify.notifier, "RENEW_S", 0.05)
+    monkeypatch.setattr(stream.notify.delivery, "LAST_SEND_S", 0.05)
     monkeypatch.setattr(stream.notify.notifier, "LOOK_AT_SILENCES_S", 0.0)
 
 
@@ -131,7 +133,9 @@ class Desk:
         self._events += 1
         made = Rule(name=rule, when="true", subject="ticker", severity=severity, title="t")
         event = scored(id=f"e{self._events}", after_s=self._events)
-        (alert,) = await self.store.raise_alerts([(event, Match(made, subject, "t", "s"))])
+        (alert,) = (
+            await self.store.raise_alerts([(event, Match(made, subject, "t", "s"))])
+        ).transitions
         return alert
 
     async def read(self) -> None:
@@ -291,6 +295,25 @@ async def test_killed_while_sending_the_next_one_sends_the_same_again(desk: Desk
         await asyncio.sleep(0.05)
     first, again = desk.one.got
     assert first == again
+
+
+async def test_what_is_being_sent_at_the_end_may_arrive_and_is_not_sent_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream.notify.delivery, "LAST_SEND_S", DEADLINE_S)
+    desk.one.gate.clear()
+    async with desk.running():
+        await desk.fire()
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.until(lambda: desk.one.got)
+        asyncio.get_running_loop().call_later(0.05, desk.one.gate.set)
+    async with desk.running():
+        await desk.fire("ticker:B")
+        await desk.read()
+        desk.now += INTERVAL_S + 1
+        await desk.noted(2)
+    assert [(one.reason, one.firing) for one in desk.one.got] == [("new", 1), ("new", 2)]
 
 
 async def test_killed_before_and_after_sending_nothing_is_lost_or_repeated(desk: Desk) -> None:

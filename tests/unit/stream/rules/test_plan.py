@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream.records import Scored, Subject
 from stream.rules.rule_file import Rule
-from stream.rules.rule_set import Match, RuleSet
+from stream.rules.rule_set import Known, Match, RuleSet
 from stream.signals.windows import SUMS, Windows
 from tests.fakes import scored, scores
 
@@ -101,7 +101,8 @@ def test_the_same_is_told_as_when_every_rule_is_asked(
     found = []
     # No part of "x || false" can be told without CEL.
     for written in ("{}", "({}) || false"):
-        known = None if lasting is None else {"ticker:A": set(lasting)}
+        known = None if lasting is None else Known({"ticker:A": set(lasting)})
         made = rules(asked, written)
-        found.append((told(made.match(event, around, known)), known, made.errors))
+        verdicts = told(made.match(event, around, known))
+        found.append((verdicts, known and set(known.about("ticker:A")), made.errors))
     assert found[0] == found[1]

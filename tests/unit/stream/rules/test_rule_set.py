@@ -10,7 +10,7 @@ from models.spec import Head
 from stream.records import Subject
 from stream.rules.conditions import RuleError
 from stream.rules.rule_file import MAX_RULES
-from stream.rules.rule_set import RuleSet
+from stream.rules.rule_set import Known, RuleSet
 from stream.rules.templates import MAX_QUOTED_CHARS
 from stream.signals.figures import FIGURES
 from stream.signals.memory import SubjectWindows
@@ -62,7 +62,7 @@ def test_the_shipped_rules_load_and_find_trouble_of_every_kind() -> None:
         around = SubjectWindows(Signals())
         for _ in range(5):  # one post alone is no trouble, nor a few tickets a wave
             around.observe(event)
-        found = rules.match(event, around.observe(event), {})
+        found = rules.match(event, around.observe(event), Known({}))
         assert {match.rule.name for match in found} == expected
     calm = scores(sentiment="positive", topic="earnings", risk="low")
     for source in ("news", "social", "ticket"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ async def assert_equal_to_memory(client: Redis, batch: list[Scored], size: int) 
     memory = SubjectWindows(SETTINGS)
     for start in range(0, len(batch), size):
         some = batch[start : start + size]
-        for one, answer in zip(some, await store(client).observe(some), strict=True):
+        for one, answer in zip(some, (await store(client).observe(some)).windows, strict=True):
             expected = memory.observe(one)
             assert answer.keys() == expected.keys()
             for name, windows in expected.items():
@@ -107,24 +108,24 @@ async def test_a_redelivered_event_changes_nothing_and_gets_its_first_answer(
     client: Redis,
 ) -> None:
     batch = [event(number, number * 60.0) for number in range(10)]
-    first = await store(client).observe(batch)
+    first = (await store(client).observe(batch)).windows
     hash_before = await client.hgetall(Keys().subject("ticker:HALC"))
     # Together with a new one, in another order, in another call.
-    again = await store(client).observe([batch[7], event(10, 999.0), batch[2]])
+    again = (await store(client).observe([batch[7], event(10, 999.0), batch[2]])).windows
     assert [again[0], again[2]] == [first[7], first[2]]
     assert again[1]["ticker:HALC"].events == 11
     assert int(hash_before[b"events"]) == 10
 
 
 async def test_an_event_twice_in_one_batch_counts_once(client: Redis) -> None:
-    first, second = await store(client).observe([event(1), event(1)])
+    first, second = (await store(client).observe([event(1), event(1)])).windows
     assert first == second
     assert first["ticker:HALC"].events == 1
 
 
 async def test_the_same_id_from_two_sources_is_two_events(client: Redis) -> None:
     post = event(1, source="social", origin=Origin("social", 0, 1))
-    answers = await store(client).observe([event(1), post])
+    answers = (await store(client).observe([event(1), post])).windows
     assert answers[1]["ticker:HALC"].events == 2
 
 
@@ -139,7 +140,7 @@ async def test_what_is_remembered_is_bounded_a_partition(client: Redis) -> None:
 
 
 async def test_the_hash_of_a_subject_can_be_read_and_expires(client: Redis) -> None:
-    (answer,) = await store(client).observe([event(1)])
+    (answer,) = (await store(client).observe([event(1)])).windows
     fields = await client.hgetall(Keys().subject("ticker:HALC"))
     assert fields[b"short_volume"] == b"1"
     assert await client.ttl(Keys().subject("ticker:HALC")) > 0
@@ -147,10 +148,23 @@ async def test_the_hash_of_a_subject_can_be_read_and_expires(client: Redis) -> N
     assert await store(client).get("ticker:NONE") is None
 
 
-async def test_more_events_than_one_call_takes_are_answered_in_order(client: Redis) -> None:
-    batch = [event(number, float(number)) for number in range(1_203)]
-    answers = await store(client).observe(batch)
-    assert [answer["ticker:HALC"].events for answer in answers] == list(range(1, 1_204))
+async def test_every_event_has_a_turn_of_its_own_and_keeps_it(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 5_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: clock * 1_000)
+    first = await store(client).observe([event(1), event(2), event(1)])
+    assert first.turns == [5_000_000, 5_000_001, 5_000_000]
+    clock -= 1_000  # set back, or another worker's
+    assert (await store(client).observe([event(3), event(2)])).turns == [5_000_002, 5_000_001]
+    clock += 9_000
+    assert (await store(client).observe([event(4)])).turns == [5_008_000]
+
+
+async def test_the_rules_that_know_of_a_subject_are_told(client: Redis) -> None:
+    await client.sadd(Keys().lasting("ticker:HALC"), "r", "waits")
+    observed = await store(client).observe([event(1)], {"ticker:HALC", "ticker:OTHER"})
+    assert observed.rules == {"ticker:HALC": {"r", "waits"}}
 
 
 async def test_workers_that_see_the_same_events_at_once_count_them_once(client: Redis) -> None:
@@ -166,5 +180,5 @@ async def test_a_redis_that_forgot_the_script_is_given_it_again(client: Redis) -
     signals = store(client)
     await signals.observe([event(1)])
     await client.script_flush()
-    (answer,) = await signals.observe([event(2)])
+    (answer,) = (await signals.observe([event(2)])).windows
     assert answer["ticker:HALC"].events == 2

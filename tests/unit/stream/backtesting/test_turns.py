@@ -1,0 +1,169 @@
+"""Workers that judge at the same moment: a backtest of what they wrote raises what they raised."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from fakeredis import FakeAsyncRedis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from stream.alerts.store import AlertStore
+from stream.backtesting.backtest import Backtest
+from stream.judge import Shipment, apply_rules
+from stream.names import Keys
+from stream.records import Alert, Origin, Scored, Subject
+from stream.rules.rule_set import Known, RuleSet
+from stream.settings import Alerting
+from stream.signals.signal_settings import Signals
+from stream.signals.signal_store import SignalStore
+from tests.fakes import scored, scores
+
+SIGNALS = Signals(min_baseline=1)
+ALERTING = Alerting(quiet_s=600.0)
+RULES = """
+[[rule]]
+name = "ends"
+when = 'sentiment.label == "negative"'
+resolve = 'sentiment.label == "positive"'
+subject = "ticker"
+severity = "warning"
+title = "{subject}: {signal.events}"
+
+[[rule]]
+name = "waits"
+when = 'signal.sentiment <= 0.0'
+resolve = 'signal.sentiment > 0.3'
+for = "3m"
+cooldown = "2m"
+subject = "ticker"
+severity = "info"
+title = "{subject}: {signal.sentiment}"
+"""
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 3),  # which worker takes its next step
+        st.lists(
+            st.tuples(
+                st.integers(0, 15),
+                st.sampled_from(["negative", "negative", "neutral", "positive"]),
+                st.sampled_from(["A", "B"]),
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+    ),
+    max_size=25,
+)
+
+
+class Worker:
+    """What a worker asks of Redis, cut where another worker may come in between."""
+
+    def __init__(self, client: Redis, rules: RuleSet) -> None:
+        self._signals = SignalStore(client, Keys(), SIGNALS, replay_s=500, remembered=100)
+        self._alerts = AlertStore(client, Keys(), ALERTING)
+        self._rules = rules
+        self._shipment: Shipment | None = None
+        self.log: list[Scored] = []
+        self.raised: list[Alert] = []
+
+    async def step(self, batch: list[Scored]) -> bool:
+        """Whether it took the batch: it does when the last one's verdicts are in."""
+        if self._shipment is None:
+            observed = await self._signals.observe(batch, self._rules.lasting(batch))
+            self._shipment = Shipment(scored=batch, turns=observed.turns)
+            apply_rules(self._shipment, self._rules, observed.windows, Known(observed.rules))
+            return True
+        shipment, self._shipment = self._shipment, None
+        turn = shipment.turns[-1]
+        if shipment.matches:
+            transitions, turn = await self._alerts.raise_alerts(shipment.matches)
+            self.raised += [alert for alert in transitions if alert]
+        self.log += [
+            msgspec.structs.replace(one, turn=(observed, turn))
+            for one, observed in zip(shipment.scored, shipment.turns, strict=True)
+        ]
+        return False
+
+    async def finish(self) -> None:
+        if self._shipment is not None:
+            await self.step([])
+
+
+def batches(steps: list[Any]) -> Iterator[tuple[int, list[Scored]]]:
+    number = 0
+    for worker, events in steps:
+        batch = []
+        for minute, tone, ticker in events:
+            number += 1
+            batch.append(
+                scored(
+                    id=f"e{number}",
+                    origin=Origin("news", worker, number),
+                    after_s=minute * 60,
+                    heads=scores(sentiment=tone),
+                    subjects=(Subject("ticker", ticker),),
+                )
+            )
+        yield worker, batch
+
+
+async def assert_told_again(client: Redis, folder: Path, steps: list[Any]) -> None:
+    path = folder / "rules.toml"
+    path.write_text(RULES)
+    rules = RuleSet.load(path, signals=SIGNALS)
+    workers = [Worker(client, rules) for _ in range(4)]
+    raised: dict[str, Alert] = {}
+    todo = deque(batches(steps))
+    while todo:
+        number, batch = todo[0]
+        if await workers[number].step(batch):
+            todo.popleft()
+    for worker in workers:
+        await worker.finish()
+    live = [alert for worker in workers for alert in worker.raised]
+    for alert in sorted(live, key=lambda one: one.sequence):
+        raised[alert.id] = alert
+
+    run = Backtest({"": RuleSet.load(path, signals=SIGNALS)}, signals=SIGNALS, quiet_s=600.0)
+    log = [one for worker in workers for one in worker.log]
+    for one in sorted(log, key=lambda one: one.turn or (0, 0)):
+        run.feed(one)
+    outcome = run.outcome("")
+    assert outcome.transitions == len(live)
+    assert {alert.id: alert for alert in outcome.alerts} == raised
+
+
+@examples(max_examples=25, suppress_health_check=list(HealthCheck))
+@given(STEPS)
+def test_a_backtest_takes_the_turns_that_workers_took_imitation(
+    tmp_path: Path, steps: list[Any]
+) -> None:
+    async def run() -> None:
+        async with FakeAsyncRedis() as client:
+            await assert_told_again(client, tmp_path, steps)
+
+    asyncio.run(run())
+
+
+@pytest.mark.redis
+@examples(max_examples=150, suppress_health_check=list(HealthCheck))
+@given(STEPS)
+def test_a_backtest_takes_the_turns_that_workers_took(
+    redis_url: str, tmp_path: Path, steps: list[Any]
+) -> None:
+    async def run() -> None:
+        async with Redis.from_url(redis_url) as client:
+            await client.flushdb()
+            await assert_told_again(client, tmp_path, steps)
+
+    asyncio.run(run())
