@@ -18,14 +18,14 @@ import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 
 from models.encoder import Encoder
 from models.encoder_files import first_position
+from models.int8 import PACK_ROWS, int8_linear
 
 # Attention over texts of unequal length pads them to the longest. It is 2 % of the work, and a call
 # costs as much as a text or two, so a group may be this much longer than its shortest text.
 GROUP_STRETCH = 1.25
 GROUP_SLACK = 4
-# The layout of a oneDNN weight is chosen for a number of rows; others run on it as well.
-PACK_ROWS = 1024
 
+Precision = Literal["fp32", "bf16", "int8"]
 Step = Callable[[torch.Tensor], torch.Tensor]
 Lengths = npt.NDArray[np.int64]
 
@@ -67,13 +67,14 @@ class _Layer(NamedTuple):
 class PackedEncoder:
     """The same vectors as Encoder.pool, from a copy of its weights as they are now.
 
-    bf16 rounds the inputs and weights of linear layers and attention, as use_bf16_linears does;
-    the residual stream and the layer norms stay float32.
+    bf16 rounds the inputs and weights of linear layers and attention, as use_bf16_linears does,
+    int8 those of linear layers alone; the residual stream and the layer norms stay float32.
     """
 
-    def __init__(self, encoder: Encoder, precision: Literal["fp32", "bf16"]) -> None:
-        """An encoder that is plain."""
+    def __init__(self, encoder: Encoder, precision: Precision) -> None:
+        """An encoder that is plain; one on the CPU for int8."""
         self._device = encoder.device
+        self._int8 = precision == "int8"
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._hidden = encoder.hidden
         self._heads = int(encoder.config["num_attention_heads"])
@@ -163,6 +164,8 @@ class PackedEncoder:
     def _linear(self, *names: str, gelu: bool = False) -> Step:
         """One linear layer; several that read the same become one."""
         weight, bias = (self._joined(names, part) for part in ("weight", "bias"))
+        if self._int8:
+            return int8_linear(weight, bias, gelu=gelu)
         # In float32 the layout gains nothing over torch's own linear (measured); in bfloat16 it
         # saves laying the weight out anew on each call.
         if self._device.type == "cpu" and self._dtype == torch.bfloat16 and multiplies_bf16():

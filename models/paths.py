@@ -12,14 +12,17 @@ import torch
 
 from models.encoder import Encoder, use_bf16_linears
 from models.encoder_files import is_plain
-from models.packed import PackedEncoder, multiplies_bf16
+from models.int8 import multiplies_int8
+from models.packed import PackedEncoder, Precision, multiplies_bf16
+from models.spec import ModelError
 from models.window import cut_padded
 
 MEASURE_S = 0.8
 # Below this gain, noise of a busy machine would decide, and two workers would differ for nothing.
-BF16_MIN_SPEEDUP = 1.15
+ROUNDING_MIN_SPEEDUP = 1.15
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+"""From the exact one to the one that rounds most."""
 
-Precision = Literal["fp32", "bf16"]
 Pool = Callable[[Sequence[Sequence[int]]], torch.Tensor]
 """Token ids of n texts to their vectors: (n, hidden), float32, on the encoder's device."""
 
@@ -27,7 +30,8 @@ Pool = Callable[[Sequence[Sequence[int]]], torch.Tensor]
 class ForwardPath(NamedTuple):
     """How vectors are computed: the precision of matrix products, and whether padding is left out.
 
-    Packed and padded differ by the order of additions only (1e-5 in fp32); bf16 rounds.
+    Packed and padded differ by the order of additions only (1e-5 in fp32); bf16 rounds, and int8
+    more so; it is packed always.
     """
 
     precision: Precision
@@ -48,17 +52,27 @@ def build(encoder: Encoder, path: ForwardPath) -> Pool:
     return other.pool
 
 
-def candidates(encoder: Encoder, precision: Literal["auto", "fp32", "bf16"]) -> list[ForwardPath]:
+def candidates(encoder: Encoder, precision: Precision | Literal["auto"]) -> list[ForwardPath]:
     """The paths worth trying, the one that the others must agree with first.
 
-    On a CPU padding never won, and trying it would load transformers.
+    On a CPU padding never won, and trying it would load transformers. Raises ModelError where int8
+    is asked for and this device or encoder has no path for it.
     """
-    precisions: list[Precision] = ["fp32", "bf16"] if precision == "auto" else [precision]
     on_cpu = encoder.device.type == "cpu"
-    if precision == "auto" and on_cpu and not multiplies_bf16():
-        precisions.remove("bf16")
+    plain = is_plain(encoder.config)
+    able = {
+        "fp32": True,
+        "bf16": not on_cpu or multiplies_bf16(),
+        "int8": on_cpu and plain and multiplies_int8(),
+    }
+    if precision == "int8" and not able["int8"]:
+        raise ModelError(
+            "model.precision: int8 needs a CPU with VNNI or AMX, model.device cpu and an encoder "
+            "of BERT's or RoBERTa's kind; set it to auto"
+        )
+    precisions = [one for one in PRECISIONS if able[one]] if precision == "auto" else [precision]
     ways: tuple[bool, ...] = (False,)
-    if is_plain(encoder.config):
+    if plain:
         ways = (True,) if on_cpu else (False, True)
     return [ForwardPath(one, packed) for one in precisions for packed in ways]
 
@@ -104,14 +118,15 @@ def choose(
 
 
 def fastest(seconds: Mapping[ForwardPath, float]) -> ForwardPath:
-    """The quickest path, a bf16 one only if it beats every fp32 one clearly."""
+    """The quickest path, one that rounds only if it clearly beats those that round less."""
     best: dict[Precision, ForwardPath] = {}
     for path in sorted(seconds, key=lambda path: -seconds[path]):
         best[path.precision] = path
-    if len(best) == 1:
-        return next(iter(best.values()))
-    clear = seconds[best["fp32"]] >= seconds[best["bf16"]] * BF16_MIN_SPEEDUP
-    return best["bf16"] if clear else best["fp32"]
+    first, *others = (best[precision] for precision in PRECISIONS if precision in best)
+    for path in others:
+        if seconds[first] >= seconds[path] * ROUNDING_MIN_SPEEDUP:
+            first = path
+    return first
 
 
 def _over(pool: Pool, batches: Sequence[Sequence[list[int]]]) -> Callable[[], None]:

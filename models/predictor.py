@@ -15,6 +15,7 @@ from models.checkpoint import encoder_key, merge, merge_heads, read_checkpoint
 from models.description import shipped
 from models.encoder import Encoder, load_encoder
 from models.heads import JointHeads
+from models.packed import Precision
 from models.paths import ForwardPath, build, candidates, choose
 from models.spec import Head, HeadScore, ModelError, OutOfMemoryError, Predictor, Scores
 
@@ -50,7 +51,7 @@ class TorchPredictor:
         *,
         version: str,
         device: torch.device,
-        precision: Literal["auto", "fp32", "bf16"] = "auto",
+        precision: Precision | Literal["auto"] = "auto",
         threads: int = 0,
         encoder_key: str = "",
         path: ForwardPath | None = None,
@@ -58,7 +59,7 @@ class TorchPredictor:
         """encoder_key names the encoder's weights, see models.checkpoint.encoder_key.
 
         path settles how vectors are computed; None leaves that to warm_up, and until then they are
-        computed in float32 unless precision says bf16.
+        computed in float32 unless precision says otherwise.
         """
         self.encoder_key = encoder_key
         self._encoder = encoder.to(device).eval()
@@ -209,7 +210,7 @@ def load_predictor(
     *,
     encoder: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    precision: Precision | Literal["auto"] = "auto",
     threads: int = 0,
     beside: TorchPredictor | None = None,
 ) -> TorchPredictor:

@@ -19,6 +19,7 @@ from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.alerts.sweeper import Sweeper
 from stream.connection import StartError, connect_redis, kafka_arguments
+from stream.heap import trim_for_ever
 from stream.ingest.agents import chunk_agent
 from stream.ingest.chunks import ChunkTracker, credentials, feed_in_chunks, read_lags
 from stream.ingest.sources import Decoder
@@ -43,6 +44,7 @@ from stream.signals.signal_store import SignalStore
 from stream.sinks.build import build_sinks, check_receivers
 from stream.subjects.copies import CopyStore
 from stream.subjects.finder import SubjectFinder
+from stream.tasks import end
 from stream.topics import prepare_topics
 
 logger = logging.getLogger(__name__)
@@ -164,6 +166,8 @@ class Worker:
             give_up=self.pipeline.fail,
         )
         self.watchdog.start()
+        trimming = asyncio.create_task(trim_for_ever(), name="heap")
+        self._stack.push_async_callback(end, trimming)
         self.started = True
         logger.info(
             "consuming %s as group %s",

@@ -61,7 +61,7 @@ class Model(Section):
         None, description="a Hugging Face id or folder; else the checkpoint's"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     threads: int = Field(0, ge=0, description="of the model on the CPU; 0 chooses")
     languages: tuple[str, ...] = Field(
         ("en",), description="ISO 639-1 codes that the model reads; empty for all"

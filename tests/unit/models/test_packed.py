@@ -55,6 +55,14 @@ def test_bf16_vectors_stay_near_fp32(tokens):
     assert torch.cosine_similarity(found, expected).min() > 0.999
 
 
+@settings(max_examples=5)
+@given(BATCHES)
+def test_int8_vectors_stay_near_fp32(tokens):
+    found = packed_vectors(packed("int8"), tokens)
+    expected = padded_vectors(default(), tokens)
+    assert torch.cosine_similarity(found, expected).min() > 0.99
+
+
 def test_vectors_come_in_the_order_given():
     tokens = [[101, 2000, 102], [101, *range(3000, 3060), 102], [101, 102]]
     forwards = packed_vectors(packed("fp32"), tokens)

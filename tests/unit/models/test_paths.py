@@ -8,11 +8,13 @@ import torch
 from models import paths
 from models.encoder import Encoder, load_encoder
 from models.paths import ForwardPath, build, candidates, choose, fastest
+from models.spec import ModelError
 
 PADDED = ForwardPath("fp32", packed=False)
 PACKED = ForwardPath("fp32", packed=True)
 PADDED_BF16 = ForwardPath("bf16", packed=False)
 PACKED_BF16 = ForwardPath("bf16", packed=True)
+PACKED_INT8 = ForwardPath("int8", packed=True)
 SAMPLES = [[101, 2000 + n, *range(3000, 3000 + n), 102] for n in (3, 9, 4)]
 
 
@@ -38,9 +40,13 @@ def chosen(encoder, tried, labels=rounded):
         ({PADDED: 2.0, PACKED: 1.5, PADDED_BF16: 1.2, PACKED_BF16: 1.0}, PACKED_BF16),
         ({PADDED: 2.0, PACKED: 1.1, PADDED_BF16: 1.0, PACKED_BF16: 1.2}, PACKED),
         ({PADDED_BF16: 2.0, PACKED_BF16: 1.9}, PACKED_BF16),
+        ({PACKED: 2.0, PACKED_INT8: 1.2}, PACKED_INT8),
+        ({PACKED: 2.0, PACKED_INT8: 1.8}, PACKED),
+        ({PACKED: 2.0, PACKED_BF16: 1.2, PACKED_INT8: 1.1}, PACKED_BF16),
+        ({PACKED: 2.0, PACKED_BF16: 1.9, PACKED_INT8: 1.7}, PACKED_INT8),
     ],
 )
-def test_fastest_wins_and_bf16_only_clearly(seconds, expected):
+def test_fastest_wins_and_one_that_rounds_only_clearly(seconds, expected):
     assert fastest(seconds) == expected
 
 
@@ -77,12 +83,20 @@ def test_a_failure_of_the_plain_path_is_not_hidden(encoder, monkeypatch):
         chosen(encoder, [PADDED, PACKED])
 
 
-@pytest.mark.parametrize("has_bf16", [True, False])
-def test_auto_tries_bf16_only_on_a_cpu_that_multiplies_it(encoder, monkeypatch, has_bf16):
-    monkeypatch.setattr(paths, "multiplies_bf16", lambda: has_bf16)
-    tried = candidates(encoder, "auto")
-    assert tried == ([PACKED, PACKED_BF16] if has_bf16 else [PACKED])
+@pytest.mark.parametrize("able", [[], [PACKED_BF16], [PACKED_INT8], [PACKED_BF16, PACKED_INT8]])
+def test_auto_tries_what_the_cpu_has_instructions_for(encoder, monkeypatch, able):
+    monkeypatch.setattr(paths, "multiplies_bf16", lambda: PACKED_BF16 in able)
+    monkeypatch.setattr(paths, "multiplies_int8", lambda: PACKED_INT8 in able)
+    assert candidates(encoder, "auto") == [PACKED, *able]
     assert candidates(encoder, "bf16") == [PACKED_BF16]
+
+
+def test_int8_where_there_is_no_path_for_it_is_refused(encoder, monkeypatch):
+    monkeypatch.setattr(paths, "multiplies_int8", lambda: True)
+    assert candidates(encoder, "int8") == [PACKED_INT8]
+    monkeypatch.setattr(paths, "multiplies_int8", lambda: False)
+    with pytest.raises(ModelError, match=r"model\.precision: int8 needs a CPU"):
+        candidates(encoder, "int8")
 
 
 def test_an_encoder_of_another_kind_keeps_the_padded_path(encoder):
