@@ -13,6 +13,7 @@ from bench import (
     flood,
     judging,
     model_stage,
+    parity,
     profiled,
     start,
     stream_path,
@@ -56,6 +57,10 @@ def main() -> None:
 def _model(options: argparse.Namespace) -> None:
     texts = load_texts(options.texts, options.count)
     model_stage.measure(texts, rounds=options.rounds, device=options.device)
+
+
+def _parity(options: argparse.Namespace) -> None:
+    parity.measure(load_texts(options.texts, options.count), device=options.device)
 
 
 def _batching(options: argparse.Namespace) -> None:
@@ -113,6 +118,7 @@ def _end_to_end(options: argparse.Namespace) -> None:
 BY_DEFAULT = ("model", "batching", "path")
 MEASURES: dict[str, Callable[[argparse.Namespace], None]] = {
     "model": _model,
+    "parity": _parity,
     "batching": _batching,
     "path": _path,
     "profile": _profile,
