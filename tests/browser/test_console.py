@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,10 +15,14 @@ from playwright.async_api import Page, expect
 
 from models.description import read_verified, shipped
 from models.registry import CHAMPION
+from stream.commands.console import serving
+from stream.connection_settings import Console
+from stream.console.users import User, add_user, hash_password
 from stream.records import Scored, utc_now
 from tests.browser.conftest import System
 from tests.fakes import scored
 from tests.redis_server import RedisServer
+from tests.server_process import free_ports
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
 
@@ -324,6 +329,42 @@ async def test_the_loss_of_redis_or_of_updates_is_said_and_over_when_they_are_ba
         redis_server.start()
     await expect(page.get_by_text("Redis is away")).to_be_hidden()
     await expect(page.get_by_text("No alert is open")).to_be_visible()
+
+
+async def test_a_page_that_outlived_its_session_still_acts(system: System, page: Page) -> None:
+    await system.raise_alert(scored(id="n-1", text="negative"))
+    await page.goto(f"{system.address}/alerts")
+    line = page.locator("tr[data-id]").first
+    await expect(line).to_be_visible()
+    await page.context.clear_cookies()
+    await page.keyboard.press("j")
+    await page.keyboard.press("a")
+    await expect(line.locator(".c-state")).to_contain_text("acknowledged by")
+
+
+async def test_the_end_of_a_session_leads_to_the_login_and_back(
+    system: System, page: Page, tmp_path: Path
+) -> None:
+    users = tmp_path / "users.json"
+    add_user(users, User("ann", "viewer", hash_password("correct horse battery")))
+    (port,) = free_ports(1)
+    console = Console(listen=f"127.0.0.1:{port}", users=users)
+    settings = system.settings.model_copy(update={"console": console})
+    async with serving(settings) as address:
+        await page.goto(f"{address}/alerts?group=subject")
+        await page.get_by_label("Name").fill("ann")
+        await page.get_by_label("Password").fill("correct horse battery")
+        await page.get_by_role("button", name="Log in").click()
+        await expect(page.locator("#link")).to_have_text("live")
+    await expect(page.get_by_text("No connection to the console")).to_be_visible()
+    add_user(users, User("ann", "viewer", hash_password("a new password")))
+    async with serving(settings):
+        await page.wait_for_url("**/login?next=*")
+        await page.get_by_label("Name").fill("ann")
+        await page.get_by_label("Password").fill("a new password")
+        await page.get_by_role("button", name="Log in").click()
+        await page.wait_for_url("**/alerts?group=subject")
+        assert not await accessibility_faults(page)
 
 
 async def test_the_reader_chooses_the_theme_and_it_is_kept(system: System, page: Page) -> None:

@@ -1,6 +1,6 @@
 // What every page has: live updates and their loss, notices, theme, dialogs.
 
-import { ApiError } from "./api.js";
+import { ApiError, whyRefused } from "./api.js";
 import { clock, h, keepingFocus, put, setText, withCode } from "./dom.js";
 
 export const content = document.getElementById("content");
@@ -40,7 +40,9 @@ function connect() {
     notice("console", "No connection to the console: what you see is as of " + clock(new Date().toISOString())
       + ". It reconnects by itself; if it does not, look whether `bellwether console` runs.");
     // The browser retries by itself, except after an answer that was no stream.
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+    if (source.readyState !== EventSource.CLOSED) return;
+    whyRefused().catch((error) => { if (error.status) notice("console", `No live updates: ${error.message}. The console is asked again by itself.`); });
+    setTimeout(connect, 3000);
   });
 }
 

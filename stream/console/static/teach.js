@@ -31,8 +31,8 @@ async function judgeAgain(suspect) {
   if (labelling.items[0]?.event_id !== suspect.event_id) say("The console no longer keeps that event; `bellwether feedback` can label it.", true);
 }
 
-function verdictLine(verdict) {
-  return verdict ? h("p", { class: "hint" }, "The trainer's latest verdict, ", time(verdict.time), ": ", ...withCode(verdict.verdict)) : null;
+function verdictOf(verdict) {
+  return verdict ? section("The trainer's latest verdict", h("p", {}, time(verdict.time), ": ", ...withCode(verdict.verdict))) : null;
 }
 
 on("model", (alias) => {
@@ -44,10 +44,10 @@ const path = () => `/teach?head=${encodeURIComponent(head)}&event=${encodeURICom
 const refresh = await keepShowing(async () => [await get(path()), await get("/suspects")], ([answer, { suspects }]) => {
   put(choice, ...answer.heads.map((one) => h("option", { value: one.name, selected: one.name === head }, one.name)));
   labelling.show(answer.heads, answer.items);
-  put(top, progressLine(answer.progress), verdictLine(answer.verdict), ...(answer.items.length || labelling.items.length ? [] : [answer.caught_up
+  put(top, progressLine(answer.progress), ...(answer.items.length || labelling.items.length ? [] : [answer.caught_up
     ? empty("Nothing to label: no scored event is kept, or you have judged them all. Events come from the workers; look at ", h("a", { href: "/health" }, "Health"), ".")
     : empty("Reading the latest scored events from Kafka …")]));
-  put(below, section("Suspected wrong labels", suspects.length
+  put(below, verdictOf(answer.verdict), section("Suspected wrong labels", suspects.length
     ? table(["Question", "Label", "By", "Text", "Event", ""], suspects.map((one) => [one.head, one.label, one.authors, one.text, h("span", { class: "id" }, one.event_id),
       may("labeller") ? h("button", { type: "button", class: "small", "aria-label": `Label ${one.event_id} again`, onclick: () => judgeAgain(one) }, "Label again") : ""]), { caption: "Labels that contradict the others" })
     : empty("None are known here. The trainer finds them when it fits; they are read from trainer.folder on this machine.")));
