@@ -68,12 +68,14 @@ def address_of(page: Page, console: str, name: str) -> str:
 
 
 def prepare(page: Page, name: str) -> None:
-    """What a reader would do first: have the words explained."""
+    """What a reader would do first: have the words explained, wait for the dead letters."""
     if name == "alert":
         page.get_by_role("button", name=EXPLAIN).click()
         page.wait_for_selector(".why", timeout=EXPLAIN_MS)
         page.wait_for_selector(f"button:text('{EXPLAIN}'):not([disabled])", timeout=EXPLAIN_MS)
         page.mouse.click(0, 0)
+    if name == "health":
+        page.wait_for_selector("section:has(h2:text('Dead letters')) table")
     page.wait_for_timeout(300)
 
 

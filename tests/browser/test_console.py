@@ -56,8 +56,9 @@ async def test_an_alert_appears_is_acknowledged_and_its_group_is_silenced(
     await page.get_by_role("button", name=re.compile("Silence rule negative-news")).click()
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("Hides 1 of ")
-    await dialog.get_by_label("Reason").fill("a drill")
-    await dialog.get_by_role("button", name="Silence").click()
+    await expect(dialog.get_by_label("Reason")).to_be_focused()
+    await page.keyboard.type("a drill")
+    await page.keyboard.press("Enter")
     await expect(page.get_by_text("a drill")).to_be_visible()
     await expect(line).to_be_hidden()
 
@@ -118,6 +119,10 @@ async def test_filters_live_in_the_address_and_groups_fold(system: System, page:
     await page.keyboard.press("/")
     await page.keyboard.type("subject=ticker:AAA")
     await expect(page.locator("tr[data-id]")).to_have_count(1)
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("searchbox")).to_have_value("subject=ticker:AAA")
+    await page.keyboard.press("j")
+    await expect(page.locator("tr.selected")).to_contain_text("AAA")
     await page.goto(page.url)
     await expect(page.locator("tr[data-id]")).to_have_count(1)
     await page.get_by_role("button", name="negative-news-on-ticker", expanded=True).click()
@@ -158,7 +163,8 @@ async def test_a_label_still_waiting_is_sent_when_the_page_is_left(
     system: System, page: Page
 ) -> None:
     await system.publish(0, {"id": "n-1", "text": "positive unsure"})
-    await page.goto(f"{system.address}/teach?head=sentiment")
+    await page.goto(f"{system.address}/teach?head=long-gone")
+    await expect(page.locator(".card")).to_contain_text("What is its sentiment?")
     await expect(page.locator(".card")).to_contain_text("abstained")
     await page.keyboard.press("1")
     await page.goto(f"{system.address}/health")

@@ -22,7 +22,7 @@ export class Labelling {
     this.tell = tell;
     this.queue = h("ol", { class: "queue", "aria-label": "Waiting" });
     this.card = h("div", { class: "card" });
-    this.element = h("div", { class: "labelling" }, this.queue, this.card);
+    this.element = h("div", { class: "labelling", hidden: true }, this.queue, this.card);
     document.addEventListener("keydown", (event) => this.press(event));
     // A page that is left sends what still waits.
     addEventListener("pagehide", () => this.flush(true));

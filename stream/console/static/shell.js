@@ -131,7 +131,7 @@ export async function keepShowing(load, show, everySeconds = 0) {
       document.getElementById("failed")?.remove();
       const missing = error.status === 404;
       content.prepend(h("div", { id: "failed", class: missing ? "empty" : "failed", role: "alert" },
-        h("strong", {}, missing ? "Not found. " : "This can't be shown now. "), `${error.message}. `,
+        h("strong", {}, missing ? "Not found. " : "This can't be shown now. "), `${error.message[0].toUpperCase()}${error.message.slice(1)}. `,
         missing ? h("a", { href: "/alerts" }, "All alerts") : h("button", { type: "button", onclick: refresh }, "Try again")));
     }
     main.setAttribute("aria-busy", "false");

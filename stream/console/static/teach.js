@@ -6,11 +6,12 @@ import { Labelling, progressLine } from "./label.js";
 import { content, keepShowing, notice, on, say } from "./shell.js";
 
 const params = new URLSearchParams(location.search);
-let head = params.get("head") ?? "sentiment";
+let head = params.get("head") ?? "";
 const labelling = new Labelling({ tell: () => {} });
 const choice = h("select", { "aria-label": "Which question" });
 const top = h("div"), below = h("div");
-content.append(h("div", { class: "bar" }, h("label", {}, "Question ", choice)), top, labelling.element, below);
+const bar = h("div", { class: "bar", hidden: true }, h("label", {}, "Question ", choice));
+content.append(bar, top, labelling.element, below);
 
 choice.addEventListener("change", async () => {
   await labelling.flush();
@@ -41,7 +42,21 @@ on("model", (alias) => {
 });
 
 const path = () => `/teach?head=${encodeURIComponent(head)}&event=${encodeURIComponent(new URLSearchParams(location.search).get("event") ?? "")}`;
-const refresh = await keepShowing(async () => [await get(path()), await get("/suspects")], ([answer, { suspects }]) => {
+/** Of the question in the address; where the model has none of that name, of its first one. */
+async function load() {
+  try {
+    return await get(path());
+  } catch (error) {
+    if (error.status !== 409 || !head) throw error;
+    say(error.message, true);
+    head = "";
+    return get(path());
+  }
+}
+
+const refresh = await keepShowing(async () => [await load(), await get("/suspects")], ([answer, { suspects }]) => {
+  head = answer.head;
+  bar.hidden = false;
   put(choice, ...answer.heads.map((one) => h("option", { value: one.name, selected: one.name === head }, one.name)));
   labelling.show(answer.heads, answer.items);
   put(top, progressLine(answer.progress), ...(answer.items.length || labelling.items.length ? [] : [answer.caught_up
