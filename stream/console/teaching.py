@@ -136,7 +136,7 @@ def progress(said: Sequence[Feedback], author: str) -> Progress:
 
 def _item(event: Scored, head: str, margin: float) -> Item:
     answer = event.heads[head]
-    reason = f"{answer.label} is only {margin:.2f} ahead of the next label"
+    reason = f"{answer.label} is {margin:.2f} ahead of the next label"
     if answer.abstained:
         reason = f"the model abstained; {reason}"
     return Item(
