@@ -28,6 +28,7 @@ from stream.names import Keys
 from stream.outbox import Outbox, Outgoing
 from stream.records import Scored, utc_now
 from stream.rules.rule_set import Match, Rule
+from stream.score.champions import announcement, promote
 from stream.settings import Settings, load_settings
 from trainer.evaluate import reliability
 
@@ -52,7 +53,17 @@ class System:
         finally:
             await outbox.stop()
 
-    async def raise_alert(self, *events: Scored) -> str:
+    async def promote(self, version: str, why: str) -> None:
+        """Make it champion, as the trainer does."""
+        alias = promote(self.registry, version, by="trainer", why=why, now=utc_now())
+        outbox = Outbox(kafka_arguments(self.settings.kafka))
+        await outbox.start()
+        try:
+            await outbox.send([announcement(self.settings.topics, alias)])
+        finally:
+            await outbox.stop()
+
+    async def raise_alert(self, *events: Scored, ticker: str = "HALC") -> str:
         """An alert of the rule negative-news-on-ticker, as a worker would; gives its id."""
         rule = Rule(
             name="negative-news-on-ticker",
@@ -64,7 +75,7 @@ class System:
         redis = redis_client(self.settings.redis)
         async with redis:
             store = AlertStore(redis, Keys(self.settings.redis.prefix), self.settings.alerting)
-            match = Match(rule, "ticker:HALC", "Negative news on HALC", events[0].text)
+            match = Match(rule, f"ticker:{ticker}", f"Negative news on {ticker}", events[0].text)
             (alert, *_) = await store.raise_alerts([(event, match) for event in events])
         assert alert
         return alert.id

@@ -136,6 +136,47 @@ async def test_filters_live_in_the_address_and_groups_fold(system: System, page:
     await expect(page.get_by_text("2 alerts")).to_be_visible()
 
 
+async def test_an_alert_is_handled_by_keys_and_stays_in_the_history(
+    system: System, page: Page
+) -> None:
+    for number, ticker in enumerate(("AAA", "BBB", "CCC")):
+        await system.raise_alert(scored(id=f"n-{number}", text="negative"), ticker=ticker)
+    await page.goto(f"{system.address}/alerts")
+    rows, selected = page.locator("tr[data-id]"), page.locator("tr.selected .c-subject")
+    await expect(rows).to_have_count(3)
+    for key in "jjjk":
+        await page.keyboard.press(key)
+    second = await rows.nth(1).locator(".c-subject").inner_text()
+    await expect(selected).to_have_text(second)
+    await page.keyboard.press("s")
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("Hides 1 of 3 open alerts")
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Negative news")
+    await page.keyboard.press("m")
+    await dialog.get_by_label("To").fill("bob")
+    await page.keyboard.press("Enter")
+    timeline = page.locator(".timeline")
+    await expect(timeline).to_contain_text("assigned to bob")
+    await page.keyboard.press("c")
+    await dialog.get_by_label("Comment").fill("called the desk")
+    await dialog.get_by_role("button", name="Comment").click()
+    await expect(timeline).to_contain_text("called the desk")
+    await page.keyboard.press("r")
+    assert not await accessibility_faults(page)
+    await dialog.get_by_role("button", name="Resolve").click()
+    await expect(timeline).to_contain_text("resolved")
+    similar = page.get_by_role("region", name="Similar alerts").locator("tbody tr")
+    await expect(similar).to_have_count(2)
+    await page.goto(f"{system.address}/alerts")
+    await expect(rows).to_have_count(2)
+    await page.get_by_label("Which alerts").select_option("resolved")
+    await expect(rows).to_have_count(1)
+    await expect(rows.locator(".c-subject")).to_have_text(second)
+
+
 async def test_a_key_labels_a_ticket_and_the_label_is_on_the_topic(
     system: System, page: Page
 ) -> None:
@@ -172,12 +213,28 @@ async def test_a_label_still_waiting_is_sent_when_the_page_is_left(
     assert (record["event_id"], record["label"]) == ("n-1", "negative")
 
 
+async def test_who_taught_the_model_is_told_when_it_changes(system: System, page: Page) -> None:
+    await system.publish(0, {"id": "n-1", "text": "positive unsure"})
+    await page.goto(f"{system.address}/teach?head=sentiment")
+    await expect(page.locator(".card")).to_contain_text("abstained")
+    await page.keyboard.press("1")
+    await expect(page.get_by_text("1 sent from this page")).to_be_visible()
+    other = max(one.version for one in system.registry.versions())
+    await system.promote(other, "better on news")
+    told = page.get_by_text(f"Model {other} took over")
+    await expect(told).to_contain_text("after 1 label from this page: better on news")
+
+
 async def test_health_shows_the_worker_and_replays_a_dead_letter(
     system: System, page: Page
 ) -> None:
     await system.publish(0, {"id": "n-1"}, {"id": "n-2", "text": 7})
     await page.goto(f"{system.address}/health")
     await expect(page.get_by_role("region", name="Workers")).to_contain_text("at work")
+    lag = page.get_by_role("region", name="Lag of the source topics").locator("tbody tr")
+    news, social, _ = (source.topic for source in system.settings.sources)
+    await expect(lag.nth(0)).to_have_text(f"{news}02")
+    await expect(lag.nth(1)).to_have_text(f"{social}00")
     letters = page.get_by_role("region", name="Dead letters").locator("tbody tr")
     await expect(letters).to_have_count(2)
     await page.get_by_role("button", name="no_text 1").click()
@@ -217,6 +274,7 @@ async def test_a_model_is_promoted_and_rolled_back(system: System, page: Page) -
     await dialog.get_by_label("Why").fill("no good")
     await dialog.get_by_role("button", name="Roll back").click()
     await expect(page.locator(".figure", has_text="Champion")).to_contain_text(first)
+    await expect(page.get_by_role("button", name="Roll back")).to_have_count(0)
     moves = [(move.version, move.why) for move in system.registry.history(CHAMPION)]
     assert moves[1:] == [(second, "a try"), (first, "no good")]
 
@@ -337,6 +395,29 @@ async def test_the_loss_of_redis_or_of_updates_is_said_and_over_when_they_are_ba
     await expect(page.get_by_text("No alert is open")).to_be_visible()
 
 
+async def test_without_kafka_alerts_go_on_and_every_page_says_what_is_missing(
+    system: System, page: Page
+) -> None:
+    nowhere = system.settings.kafka.model_copy(update={"bootstrap": "127.0.0.1:1"})
+    await system.raise_alert(scored(id="n-1", text="negative"))
+    async with serving(system.settings.model_copy(update={"kafka": nowhere})) as address:
+        await page.goto(f"{address}/alerts")
+        await expect(page.locator("tr[data-id]")).to_have_count(1)
+        for path in ("/alerts", "/tickets", "/health"):
+            await page.goto(address + path)
+            await expect(page.locator("#banners")).to_contain_text("Kafka is away: tickets, labels")
+
+
+async def test_times_are_in_the_readers_zone(system: System, page: Page) -> None:
+    noon = utc_now().replace(month=1, day=15, hour=12, minute=0, second=0, microsecond=0)
+    identity = await system.raise_alert(scored(id="n-1", text="negative", time=noon))
+    assert page.context.browser
+    for zone, shown in (("Asia/Tokyo", "21:00:00"), ("America/New_York", "07:00:00")):
+        elsewhere = await page.context.browser.new_page(timezone_id=zone)
+        await elsewhere.goto(f"{system.address}/alerts/{identity}")
+        await expect(elsewhere.locator(".evidence")).to_contain_text(shown)
+
+
 async def test_a_page_that_outlived_its_session_still_acts(system: System, page: Page) -> None:
     await system.raise_alert(scored(id="n-1", text="negative"))
     await page.goto(f"{system.address}/alerts")
@@ -358,6 +439,7 @@ async def test_the_end_of_a_session_leads_to_the_login_and_back(
     settings = system.settings.model_copy(update={"console": console})
     async with serving(settings) as address:
         await page.goto(f"{address}/alerts?group=subject")
+        assert not await accessibility_faults(page)
         await page.get_by_label("Name").fill("ann")
         await page.get_by_label("Password").fill("correct horse battery")
         await page.get_by_role("button", name="Log in").click()

@@ -56,16 +56,16 @@ function show(answer) {
       empty("There is no registry: set model.registry, for the console as for workers and the trainer, and versions can be promoted and rolled back here."));
     return;
   }
-  const { versions, history, attempts } = answer;
+  const { versions, history, attempts, before } = answer;
   const last = history.at(-1);
   const since = Object.fromEntries(history.map((move) => [move.version, move.since]));
   put(content,
     h("dl", { class: "figures" },
       figure("Champion", last ? last.version : "none yet", last ? `since ${clock(last.since)}, by ${last.by}` : ""),
-      figure("Before it", last?.previous || "–"),
+      figure("Before it", before || "–"),
       figure("In shadow", versions.find((version) => version.in_shadow)?.version ?? "none"),
       figure("Scored the latest", serving), figure("Registry", h("span", { class: "id" }, answer.registry))),
-    last?.previous && may("operator") ? h("div", { class: "bar" }, h("button", { type: "button", onclick: () => rollBack(last.previous) }, `Roll back to ${last.previous}`)) : null,
+    before && may("operator") ? h("div", { class: "bar" }, h("button", { type: "button", onclick: () => rollBack(before) }, `Roll back to ${before}`)) : null,
     section("Versions", versions.length ? table(["Version", "Made from", "Heads", "Champion from", ""], versions.map((version) => [
       h("span", { class: "id" }, version.version), version.parent || "–", version.heads.map((head) => head.name).join(", "),
       since[version.version] ? time(since[version.version]) : "never",

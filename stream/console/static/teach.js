@@ -1,7 +1,7 @@
 // Teach: the labels that help the model most, what people disagree on, and when the model learnt.
 
 import { get, may } from "./api.js";
-import { clock, empty, h, number, put, section, table, time, withCode } from "./dom.js";
+import { clock, counted, empty, h, put, section, table, time, withCode } from "./dom.js";
 import { Labelling, progressLine } from "./label.js";
 import { content, keepShowing, notice, on, say } from "./shell.js";
 
@@ -38,7 +38,7 @@ function verdictOf(verdict) {
 
 on("model", (alias) => {
   if (labelling.sent)
-    notice("model", `Model ${alias.version} took over at ${clock(alias.since)}, after ${number(labelling.sent)} labels from this page: ${alias.why}`, true);
+    notice("model", `Model ${alias.version} took over at ${clock(alias.since)}, after ${counted(labelling.sent, "label")} from this page: ${alias.why}`, true);
 });
 
 const path = () => `/teach?head=${encodeURIComponent(head)}&event=${encodeURIComponent(new URLSearchParams(location.search).get("event") ?? "")}`;

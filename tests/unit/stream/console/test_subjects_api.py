@@ -69,7 +69,10 @@ async def test_a_promotion_is_written_and_announced(
     assert "no predecessor" in refused["error"]
     moved = await page.post(f"/models/{other.version}/promote", {"why": "a try"})
     assert (moved["version"], moved["previous"]) == (other.version, first)
+    assert (await page.get("/models"))["before"] == first
     await page.post("/models/rollback", {"why": "no good"})
+    # Not the one that was just left.
+    assert (await page.get("/models"))["before"] == ""
     unknown = await page.post("/models/none-1/promote", {"why": "w"}, status=409)
     assert "none-1" in unknown["error"]
     champion = registry.alias(CHAMPION)
