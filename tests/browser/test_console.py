@@ -383,10 +383,16 @@ async def test_the_loss_of_redis_or_of_updates_is_said_and_over_when_they_are_ba
     await expect(page.get_by_text("No connection to the console")).to_be_visible()
     await expect(page.get_by_text("No alert is open")).to_be_visible()
     await page.unroute("**/live")
-    await expect(page.get_by_text("No connection to the console")).to_be_hidden()
+    full = {"status": 503, "json": {"error": "too many pages are open"}}
+    await page.route("**/live", lambda route: route.fulfill(**full))
+    await expect(page.get_by_text("No live updates: too many pages are open")).to_be_visible()
+    await page.unroute("**/live")
+    await expect(page.locator("#banners")).to_be_empty()
+    await expect(page.locator("#link")).to_have_text("live")
     redis_server.stop()
     try:
         await expect(page.get_by_text("Redis is away")).to_be_visible()
+        await expect(page.locator("#link")).to_have_text("out of date")
         await page.reload()
         await expect(page.get_by_text("This can't be shown now")).to_be_visible()
     finally:

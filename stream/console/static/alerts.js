@@ -27,7 +27,7 @@ const group = h("select", { "aria-label": "Group by" }, Object.entries(GROUPS).m
 const severities = SEVERITIES.map((name) => h("label", { class: `pick ${name}` },
   h("input", { type: "checkbox", value: name, checked: view.severities.has(name) }), h("span", {}, name)));
 const count = h("span", { class: "count", role: "status" });
-const list = h("table", { class: "alerts" },
+const list = h("table", { class: "alerts", hidden: true },
   h("caption", { class: "unseen" }, "Alerts"),
   h("thead", {}, h("tr", {}, ["Severity", "Alert", "Subject", "Events", "State", "Age", "Last event"].map((head, at) =>
     h("th", { scope: "col", class: at === 3 ? "number" : null }, head)))));

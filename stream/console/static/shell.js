@@ -29,14 +29,14 @@ function connect() {
   for (const name of Object.keys(listeners))
     source.addEventListener(name, (event) => tell(name, JSON.parse(event.data)));
   source.addEventListener("open", () => {
-    showLink(true);
+    showLink("live");
     notice("console", null);
     if (lost) tell("reload", {});
     lost = false;
   });
   source.addEventListener("error", () => {
     lost = true;
-    showLink(false);
+    showLink("offline");
     notice("console", "No connection to the console: what you see is as of " + clock(new Date().toISOString())
       + ". It reconnects by itself; if it does not, look whether `bellwether console` runs.");
     // The browser retries by itself, except after an answer that was no stream.
@@ -46,15 +46,15 @@ function connect() {
   });
 }
 
-function showLink(live) {
+function showLink(words) {
   const link = document.getElementById("link");
-  setText(link, live ? "live" : "offline");
-  link.classList.toggle("off", !live);
+  setText(link, words);
+  link.classList.toggle("off", words !== "live");
 }
 
 const PARTS = {
-  redis: "Redis is away: alerts are not up to date and can't be changed.",
-  kafka: "Kafka is away: tickets, labels and figures are not up to date, and labels can't be sent.",
+  redis: "Redis is away: alerts are not up to date and can't be changed until it answers again.",
+  kafka: "Kafka is away: tickets, labels and figures are not up to date, and labels can't be sent until it answers again.",
 };
 
 on("status", (faults) => {
@@ -63,6 +63,7 @@ on("status", (faults) => {
     const fault = faults[part];
     back ||= notice(part, fault ? `${words} (${fault})` : null);
   }
+  showLink(Object.values(faults).some(Boolean) ? "out of date" : "live");
   if (back) tell("reload", {});
 });
 
