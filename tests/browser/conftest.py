@@ -119,7 +119,7 @@ def closes(file: Path) -> Path:
 
 
 def fill(registry: Registry, folder: Path) -> None:
-    """Two versions, the shipped one champion; the other one says how it was fitted."""
+    """Two versions, the shipped one champion; the other one says how it was fitted and judged."""
     first = registry.add(shipped())
     checkpoint, weights = read_verified(shipped())
     accuracy = {"sentiment": 0.7, "topic": 0.6}
@@ -128,11 +128,13 @@ def fill(registry: Registry, folder: Path) -> None:
         for number in (1, 2, 3)
     ]
     sure = reliability([0.97, 0.96, 0.7, 0.4], [True, True, False, True])
+    change = {"name": "topic of ticket, recent", "n": 34, "champion": 0.1, "challenger": 0.95}
+    verdict = {"reasons": ["better"], "changes": [change | {"low": 0.8, "high": 1.007}]}
     changed = msgspec.structs.replace(
         checkpoint,
         name="other",
         training={"parent": first.version, "epochs": epochs},
-        metrics={"reliability": {"sentiment": sure}},
+        metrics={"reliability": {"sentiment": sure}, "verdict": verdict},
     )
     folder.mkdir()
     (folder / WEIGHTS).write_bytes(weights)

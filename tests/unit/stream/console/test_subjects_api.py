@@ -46,7 +46,9 @@ async def test_markets_are_served(page: Caller, desk: Desk) -> None:
 
 
 async def test_without_a_registry_nothing_can_be_promoted(page: Caller) -> None:
-    assert (await page.get("/models"))["registry"] == ""
+    answer = await page.get("/models")
+    assert answer["registry"] == ""
+    assert answer["attempts"][0]["verdict"] == "promoted: better"
     refused = await page.post("/models/x/promote", {"why": "w"}, status=409)
     assert "model.registry is not set" in refused["error"]
 
