@@ -1,9 +1,8 @@
 """Pictures of every page of a running console, light and dark, wide and narrow.
 
-docs/images is made so, with `make demo` running in another terminal and its input done:
+docs/images is made so, with `make demo` running in another terminal and its lesson over:
 
-    python examples/screenshots.py docs/images        # those that the documentation shows
-    python examples/screenshots.py /tmp/look --all    # every page, theme and width, whole pages
+    python examples/screenshots.py docs/images
 
 Needs the development packages and Chromium.
 """
@@ -11,38 +10,30 @@ Needs the development packages and Chromium.
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ("alerts", "alert", "tickets", "teach", "markets", "subject", "models", "health")
-WIDE = 1280
-SIZES = {WIDE: 860, 390: 844}
-TALL = {"models": 1_460}
-SHOWN = (
-    *((page, "light", WIDE) for page in PAGES),
-    ("alert", "dark", WIDE),
-    ("markets", "dark", WIDE),
-    ("alerts", "light", 390),
-    ("alert", "dark", 390),
-)
-"""Page, theme and width of what the documentation shows."""
+SIZES = {"": (1280, 860), "-390": (390, 844)}
+THEMES: dict[str, Literal["light", "dark"]] = {"": "light", "-dark": "dark"}
 RULE = "negative-news-on-ticker"
 EXPLAIN = "Which words decided?"
 EXPLAIN_MS = 240_000
+KEPT_COLOURS = 48
 COLOURS = 128
-"""Enough for pages of text, at a third of the size."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("--address", default="http://127.0.0.1:8765")
-    parser.add_argument("--all", action="store_true", help="every combination, the whole page")
     options = parser.parse_args()
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
@@ -50,32 +41,20 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        for name, theme, width in _combinations() if options.all else SHOWN:
+        for name, theme, size in itertools.product(PAGES, THEMES, SIZES):
+            width, height = SIZES[size]
             page = chromium.new_page(
-                viewport={"width": width, "height": TALL.get(name, SIZES[width])},
-                color_scheme="dark" if theme == "dark" else "light",
+                viewport={"width": width, "height": height}, color_scheme=THEMES[theme]
             )
             page.goto(f"{options.address}{address_of(page, options.address, name)}")
             page.wait_for_selector('main[aria-busy="false"]')
             prepare(page, name)
-            suffix = ("-dark" if theme == "dark" else "") + (f"-{width}" if width < WIDE else "")
-            file = options.output / f"console-{name}{suffix}.png"
-            page.screenshot(path=file, full_page=options.all)
-            with Image.open(file) as picture:
-                few = picture.convert("RGB").quantize(
-                    COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-                )
-            few.save(file, optimize=True)
+            file = options.output / f"console-{name}{theme}{size}.png"
+            page.screenshot(path=file)
+            make_small(file)
             print(f"{file} {file.stat().st_size // 1024} KB")
             page.close()
         chromium.close()
-
-
-def _combinations() -> Iterator[tuple[str, str, int]]:
-    for page in PAGES:
-        for theme in ("light", "dark"):
-            for width in SIZES:
-                yield page, theme, width
 
 
 def address_of(page: Page, console: str, name: str) -> str:
@@ -89,12 +68,31 @@ def address_of(page: Page, console: str, name: str) -> str:
 
 
 def prepare(page: Page, name: str) -> None:
-    """What a reader would do first: have the words explained."""
+    """What a reader would do first: have the words explained, wait for the dead letters."""
     if name == "alert":
         page.get_by_role("button", name=EXPLAIN).click()
         page.wait_for_selector(".why", timeout=EXPLAIN_MS)
         page.wait_for_selector(f"button:text('{EXPLAIN}'):not([disabled])", timeout=EXPLAIN_MS)
+        page.mouse.click(0, 0)
+    if name == "health":
+        page.wait_for_selector("section:has(h2:text('Dead letters')) table")
     page.wait_for_timeout(300)
+
+
+def make_small(file: Path) -> None:
+    """Few colours: the commonest as they are, which grounds and text are, and some for the rest."""
+    with Image.open(file) as opened:
+        picture = opened.convert("RGB")
+    parts = picture.tobytes()
+    commonest = Counter(zip(parts[::3], parts[1::3], parts[2::3], strict=True)).most_common(
+        KEPT_COLOURS
+    )
+    rest = picture.quantize(COLOURS - KEPT_COLOURS, method=Image.Quantize.MAXCOVERAGE)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(
+        [*itertools.chain(*(colour for colour, _ in commonest)), *(rest.getpalette() or ())]
+    )
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,14 @@ def test_every_command_is_in_the_readme():
     assert not missing, f"README.md does not name: {missing}"
 
 
+def test_every_picture_in_the_documentation_is_there_and_shown():
+    shown = set()
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        links = re.findall(r"\]\(([^)]+\.png)\)", page.read_text(encoding="utf-8"))
+        shown |= {(page.parent / link).resolve() for link in links}
+    assert shown == set((ROOT / "docs" / "images").resolve().iterdir())
+
+
 def _settings(section: type[BaseModel], before: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, field in section.model_fields.items():
         inner = _section_in(field.annotation)

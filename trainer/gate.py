@@ -115,14 +115,17 @@ def judge(evidence: Evidence, limits: Limits, *, must_gain: bool = True) -> Verd
 
 
 def _suspicions(evidence: Evidence, limits: Limits) -> list[str]:
-    return [
+    found = [
         f"{one.suspects} of {one.labels} labels for {one.head}"
         f"{f' by {one.author}' if one.author else ''} contradict what the others teach "
         f"({one.suspects / one.labels * PER_CENT:.0f} %, {limits.max_suspects * PER_CENT:.0f} % at "
-        "most are trusted); see `bellwether feedback suspects`"
+        "most are trusted)"
         for one in sorted(evidence.doubts, key=lambda one: (one.head, one.author))
         if one.labels >= LEAST_FOR_SUSPECTS and one.suspects > limits.max_suspects * one.labels
     ]
+    if found:
+        found[-1] += "; see `bellwether feedback suspects`"
+    return found
 
 
 def _losses(slices: Sequence[Slice], limits: Limits) -> list[str]:

@@ -21,7 +21,7 @@ from stream.console.live import Hub
 from stream.console.operations import NotFoundError
 from stream.console.prices import Prices
 from stream.console.recent import Recent
-from stream.console.shared import Shared
+from stream.console.shared import Lately, Shared
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
 from stream.outbox import Outbox, Outgoing
@@ -123,6 +123,7 @@ class Desk:
     prices: Prices | None = None
     trying: asyncio.Lock = field(default_factory=asyncio.Lock)
     lists: Shared = field(default_factory=Shared)
+    lately: Lately = field(default_factory=Lately)
 
     async def alert(self, identity: str) -> Alert:
         """The alert of that id; NotFoundError where Redis has none."""

@@ -7,23 +7,21 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream.connection import StartError, kafka_arguments
+from stream.connection import StartError
 from stream.console.desk import Desk, Moved
+from stream.console.lag import Lag, lag_of
 from stream.console.operations import Asked, Operation
 from stream.console.recent import Seen
 from stream.console.shown_settings import Setting, shown
 from stream.operations.ledger import Entry, Sign, spans
-from stream.operations.topic_log import places_of
 from stream.records import Scored, utc_now
 
 RATE_S = 60
-LAG_S = 8.0
 GONE_SHOWN = timedelta(days=1)
 
 
@@ -48,14 +46,6 @@ class Flow(msgspec.Struct, frozen=True):
     models: dict[str, int]
     abstained: dict[str, float]
     per_minute: list[int]
-
-
-class Lag(msgspec.Struct, frozen=True):
-    """Of one source topic: records after the group's committed offsets; None before any commit."""
-
-    topic: str
-    records: int | None
-    end: int
 
 
 class WorkerState(msgspec.Struct, frozen=True):
@@ -103,26 +93,40 @@ class SettingsAnswer(msgspec.Struct, frozen=True):
     settings: list[Setting]
 
 
+class _Measured(NamedTuple):
+    """What costs something to find out, and is the same for everyone. fault is Kafka's."""
+
+    flow: Flow
+    lag: list[Lag]
+    fault: str
+    workers: list[WorkerState]
+    trainer: TrainerState
+
+
 async def health(asked: Asked) -> HealthAnswer:
     desk = asked.desk
     faults = desk.hub.faults
-    lag: list[Lag] = []
-    if not faults["kafka"]:
-        try:
-            async with asyncio.timeout(LAG_S):
-                lag = await _lag(asked)
-        except (KafkaError, StartError, OSError, TimeoutError) as error:
-            faults["kafka"] = f"{type(error).__name__}: {error}"
+    # With and without Kafka apart: the first page after its return shows the lag.
+    there = not faults["kafka"]
+    found = await desk.lately.answer(("health", there), lambda: _measured(desk, there))
+    faults["kafka"] = faults["kafka"] or found.fault
     open_alerts = None if faults["redis"] else await desk.redis.zcard(desk.keys.alerts_open)
     return HealthAnswer(
-        faults,
-        flow_of(desk.recent.taken(desk.settings.topics.scored), utc_now()),
-        lag,
-        workers_of(desk.recent.ledger, utc_now()),
-        await asyncio.to_thread(_trainer, desk),
-        open_alerts,
-        desk.hub.viewers,
+        faults, found.flow, found.lag, found.workers, found.trainer, open_alerts, desk.hub.viewers
     )
+
+
+async def _measured(desk: Desk, kafka_is_there: bool) -> _Measured:
+    lag: list[Lag] = []
+    fault = ""
+    if kafka_is_there:
+        try:
+            lag = await lag_of(desk.settings)
+        except (KafkaError, StartError, OSError, TimeoutError) as error:
+            fault = f"{type(error).__name__}: {error}"
+    flow = flow_of(desk.recent.taken(desk.settings.topics.scored), utc_now())
+    workers = workers_of(desk.recent.ledger, utc_now())
+    return _Measured(flow, lag, fault, workers, await asyncio.to_thread(_trainer, desk))
 
 
 async def settings_in_force(asked: Asked) -> SettingsAnswer:
@@ -164,42 +168,6 @@ def _trainer(desk: Desk) -> TrainerState:
         drift=desk.labels.drift(),
         drift_above=desk.settings.trainer.drift_above,
     )
-
-
-async def _lag(asked: Asked) -> list[Lag]:
-    settings = asked.desk.settings
-    names = [source.topic for source in settings.sources]
-    places = await places_of(settings, *names)
-    consumer = AIOKafkaConsumer(
-        group_id=settings.kafka.group,
-        enable_auto_commit=False,
-        **kafka_arguments(settings.kafka),
-    )
-    await consumer.start()
-    try:
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(places) if places else {}
-        committed = {place: await consumer.committed(place) for place in places}
-    finally:
-        await consumer.stop()
-    return [
-        Lag(
-            name,
-            _behind([place for place in places if place.topic == name], ends, committed),
-            sum(end for place, end in ends.items() if place.topic == name),
-        )
-        for name in names
-    ]
-
-
-def _behind(
-    places: Sequence[TopicPartition],
-    ends: dict[TopicPartition, int],
-    committed: dict[TopicPartition, int | None],
-) -> int | None:
-    """A partition without a commit counts as read up to its end if it is empty, else as unread."""
-    if all(committed[place] is None and ends[place] for place in places):
-        return None
-    return sum(ends[place] - (committed[place] or 0) for place in places)
 
 
 def flow_of(kept: Sequence[Seen], now: datetime) -> Flow:

@@ -24,9 +24,12 @@ Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_ITEMS)]
 
 
 class TeachQuery(msgspec.Struct, frozen=True):
-    """event is the id of one to be shown first, judged or not, where the console still keeps it."""
+    """head, where it is empty, is the model's first.
 
-    head: str
+    event is the id of one to be shown first, judged or not, where the console still keeps it.
+    """
+
+    head: str = ""
     limit: Limit = 50
     event: str = ""
 
@@ -46,6 +49,7 @@ class TeachAnswer(msgspec.Struct, frozen=True):
     progress: Progress
     caught_up: bool
     verdict: dict[str, Any] | None
+    head: str
 
 
 class QueueState(msgspec.Struct, frozen=True):
@@ -88,18 +92,19 @@ class Suspects(msgspec.Struct, frozen=True):
 async def teach(asked: Asked) -> TeachAnswer:
     desk, query = asked.desk, asked.query
     heads = await asyncio.to_thread(desk.heads)
-    _named(heads, query.head)
+    head = _named(heads, query.head).name if query.head else heads[0].name
     said = desk.recent.feedback
     items = useful(
         desk.recent.scored,
         said,
-        head=query.head,
+        head=head,
         author=asked.by.name,
         limit=query.limit,
         first=query.event,
     )
     verdict = next(iter(await asyncio.to_thread(desk.labels.attempts)), None)
-    return TeachAnswer(heads, items, progress(said, asked.by.name), desk.recent.caught_up, verdict)
+    shown = progress(said, asked.by.name)
+    return TeachAnswer(heads, items, shown, desk.recent.caught_up, verdict, head)
 
 
 async def review(asked: Asked) -> ReviewAnswer:

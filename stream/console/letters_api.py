@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from stream.console.desk import Desk
 from stream.console.operations import Asked, Operation
 from stream.operations.letter_log import Replay, Wanted, list_dead_letters
 from stream.operations.replay import Refused, replay
@@ -55,7 +56,12 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 async def letters(asked: Asked) -> Letters:
-    listing = await list_dead_letters(asked.desk.settings, limit=asked.query.limit)
+    limit = asked.query.limit
+    return await asked.desk.lists.answer(asked.query, lambda: _letters(asked.desk, limit))
+
+
+async def _letters(desk: Desk, limit: int) -> Letters:
+    listing = await list_dead_letters(desk.settings, limit=limit)
     found = [
         Letter(
             letter.id,

@@ -13,7 +13,7 @@ from models.spec import Head
 from stream.alerts.lifecycle import MAX_COMMENT_CHARS
 from stream.console.operations import Asked, Operation, RefusedError
 from stream.records import utc_now
-from stream.score.champions import announcement, promote, roll_back
+from stream.score.champions import announcement, predecessor, promote, roll_back
 
 Why = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
 
@@ -31,13 +31,17 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelsAnswer(msgspec.Struct, frozen=True):
-    """registry is empty where model.registry is not set; attempts are the trainer's verdicts."""
+    """registry is empty where model.registry is not set; attempts are the trainer's verdicts.
+
+    before is the version that a roll back makes champion, empty where there is none.
+    """
 
     registry: str
     versions: list[Version]
     history: list[Alias]
     attempts: list[dict[str, Any]]
     serving: dict[str, int]
+    before: str
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -53,9 +57,11 @@ async def list_models(asked: Asked) -> ModelsAnswer:
         serving[event.model] = serving.get(event.model, 0) + 1
     attempts = await asyncio.to_thread(desk.labels.attempts)
     if desk.registry is None:
-        return ModelsAnswer("", [], [], attempts, serving)
+        return ModelsAnswer("", [], [], attempts, serving, "")
     versions, history = await asyncio.to_thread(_read, desk.registry)
-    return ModelsAnswer(desk.registry.address, versions, history, attempts, serving)
+    return ModelsAnswer(
+        desk.registry.address, versions, history, attempts, serving, predecessor(history)
+    )
 
 
 async def promote_version(asked: Asked) -> Alias:

@@ -57,8 +57,8 @@ class Pages:
             lstrip_blocks=True,
         )
         # Compiled now, so that the first reader does not wait for it.
-        names = ("base.html", "page.html", "login.html")
-        _, self._page, self._login_page = map(jinja.get_template, names)
+        names = ("base.html", "page.html", "login.html", "missing.html")
+        _, self._page, self._login_page, self._missing_page = map(jinja.get_template, names)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_get("/", _to_alerts)
@@ -68,6 +68,7 @@ class Pages:
         router.add_post("/login", self.log_in)
         router.add_post("/logout", self.log_out)
         router.add_static("/static/", str(files("stream.console") / "static"))
+        router.add_get("/{path:(?!api/|static/).*}", self.missing)
 
     def _show(self, page: Page) -> Callable[[web.Request], Any]:
         modules = imported_by(page.script)
@@ -86,9 +87,12 @@ class Pages:
 
         return show
 
+    async def missing(self, _: web.Request) -> web.StreamResponse:
+        return _html(self._missing_page, 404)
+
     async def login_form(self, request: web.Request) -> web.StreamResponse:
         if self._sessions.open:
-            raise web.HTTPSeeOther("/alerts")
+            raise web.HTTPSeeOther(_inside(request.query.get("next", "")))
         return self._login(request, "", 200, request.query.get("next", ""))
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:

@@ -34,7 +34,7 @@ from stream.console.explanations import Explain, Explanations
 from stream.console.guard import IDENTITY, add_headers, fault, guard, require
 from stream.console.live import Hub
 from stream.console.openapi import PREFIX, document
-from stream.console.operations import Asked, Operation
+from stream.console.operations import Asked, NotFoundError, Operation
 from stream.console.pages import Pages
 from stream.console.prices import Prices
 from stream.console.recent import Recent
@@ -141,6 +141,7 @@ def application(desk: Desk) -> web.Application:
         app.router.add_route(operation.method, PREFIX + operation.path, _handler(operation))
     described = msgspec.json.encode(document(OPERATIONS))
     app.router.add_get(f"{PREFIX}/openapi.json", _constant(described, "application/json"))
+    app.router.add_route("*", "/api/{path:.*}", _no_operation)
     app.router.add_get("/alive", _constant(b"ok\n", "text/plain"))
     app.router.add_get("/live", live)
     Pages(sessions).add_to(app.router)
@@ -218,6 +219,12 @@ def _query(request: web.Request, operation: Operation) -> Any:
         for name in request.query
     }
     return msgspec.convert(given, operation.query, strict=False)
+
+
+async def _no_operation(_: web.Request) -> web.Response:
+    raise NotFoundError(
+        f"no operation has this path and method; {PREFIX}/openapi.json has them all"
+    )
 
 
 def _constant(body: bytes, content_type: str) -> Callable[[web.Request], Any]:

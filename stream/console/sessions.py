@@ -14,7 +14,8 @@ import msgspec
 
 from stream.console.users import Role, User, Users, password_fits
 
-SESSION_S = 12 * 3_600
+SESSION_S: dict[Role, int] = {"viewer": 30 * 86_400, "labeller": 12 * 3_600, "operator": 12 * 3_600}
+"""A viewer can change nothing, and a screen on the wall must not ask for a password at night."""
 LOGIN_ATTEMPTS = 5
 LOGIN_WINDOW_S = 300.0
 REMEMBERED_CLIENTS = 10_000
@@ -30,7 +31,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 class _Claim(msgspec.Struct, frozen=True):
     name: str
-    until: int
+    begun: int
     nonce: str
 
 
@@ -68,7 +69,7 @@ class Sessions:
         except (ValueError, msgspec.DecodeError):
             return None
         user = self._user(claim.name)
-        if user is None or claim.until < time.time():
+        if user is None or claim.begun + SESSION_S[user.role] < time.time():
             return None
         if not hmac.compare_digest(self._sign(user, body).encode(), signature.encode()):
             return None
@@ -83,7 +84,7 @@ class Sessions:
         return _signature(self._secret, f"login.{nonce}")
 
     def _issue(self, user: User) -> str:
-        claim = _Claim(user.name, int(time.time()) + SESSION_S, secrets.token_urlsafe(9))
+        claim = _Claim(user.name, int(time.time()), secrets.token_urlsafe(9))
         body = base64.urlsafe_b64encode(msgspec.json.encode(claim)).decode()
         return f"{body}.{self._sign(user, body)}"
 

@@ -1,4 +1,4 @@
-"""One answer for all who ask the same at the same time."""
+"""One answer for all who ask the same at the same time, or within a span."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+FRESH_S = 4.0
+"""Less than the five seconds after which the health page asks again."""
 
 
 class Shared:
@@ -42,7 +45,33 @@ class Shared:
                 del self._under_way[key]
 
 
-def _look_at(task: asyncio.Task[Any]) -> None:
+class Lately:
+    """For what many pages look at every few seconds, each at its own moment, and nobody changes.
+
+    Who asks gets the answer under way, or the last one while it is younger than fresh_s. An error
+    is told to all who wait for it and is not kept.
+    """
+
+    def __init__(self, fresh_s: float = FRESH_S) -> None:
+        """Keys are few and known: the last answer of each is kept for good."""
+        self._fresh_s = fresh_s
+        self._latest: dict[Hashable, tuple[asyncio.Task[Any], float]] = {}
+
+    async def answer(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
+        now = asyncio.get_running_loop().time()
+        task, until = self._latest.get(key, (None, 0.0))
+        if task is None or (task.done() and (now >= until or _failed(task))):
+            task = asyncio.ensure_future(make())
+            task.add_done_callback(_look_at)
+            self._latest[key] = task, now + self._fresh_s
+        return await asyncio.shield(task)
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.cancelled() or task.exception() is not None
+
+
+def _look_at(task: asyncio.Future[Any]) -> None:
     """An error that nobody waits for any more is no news."""
     if not task.cancelled():
         task.exception()

@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from stream.console.desk import Desk
 from stream.console.markets import HeatMap, View, heat_map, view_of
 from stream.console.operations import Asked, NotFoundError, Operation
 from stream.console.prices import PriceLine
+from stream.console.recent import Recent
 from stream.console.rows import Row, rows_of
 from stream.records import utc_now
 from stream.signals.figures import figures
@@ -43,7 +45,10 @@ class SubjectAnswer(msgspec.Struct, frozen=True):
 
 
 async def markets(asked: Asked) -> MarketsAnswer:
-    recent = asked.desk.recent
+    return await asked.desk.lately.answer("markets", lambda: _markets(asked.desk.recent))
+
+
+async def _markets(recent: Recent) -> MarketsAnswer:
     scored = recent.scored
     found = await asyncio.to_thread(heat_map, scored, limit=SUBJECTS)
     since = min((event.time for event in scored), default=None)
@@ -51,8 +56,11 @@ async def markets(asked: Asked) -> MarketsAnswer:
 
 
 async def subject(asked: Asked) -> SubjectAnswer:
-    kind, name = asked.path["kind"], asked.path["id"]
-    desk = asked.desk
+    desk, kind, name = asked.desk, asked.path["kind"], asked.path["id"]
+    return await desk.lists.answer((kind, name), lambda: _subject(desk, kind, name))
+
+
+async def _subject(desk: Desk, kind: str, name: str) -> SubjectAnswer:
     alerts = await desk.alerts.list_all(lambda alert: alert.subject == f"{kind}:{name}")
     scored = desk.recent.scored
     view = await asyncio.to_thread(

@@ -136,9 +136,9 @@ def progress(said: Sequence[Feedback], author: str) -> Progress:
 
 def _item(event: Scored, head: str, margin: float) -> Item:
     answer = event.heads[head]
-    reason = f"{answer.label} only {margin:.2f} before the next label"
+    reason = f"{answer.label} is {margin:.2f} ahead of the next label"
     if answer.abstained:
-        reason = f"abstained; {reason}"
+        reason = f"the model abstained; {reason}"
     return Item(
         event_id=event.id,
         source=event.source,

@@ -28,6 +28,7 @@ from stream.names import Keys
 from stream.outbox import Outbox, Outgoing
 from stream.records import Scored, utc_now
 from stream.rules.rule_set import Match, Rule
+from stream.score.champions import announcement, promote
 from stream.settings import Settings, load_settings
 from trainer.evaluate import reliability
 
@@ -52,7 +53,17 @@ class System:
         finally:
             await outbox.stop()
 
-    async def raise_alert(self, *events: Scored) -> str:
+    async def promote(self, version: str, why: str) -> None:
+        """Make it champion, as the trainer does."""
+        alias = promote(self.registry, version, by="trainer", why=why, now=utc_now())
+        outbox = Outbox(kafka_arguments(self.settings.kafka))
+        await outbox.start()
+        try:
+            await outbox.send([announcement(self.settings.topics, alias)])
+        finally:
+            await outbox.stop()
+
+    async def raise_alert(self, *events: Scored, ticker: str = "HALC") -> str:
         """An alert of the rule negative-news-on-ticker, as a worker would; gives its id."""
         rule = Rule(
             name="negative-news-on-ticker",
@@ -64,10 +75,9 @@ class System:
         redis = redis_client(self.settings.redis)
         async with redis:
             store = AlertStore(redis, Keys(self.settings.redis.prefix), self.settings.alerting)
-            match = Match(rule, "ticker:HALC", "Negative news on HALC", events[0].text)
-            (alert, *_) = (
-                await store.raise_alerts([(event, match) for event in events])
-            ).transitions
+            match = Match(rule, f"ticker:{ticker}", f"Negative news on {ticker}", events[0].text)
+            raised = await store.raise_alerts([(event, match) for event in events])
+        alert = raised.transitions[0]
         assert alert
         return alert.id
 
@@ -110,7 +120,7 @@ def closes(file: Path) -> Path:
 
 
 def fill(registry: Registry, folder: Path) -> None:
-    """Two versions, the shipped one champion; the other one says how it was fitted."""
+    """Two versions, the shipped one champion; the other one says how it was fitted and judged."""
     first = registry.add(shipped())
     checkpoint, weights = read_verified(shipped())
     accuracy = {"sentiment": 0.7, "topic": 0.6}
@@ -119,11 +129,13 @@ def fill(registry: Registry, folder: Path) -> None:
         for number in (1, 2, 3)
     ]
     sure = reliability([0.97, 0.96, 0.7, 0.4], [True, True, False, True])
+    change = {"name": "topic of ticket, recent", "n": 34, "champion": 0.1, "challenger": 0.95}
+    verdict = {"reasons": ["better"], "changes": [change | {"low": 0.8, "high": 1.007}]}
     changed = msgspec.structs.replace(
         checkpoint,
         name="other",
         training={"parent": first.version, "epochs": epochs},
-        metrics={"reliability": {"sentiment": sure}},
+        metrics={"reliability": {"sentiment": sure}, "verdict": verdict},
     )
     folder.mkdir()
     (folder / WEIGHTS).write_bytes(weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,10 +15,14 @@ from playwright.async_api import Page, expect
 
 from models.description import read_verified, shipped
 from models.registry import CHAMPION
+from stream.commands.console import serving
+from stream.connection_settings import Console
+from stream.console.users import User, add_user, hash_password
 from stream.records import Scored, utc_now
 from tests.browser.conftest import System
 from tests.fakes import scored
 from tests.redis_server import RedisServer
+from tests.server_process import free_ports
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
 
@@ -25,7 +30,7 @@ DEADLINE_MS = 30_000
 expect.set_options(timeout=DEADLINE_MS)
 
 HOSTILE = '<img src=x onerror="window.ran=1"><script>window.ran=1</script> negative high'
-PAGES = ("/alerts", "/tickets", "/teach?head=topic", "/markets", "/models", "/health")
+PAGES = ("/nowhere", "/alerts", "/tickets", "/teach?head=topic", "/markets", "/models", "/health")
 
 
 def bad_news(number: int, ticker: str, text: str = "negative earnings high") -> dict[str, Any]:
@@ -51,8 +56,9 @@ async def test_an_alert_appears_is_acknowledged_and_its_group_is_silenced(
     await page.get_by_role("button", name=re.compile("Silence rule negative-news")).click()
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("Hides 1 of ")
-    await dialog.get_by_label("Reason").fill("a drill")
-    await dialog.get_by_role("button", name="Silence").click()
+    await expect(dialog.get_by_label("Reason")).to_be_focused()
+    await page.keyboard.type("a drill")
+    await page.keyboard.press("Enter")
     await expect(page.get_by_text("a drill")).to_be_visible()
     await expect(line).to_be_hidden()
 
@@ -113,6 +119,10 @@ async def test_filters_live_in_the_address_and_groups_fold(system: System, page:
     await page.keyboard.press("/")
     await page.keyboard.type("subject=ticker:AAA")
     await expect(page.locator("tr[data-id]")).to_have_count(1)
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("searchbox")).to_have_value("subject=ticker:AAA")
+    await page.keyboard.press("j")
+    await expect(page.locator("tr.selected")).to_contain_text("AAA")
     await page.goto(page.url)
     await expect(page.locator("tr[data-id]")).to_have_count(1)
     await page.get_by_role("button", name="negative-news-on-ticker", expanded=True).click()
@@ -124,6 +134,47 @@ async def test_filters_live_in_the_address_and_groups_fold(system: System, page:
     await page.get_by_role("searchbox").fill("nothing like it")
     await page.get_by_role("button", name="Show all").click()
     await expect(page.get_by_text("2 alerts")).to_be_visible()
+
+
+async def test_an_alert_is_handled_by_keys_and_stays_in_the_history(
+    system: System, page: Page
+) -> None:
+    for number, ticker in enumerate(("AAA", "BBB", "CCC")):
+        await system.raise_alert(scored(id=f"n-{number}", text="negative"), ticker=ticker)
+    await page.goto(f"{system.address}/alerts")
+    rows, selected = page.locator("tr[data-id]"), page.locator("tr.selected .c-subject")
+    await expect(rows).to_have_count(3)
+    for key in "jjjk":
+        await page.keyboard.press(key)
+    second = await rows.nth(1).locator(".c-subject").inner_text()
+    await expect(selected).to_have_text(second)
+    await page.keyboard.press("s")
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("Hides 1 of 3 open alerts")
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("Negative news")
+    await page.keyboard.press("m")
+    await dialog.get_by_label("To").fill("bob")
+    await page.keyboard.press("Enter")
+    timeline = page.locator(".timeline")
+    await expect(timeline).to_contain_text("assigned to bob")
+    await page.keyboard.press("c")
+    await dialog.get_by_label("Comment").fill("called the desk")
+    await dialog.get_by_role("button", name="Comment").click()
+    await expect(timeline).to_contain_text("called the desk")
+    await page.keyboard.press("r")
+    assert not await accessibility_faults(page)
+    await dialog.get_by_role("button", name="Resolve").click()
+    await expect(timeline).to_contain_text("resolved")
+    similar = page.get_by_role("region", name="Similar alerts").locator("tbody tr")
+    await expect(similar).to_have_count(2)
+    await page.goto(f"{system.address}/alerts")
+    await expect(rows).to_have_count(2)
+    await page.get_by_label("Which alerts").select_option("resolved")
+    await expect(rows).to_have_count(1)
+    await expect(rows.locator(".c-subject")).to_have_text(second)
 
 
 async def test_a_key_labels_a_ticket_and_the_label_is_on_the_topic(
@@ -153,12 +204,25 @@ async def test_a_label_still_waiting_is_sent_when_the_page_is_left(
     system: System, page: Page
 ) -> None:
     await system.publish(0, {"id": "n-1", "text": "positive unsure"})
-    await page.goto(f"{system.address}/teach?head=sentiment")
+    await page.goto(f"{system.address}/teach?head=long-gone")
+    await expect(page.locator(".card")).to_contain_text("What is its sentiment?")
     await expect(page.locator(".card")).to_contain_text("abstained")
     await page.keyboard.press("1")
     await page.goto(f"{system.address}/health")
     (record,) = await feedback(system, 1)
     assert (record["event_id"], record["label"]) == ("n-1", "negative")
+
+
+async def test_who_taught_the_model_is_told_when_it_changes(system: System, page: Page) -> None:
+    await system.publish(0, {"id": "n-1", "text": "positive unsure"})
+    await page.goto(f"{system.address}/teach?head=sentiment")
+    await expect(page.locator(".card")).to_contain_text("abstained")
+    await page.keyboard.press("1")
+    await expect(page.get_by_text("1 sent from this page")).to_be_visible()
+    other = max(one.version for one in system.registry.versions())
+    await system.promote(other, "better on news")
+    told = page.get_by_text(f"Model {other} took over")
+    await expect(told).to_contain_text("after 1 label from this page: better on news")
 
 
 async def test_health_shows_the_worker_and_replays_a_dead_letter(
@@ -167,6 +231,10 @@ async def test_health_shows_the_worker_and_replays_a_dead_letter(
     await system.publish(0, {"id": "n-1"}, {"id": "n-2", "text": 7})
     await page.goto(f"{system.address}/health")
     await expect(page.get_by_role("region", name="Workers")).to_contain_text("at work")
+    lag = page.get_by_role("region", name="Lag of the source topics").locator("tbody tr")
+    news, social, _ = (source.topic for source in system.settings.sources)
+    await expect(lag.nth(0)).to_have_text(f"{news}02")
+    await expect(lag.nth(1)).to_have_text(f"{social}00")
     letters = page.get_by_role("region", name="Dead letters").locator("tbody tr")
     await expect(letters).to_have_count(2)
     await page.get_by_role("button", name="no_text 1").click()
@@ -206,6 +274,7 @@ async def test_a_model_is_promoted_and_rolled_back(system: System, page: Page) -
     await dialog.get_by_label("Why").fill("no good")
     await dialog.get_by_role("button", name="Roll back").click()
     await expect(page.locator(".figure", has_text="Champion")).to_contain_text(first)
+    await expect(page.get_by_role("button", name="Roll back")).to_have_count(0)
     moves = [(move.version, move.why) for move in system.registry.history(CHAMPION)]
     assert moves[1:] == [(second, "a try"), (first, "no good")]
 
@@ -217,6 +286,8 @@ async def test_a_version_shows_its_calibration_and_how_it_was_fitted(
     await page.goto(f"{system.address}/models")
     details = page.locator("details", has=page.get_by_role("heading", name=f"Figures of {other}"))
     await details.locator("summary").first.click()
+    judged = details.get_by_role("row", name="topic of ticket, recent 34")
+    await expect(judged).to_contain_text("+80.00 to +100.00")
     chart = details.get_by_role("img", name=re.compile("^sentiment: confidence and accuracy on 4"))
     await expect(chart.locator("circle")).to_have_count(3)
     losses = details.get_by_role("img", name=re.compile("^Loss by epoch"))
@@ -241,6 +312,8 @@ async def test_closes_are_drawn_beside_the_tone(system: System, page: Page) -> N
     await page.get_by_role("link", name="NONE").click()
     await expect(page.get_by_text("No prices for NONE in ")).to_be_visible()
     await page.goto(f"{system.address}/subjects/ticker/HALC")
+    tone = page.get_by_role("img", name="Tone of HALC over time")
+    await expect(tone.locator(".alert-at").first).to_be_visible()
     chart = page.get_by_role("img", name=re.compile("^Daily close of HALC"))
     await expect(chart.locator("circle").nth(5)).to_be_visible()
     titles = await chart.locator("title").all_text_contents()
@@ -250,11 +323,19 @@ async def test_closes_are_drawn_beside_the_tone(system: System, page: Page) -> N
 async def test_a_script_in_a_headline_does_not_run(system: System, page: Page) -> None:
     await system.publish(0, bad_news(1, "<B>X</B>", HOSTILE) | {"title": HOSTILE})
     await system.publish(2, {"id": "t-1", "text": f"unsure {HOSTILE}", "title": HOSTILE})
+    await system.publish(2, {"id": "t-2", "note": HOSTILE})
     await page.goto(f"{system.address}/alerts")
     shown = page.get_by_text("<script>", exact=False).first
     await expect(shown).to_be_visible()
     await page.locator("tr[data-id] a").first.click()
     await expect(page.locator(".evidence")).to_contain_text("<script>")
+    await page.keyboard.press("c")
+    await page.get_by_role("dialog").get_by_label("Comment").fill(HOSTILE)
+    await page.get_by_role("dialog").get_by_role("button", name="Comment").click()
+    await expect(page.locator(".timeline")).to_contain_text("<script>")
+    await page.goto(f"{system.address}/health")
+    letters = page.get_by_role("region", name="Dead letters")
+    await expect(letters).to_contain_text("<script>")
     for path in ("/tickets", "/teach?head=sentiment"):
         await page.goto(f"{system.address}{path}")
         await expect(page.locator(".card")).to_contain_text("<script>")
@@ -277,7 +358,7 @@ async def test_pages_fit_both_widths_and_have_no_serious_accessibility_faults(
     faults = []
     for path in (*PAGES, first, about):
         await page.goto(system.address + path)
-        await expect(page.locator("main")).to_have_attribute("aria-busy", "false")
+        await expect(page.locator('main:not([aria-busy="true"])')).to_be_visible()
         if path == first:
             await page.get_by_role("button", name="Try others").click()
             tried = page.get_by_role("region", name="Other thresholds of sentiment.confidence")
@@ -289,7 +370,8 @@ async def test_pages_fit_both_widths_and_have_no_serious_accessibility_faults(
             )
             if over > 0:
                 faults.append(f"{path} at {width}: {over} px too wide")
-        faults += [f"{path} {fault}" for fault in await accessibility_faults(page)]
+            found = await accessibility_faults(page)
+            faults += [f"{path} at {width}: {fault}" for fault in found]
     assert not faults, "\n".join(faults)
 
 
@@ -314,16 +396,82 @@ async def test_the_loss_of_redis_or_of_updates_is_said_and_over_when_they_are_ba
     await expect(page.get_by_text("No connection to the console")).to_be_visible()
     await expect(page.get_by_text("No alert is open")).to_be_visible()
     await page.unroute("**/live")
-    await expect(page.get_by_text("No connection to the console")).to_be_hidden()
+    full = {"status": 503, "json": {"error": "too many pages are open"}}
+    await page.route("**/live", lambda route: route.fulfill(**full))
+    await expect(page.get_by_text("No live updates: too many pages are open")).to_be_visible()
+    await page.unroute("**/live")
+    await expect(page.locator("#banners")).to_be_empty()
+    await expect(page.locator("#link")).to_have_text("live")
     redis_server.stop()
     try:
         await expect(page.get_by_text("Redis is away")).to_be_visible()
+        await expect(page.locator("#link")).to_have_text("out of date")
         await page.reload()
         await expect(page.get_by_text("This can't be shown now")).to_be_visible()
     finally:
         redis_server.start()
     await expect(page.get_by_text("Redis is away")).to_be_hidden()
     await expect(page.get_by_text("No alert is open")).to_be_visible()
+
+
+async def test_without_kafka_alerts_go_on_and_every_page_says_what_is_missing(
+    system: System, page: Page
+) -> None:
+    nowhere = system.settings.kafka.model_copy(update={"bootstrap": "127.0.0.1:1"})
+    await system.raise_alert(scored(id="n-1", text="negative"))
+    async with serving(system.settings.model_copy(update={"kafka": nowhere})) as address:
+        await page.goto(f"{address}/alerts")
+        await expect(page.locator("tr[data-id]")).to_have_count(1)
+        for path in ("/alerts", "/tickets", "/health"):
+            await page.goto(address + path)
+            await expect(page.locator("#banners")).to_contain_text("Kafka is away: tickets, labels")
+
+
+async def test_times_are_in_the_readers_zone(system: System, page: Page) -> None:
+    noon = utc_now().replace(month=1, day=15, hour=12, minute=0, second=0, microsecond=0)
+    identity = await system.raise_alert(scored(id="n-1", text="negative", time=noon))
+    assert page.context.browser
+    for zone, shown in (("Asia/Tokyo", "21:00:00"), ("America/New_York", "07:00:00")):
+        elsewhere = await page.context.browser.new_page(timezone_id=zone)
+        await elsewhere.goto(f"{system.address}/alerts/{identity}")
+        await expect(elsewhere.locator(".evidence")).to_contain_text(shown)
+
+
+async def test_a_page_that_outlived_its_session_still_acts(system: System, page: Page) -> None:
+    await system.raise_alert(scored(id="n-1", text="negative"))
+    await page.goto(f"{system.address}/alerts")
+    line = page.locator("tr[data-id]").first
+    await expect(line).to_be_visible()
+    await page.context.clear_cookies()
+    await page.keyboard.press("j")
+    await page.keyboard.press("a")
+    await expect(line.locator(".c-state")).to_contain_text("acknowledged by")
+
+
+async def test_the_end_of_a_session_leads_to_the_login_and_back(
+    system: System, page: Page, tmp_path: Path
+) -> None:
+    users = tmp_path / "users.json"
+    add_user(users, User("ann", "viewer", hash_password("correct horse battery")))
+    (port,) = free_ports(1)
+    console = Console(listen=f"127.0.0.1:{port}", users=users)
+    settings = system.settings.model_copy(update={"console": console})
+    async with serving(settings) as address:
+        await page.goto(f"{address}/alerts?group=subject")
+        assert not await accessibility_faults(page)
+        await page.get_by_label("Name").fill("ann")
+        await page.get_by_label("Password").fill("correct horse battery")
+        await page.get_by_role("button", name="Log in").click()
+        await expect(page.locator("#link")).to_have_text("live")
+    await expect(page.get_by_text("No connection to the console")).to_be_visible()
+    add_user(users, User("ann", "viewer", hash_password("a new password")))
+    async with serving(settings):
+        await page.wait_for_url("**/login?next=*")
+        await page.get_by_label("Name").fill("ann")
+        await page.get_by_label("Password").fill("a new password")
+        await page.get_by_role("button", name="Log in").click()
+        await page.wait_for_url("**/alerts?group=subject")
+        assert not await accessibility_faults(page)
 
 
 async def test_the_reader_chooses_the_theme_and_it_is_kept(system: System, page: Page) -> None:

@@ -55,7 +55,7 @@ function show(detail) {
   document.title = `${alert.title} · Bellwether`;
   put(document.querySelector("h1"), severity(alert.severity), " ", alert.title);
   put(content,
-    h("div", { class: "bar" }, Object.entries(ACTIONS).map(([key, [name, act]]) =>
+    h("div", { class: "bar actions" }, Object.entries(ACTIONS).map(([key, [name, act]]) =>
       h("button", { type: "button", disabled: row.state === "resolved" && key !== "c" && key !== "s", onclick: () => act(row) }, name, " ", h("kbd", { "aria-hidden": "true" }, key)))),
     h("p", { class: "lead" }, alert.summary),
     h("dl", { class: "figures" },

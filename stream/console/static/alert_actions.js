@@ -73,12 +73,12 @@ export async function silence(matchers) {
   look();
   const given = await ask({
     title: "Silence", confirm: "Silence",
-    words: "Nobody is notified of alerts that match all of these; they stay in the list.",
+    words: "Nobody is notified of alerts that match all of these; the list has them under Silenced.",
     fields: [
       h("label", {}, "Matchers, one a line", field), preview,
       h("label", {}, "For", h("select", { name: "lasts" }, LASTING.map(([value, words]) =>
         h("option", { value, selected: value === "2h" }, words)))),
-      h("label", {}, "Reason", h("input", { name: "reason", maxlength: "2000", required: true })),
+      h("label", {}, "Reason", h("input", { name: "reason", maxlength: "2000", required: true, autofocus: true })),
     ],
   });
   return given && attempt(() => post("/silences", { matchers: lines(given.matchers), lasts: given.lasts, reason: given.reason }),

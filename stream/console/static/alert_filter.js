@@ -8,7 +8,7 @@ export const SHOW = {
   resolved: ["Resolved", (row) => row.state === "resolved"],
 };
 export const SEVERITIES = ["critical", "warning", "info"];
-export const GROUPS = { rule: "Rule", subject: "Subject", severity: "Severity", none: "No groups" };
+export const GROUPS = { rule: "By rule", subject: "By subject", severity: "By severity", none: "No groups" };
 
 /** The view in the address: show, q, severities (empty: all), group, and the folded groups. */
 export function fromAddress() {

@@ -3,7 +3,7 @@
 import { get, remove } from "./api.js";
 import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
 import { fromAddress, groupOf, GROUPS, inOrder, SEVERITIES, SHOW, tester, toAddress } from "./alert_filter.js";
-import { clock, empty, h, number, put, section, setText, setTime, severity, stateOf, subjectLink, time } from "./dom.js";
+import { clock, counted, empty, h, number, put, section, setText, setTime, severity, stateOf, subjectLink, time } from "./dom.js";
 import { attempt, content, isShortcut, keepShowing, on, say, showKeys } from "./shell.js";
 
 const KEYS = {
@@ -27,7 +27,7 @@ const group = h("select", { "aria-label": "Group by" }, Object.entries(GROUPS).m
 const severities = SEVERITIES.map((name) => h("label", { class: `pick ${name}` },
   h("input", { type: "checkbox", value: name, checked: view.severities.has(name) }), h("span", {}, name)));
 const count = h("span", { class: "count", role: "status" });
-const list = h("table", { class: "alerts" },
+const list = h("table", { class: "alerts", hidden: true },
   h("caption", { class: "unseen" }, "Alerts"),
   h("thead", {}, h("tr", {}, ["Severity", "Alert", "Subject", "Events", "State", "Age", "Last event"].map((head, at) =>
     h("th", { scope: "col", class: at === 3 ? "number" : null }, head)))));
@@ -114,7 +114,7 @@ function layOut(most = Infinity) {
   if (focused && lines.get(focused)?.tr.isConnected) lines.get(focused).tr.querySelector("a")?.focus({ preventScroll: true });
   for (const id of lines.keys()) if (!rows.has(id)) lines.delete(id);
   const total = [...groups.values()].reduce((sum, members) => sum + members.length, 0);
-  setText(count, `${number(total)}${more ? "+" : ""} alert${total === 1 ? "" : "s"}`);
+  setText(count, more ? `${number(total)}+ alerts` : counted(total, "alert"));
   // In a tab among others, what is critical is seen without the page.
   const critical = [...groups.values()].flat().filter((row) => row.severity === "critical").length;
   document.title = `${critical ? `(${number(critical)} critical) ` : ""}Alerts · Bellwether`;
@@ -205,7 +205,11 @@ const ACTIONS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && event.target === search) { search.blur(); return; }
+  // Back to the list with what was typed in force; by itself the browser would clear the field alone.
+  if (event.target === search && ["Escape", "Enter"].includes(event.key)) {
+    search.blur();
+    event.preventDefault();
+  }
   if (!isShortcut(event)) return;
   const row = rows.get(selected);
   if (event.key === "j") step(1);
@@ -240,6 +244,6 @@ const reload = await keepShowing(load, (answer) => {
 function silenceTable(found) {
   return h("ul", { class: "silences" }, found.map((one) => h("li", {},
     h("code", {}, one.matchers.join(" ")), ` until ${clock(one.expiry)}, by ${one.author}`,
-    one.reason ? `: ${one.reason}` : "", `; has hidden ${number(one.hidden)} alerts `,
+    one.reason ? `: ${one.reason}` : "", `; has hidden ${counted(one.hidden, "alert")} `,
     h("button", { type: "button", class: "quiet", onclick: () => attempt(() => remove(`/silences/${one.id}`), "The silence is over") }, "End"))));
 }

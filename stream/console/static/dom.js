@@ -91,6 +91,11 @@ export function number(value, digits = 0) {
   return value.toLocaleString(undefined, { maximumFractionDigits: digits, minimumFractionDigits: digits });
 }
 
+/** 1 alert, 2 alerts. */
+export function counted(count, noun) {
+  return `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** Tone with its sign; what rounds to nothing has none. */
 export function signed(value) {
   if (value === null || value === undefined) return "–";
@@ -108,8 +113,7 @@ export function moment(iso) {
 /** A span of whole units: 3 hours, 1 day. */
 export function span(seconds) {
   const [unit, size] = UNITS.find(([, one]) => seconds >= one && seconds % one === 0) ?? UNITS.at(-1);
-  const count = seconds / size;
-  return `${number(count)} ${unit}${count === 1 ? "" : "s"}`;
+  return counted(seconds / size, unit);
 }
 
 export function share(value) {

@@ -29,7 +29,8 @@ await keepShowing(() => get("/health"), ({ faults, flow, lag, workers, trainer, 
       figure("Abstained", most || "–", others.join(", "))),
     section("Services", services(workers, trainer)),
     h("div", { class: "two" },
-      section(`Scored a minute, last 30 minutes; at most ${number(peak)}`, sparkBars(flow.per_minute, { label: `Events scored in each of the last 30 minutes: ${flow.per_minute.join(", ")}` })),
+      section(`Scored a minute, last 30 minutes; at most ${number(peak)}`, sparkBars(flow.per_minute, { label: `Events scored in each of the last 30 minutes: ${flow.per_minute.join(", ")}` }),
+        h("p", { class: "ends", "aria-hidden": "true" }, h("span", {}, "30 minutes ago"), h("span", {}, "now"))),
       section("Lag", lag.length ? table(["Source topic", "Waiting", "Written so far"], lag.map((one) => [one.topic, one.records === null ? "never read" : number(one.records), number(one.end)]), { caption: "Lag of the source topics", numbers: [1, 2] })
         : empty("Unknown while Kafka is away."))),
     section("Drift", drift(trainer)));

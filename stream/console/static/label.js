@@ -22,7 +22,7 @@ export class Labelling {
     this.tell = tell;
     this.queue = h("ol", { class: "queue", "aria-label": "Waiting" });
     this.card = h("div", { class: "card" });
-    this.element = h("div", { class: "labelling" }, this.queue, this.card);
+    this.element = h("div", { class: "labelling", hidden: true }, this.queue, this.card);
     document.addEventListener("keydown", (event) => this.press(event));
     // A page that is left sends what still waits.
     addEventListener("pagehide", () => this.flush(true));
@@ -164,5 +164,5 @@ export class Labelling {
 export function progressLine(progress) {
   const agreement = progress.agreement === null ? "no event judged by two people yet"
     : `${share(progress.agreement)} agreement on ${number(progress.judged_by_several)} judged by several`;
-  return h("p", { class: "hint" }, `Of the latest labels, ${number(progress.mine)} are yours and ${number(progress.all)} in all; ${agreement}.`);
+  return h("p", { class: "hint" }, progress.all ? `${number(progress.mine)} of the latest ${number(progress.all)} labels are yours; ${agreement}.` : "No label has been given yet.");
 }

@@ -11,6 +11,8 @@ function wrong({ field, detail }) {
 
 /** Show them in that element, all or those of one reason. */
 export async function deadLetters(element, reason = "") {
+  // Its place is kept, so that what follows does not jump.
+  if (!element.hasChildNodes()) put(element, section("Dead letters", empty("Reading the dead letters from Kafka …")));
   const found = await attempt(() => get("/dead-letters"));
   if (!found) {
     put(element, section("Dead letters", h("p", { class: "failed" }, "They can't be read now. ",

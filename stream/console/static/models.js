@@ -34,7 +34,8 @@ function figuresOf(version) {
 
 /** What the gate compared: the champion of that time and this version, by head and kind of source. */
 function changesOf(version, changes) {
-  const points = (value) => `${signed(value * 100)}`;
+  // The normal interval of a few texts may reach beyond what a share can change by.
+  const points = (value) => signed(Math.min(1, Math.max(-1, value)) * 100);
   return table(["Accuracy on", "Texts", "Champion then", "This version", "Change in points", "95 % interval"], changes.map((one) => [
     one.name, number(one.n), number(one.champion, 3), number(one.challenger, 3), points(one.challenger - one.champion),
     `${points(one.low)} to ${points(one.high)}`]), { caption: `Figures of ${version.version}`, numbers: [1, 2, 3, 4, 5] });
@@ -48,23 +49,24 @@ function verdictOf(version) {
 }
 
 function show(answer) {
-  const serving = Object.entries(answer.serving).map(([model, events]) => `${model} (${number(events)})`).join(", ") || "no event scored yet";
+  const serving = Object.entries(answer.serving).map(([model, events]) => h("div", {}, model, h("small", {}, `${number(events)} events`)));
+  if (!serving.length) serving.push("no event scored yet");
   if (!answer.registry) {
-    put(content, h("dl", { class: "figures" }, figure("Scored the latest 200 events", serving)),
+    put(content, h("dl", { class: "figures" }, figure("Scored the latest", serving)),
       empty("There is no registry: set model.registry, for the console as for workers and the trainer, and versions can be promoted and rolled back here."));
     return;
   }
-  const { versions, history, attempts } = answer;
+  const { versions, history, attempts, before } = answer;
   const last = history.at(-1);
   const since = Object.fromEntries(history.map((move) => [move.version, move.since]));
   put(content,
     h("dl", { class: "figures" },
       figure("Champion", last ? last.version : "none yet", last ? `since ${clock(last.since)}, by ${last.by}` : ""),
-      figure("Before it", last?.previous || "–"),
+      figure("Before it", before || "–"),
       figure("In shadow", versions.find((version) => version.in_shadow)?.version ?? "none"),
-      figure("Scored the latest 200 events", serving), figure("Registry", h("span", { class: "id" }, answer.registry))),
-    last?.previous && may("operator") ? h("div", { class: "bar" }, h("button", { type: "button", onclick: () => rollBack(last.previous) }, `Roll back to ${last.previous}`)) : null,
-    section("Versions", versions.length ? table(["Version", "Made from", "Heads", "Was champion", ""], versions.map((version) => [
+      figure("Scored the latest", serving), figure("Registry", h("span", { class: "id" }, answer.registry))),
+    before && may("operator") ? h("div", { class: "bar" }, h("button", { type: "button", onclick: () => rollBack(before) }, `Roll back to ${before}`)) : null,
+    section("Versions", versions.length ? table(["Version", "Made from", "Heads", "Champion from", ""], versions.map((version) => [
       h("span", { class: "id" }, version.version), version.parent || "–", version.heads.map((head) => head.name).join(", "),
       since[version.version] ? time(since[version.version]) : "never",
       version.champion ? h("strong", {}, "champion") : version.in_shadow ? "in shadow" : may("operator") ? h("button", { type: "button", class: "small", "aria-label": `Promote ${version.version}`, onclick: () => promote(version.version) }, "Promote") : ""]), { caption: "Versions" })

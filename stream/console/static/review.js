@@ -1,7 +1,7 @@
 // Tickets: the queues, and those that wait for a person.
 
 import { get } from "./api.js";
-import { empty, h, number, put, section, table, time } from "./dom.js";
+import { counted, empty, h, number, put, section, table, time } from "./dom.js";
 import { Labelling, progressLine } from "./label.js";
 import { content, keepShowing } from "./shell.js";
 
@@ -11,7 +11,7 @@ content.append(section("Waiting for a person", top, labelling.element), below);
 
 await keepShowing(() => get("/review"), (answer) => {
   labelling.show(answer.heads, answer.items);
-  put(top, answer.waiting ? h("p", {}, h("strong", {}, `${number(answer.waiting)} ticket${answer.waiting === 1 ? "" : "s"}`),
+  put(top, answer.waiting ? h("p", {}, h("strong", {}, counted(answer.waiting, "ticket")),
     answer.urgent ? [", ", h("strong", { class: "critical" }, `${number(answer.urgent)} urgent`)] : "", "; the oldest has waited for ", time(answer.oldest, { age: true }), ".") : null,
   progressLine(answer.progress),
     ...(answer.items.length || labelling.items.length ? [] : [answer.caught_up

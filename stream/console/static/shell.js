@@ -1,6 +1,6 @@
 // What every page has: live updates and their loss, notices, theme, dialogs.
 
-import { ApiError } from "./api.js";
+import { ApiError, whyRefused } from "./api.js";
 import { clock, h, keepingFocus, put, setText, withCode } from "./dom.js";
 
 export const content = document.getElementById("content");
@@ -29,30 +29,32 @@ function connect() {
   for (const name of Object.keys(listeners))
     source.addEventListener(name, (event) => tell(name, JSON.parse(event.data)));
   source.addEventListener("open", () => {
-    showLink(true);
+    showLink("live");
     notice("console", null);
     if (lost) tell("reload", {});
     lost = false;
   });
   source.addEventListener("error", () => {
     lost = true;
-    showLink(false);
+    showLink("offline");
     notice("console", "No connection to the console: what you see is as of " + clock(new Date().toISOString())
       + ". It reconnects by itself; if it does not, look whether `bellwether console` runs.");
     // The browser retries by itself, except after an answer that was no stream.
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+    if (source.readyState !== EventSource.CLOSED) return;
+    whyRefused().catch((error) => { if (error.status) notice("console", `No live updates: ${error.message}. The console is asked again by itself.`); });
+    setTimeout(connect, 3000);
   });
 }
 
-function showLink(live) {
+function showLink(words) {
   const link = document.getElementById("link");
-  setText(link, live ? "live" : "offline");
-  link.classList.toggle("off", !live);
+  setText(link, words);
+  link.classList.toggle("off", words !== "live");
 }
 
 const PARTS = {
-  redis: "Redis is away: alerts are not up to date and can't be changed.",
-  kafka: "Kafka is away: tickets, labels and figures are not up to date, and labels can't be sent.",
+  redis: "Redis is away: alerts are not up to date and can't be changed until it answers again.",
+  kafka: "Kafka is away: tickets, labels and figures are not up to date, and labels can't be sent until it answers again.",
 };
 
 on("status", (faults) => {
@@ -61,6 +63,7 @@ on("status", (faults) => {
     const fault = faults[part];
     back ||= notice(part, fault ? `${words} (${fault})` : null);
   }
+  showLink(Object.values(faults).some(Boolean) ? "out of date" : "live");
   if (back) tell("reload", {});
 });
 
@@ -129,7 +132,7 @@ export async function keepShowing(load, show, everySeconds = 0) {
       document.getElementById("failed")?.remove();
       const missing = error.status === 404;
       content.prepend(h("div", { id: "failed", class: missing ? "empty" : "failed", role: "alert" },
-        h("strong", {}, missing ? "Not found. " : "This can't be shown now. "), `${error.message}. `,
+        h("strong", {}, missing ? "Not found. " : "This can't be shown now. "), `${error.message[0].toUpperCase()}${error.message.slice(1)}. `,
         missing ? h("a", { href: "/alerts" }, "All alerts") : h("button", { type: "button", onclick: refresh }, "Try again")));
     }
     main.setAttribute("aria-busy", "false");

@@ -1,6 +1,6 @@
 // A subject's windows: what rules read as signal.<name>, now beside what is usual.
 
-import { h, number, signed, table } from "./dom.js";
+import { counted, h, number, signed, table } from "./dom.js";
 
 const BOTH = {
   volume: "Events, weighted by age", scored: "of them with a sentiment", sentiment: "Mean tone, −1 to 1",
@@ -25,7 +25,7 @@ export function windowTable(figures, words) {
   const rows = [...Object.entries(BOTH), ...Object.entries(SHORT)].filter(([name]) => name in figures).map(([name, meaning]) => row(name, meaning));
   const others = Object.keys(figures).filter((name) => !known.has(name) && typeof figures[name] !== "object");
   return [
-    h("p", { class: "hint" }, `${words} ${number(figures.events)} events since the subject was first seen. The short window halves an event's weight in an hour, the long one in a week, unless signals.* are set; deviations say how far the short one is from what is usual.`),
+    h("p", { class: "hint" }, `${words} ${counted(figures.events, "event")} since the subject was first seen. The short window halves an event's weight in an hour, the long one in a week, unless signals.* are set; deviations say how far the short one is from what is usual.`),
     h("div", { class: "narrow" }, table(["Figure", "Short", "Long", "Deviations"], [...rows, ...others.map((name) => row(name, ""))],
       { caption: "Windows of the subject", numbers: [1, 2, 3] })),
   ];

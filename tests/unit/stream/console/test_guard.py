@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,38 @@ async def test_sessions_end_with_the_password_the_user_or_tampering(
     add_user(file, User("ann", "operator", hash_password("another password")))
     answer = await guarded.get("/api/v1/alerts", cookies={"bellwether": cookie})
     assert answer.status == 401
+
+
+async def test_a_screen_on_the_wall_stays_logged_in_and_who_may_change_things_does_not(
+    guarded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def seen_after(name: str, days: float) -> int:
+        guarded.session.cookie_jar.clear()
+        with monkeypatch.context() as patch:
+            await log_in(guarded, name)
+            later = time.time() + days * 86_400
+            patch.setattr("stream.console.sessions.time.time", lambda: later)
+            return int((await guarded.get("/api/v1/alerts")).status)
+
+    assert [await seen_after("ann", days) for days in (0.4, 0.6)] == [200, 401]
+    assert [await seen_after("lea", days) for days in (0.4, 0.6)] == [200, 401]
+    assert [await seen_after("vic", days) for days in (29, 31)] == [200, 401]
+
+
+async def test_an_address_that_is_none_is_said_to_be_none(page: Caller) -> None:
+    answer = await page.client.get("/nowhere")
+    assert (answer.status, answer.content_type) == (404, "text/html")
+    assert 'href="/alerts"' in await answer.text()
+    for path in ("/api/v1/nowhere", "/api/v2"):
+        answer = await page.client.get(path)
+        assert answer.status == 404
+        assert "/api/v1/openapi.json" in (await answer.json())["error"]
+
+
+async def test_without_users_the_login_leads_on_to_where_one_was(page: Caller) -> None:
+    for asked, led in (("/models", "/models"), ("//evil.example", "/alerts")):
+        answer = await page.client.get(f"/login?next={asked}", allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (303, led)
 
 
 async def test_every_answer_carries_the_headers(guarded: Any) -> None:

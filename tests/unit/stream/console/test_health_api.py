@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+
+import pytest
 
 from models.spec import BatchInfo
 from stream.console.desk import Desk
 from stream.console.health_api import flow_of, workers_of
+from stream.console.lag import Lag
 from stream.console.recent import Seen
 from stream.operations.ledger import GONE_AFTER_S, Entry, Sign
+from stream.settings import Settings
 from tests.fakes import NOON, scored
 from tests.unit.stream.console.conftest import Caller, fire, put
 
@@ -86,6 +91,28 @@ async def test_a_loss_of_kafka_that_nobody_has_noticed_yet_is_said(
     assert "can't be reached" in answer["faults"]["kafka"]
     # An entry of long ago, without a sign of life since.
     assert answer["workers"] == []
+
+
+async def test_however_many_look_the_lag_is_read_once_and_faults_are_as_of_now(
+    page: Caller, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+
+    async def lag_of(_: Settings) -> list[Lag]:
+        nonlocal read
+        read += 1
+        return [Lag("news", 7, 40)]
+
+    monkeypatch.setattr("stream.console.health_api.lag_of", lag_of)
+    answers = await asyncio.gather(*(page.get("/health") for _ in range(50)))
+    answers.append(await page.get("/health"))
+    assert {one["lag"][0]["records"] for one in answers} == {7}
+    assert read == 1
+    desk.recent.fault = "no broker"
+    answer = await page.get("/health")
+    assert (answer["faults"]["kafka"], answer["lag"]) == ("no broker", [])
+    desk.recent.fault = ""
+    assert (await page.get("/health"))["faults"]["kafka"] == ""
 
 
 async def test_settings_are_served(page: Caller) -> None:

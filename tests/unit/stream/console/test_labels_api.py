@@ -110,6 +110,8 @@ async def test_the_least_sure_event_is_asked_first_each_text_once_and_none_twice
     assert answer["verdict"]["verdict"] == "promoted: better"
     asked_for = await page.get("/teach?head=sentiment&event=done")
     assert [item["event_id"] for item in asked_for["items"]] == ["done", "unsure", "sure"]
+    first = await page.get("/teach")
+    assert (first["head"], first["items"]) == ("sentiment", answer["items"])
 
 
 async def test_progress_counts_the_latest_word_and_how_far_people_agree(

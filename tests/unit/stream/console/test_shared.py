@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from stream.console.desk import Desk
-from stream.console.shared import Shared
+from stream.console.shared import Lately, Shared
 from tests.unit.stream.console.conftest import Caller, fire
 
 
@@ -77,6 +77,42 @@ async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
         await leaver
     go.set()
     assert await stayer == "there"
+
+
+async def test_an_answer_is_given_again_while_it_is_fresh() -> None:
+    made = itertools.count(1)
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def make() -> int:
+        begun.set()
+        await go.wait()
+        return next(made)
+
+    lately = Lately(fresh_s=3_600)
+    early = asyncio.create_task(lately.answer("a", make))
+    await begun.wait()
+    late = asyncio.create_task(lately.answer("a", make))
+    await asyncio.sleep(0)
+    go.set()
+    assert [await early, await late, await lately.answer("a", make)] == [1, 1, 1]
+    assert await lately.answer("b", make) == 2
+    never_fresh = Lately(fresh_s=0)
+    assert [await never_fresh.answer("a", make) for _ in range(2)] == [3, 4]
+
+
+async def test_a_failure_is_not_given_again() -> None:
+    async def fail() -> str:
+        raise OSError("away")
+
+    async def succeed() -> str:
+        return "back"
+
+    lately = Lately(fresh_s=3_600)
+    for found in await asyncio.gather(
+        *(lately.answer("a", fail) for _ in range(3)), return_exceptions=True
+    ):
+        assert isinstance(found, OSError)
+    assert await lately.answer("a", succeed) == "back"
 
 
 @pytest.mark.redis

@@ -46,7 +46,9 @@ async def test_markets_are_served(page: Caller, desk: Desk) -> None:
 
 
 async def test_without_a_registry_nothing_can_be_promoted(page: Caller) -> None:
-    assert (await page.get("/models"))["registry"] == ""
+    answer = await page.get("/models")
+    assert answer["registry"] == ""
+    assert answer["attempts"][0]["verdict"] == "promoted: better"
     refused = await page.post("/models/x/promote", {"why": "w"}, status=409)
     assert "model.registry is not set" in refused["error"]
 
@@ -69,7 +71,10 @@ async def test_a_promotion_is_written_and_announced(
     assert "no predecessor" in refused["error"]
     moved = await page.post(f"/models/{other.version}/promote", {"why": "a try"})
     assert (moved["version"], moved["previous"]) == (other.version, first)
+    assert (await page.get("/models"))["before"] == first
     await page.post("/models/rollback", {"why": "no good"})
+    # Not the one that was just left.
+    assert (await page.get("/models"))["before"] == ""
     unknown = await page.post("/models/none-1/promote", {"why": "w"}, status=409)
     assert "none-1" in unknown["error"]
     champion = registry.alias(CHAMPION)
