@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a swap, and in the middle of a publish: real processes, Kafka and Redis.
+"""Workers are killed at every step of a swap, under load: real processes, Kafka and Redis.
 
 The model is a small one, but of the sort that is shipped, in a real registry.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,10 @@ import orjson
 import pytest
 
 from models.checkpoint import read_checkpoint, write_checkpoint
-from models.description import CONFIG
-from models.predictor import load_predictor
 from models.registry import CHAMPION, Registry
 from models.spec import DEFAULT_HEADS
-from stream.demo.tickets import tickets
 from stream.records import utc_now
+from tests.acceptance.answers import assert_answers_are_of_the_version_named
 from tests.acceptance.deployment import Deployment, Publish, values
 from tests.acceptance.workload import TOPICS, good_records
 from tests.tiny_model import write_tiny_checkpoint, write_tiny_encoder
@@ -37,11 +34,6 @@ IN_A_SWAP = {
     "in the ledger, and not yet handed to the model thread": "models.batcher:Batcher.swap#1",
     "taken by the model thread, between two micro-batches": "models.batcher:CostModel#2",
 }
-HALF_WRITTEN = "models.registry:put_whole#2"
-WRITTEN = "models.registry:Registry.point#1"
-# The first one is at the trainer's start.
-NAMED = "trainer.champion:announce#2"
-
 # A worker each, so that each has partitions of every topic.
 WORKERS = len(IN_A_SWAP) + 1
 FED_TOGETHER = 20
@@ -49,8 +41,6 @@ FED_EVERY_S = 0.1
 MORE = 200
 # More than are ever fed: the test ends the feed.
 RECORDS = 20_000
-LABELLED = 60
-LABEL = {"head": "risk", "label": "low"}
 
 
 @pytest.fixture
@@ -74,11 +64,6 @@ def deployment(
         device = "cpu"
         precision = "fp32"
         threads = 1
-        [trainer]
-        folder = "{tmp_path}/trainer"
-        refit_after_labels = {LABELLED}
-        deep_after_labels = 0
-        drift_above = 0
     """
     running = Deployment(kafka, redis_url, tmp_path, settings, partitions=WORKERS)
     yield running
@@ -128,22 +113,6 @@ def add_other_version(registry: Registry, folder: Path) -> str:
     return registry.add(folder / "second").version
 
 
-def assert_answers_are_of_the_version_named(
-    registry: Registry, scored: Sequence[dict[str, Any]]
-) -> None:
-    """Each record has the answers that its version gives to its text, loaded anew."""
-    by_version: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for one in scored:
-        by_version[one["model"]].append(one)
-    for version, records in by_version.items():
-        predictor = load_predictor(registry.folder(version), precision="fp32")
-        tokens = predictor.tokenize([one["text"] for one in records])
-        for one, answers in zip(records, predictor.predict(tokens), strict=True):
-            for head, answer in answers.items():
-                expected = pytest.approx(answer.scores, abs=1e-3)
-                assert one["heads"][head]["scores"] == expected, (version, one)
-
-
 async def test_workers_killed_in_the_middle_of_a_swap_lose_nothing_and_serve_no_broken_version(
     deployment: Deployment, registry: Registry, tmp_path: Path
 ) -> None:
@@ -185,62 +154,3 @@ async def test_workers_killed_in_the_middle_of_a_swap_lose_nothing_and_serve_no_
             place = TOPICS[one["source"]], one["origin"]["partition"]
             assert one["origin"]["offset"] >= committed[place], one
     assert_answers_are_of_the_version_named(registry, scored)
-
-
-async def test_a_trainer_killed_in_the_middle_of_a_publish_loses_no_label_and_names_no_half_version(
-    deployment: Deployment, registry: Registry
-) -> None:
-    first = registry.history(CHAMPION)[-1].version
-    deployment.start_worker()
-    await deployment.ready()
-    texts = tickets()
-    await publish_tickets(deployment, dict(enumerate(texts[:LABELLED])))
-    rows = ({"event_id": f"t-{n}", **LABEL} for n in range(LABELLED))
-    file = deployment.folder / "labels.jsonl"
-    file.write_text("\n".join(map(json.dumps, rows)))
-    deployment.command("feedback", "import", str(file), "--author", "ann")
-
-    await deployment.kill_at_halt(deployment.start_trainer(halt_before=HALF_WRITTEN))
-    folders = {one.name for one in (Path(registry.address) / "versions").iterdir()}
-    (half,) = folders - {first}
-    assert not (Path(registry.address) / "versions" / half / CONFIG).exists()
-    assert listed(deployment) == {first: True}
-
-    await deployment.kill_at_halt(deployment.start_trainer(halt_before=WRITTEN))
-    whole = listed(deployment)
-    assert whole.pop(first)
-    assert len(whole) == 1
-
-    await deployment.kill_at_halt(deployment.start_trainer(halt_before=NAMED))
-    (second,) = (version for version, champion in listed(deployment).items() if champion)
-    assert second != first
-    assert second not in announced(await deployment.read("models", lambda found: True))
-
-    deployment.start_trainer()
-    await deployment.read("models", lambda found: second in announced(found))
-    await deployment.says(deployment.log, f"model {second} takes over from {first}")
-    await deployment.says(deployment.trainer_log, "refused: no golden or recent label")
-    status = json.loads(deployment.command("feedback", "status", "--json").stdout)
-    assert (status["feedback"], status["labels"]) == (LABELLED, LABELLED)
-    await publish_tickets(deployment, dict(enumerate(texts[LABELLED:], LABELLED)))
-    scored = values(await deployment.read("scored", lambda found: len(found) >= len(texts)))
-    assert sorted(one["id"] for one in scored) == sorted(f"t-{n}" for n in range(len(texts)))
-    by_version = {one["id"]: one["model"] for one in scored}
-    assert {by_version[f"t-{n}"] for n in range(LABELLED, len(texts))} == {second}
-    assert_answers_are_of_the_version_named(registry, scored)
-
-
-async def publish_tickets(deployment: Deployment, texts: dict[int, str]) -> None:
-    await deployment.publish(
-        ("tickets", None, orjson.dumps({"id": f"t-{n}", "text": text})) for n, text in texts.items()
-    )
-
-
-def listed(deployment: Deployment) -> dict[str, bool]:
-    """Every version that can be had, and whether it is champion."""
-    models = json.loads(deployment.command("models", "list", "--json").stdout)["models"]
-    return {one["version"]: one["champion"] for one in models}
-
-
-def announced(records: Sequence[Any]) -> set[str]:
-    return {one["version"] for one in values(records)}
