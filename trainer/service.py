@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Registry
+from models.spec import ModelError
 from stream.ingest.dead_letter import DeadLetter
 from stream.names import Topics
 from stream.records import utc_now
@@ -33,7 +34,7 @@ from trainer.questions import questions
 from trainer.recall import recall_own
 from trainer.room import once_there_is_room
 from trainer.schedule import Progress, Schedule, Speed, due, waits_for
-from trainer.settlement import Label, Settled, Settlement
+from trainer.settlement import Label, Settled, Settlement, labels_of
 from trainer.shadow import ShadowRun
 from trainer.status import Status
 from trainer.taught import taught_by
@@ -128,15 +129,24 @@ class TrainerService:
             reading = await self._reader.poll(self._champion.contender.joint.heads)
             self.status.note_poll(self._champion.version)
             await self._take(reading)
-            if self._attempt and self._attempt.done():
-                self._attempt.result()
-                self._attempt = None
             self._unasked += len(reading.events)
-            if self._attempt is None:
-                await self._champion.watch(self._settled.labels, self._config.limits)
-                await self._shadow.watch()
-                self.status.note_shadow(self._shadow.version, self._shadow.agreements)
-                self._begin_what_is_due()
+            try:
+                await self._go_on()
+            except ModelError as error:
+                # A share or a store may be away for a while; the labels wait, and nothing is lost.
+                self.status.note_trouble(str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def _go_on(self) -> None:
+        """End what is finished, look who is champion, begin what is due. Raises ModelError."""
+        if self._attempt and self._attempt.done():
+            attempt, self._attempt = self._attempt, None
+            attempt.result()
+        if self._attempt is None:
+            await self._champion.watch(self._settled.labels, self._config.limits)
+            await self._shadow.watch()
+            self.status.note_shadow(self._shadow.version, self._shadow.agreements)
+            self._begin_what_is_due()
 
     async def stop(self) -> None:
         if self._attempt:
@@ -255,14 +265,6 @@ class TrainerService:
             self.status.fitting = ""
         verdict = judge(challenger.evidence, self._config.limits)
         self.status.note_verdict(speed, verdict, time.monotonic() - begun)
-        said = {(one.head, one.text): one for one in settled.labels}
-        suspects = [
-            said[head, text]
-            for head, texts in challenger.doubtful.items()
-            for text in texts
-            # A copy of another event's text stands for both, under the text of one of them.
-            if (head, text) in said
-        ]
         if verdict.promoted:
             shadowed = bool(self._config.probation.events)
             name = CHALLENGER if shadowed else CHAMPION
@@ -273,6 +275,7 @@ class TrainerService:
                 self._stopping,
             )
             await (self._shadow.begin(alias) if shadowed else self._champion.crown(alias))
+        suspects = labels_of(settled.labels, challenger.doubtful)
         self._note_attempt(speed, settled, suspects, str(verdict))
 
     def _note_attempt(
