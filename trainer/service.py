@@ -12,11 +12,9 @@ from typing import Any
 
 import torch
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Registry
 from models.spec import ModelError
-from stream.ingest.dead_letter import DeadLetter
 from stream.names import Topics
 from stream.records import utc_now
 from trainer.challenge import Challenger, challenge_deep, challenge_fast
@@ -33,12 +31,12 @@ from trainer.publish import publish
 from trainer.questions import questions
 from trainer.recall import recall_own
 from trainer.room import once_there_is_room
-from trainer.schedule import Progress, Schedule, Speed, due, waits_for
+from trainer.schedule import Progress, Schedule, Speed, due, next_deep, waits_for
 from trainer.settlement import Label, Settled, Settlement, labels_of
 from trainer.shadow import ShadowRun
 from trainer.status import Status
 from trainer.taught import taught_by
-from trainer.topics import Reader, Reading
+from trainer.topics import Reader, Reading, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +157,8 @@ class TrainerService:
     async def _take(self, reading: Reading) -> None:
         """Refused feedback is safe as a dead letter before the log counts it as read."""
         for letter in reading.refused:
-            await self._refuse(letter)
+            self.status.refused += 1
+            await refuse(self._producer, self._config.topics.dead_letter, letter)
         for shift in self._drift.note(reading.answers, self._champion.version):
             logger.warning("drift since %s is champion: %s", self._champion.version, shift)
         self.status.drift = {
@@ -183,20 +182,6 @@ class TrainerService:
             keep_seen(self._config.folder, self._drift.seen)
         except OSError as error:
             logger.warning("what drift has counted is not kept (%s)", error)
-
-    async def _refuse(self, letter: DeadLetter) -> None:
-        self.status.refused += 1
-        words = " ".join(filter(None, (letter.field, letter.detail)))
-        logger.warning("feedback %s refused: %s", letter.id, words)
-        topic = self._config.topics.dead_letter
-        while True:
-            try:
-                await self._producer.send_and_wait(topic, letter.encode(), key=letter.key)
-            except KafkaError as error:
-                logger.warning("Kafka does not take a dead letter (%r); trying again", error)
-                await asyncio.sleep(RETRY_S)
-            else:
-                return
 
     def _settle(self, changed: set[str] | None = None) -> None:
         """What is said of these events now; of all where there are other heads, or at the start."""
@@ -223,19 +208,23 @@ class TrainerService:
         tried, tried_labels = self._log.attempts.last()
         labels = len(self._settled.labels)
         new = 0 if tried == self._settled.fingerprint else max(1, labels - tried_labels)
+        schedule = self._config.schedule
+        deep_at = next_deep(schedule, self._log.attempts.deep_or_first_at())
         progress = Progress(
             new if labels else 0,
             time.monotonic() - self._changed_at,
             max(0, labels - self._log.attempts.labels_of_last_deep()),
             drift="; ".join(map(str, self._drift.untried)),
+            deep_at=f"{deep_at:%Y-%m-%d %H:%M} UTC" if deep_at else "",
+            overdue=deep_at is not None and deep_at <= utc_now(),
         )
         in_shadow = self._shadow.version
-        if not in_shadow and (speed := due(self._config.schedule, progress)):
+        if not in_shadow and (speed := due(schedule, progress)):
             self._attempt = asyncio.create_task(self._train(speed, self._settled))
         elif self._unasked and time.monotonic() - self._asked_at >= ASK_EVERY_S:
             self._attempt = asyncio.create_task(self._ask())
         else:
-            words = self._shadow.words() or waits_for(self._config.schedule, progress)
+            words = self._shadow.words() or waits_for(schedule, progress)
             self.status.note_waiting(words, aloud=not new and not in_shadow)
 
     async def _ask(self) -> None:

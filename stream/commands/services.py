@@ -200,7 +200,10 @@ def trainer_service(settings: Settings) -> TrainerService:
             parent=settings.model.path,
             remember_events=chosen.remember_events,
             schedule=Schedule(
-                chosen.refit_after_labels, chosen.refit_after_s, chosen.deep_after_labels
+                chosen.refit_after_labels,
+                chosen.refit_after_s,
+                chosen.deep_after_labels,
+                chosen.deep_after_s,
             ),
             limits=Limits(max_loss=chosen.max_loss, max_suspects=chosen.max_suspects),
             drift_above=chosen.drift_above,

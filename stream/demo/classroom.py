@@ -34,6 +34,7 @@ def classroom(settings: Settings) -> Iterator[Settings]:
             "folder": Path(folder) / "trainer",
             "refit_after_labels": LABELLED,
             "deep_after_labels": 0,
+            "deep_after_s": 0.0,
             "drift_above": 0.0,
             "shadow_events": 0,
         }

@@ -61,6 +61,7 @@ def taught(settings: Settings, tmp_path: Path) -> Settings:
         "refit_after_labels": LABELLED,
         "refit_after_s": 600.0,
         "deep_after_labels": 0,
+        "deep_after_s": 0.0,
         "drift_above": 0.0,
     }
     return settings.model_copy(
