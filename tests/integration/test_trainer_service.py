@@ -251,6 +251,25 @@ async def test_ten_bad_sorts_of_feedback_are_told_apart_and_do_not_end_the_train
     assert {(one["reason"], one["field"]) for one in letters} == set(bad.values())
 
 
+async def test_the_clock_brings_one_deep_fit_of_labels_that_were_tried_before(
+    taught: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_fit(*_: Any, **__: Any) -> Challenger:
+        raise FitError("far enough")
+
+    monkeypatch.setattr("trainer.service.challenge_deep", no_fit)
+    caplog.set_level("INFO")
+    texts = tickets()[:LABELLED]
+    async with teaching(with_trainer(taught, deep_after_s=0.01)) as service:
+        await answered(taught, service.status.champion, texts)
+        await label(taught, "low", head="risk", events=[f"id of {text}" for text in texts])
+        await until(lambda: service.status.attempts["deep", "not done"] == 1)
+        # Nothing came since, so there is nothing for another one.
+        await until(lambda: "given 50 more labels" in service.status.waits_for)
+    begun = [one.args for one in caplog.records if one.msg == "%s fit on %d labels"]
+    assert begun == [("fast", LABELLED), ("deep", LABELLED)]
+
+
 async def test_drift_brings_on_a_deep_fit_of_labels_that_were_tried_before(
     taught: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
