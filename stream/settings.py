@@ -163,6 +163,9 @@ class Trainer(Section):
     drift_above: float = Field(
         0.25, ge=0.0, description="stability index that brings a fit of the encoder; 0 never"
     )
+    tensorboard: Path | None = Field(
+        None, description="where fits of the encoder write what TensorBoard shows"
+    )
     max_loss: float = Field(
         0.03, ge=0.0, le=1.0, description="accuracy that a protected slice may lose by chance"
     )

@@ -36,6 +36,7 @@ from trainer.settlement import Label, Settled, Settlement, labels_of
 from trainer.shadow import ShadowRun
 from trainer.status import Status
 from trainer.taught import taught_by
+from trainer.tensorboard import logged_below
 from trainer.topics import Reader, Reading, refuse
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class ServiceConfig:
 
     kafka holds the arguments that every client of aiokafka takes to reach the brokers.
     parent is the first champion of an empty registry, the shipped checkpoint if None. folder holds
-    the label log; remember_events is how many events' texts it keeps for labels to come.
+    the label log; remember_events is how many events' texts it keeps for labels to come; deep fits
+    write below tensorboard, if that is set.
     """
 
     kafka: Mapping[str, Any]
@@ -68,6 +70,7 @@ class ServiceConfig:
     limits: Limits
     probation: Probation
     drift_above: float
+    tensorboard: Path | None = None
 
 
 class TrainerService:
@@ -293,4 +296,5 @@ class TrainerService:
         if speed == "fast":
             return challenge_fast(champion, root, taught, lineage=lineage)
         watch = Watch(epoch=self.status.note_epoch, step=Breaks())
-        return challenge_deep(champion, root, taught, lineage=lineage, watch=watch)
+        with logged_below(watch, self._config.tensorboard, utc_now()) as watched:
+            return challenge_deep(champion, root, taught, lineage=lineage, watch=watched)

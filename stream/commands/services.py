@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from stream.commands.options import (
 )
 from stream.logs import set_up_logging
 from stream.records import utc_now
-from stream.settings import Settings
+from stream.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from models.registry import Alias
@@ -192,6 +193,11 @@ def trainer_service(settings: Settings) -> TrainerService:
     from trainer.service import ServiceConfig, TrainerService
 
     chosen = settings.trainer
+    if chosen.tensorboard and not find_spec("tensorboard"):
+        raise SettingsError(
+            "setting trainer.tensorboard: needs the train extra; pip install 'bellwether[train]', "
+            "or leave the setting out"
+        )
     return TrainerService(
         ServiceConfig(
             kafka=kafka_arguments(settings.kafka),
@@ -207,6 +213,7 @@ def trainer_service(settings: Settings) -> TrainerService:
             ),
             limits=Limits(max_loss=chosen.max_loss, max_suspects=chosen.max_suspects),
             drift_above=chosen.drift_above,
+            tensorboard=chosen.tensorboard,
             probation=Probation(chosen.shadow_events, chosen.shadow_s, chosen.shadow_max_change),
         ),
         open_registry(settings),
