@@ -45,7 +45,8 @@ def measure(texts: Sequence[str], *, rounds: int, bootstrap: str) -> None:
         file = _settings_file(folder, bootstrap, redis.url)
         settings = load_settings(file)
         asyncio.run(prepare_topics(settings))
-        first, changed = _versions(Registry(str(settings.model.registry)), folder)
+        registry = Registry(str(settings.model.registry))
+        first, changed = _versions(registry, folder)
         log = stack.enter_context((folder / "log").open("wb"))
         worker = subprocess.Popen([*PROGRAM, "--config", str(file), "worker"], stderr=log)
         stack.callback(worker.wait)
@@ -53,19 +54,23 @@ def measure(texts: Sequence[str], *, rounds: int, bootstrap: str) -> None:
         load = _Load(settings, texts, worker)
         load.run_until_scored_by(first)
         took: dict[str, list[float]] = {name: [] for name in changed}
+        moved: dict[str, list[float]] = {name: [] for name in changed}
         for _ in range(rounds):
             for name, version in changed.items():
                 _models(file, "promote", version, "--why", "bench").wait()
                 load.run_until_scored_by(version)
                 load.run_for(SETTLE_S)
-                begun = time.monotonic()
+                begun, begun_at = time.monotonic(), utc_now()
                 command = _models(file, "rollback")
                 took[name].append(load.run_until_scored_by(first) - begun)
                 command.wait()
+                moved_at = registry.history(CHAMPION)[-1].since
+                moved[name].append((moved_at - begun_at).total_seconds())
     for name, seconds in took.items():
         print(
             f"  it differs in its {name}: median {statistics.median(seconds):.2f} s "
-            f"({min(seconds):.2f} to {max(seconds):.2f})"
+            f"({min(seconds):.2f} to {max(seconds):.2f}), of which the command's start "
+            f"{statistics.median(moved[name]):.2f} s"
         )
 
 
