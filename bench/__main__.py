@@ -15,6 +15,7 @@ from bench import (
     model_stage,
     parity,
     profiled,
+    rollback,
     start,
     stream_path,
     swaps,
@@ -33,7 +34,9 @@ def main() -> None:
         "--arrivals", type=Path, help="JSON lines with a time field, to be replayed"
     )
     parser.add_argument("--count", type=int, default=512, help="texts of the model measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="of model, flood, beside and start")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="of model, flood, beside, start and rollback"
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--records", type=int, default=40_000, help="of the path measurement")
     parser.add_argument("--scored", type=Path, help="of the judging: what bellwether score wrote")
@@ -43,12 +46,12 @@ def main() -> None:
         "--seconds", type=float, default=20.0, help="of a round of beside, of a run of end-to-end"
     )
     parser.add_argument("--events", type=int, default=8_000, help="that wait, of end-to-end")
-    parser.add_argument("--bootstrap", help="of a real Kafka, for end-to-end")
+    parser.add_argument("--bootstrap", help="of a real Kafka, for end-to-end and rollback")
     options = parser.parse_args()
     if options.what == "judging" and options.scored is None:
         parser.error("judging needs --scored FILE")
-    if options.what == "end-to-end" and options.bootstrap is None:
-        parser.error("end-to-end needs --bootstrap HOST:PORT (docker compose up -d kafka)")
+    if options.what in {"end-to-end", "rollback"} and options.bootstrap is None:
+        parser.error(f"{options.what} needs --bootstrap HOST:PORT (docker compose up -d kafka)")
     print(describe())
     for what in [options.what] if options.what else BY_DEFAULT:
         MEASURES[what](options)
@@ -95,6 +98,13 @@ def _swaps(options: argparse.Namespace) -> None:
     swaps.measure(load_texts(options.texts, 2_000), options.swaps)
 
 
+def _rollback(options: argparse.Namespace) -> None:
+    print(f"\nrollback under load, {options.rounds} rounds: from the command to the first answer")
+    rollback.measure(
+        load_texts(options.texts, 2_000), rounds=options.rounds, bootstrap=options.bootstrap
+    )
+
+
 def _beside(options: argparse.Namespace) -> None:
     print("\nlatency of a worker at half its load, and beside a deep fit on the same cores")
     beside.measure(load_texts(options.texts, 2_000), rounds=options.rounds, seconds=options.seconds)
@@ -125,6 +135,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], None]] = {
     "judging": _judging,
     "flood": _flood,
     "swaps": _swaps,
+    "rollback": _rollback,
     "beside": _beside,
     "start": _start,
     "end-to-end": _end_to_end,

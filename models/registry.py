@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,21 @@ class Registry:
 
     def versions(self) -> list[Checkpoint]:
         """The whole versions, in the order of their names; weights are not read."""
-        return [
-            self.describe(place.rpartition("/")[2])
-            for place in sorted(self._list(f"{self._root}/versions"))
-            if self._exists(f"{place}/{CONFIG}")
-        ]
+        return [one for one in self._described() if isinstance(one, Checkpoint)]
+
+    def damaged(self) -> list[str]:
+        """Of each version whose description was changed since, what is wrong and what to do."""
+        return [str(one) for one in self._described() if isinstance(one, ModelError)]
+
+    def _described(self) -> Iterator[Checkpoint | ModelError]:
+        for place in sorted(self._list(f"{self._root}/versions")):
+            if self._exists(f"{place}/{CONFIG}"):
+                content = self._read(f"{place}/{CONFIG}")
+                version = place.rpartition("/")[2]
+                try:
+                    yield read_description(content, f"{self.address}: version {version}")
+                except ModelError as error:
+                    yield error
 
     def describe(self, version: str) -> Checkpoint:
         """A version's description; ModelError where there is none or it was changed."""

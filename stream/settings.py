@@ -157,8 +157,14 @@ class Trainer(Section):
     deep_after_labels: int = Field(
         1_000, ge=0, description="labels that bring a fit of the encoder; 0 never"
     )
+    deep_after_s: float = Field(
+        86_400.0, ge=0.0, description="seconds after the last fit of the encoder; 0 never"
+    )
     drift_above: float = Field(
         0.25, ge=0.0, description="stability index that brings a fit of the encoder; 0 never"
+    )
+    tensorboard: Path | None = Field(
+        None, description="where fits of the encoder write what TensorBoard shows"
     )
     max_loss: float = Field(
         0.03, ge=0.0, le=1.0, description="accuracy that a protected slice may lose by chance"

@@ -80,6 +80,15 @@ class Attempts:
         ).fetchone()
         return int(row[0]) if row else 0
 
+    def deep_or_first_at(self) -> datetime | None:
+        """When the last deep attempt was; before one, when the first attempt was, None without."""
+        row = self._db.execute(
+            "SELECT COALESCE("
+            "(SELECT time FROM attempts WHERE speed = 'deep' ORDER BY number DESC LIMIT 1), "
+            "(SELECT time FROM attempts ORDER BY number LIMIT 1))"
+        ).fetchone()
+        return datetime.fromisoformat(row[0]) if row[0] else None
+
     def latest(self, most: int) -> list[dict[str, Any]]:
         """The latest attempts with their verdicts, the latest first."""
         columns = ("time", "labels", "fingerprint", "verdict", "speed")

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from models.description import shipped
 from models.registry import CHAMPION, Alias, Registry
+from models.spec import ModelError
 from stream.records import utc_now
 from trainer.compare import compare
 from trainer.contender import Contender, load_contender
@@ -79,19 +80,29 @@ class Champion:
     async def watch(self, labels: Sequence[Label], limits: Limits) -> None:
         """Whom others made champion is judged too, and deposed if worse than the one before.
 
-        One that was champion before is left: somebody insists, or takes a bad one back.
+        One that was champion before is left: somebody insists, or takes a bad one back. Raises
+        ModelError when the registry can't be used, or that version is damaged.
         """
         if time.monotonic() - self._looked_at < LOOK_AT_ALIAS_S:
             return
+        await self._look(labels, limits)
+        # After what can fail, so that a look that failed is taken again at once.
         self._looked_at = time.monotonic()
+
+    async def _look(self, labels: Sequence[Label], limits: Limits) -> None:
         history = await asyncio.to_thread(self._registry.history, CHAMPION)
+        if not history:
+            raise ModelError(
+                f"registry {self._registry.address}: is empty, though it had a champion; bring it "
+                "back, or restart the trainer to begin a new one"
+            )
         newest = history[-1]
         if newest.number == self.alias.number:
             return
-        logger.info("%s made %s champion: %s", newest.by, newest.version, newest.why)
         before = self.contender
         self._contender = await asyncio.to_thread(self._load, newest.version)
         self.alias = newest
+        logger.info("%s made %s champion: %s", newest.by, newest.version, newest.why)
         if newest.version in {move.version for move in history[:-1]}:
             return
         evidence = await asyncio.to_thread(self._compared, before, labels)

@@ -56,7 +56,8 @@ def read_feedback(
         feedback = _decode(payload)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
-        return Refusal("wrong_type", path.rstrip("`"), message)
+        missing = message.partition("missing required field `")[2]
+        return Refusal("wrong_type", (path or missing).rstrip("`"), message)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Refusal("not_json", "", str(error))
     return _fault(feedback, heads, now) or feedback

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 Speed = Literal["fast", "deep"]
@@ -10,48 +11,64 @@ Speed = Literal["fast", "deep"]
 class Schedule(NamedTuple):
     """fast: after so many new labels, or so many seconds after the last one.
 
-    deep: after so many labels since the last deep fit (0 never), or on drift, when every label is
-    tried and there are enough since the last deep fit for it to differ.
+    deep: after so many labels since the last deep fit (0 never); or on drift, or so many seconds
+    after the last one (0 never), when every label is tried and there are enough since for it to
+    differ.
     """
 
     refit_after_labels: int = 20
     refit_after_s: float = 15.0
     deep_after_labels: int = 0
+    deep_after_s: float = 0.0
 
 
 # A fit of the encoder on fewer has nothing to learn that the heads have not learnt already.
-LEAST_FOR_DRIFT = 50
+LEAST_FOR_DEEP = 50
 
 
 class Progress(NamedTuple):
     """new: labels that no attempt has seen; quiet_s: seconds since the last of them came.
 
     since_deep: labels since the last deep fit. drift: what has drifted in words, "" for nothing.
+    deep_at: when the next deep fit comes by the clock, in words, "" for never; overdue: it is past.
     """
 
     new: int
     quiet_s: float
     since_deep: int
     drift: str = ""
+    deep_at: str = ""
+    overdue: bool = False
 
 
 def due(schedule: Schedule, progress: Progress) -> Speed | None:
     """The fit that it is time for."""
     if not progress.new:
         # Not before: untried labels reach the live model by a fast fit, in seconds.
-        return "deep" if progress.drift and progress.since_deep >= LEAST_FOR_DRIFT else None
+        asked = progress.drift or progress.overdue
+        return "deep" if asked and progress.since_deep >= LEAST_FOR_DEEP else None
     if 0 < schedule.deep_after_labels <= progress.since_deep:
         return "deep"
     enough = progress.new >= schedule.refit_after_labels
     return "fast" if enough or progress.quiet_s >= schedule.refit_after_s else None
 
 
+def next_deep(schedule: Schedule, since: datetime | None) -> datetime | None:
+    """When the clock brings a deep fit; since is the last one, or the first attempt."""
+    if not (schedule.deep_after_s and since):
+        return None
+    return since + timedelta(seconds=schedule.deep_after_s)
+
+
 def waits_for(schedule: Schedule, progress: Progress) -> str:
     """The same in words, for whoever watches."""
     deep = schedule.deep_after_labels
     later = f"; {deep - progress.since_deep} more for a deep fit" if deep else ""
+    lacking = LEAST_FOR_DEEP - progress.since_deep
+    if progress.deep_at:
+        given = f", given {lacking} more labels" if lacking > 0 else ""
+        later += f"; a deep fit is due at {progress.deep_at}{given}"
     if progress.drift:
-        lacking = LEAST_FOR_DRIFT - progress.since_deep
         asks = f"a deep fit needs {lacking} more labels" if lacking > 0 else "a deep fit follows"
         later += f"; drift: {progress.drift}, {asks}"
     if not progress.new:

@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Registry
-from stream.ingest.dead_letter import DeadLetter
+from models.spec import ModelError
 from stream.names import Topics
 from stream.records import utc_now
 from trainer.challenge import Challenger, challenge_deep, challenge_fast
@@ -32,12 +31,13 @@ from trainer.publish import publish
 from trainer.questions import questions
 from trainer.recall import recall_own
 from trainer.room import once_there_is_room
-from trainer.schedule import Progress, Schedule, Speed, due, waits_for
-from trainer.settlement import Label, Settled, Settlement
+from trainer.schedule import Progress, Schedule, Speed, due, next_deep, waits_for
+from trainer.settlement import Label, Settled, Settlement, labels_of
 from trainer.shadow import ShadowRun
 from trainer.status import Status
 from trainer.taught import taught_by
-from trainer.topics import Reader, Reading
+from trainer.tensorboard import logged_below
+from trainer.topics import Reader, Reading, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,8 @@ class ServiceConfig:
 
     kafka holds the arguments that every client of aiokafka takes to reach the brokers.
     parent is the first champion of an empty registry, the shipped checkpoint if None. folder holds
-    the label log; remember_events is how many events' texts it keeps for labels to come.
+    the label log; remember_events is how many events' texts it keeps for labels to come; deep fits
+    write below tensorboard, if that is set.
     """
 
     kafka: Mapping[str, Any]
@@ -69,6 +70,7 @@ class ServiceConfig:
     limits: Limits
     probation: Probation
     drift_above: float
+    tensorboard: Path | None = None
 
 
 class TrainerService:
@@ -128,15 +130,24 @@ class TrainerService:
             reading = await self._reader.poll(self._champion.contender.joint.heads)
             self.status.note_poll(self._champion.version)
             await self._take(reading)
-            if self._attempt and self._attempt.done():
-                self._attempt.result()
-                self._attempt = None
             self._unasked += len(reading.events)
-            if self._attempt is None:
-                await self._champion.watch(self._settled.labels, self._config.limits)
-                await self._shadow.watch()
-                self.status.note_shadow(self._shadow.version, self._shadow.agreements)
-                self._begin_what_is_due()
+            try:
+                await self._go_on()
+            except ModelError as error:
+                # A share or a store may be away for a while; the labels wait, and nothing is lost.
+                self.status.note_trouble(str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def _go_on(self) -> None:
+        """End what is finished, look who is champion, begin what is due. Raises ModelError."""
+        if self._attempt and self._attempt.done():
+            attempt, self._attempt = self._attempt, None
+            attempt.result()
+        if self._attempt is None:
+            await self._champion.watch(self._settled.labels, self._config.limits)
+            await self._shadow.watch()
+            self.status.note_shadow(self._shadow.version, self._shadow.agreements)
+            self._begin_what_is_due()
 
     async def stop(self) -> None:
         if self._attempt:
@@ -149,7 +160,8 @@ class TrainerService:
     async def _take(self, reading: Reading) -> None:
         """Refused feedback is safe as a dead letter before the log counts it as read."""
         for letter in reading.refused:
-            await self._refuse(letter)
+            self.status.refused += 1
+            await refuse(self._producer, self._config.topics.dead_letter, letter)
         for shift in self._drift.note(reading.answers, self._champion.version):
             logger.warning("drift since %s is champion: %s", self._champion.version, shift)
         self.status.drift = {
@@ -173,20 +185,6 @@ class TrainerService:
             keep_seen(self._config.folder, self._drift.seen)
         except OSError as error:
             logger.warning("what drift has counted is not kept (%s)", error)
-
-    async def _refuse(self, letter: DeadLetter) -> None:
-        self.status.refused += 1
-        words = " ".join(filter(None, (letter.field, letter.detail)))
-        logger.warning("feedback %s refused: %s", letter.id, words)
-        topic = self._config.topics.dead_letter
-        while True:
-            try:
-                await self._producer.send_and_wait(topic, letter.encode(), key=letter.key)
-            except KafkaError as error:
-                logger.warning("Kafka does not take a dead letter (%r); trying again", error)
-                await asyncio.sleep(RETRY_S)
-            else:
-                return
 
     def _settle(self, changed: set[str] | None = None) -> None:
         """What is said of these events now; of all where there are other heads, or at the start."""
@@ -213,19 +211,23 @@ class TrainerService:
         tried, tried_labels = self._log.attempts.last()
         labels = len(self._settled.labels)
         new = 0 if tried == self._settled.fingerprint else max(1, labels - tried_labels)
+        schedule = self._config.schedule
+        deep_at = next_deep(schedule, self._log.attempts.deep_or_first_at())
         progress = Progress(
             new if labels else 0,
             time.monotonic() - self._changed_at,
             max(0, labels - self._log.attempts.labels_of_last_deep()),
             drift="; ".join(map(str, self._drift.untried)),
+            deep_at=f"{deep_at:%Y-%m-%d %H:%M} UTC" if deep_at else "",
+            overdue=deep_at is not None and deep_at <= utc_now(),
         )
         in_shadow = self._shadow.version
-        if not in_shadow and (speed := due(self._config.schedule, progress)):
+        if not in_shadow and (speed := due(schedule, progress)):
             self._attempt = asyncio.create_task(self._train(speed, self._settled))
         elif self._unasked and time.monotonic() - self._asked_at >= ASK_EVERY_S:
             self._attempt = asyncio.create_task(self._ask())
         else:
-            words = self._shadow.words() or waits_for(self._config.schedule, progress)
+            words = self._shadow.words() or waits_for(schedule, progress)
             self.status.note_waiting(words, aloud=not new and not in_shadow)
 
     async def _ask(self) -> None:
@@ -255,14 +257,6 @@ class TrainerService:
             self.status.fitting = ""
         verdict = judge(challenger.evidence, self._config.limits)
         self.status.note_verdict(speed, verdict, time.monotonic() - begun)
-        said = {(one.head, one.text): one for one in settled.labels}
-        suspects = [
-            said[head, text]
-            for head, texts in challenger.doubtful.items()
-            for text in texts
-            # A copy of another event's text stands for both, under the text of one of them.
-            if (head, text) in said
-        ]
         if verdict.promoted:
             shadowed = bool(self._config.probation.events)
             name = CHALLENGER if shadowed else CHAMPION
@@ -273,6 +267,7 @@ class TrainerService:
                 self._stopping,
             )
             await (self._shadow.begin(alias) if shadowed else self._champion.crown(alias))
+        suspects = labels_of(settled.labels, challenger.doubtful)
         self._note_attempt(speed, settled, suspects, str(verdict))
 
     def _note_attempt(
@@ -301,4 +296,5 @@ class TrainerService:
         if speed == "fast":
             return challenge_fast(champion, root, taught, lineage=lineage)
         watch = Watch(epoch=self.status.note_epoch, step=Breaks())
-        return challenge_deep(champion, root, taught, lineage=lineage, watch=watch)
+        with logged_below(watch, self._config.tensorboard, utc_now()) as watched:
+            return challenge_deep(champion, root, taught, lineage=lineage, watch=watched)

@@ -124,6 +124,16 @@ class Settlement:
         )
 
 
+def labels_of(labels: Iterable[Label], texts: Mapping[str, Sequence[str]]) -> list[Label]:
+    """The labels of these texts, which are by head, in their order.
+
+    A copy of another event's text stands for both, under the text of one of them.
+    """
+    said = {(one.head, one.text): one for one in labels}
+    places = ((head, text) for head, of_head in texts.items() for text in of_head)
+    return [said[place] for place in places if place in said]
+
+
 def settle(
     accepted: Iterable[Accepted], texts: Mapping[str, Sequence[Text]], heads: Sequence[Head]
 ) -> Settled:

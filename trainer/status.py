@@ -60,6 +60,12 @@ class Status(msgspec.Struct):
             logger.info("%s", words)
         self.waits_for = words
 
+    def note_trouble(self, words: str) -> None:
+        """Nothing can begin for this reason; said once for as long as it is the same."""
+        if words != self.waits_for:
+            logger.error("%s", words)
+        self.waits_for = words
+
     def begin_fit(self, speed: str, labels: int) -> None:
         logger.info("%s fit on %d labels", speed, labels)
         self.fitting, self.fitting_since, self.progress = speed, time.monotonic(), ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from trainer.errors import FitError
@@ -21,8 +22,8 @@ def logged(watch: Watch, folder: Path) -> Iterator[Watch]:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional extra
     except ModuleNotFoundError:
         raise FitError(
-            "--tensorboard needs the train extra: pip install 'bellwether[train]', "
-            "or leave the option out"
+            "TensorBoard needs the train extra: pip install 'bellwether[train]', "
+            "or leave --tensorboard (or trainer.tensorboard) out"
         ) from None
     steps = epochs = 0
 
@@ -45,3 +46,16 @@ def logged(watch: Watch, folder: Path) -> Iterator[Watch]:
 
     with SummaryWriter(str(folder)) as writer:
         yield Watch(epoch=on_epoch, step=on_step)
+
+
+@contextmanager
+def logged_below(watch: Watch, folder: Path | None, began: datetime) -> Iterator[Watch]:
+    """As logged, into a folder of this fit's own, named by its time; without folder, watch itself.
+
+    Raises FitError when the train extra is missing.
+    """
+    if folder is None:
+        yield watch
+        return
+    with logged(watch, folder / f"deep-{began:%Y%m%d-%H%M%S}") as both:
+        yield both

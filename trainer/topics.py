@@ -1,12 +1,14 @@
-"""What the trainer reads from Kafka: people's labels, and the texts that they are about."""
+"""What the trainer reads from Kafka: people's labels, what of them it refuses, and their texts."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from models.spec import Head
@@ -17,7 +19,10 @@ from trainer.errors import ServiceError
 from trainer.feedback import Accepted, Refusal, read_feedback
 from trainer.label_log import LabelLog, SeenEvent
 
+logger = logging.getLogger(__name__)
+
 POLL_MS = 300
+RETRY_S = 2.0
 MAX_RECORDS = 2_000
 
 
@@ -99,6 +104,20 @@ class Reader:
                     reading.answers.append(Answers(scored.source, scored.model, said))
             reading.read_up_to[place.topic, place.partition] = records[-1].offset + 1
         return reading
+
+
+async def refuse(producer: AIOKafkaProducer, topic: str, letter: DeadLetter) -> None:
+    """Return when Kafka has the dead letter, however long that takes."""
+    words = " ".join(filter(None, (letter.field, letter.detail)))
+    logger.warning("feedback %s refused: %s", letter.id, words)
+    while True:
+        try:
+            await producer.send_and_wait(topic, letter.encode(), key=letter.key)
+        except KafkaError as error:
+            logger.warning("Kafka does not take a dead letter (%r); trying again", error)
+            await asyncio.sleep(RETRY_S)
+        else:
+            return
 
 
 def _take(record: ConsumerRecord, heads: Sequence[Head], reading: Reading) -> None:

@@ -11,7 +11,8 @@ import click
 import msgspec
 from aiokafka.errors import KafkaError
 
-from models.registry import CHALLENGER, CHAMPION, Alias
+from models.registry import CHALLENGER, CHAMPION, Alias, Registry
+from models.spec import ModelError
 from stream import show
 from stream.commands.console import LabelLogFile
 from stream.commands.options import FILE, config_option, json_option, open_registry
@@ -25,7 +26,8 @@ from stream.score.champions import promote as move_champion
 from stream.settings import Settings
 
 # Two versions differ in these by their nature.
-NO_NEWS = ("format", "version", "weights_sha256")
+NO_NEWS = ("format", "version")
+SHOWN_DIGITS = 12
 
 who = click.option("--author", default=getpass.getuser, help="Who decides; else the login name.")
 
@@ -40,7 +42,10 @@ def models() -> None:
 @json_option
 @click.pass_obj
 def list_models(settings: Settings, as_json: bool) -> None:
-    """Every version, with its parent and whether it is champion or in shadow."""
+    """Every version, with its parent and whether it is champion or in shadow.
+
+    A version whose description was changed is left out and named.
+    """
     registry = open_registry(settings)
     history = registry.history(CHAMPION)
     since = {move.version: move.since for move in history}
@@ -59,9 +64,12 @@ def list_models(settings: Settings, as_json: bool) -> None:
         }
         for checkpoint in registry.versions()
     ]
+    damaged = registry.damaged()
     if as_json:
-        show.json_object({"models": rows})
+        show.json_object({"models": rows, "damaged": damaged})
         return
+    for words in damaged:
+        sys.stderr.write(f"bellwether: {printable(words)}\n")
     for row in rows:
         row["is"] = "champion" if row["champion"] else "in shadow" if row["in_shadow"] else ""
         promoted = row["last_promoted"]
@@ -81,21 +89,33 @@ def show_model(settings: Settings, version: str, as_json: bool) -> None:
     registry = open_registry(settings)
     checkpoint = registry.describe(version)
     descent = lineage(registry, checkpoint)
+    damage = _damage(registry, version)
     challenger = registry.alias(CHALLENGER)
     now_in_shadow = challenger is not None and challenger.version == version
     # Once it is over, the registry says how it ended.
     figures = LabelLogFile(settings).shadow_figures(version) if now_in_shadow else []
     if not as_json:
-        show.rows(version, told(checkpoint, descent, registry, figures))
+        files = ("files", damage or "as they were written")
+        show.rows(version, [files, *told(checkpoint, descent, registry, figures)])
         return
     record = msgspec.to_builtins(checkpoint) | {
         "lineage": descent,
+        "damage": damage,
         "champion": [one for one in registry.history(CHAMPION) if one.version == version],
         # The move away says how the time in shadow ended.
         "in_shadow": moves(registry, CHALLENGER, version),
         "shadow_figures": figures,
     }
     show.json_object(record)
+
+
+def _damage(registry: Registry, version: str) -> str:
+    """What is wrong with the files of a version, "" where they are as they were written."""
+    try:
+        registry.folder(version)
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 @models.command("diff")
@@ -114,6 +134,8 @@ def diff_models(settings: Settings, before: str, after: str, as_json: bool) -> N
     for one in (old, new):
         for name in NO_NEWS:
             one.pop(name)
+        # Of the weights there is no more to say than whether they are the same.
+        one["weights_sha256"] = one["weights_sha256"][:SHOWN_DIGITS]
         # What was measured is in the verdict of the later one, and told by `models show`.
         one["metrics"].pop("verdict", None)
     rows = list(differences(old, new, whole=True))

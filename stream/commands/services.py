@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +26,12 @@ from stream.commands.options import (
     run_service,
 )
 from stream.logs import set_up_logging
-from stream.settings import Settings
+from stream.records import utc_now
+from stream.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from models.registry import Alias
+    from stream.demo.lesson import Parts
     from trainer.service import TrainerService
 
 
@@ -51,10 +56,11 @@ def demo(
     """Run everything on embedded parts and play a feed through it.
 
     The built-in feed played whole ends with a lesson: labels teach the live model a new kind of
-    ticket. With --input, --max-events, --json, or a model or registry of your own it is left out.
+    ticket, and what would make it worse is refused or taken back. With --input, --max-events,
+    --json, or a model or registry of your own it is left out.
     """
     from stream.commands.console import serving
-    from stream.demo.lesson import Parts, teaches
+    from stream.demo.classroom import teaches
     from stream.demo.play import FEED_RATE, Plan, run_demo
 
     live = not as_json and sys.stderr.isatty()
@@ -73,16 +79,41 @@ def demo(
     # Only a demo for people; and a model or a registry of theirs is not ours to play with.
     model = settings.model
     plain = inputs or max_events or as_json or model.registry or model.path or not teaches(settings)
-    lesson = None if plain else Parts(RegistryChampions, verdicts)
+    lesson = None if plain else lesson_parts()
     summary = run_service(lambda stop: run_demo(settings, predictor, plan, stop, console, lesson))
     show.record("summary", summary, as_json=as_json)
 
 
-def verdicts(settings: Settings) -> list[str]:
-    """The trainer's verdicts, the latest first; none before it has a label log."""
+def lesson_parts() -> Parts:
+    """What the demo's lesson needs of registry, trainer and model."""
+    from models.registry import CHAMPION
     from stream.commands.console import LabelLogFile
+    from stream.demo.lesson import Parts
 
-    return [attempt["verdict"] for attempt in LabelLogFile(settings).attempts()]
+    return Parts(
+        champions=RegistryChampions,
+        # None before the trainer has a label log.
+        verdicts=lambda settings: [one["verdict"] for one in LabelLogFile(settings).attempts()],
+        history=lambda settings: open_registry(settings).history(CHAMPION),
+        spoil=_spoil,
+    )
+
+
+def _spoil(settings: Settings) -> Alias:
+    """The champion with each label's weights given to the next one, made champion."""
+    from models.checkpoint import read_checkpoint, write_checkpoint
+    from models.registry import CHAMPION
+    from stream.score.champions import promote
+
+    registry = open_registry(settings)
+    checkpoint, weights = read_checkpoint(registry.folder(registry.history(CHAMPION)[-1].version))
+    weights["heads.weight"] = weights["heads.weight"].roll(1, dims=0)
+    with tempfile.TemporaryDirectory(prefix="bellwether-") as temporary:
+        folder = Path(temporary) / "version"
+        spoilt = write_checkpoint(folder, checkpoint, weights).version
+        registry.add(folder)
+    why = "somebody mixed up its labels, and insists"
+    return promote(registry, spoilt, by="eve", why=why, now=utc_now())
 
 
 @click.command()
@@ -162,6 +193,11 @@ def trainer_service(settings: Settings) -> TrainerService:
     from trainer.service import ServiceConfig, TrainerService
 
     chosen = settings.trainer
+    if chosen.tensorboard and not find_spec("tensorboard"):
+        raise SettingsError(
+            "setting trainer.tensorboard: needs the train extra; pip install 'bellwether[train]', "
+            "or leave the setting out"
+        )
     return TrainerService(
         ServiceConfig(
             kafka=kafka_arguments(settings.kafka),
@@ -170,10 +206,14 @@ def trainer_service(settings: Settings) -> TrainerService:
             parent=settings.model.path,
             remember_events=chosen.remember_events,
             schedule=Schedule(
-                chosen.refit_after_labels, chosen.refit_after_s, chosen.deep_after_labels
+                chosen.refit_after_labels,
+                chosen.refit_after_s,
+                chosen.deep_after_labels,
+                chosen.deep_after_s,
             ),
             limits=Limits(max_loss=chosen.max_loss, max_suspects=chosen.max_suspects),
             drift_above=chosen.drift_above,
+            tensorboard=chosen.tensorboard,
             probation=Probation(chosen.shadow_events, chosen.shadow_s, chosen.shadow_max_change),
         ),
         open_registry(settings),

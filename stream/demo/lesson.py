@@ -1,43 +1,38 @@
 """The learning loop as the demo tells it: people label a new kind of ticket, the live model learns.
 
-The trainer is the real one, a process of its own with a registry and a label log that last as long
-as the demo.
+The trainer is the real one. What it must not take is refused, and what it did not ask for taken
+back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import msgspec
 import orjson
 from aiokafka import AIOKafkaConsumer
 
+from models.registry import Alias
 from stream.app import Worker
 from stream.connection import StartError, kafka_arguments
+from stream.demo.classroom import LABELLED, Trainer
 from stream.demo.tickets import LABEL, tickets
 from stream.outbox import Outbox, Outgoing
 from stream.records import Feedback, Scored, decode_scored, encode, utc_now
+from stream.score.champions import announcement
 from stream.score.follow import Champions
 from stream.settings import Settings
 from stream.tasks import end
 
 HEAD = "topic"
 WRONG_LABEL = "cards"
-LABELLED = 40
 POLL_S = 0.05
 POLL_MS = 200
 # A cold machine may take a minute to start the trainer; a fit takes seconds.
 DEADLINE_S = 240.0
-LOG_LINES = 10
 
 Say = Callable[[str], None]
 Sent = Callable[[Sequence[Outgoing]], None]
@@ -46,111 +41,18 @@ Sent = Callable[[Sequence[Outgoing]], None]
 class Parts(msgspec.Struct, frozen=True):
     """What the lesson needs of layers that the demo does not know.
 
-    champions follows the registry of the settings; verdicts are the trainer's, the latest first.
+    champions follows the registry of the settings; verdicts are the trainer's, the latest first;
+    history says why each champion came, the latest last; spoil makes a bad version champion.
     """
 
     champions: Callable[[Settings], Champions]
     verdicts: Callable[[Settings], Sequence[str]]
-
-
-def teaches(settings: Settings) -> bool:
-    """Whether there is a source of tickets to teach on."""
-    return any(one.kind == "ticket" for one in settings.sources)
-
-
-@contextlib.contextmanager
-def classroom(settings: Settings) -> Iterator[Settings]:
-    """The settings with a registry and a trainer's folder that go when the context ends."""
-    with tempfile.TemporaryDirectory(prefix="bellwether-lesson-") as folder:
-        registry = {"registry": f"{folder}/registry"}
-        taught = {
-            "folder": Path(folder) / "trainer",
-            "refit_after_labels": LABELLED,
-            "deep_after_labels": 0,
-            "drift_above": 0.0,
-            "shadow_events": 0,
-        }
-        yield settings.model_copy(
-            update={
-                "model": settings.model.model_copy(update=registry),
-                "trainer": settings.trainer.model_copy(update=taught),
-            }
-        )
-
-
-class Trainer:
-    """`bellwether trainer` in a process of its own; start() and stop() frame its use."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._log = settings.trainer.folder.with_suffix(".log")
-
-    async def start(self) -> None:
-        program = "from stream.cli import main; main()"
-        with self._log.open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", program, "--config", os.devnull, "trainer"),
-                env=_inherited() | _variables(self._settings),
-                stdout=log,
-                stderr=log,
-            )
-
-    def check(self) -> None:
-        """Raises StartError with the end of its log when it runs no more."""
-        if self._process.returncode is not None:
-            lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-            raise StartError("\n".join(("the demo's trainer has ended:", *lines)))
-
-    async def stop(self) -> None:
-        # Nothing that it writes outlives the demo, so nothing is lost by ending it at once.
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-
-
-@contextlib.asynccontextmanager
-async def trainer_beside(settings: Settings) -> AsyncIterator[Trainer]:
-    trainer = Trainer(settings)
-    await trainer.start()
-    try:
-        yield trainer
-    finally:
-        await trainer.stop()
-
-
-def _inherited() -> dict[str, str]:
-    """The environment without the address of the worker's HTTP endpoints, which is taken."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("BELLWETHER_HTTP__")
-    }
-
-
-def _variables(settings: Settings) -> dict[str, str]:
-    """The settings that the trainer reads, as its environment."""
-    chosen = {
-        "KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
-        "KAFKA__PREFIX": settings.kafka.prefix,
-        "MODEL__REGISTRY": settings.model.registry,
-        "MODEL__PATH": settings.model.path,
-        # The embedded broker makes no topic by request, so the trainer must miss none.
-        "SOURCES": _json(settings.sources),
-        "QUEUES": _json(settings.queues),
-        **{
-            f"TRAINER__{name.upper()}": value
-            for name, value in settings.trainer.model_dump().items()
-        },
-    }
-    return {f"BELLWETHER_{name}": str(value) for name, value in chosen.items() if value is not None}
-
-
-def _json(sections: Sequence[Any]) -> str:
-    return orjson.dumps([one.model_dump(mode="json") for one in sections]).decode()
+    history: Callable[[Settings], Sequence[Alias]]
+    spoil: Callable[[Settings], Alias]
 
 
 class Lesson:
-    """Forty tickets, forty labels, forty more tickets, forty labels of which some are wrong."""
+    """Forty tickets, forty labels, forty more tickets, wrong labels, and a bad version by hand."""
 
     def __init__(
         self, settings: Settings, worker: Worker, trainer: Trainer, parts: Parts, *, say: Say
@@ -227,7 +129,21 @@ class Lesson:
         self._say(f"lesson: mallory labels the later {len(said)}, {wrong} of them wrongly")
         await self._until(lambda: len(self._verdicts()) > 1, "the second verdict")
         self._say(f"lesson: {self._verdicts()[0]}")
+        await self._insist(outbox, new)
         self._say(f"lesson: the champion is {self._champion()}")
+
+    async def _insist(self, outbox: Outbox, good: str) -> None:
+        """Somebody makes a bad version champion, past the gate."""
+        forced = await asyncio.to_thread(self._parts.spoil, self._settings)
+        await outbox.send([announcement(self._settings.topics, forced)])
+        self._say(f"lesson: {forced.by} makes {forced.version} champion: {forced.why}")
+        await self._until(lambda: self._champion() == good, "the bad version to be taken back")
+        back = (await asyncio.to_thread(self._parts.history, self._settings))[-1]
+        taken_s = (back.since - forced.since).total_seconds()
+        first, *others = back.why.split("; ")
+        more = f", and {len(others)} more reasons" if others else ""
+        self._say(f"lesson: after {taken_s:.1f} s {first}{more}")
+        await self._until(lambda: self._worker.predictor.version == good, "the swap back")
 
     def _tell(self, when: str, shown: str, events: dict[str, str]) -> None:
         scored = self._scored[shown]

@@ -108,6 +108,19 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
                 message.key, message.value = None, batch
                 yield tp, message
 
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Drain and commit before what is acknowledged is forgotten, which Faust does first.
+
+        Else up to a commit interval of finished work would be done again after every rebalance.
+        """
+        self._get_active_partitions().difference_update(revoked)
+        self._paused_partitions.difference_update(revoked)
+        await self._on_partitions_revoked(revoked)
+        of_each = (self._acked, self._acked_index, self._read_offset, self._committed_offset)
+        for tp in revoked:
+            for kept in of_each:
+                kept.pop(tp, None)
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Holes left by compaction and transactions need no book-keeping: chunks span them."""
 

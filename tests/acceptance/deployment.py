@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ PARTITIONS = 3
 BELLWETHER = (str(Path(sys.executable).with_name("bellwether")),)
 # A command that works as bellwether does, with a model that costs nothing.
 STUB_WORKER = (sys.executable, "-m", "tests.acceptance.stub_worker")
+HALTED = (sys.executable, "-m", "tests.acceptance.halted")
 
 _names = itertools.count(1)
 
@@ -104,21 +104,41 @@ class Deployment:
             timeout=DEADLINE_S,
         )
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
+    def start_worker(self, *, halt_before: str = "") -> subprocess.Popen[bytes]:
+        """halt_before: a place as tests/acceptance/halted.py has it, to stand still at."""
+        return self._start(self.worker, "worker", self.log, halt_before)
+
+    def start_trainer(self, *, halt_before: str = "") -> subprocess.Popen[bytes]:
+        return self._start(BELLWETHER, "trainer", self.trainer_log, halt_before)
+
+    def _start(
+        self, program: Sequence[str], command: str, log: Path, halt_before: str
+    ) -> subprocess.Popen[bytes]:
+        if halt_before:
+            program = (*HALTED, halt_before, str(self._halt_file(len(self.processes))))
+        with log.open("ab") as output:
             process = subprocess.Popen(
-                [*self.worker, "worker", "--config", str(self.config)], stdout=log, stderr=log
+                [*program, command, "--config", str(self.config)], stdout=output, stderr=output
             )
         self.processes.append(process)
         return process
 
-    def start_trainer(self) -> subprocess.Popen[bytes]:
-        with self.trainer_log.open("ab") as log:
-            process = subprocess.Popen(
-                [*BELLWETHER, "trainer", "--config", str(self.config)], stdout=log, stderr=log
-            )
-        self.processes.append(process)
-        return process
+    def _halt_file(self, number: int) -> Path:
+        return self.folder / f"{self.name}-{number}.halted"
+
+    async def kill_at_halt(self, *processes: subprocess.Popen[bytes]) -> None:
+        """Wait until each stands still where it was told to, then kill -9 all of them."""
+        deadline = time.monotonic() + DEADLINE_S
+        for process in processes:
+            file = self._halt_file(self.processes.index(process))
+            while not file.exists():
+                assert process.poll() is None, f"ended before its halt\n{self.tail()}"
+                assert time.monotonic() < deadline, f"did not come to its halt\n{self.tail()}"
+                await asyncio.sleep(POLL_S)
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()
 
     async def says(
         self, log: Path, words: str, *, times: int = 1, deadline_s: float = DEADLINE_S
@@ -221,18 +241,26 @@ class Deployment:
 
     async def committed(self, *names: str) -> dict[str, int]:
         """Committed offsets of the group, summed over each topic's partitions."""
+        totals = dict.fromkeys(names, 0)
+        for (name, _), offset in (await self.offsets(*names)).items():
+            totals[name] += offset
+        return totals
+
+    async def offsets(self, *names: str) -> dict[tuple[str, int], int]:
+        """Committed offsets of the group by topic, as publish() names it, and partition."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap, group_id=self.name, enable_auto_commit=False
         )
         await consumer.start()
-        totals: dict[str, int] = defaultdict(int)
         try:
-            for name in names:
-                for partition in range(self.partitions):
-                    place = TopicPartition(self.topic(name), partition)
-                    offset = await consumer.committed(place)
-                    totals[name] += offset or 0
-            return totals
+            return {
+                (name, partition): await consumer.committed(
+                    TopicPartition(self.topic(name), partition)
+                )
+                or 0
+                for name in names
+                for partition in range(self.partitions)
+            }
         finally:
             await consumer.stop()
 

@@ -10,15 +10,13 @@ import orjson
 import pytest
 
 from models.predictor import load_predictor
-from stream.commands.options import RegistryChampions
-from stream.commands.services import verdicts
-from stream.demo.lesson import Parts
+from stream.commands.services import lesson_parts
 from stream.demo.play import Plan, run_demo
 from stream.settings import load_settings
 
 
 @pytest.mark.timeout(600)
-async def test_the_demo_teaches_its_live_model_and_refuses_bad_labels(
+async def test_the_demo_teaches_its_live_model_refuses_bad_labels_and_takes_a_bad_version_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     feed = tmp_path / "feed.jsonl"
@@ -30,7 +28,7 @@ async def test_the_demo_teaches_its_live_model_and_refuses_bad_labels(
         Plan(inputs=[feed]),
         asyncio.Event(),
         None,
-        Parts(RegistryChampions, verdicts),
+        lesson_parts(),
     )
     story = capsys.readouterr().err
     assert (summary.published, summary.scored, summary.dead_letters) == (82, 82, 0), story
@@ -41,4 +39,6 @@ async def test_the_demo_teaches_its_live_model_and_refuses_bad_labels(
     assert before < 12
     assert after > 32
     assert "labels for topic by mallory contradict" in story
+    (bad,) = re.findall(r"eve makes (\S+) champion", story)
+    assert f"taken back from {bad}: worse on " in story
     assert f"the champion is {summary.model}" in story

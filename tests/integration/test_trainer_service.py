@@ -26,7 +26,7 @@ from stream.outbox import Outbox, Outgoing
 from stream.records import Feedback, encode, utc_now
 from stream.settings import Settings
 from tests.fakes import scored, scores
-from tests.integration.test_worker import publish, settings, settle
+from tests.integration.test_worker import publish, read, settings, settle
 from tests.tiny_model import write_tiny_checkpoint, write_tiny_encoder
 from trainer.challenge import Challenger
 from trainer.drift import WINDOW
@@ -61,6 +61,7 @@ def taught(settings: Settings, tmp_path: Path) -> Settings:
         "refit_after_labels": LABELLED,
         "refit_after_s": 600.0,
         "deep_after_labels": 0,
+        "deep_after_s": 0.0,
         "drift_above": 0.0,
     }
     return settings.model_copy(
@@ -186,6 +187,87 @@ async def test_a_version_goes_through_its_time_in_shadow_before_it_is_champion_o
             assert worker.predictor.version == first
         # Either way these labels are tried: nothing is fitted again for them.
         await until(lambda: service.status.waits_for.startswith("waits for labels"))
+
+
+async def test_a_registry_that_is_away_for_a_while_costs_no_label_and_does_not_end_the_trainer(
+    taught: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    registry = open_registry(taught)
+    texts = tickets()[:LABELLED]
+    async with teaching(taught) as service:
+        first = named(registry, CHAMPION)
+        (tmp_path / "registry").rename(tmp_path / "away")
+        await until(lambda: "is empty, though it had a champion" in service.status.waits_for)
+        await answered(taught, first, texts)
+        await label(taught, "low", head="risk", events=[f"id of {text}" for text in texts])
+        await until(lambda: service.status.labels == LABELLED)
+        assert "fit on" not in caplog.text
+        (tmp_path / "away").rename(tmp_path / "registry")
+        await until(lambda: named(registry, CHAMPION) != first)
+    assert caplog.text.count("is empty, though it had a champion") == 1
+
+
+async def test_ten_bad_sorts_of_feedback_are_told_apart_and_do_not_end_the_trainer(
+    taught: Settings,
+) -> None:
+    said = {"event_id": "e", "head": "risk", "label": "low", "author": "ann"}
+    good = {"id": "f-1", "time": "2026-03-12T08:00:00Z", **said}
+    bad: dict[bytes, tuple[str, str]] = {
+        orjson.dumps({**good, "head": "rsk"}): ("unknown_head", "head"),
+        orjson.dumps({**good, "label": "lo"}): ("unknown_label", "label"),
+        orjson.dumps({**good, "time": "2200-01-01T00:00:00Z"}): ("future_time", "time"),
+        orjson.dumps({**good, "author": " "}): ("empty_field", "author"),
+        orjson.dumps({**good, "text": "a" * 70_000}): ("too_large", ""),
+        b"not json": ("not_json", ""),
+        orjson.dumps({**good, "version": 2}): ("unknown_version", "version"),
+    }
+    kept = [
+        {**good, "event_id": "unknown"},
+        good,
+        {**good, "id": "f-2"},
+        {**good, "id": "f-3", "event_id": "both"},
+        {**good, "id": "f-4", "event_id": "both", "author": "bob", "label": "high"},
+    ]
+    outbox = Outbox(kafka_arguments(taught.kafka))
+    await outbox.start()
+    async with teaching(taught) as service:
+        records = [scored(id=one, source="ticket", text=one) for one in ("e", "both")]
+        await outbox.send(
+            [Outgoing(taught.topics.scored, one.id.encode(), encode(one)) for one in records]
+        )
+        await outbox.send(
+            [
+                Outgoing(taught.topics.feedback, b"e", value)
+                for value in (*bad, *map(orjson.dumps, kept))
+            ]
+        )
+        await until(lambda: service.status.refused == len(bad) and service.status.disputed == 1)
+        await until(lambda: (service.status.labels, service.status.unknown) == (1, 1))
+        summary = service._settled
+    await outbox.stop()
+    assert summary.repeats == 1
+    letters = await read(taught, taught.topics.dead_letter, len(bad))
+    assert {(one["reason"], one["field"]) for one in letters} == set(bad.values())
+
+
+async def test_the_clock_brings_one_deep_fit_of_labels_that_were_tried_before(
+    taught: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_fit(*_: Any, **__: Any) -> Challenger:
+        raise FitError("far enough")
+
+    monkeypatch.setattr("trainer.service.challenge_deep", no_fit)
+    caplog.set_level("INFO")
+    texts = tickets()[:LABELLED]
+    async with teaching(with_trainer(taught, deep_after_s=0.01)) as service:
+        await answered(taught, service.status.champion, texts)
+        await label(taught, "low", head="risk", events=[f"id of {text}" for text in texts])
+        await until(lambda: service.status.attempts["deep", "not done"] == 1)
+        # Nothing came since, so there is nothing for another one.
+        await until(lambda: "given 50 more labels" in service.status.waits_for)
+    begun = [one.args for one in caplog.records if one.msg == "%s fit on %d labels"]
+    assert begun == [("fast", LABELLED), ("deep", LABELLED)]
 
 
 async def test_drift_brings_on_a_deep_fit_of_labels_that_were_tried_before(

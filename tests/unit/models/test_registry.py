@@ -161,6 +161,20 @@ def test_an_edited_description_is_refused(tiny_checkpoint: Path, tmp_path: Path)
         registry.folder(version)
 
 
+def test_an_edited_version_is_named_and_hides_no_other(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    edited = registry.add(tiny_checkpoint).version
+    whole = other_version(tiny_checkpoint, tmp_path / "second")
+    registry.add(tmp_path / "second")
+    place = tmp_path / "registry" / "versions" / edited / CONFIG
+    place.write_bytes(place.read_bytes().replace(b"good", b"fine"))
+    assert [one.version for one in registry.versions()] == [whole]
+    (words,) = registry.damaged()
+    assert f"version {edited}: was changed after it was written" in words
+
+
 def test_swapped_versions_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     registry = Registry(str(tmp_path / "registry"))
     first = registry.add(tiny_checkpoint).version

@@ -53,6 +53,7 @@ def test_good_feedback_is_read_and_unknown_fields_do_no_harm() -> None:
         (b"not json", "not_json", ""),
         (orjson.dumps([1]), "wrong_type", ""),
         (orjson.dumps(row(label=3)), "wrong_type", "label"),
+        (orjson.dumps({"id": "f-1"}), "wrong_type", "event_id"),
         (orjson.dumps(row(head="taste")), "unknown_head", "head"),
         (orjson.dumps(row(label="great")), "unknown_label", "label"),
         (orjson.dumps(row(time="2126-01-01T00:00:00Z")), "future_time", "time"),

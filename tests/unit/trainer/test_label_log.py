@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from trainer.errors import LabelLogError
 from trainer.feedback import Accepted, Text
 from trainer.label_log import LABELS_FILE, MOST_OF_AN_EVENT, LabelLog, SeenEvent, open_to_read
 from trainer.question import Question
+from trainer.schedule import Speed
 from trainer.settlement import Settled, Settlement, settle
 
 HEADS = (Head(name="mood", labels=("bad", "good")),)
@@ -168,6 +170,20 @@ def test_how_many_labels_the_last_deep_attempt_knew_is_remembered(log: LabelLog)
     log.attempts.note(settle([], {}, HEADS), [], "refused", NOON, "fast")
     assert log.attempts.labels_of_last_deep() == 2
     assert [one["speed"] for one in log.summary()["attempts"]] == ["fast", "deep", "fast"]
+
+
+SPEEDS: tuple[Speed, ...] = ("fast", "fast", "deep", "fast")
+
+
+def test_the_clock_of_deep_fits_begins_with_the_first_attempt_and_again_with_each_deep_one(
+    log: LabelLog,
+) -> None:
+    none = settle([], {}, HEADS)
+    assert log.attempts.deep_or_first_at() is None
+    for hours, speed in enumerate(SPEEDS):
+        log.attempts.note(none, [], "refused", NOON + timedelta(hours=hours), speed)
+        first = NOON if hours < 2 else NOON + timedelta(hours=2)
+        assert log.attempts.deep_or_first_at() == first
 
 
 def test_a_file_of_an_older_program_is_taken_up(log: LabelLog, tmp_path: Path) -> None:

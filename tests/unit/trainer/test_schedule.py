@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from trainer.schedule import Progress, Schedule, due, waits_for
+from tests.fakes import NOON
+from trainer.schedule import Progress, Schedule, due, next_deep, waits_for
 
 SCHEDULE = Schedule(refit_after_labels=20, refit_after_s=15.0, deep_after_labels=100)
 
@@ -18,6 +21,9 @@ SCHEDULE = Schedule(refit_after_labels=20, refit_after_s=15.0, deep_after_labels
         (Progress(new=0, quiet_s=0.0, since_deep=50, drift="labels of topic"), "deep"),
         (Progress(new=0, quiet_s=0.0, since_deep=49, drift="labels of topic"), None),
         (Progress(new=1, quiet_s=15.0, since_deep=50, drift="labels of topic"), "fast"),
+        (Progress(new=0, quiet_s=0.0, since_deep=50, overdue=True), "deep"),
+        (Progress(new=0, quiet_s=0.0, since_deep=49, overdue=True), None),
+        (Progress(new=1, quiet_s=15.0, since_deep=50, overdue=True), "fast"),
     ],
 )
 def test_a_fit_is_due_after_enough_labels_or_enough_quiet(
@@ -36,3 +42,12 @@ def test_what_it_waits_for_is_said_in_words() -> None:
     drifted = Progress(0, 0.0, 3, "labels of topic on news (0.40)")
     assert "on news (0.40), a deep fit needs 47 more labels" in waits_for(SCHEDULE, drifted)
     assert "97 more for a deep fit" in waits_for(SCHEDULE, Progress(0, 0.0, 3))
+    by_clock = Progress(0, 0.0, 3, deep_at="2026-03-12 12:00 UTC")
+    assert "due at 2026-03-12 12:00 UTC, given 47 more labels" in waits_for(SCHEDULE, by_clock)
+
+
+def test_the_clock_brings_a_deep_fit_so_long_after_the_last_one() -> None:
+    daily = SCHEDULE._replace(deep_after_s=86_400.0)
+    assert next_deep(daily, NOON) == NOON + timedelta(days=1)
+    assert next_deep(daily, None) is None
+    assert next_deep(SCHEDULE, NOON) is None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.fakes import NOON
 from trainer.fit import Watch
 from trainer.measure import Epoch
-from trainer.tensorboard import logged
+from trainer.tensorboard import logged, logged_below
 
 
 def test_losses_and_accuracy_are_logged_and_passed_on(tmp_path):
@@ -25,3 +26,16 @@ def test_losses_and_accuracy_are_logged_and_passed_on(tmp_path):
     assert [e.value for e in events.Scalars("val loss")] == [0.25]
     assert [e.value for e in events.Scalars("val accuracy/mood")] == [0.875]
     assert seen == [(1, 2, 0.75), (2, 2, 0.5), Epoch(1, 0.625, 0.25, {"mood": 0.875})]
+
+
+def test_each_fit_has_a_folder_of_its_own_and_without_one_nothing_is_written(tmp_path):
+    plain = Watch()
+    with logged_below(plain, None, NOON) as watch:
+        assert watch is plain
+    with logged_below(plain, tmp_path, NOON) as watch:
+        watch.step(1, 2, 0.75)
+    (folder,) = tmp_path.iterdir()
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    assert [e.value for e in events.Scalars("train loss by step")] == [0.75]
+    assert folder.name == f"deep-{NOON:%Y%m%d-%H%M%S}"

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import orjson
 import pytest
+from click.testing import CliRunner, Result
 
 from models.checkpoint import read_checkpoint, write_checkpoint
+from models.description import CONFIG, WEIGHTS
 from models.registry import CHALLENGER, CHAMPION, Registry
+from stream.cli import main
 from stream.commands.version_view import differences, learnt, lineage, moves, told
 from tests.fakes import NOON
 
@@ -108,3 +112,35 @@ def test_differences_are_told_field_by_field_or_what_only_one_has_in_one_row() -
         {"field": "training.config.seed", "before": 2, "after": None},
         texts,
     ]
+
+
+def run(shelf: Shelf, folder: Path, *arguments: str) -> Result:
+    settings = folder / "bellwether.toml"
+    settings.write_text(f'[model]\nregistry = "{shelf.registry.address}"\n')
+    return CliRunner().invoke(main, ["--config", str(settings), "models", *arguments])
+
+
+def test_a_damaged_version_is_named_and_hides_no_other(shelf: Shelf, tmp_path: Path) -> None:
+    place = tmp_path / "registry" / "versions" / shelf.first
+    weights = place / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-9])
+    shown = run(shelf, tmp_path, "show", shelf.first, "--json")
+    assert f"{weights}: is not the file that" in orjson.loads(shown.stdout)["damage"]
+    assert orjson.loads(run(shelf, tmp_path, "show", shelf.second, "--json").stdout)["damage"] == ""
+    config = place / CONFIG
+    config.write_bytes(config.read_bytes().replace(b"good", b"fine"))
+    words = f"version {shelf.first}: was changed after it was written"
+    assert words in run(shelf, tmp_path, "list").stderr
+    listed = orjson.loads(run(shelf, tmp_path, "list", "--json").stdout)
+    assert [one["version"] for one in listed["models"]] == [shelf.second]
+    assert words in listed["damaged"][0]
+
+
+def test_versions_that_differ_in_their_weights_alone_are_told_apart(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    checkpoint, weights = read_checkpoint(shelf.registry.folder(shelf.second))
+    weights["heads.bias"] = weights["heads.bias"] + 1
+    third = write_checkpoint(tmp_path / "third", checkpoint, weights).version
+    shelf.registry.add(tmp_path / "third")
+    assert "weights_sha256" in run(shelf, tmp_path, "diff", shelf.second, third).stdout

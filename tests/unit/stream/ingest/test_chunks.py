@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stream.ingest.chunks import ChunkTracker
+from stream.ingest.chunks import ChunkConsumer, ChunkTracker
 
 
 class FakeEvent:
@@ -52,6 +53,29 @@ def test_a_chunk_is_acknowledged_only_when_all_its_records_are_out() -> None:
     assert group.acks == []
     group.tracker.settle(chunk, 1)
     assert group.acks == ["a"]
+
+
+async def test_a_rebalance_commits_what_is_acknowledged_before_it_is_forgotten() -> None:
+    ours, revoked = TP("news", 0), TP("news", 1)
+    # The parts of a consumer that a rebalance touches, without Kafka.
+    consumer: Any = object.__new__(ChunkConsumer)
+    consumer._active_partitions, consumer._paused_partitions = {ours, revoked}, {revoked}
+    consumer._read_offset = {ours: 4, revoked: 9}
+    consumer._committed_offset = {ours: 2, revoked: 5}
+    consumer._acked = defaultdict(list, {ours: [3], revoked: [7, 8]})
+    consumer._acked_index = defaultdict(set, {ours: {3}, revoked: {7, 8}})
+    committed: list[int | None] = []
+
+    async def drain(partitions: set[TP]) -> None:
+        committed.extend(consumer._new_offset(tp) for tp in partitions)
+
+    consumer._on_partitions_revoked = drain
+    await consumer.on_partitions_revoked({revoked})
+    assert committed == [9]
+    assert consumer._active_partitions == {ours}
+    assert consumer._paused_partitions == set()
+    for kept in (consumer._read_offset, consumer._committed_offset, consumer._acked):
+        assert set(kept) == {ours}
 
 
 def test_partitions_do_not_wait_for_each_other() -> None:
