@@ -345,7 +345,7 @@ async def test_a_script_in_a_headline_does_not_run(system: System, page: Page) -
     assert await page.locator("main img, main b").count() == 0
 
 
-async def test_pages_fit_both_widths_and_have_no_serious_accessibility_faults(
+async def test_pages_fit_both_widths_and_have_no_accessibility_faults(
     system: System, page: Page
 ) -> None:
     await system.publish(0, *(bad_news(n, "A" * 12) for n in range(3)))
@@ -376,14 +376,13 @@ async def test_pages_fit_both_widths_and_have_no_serious_accessibility_faults(
 
 
 async def accessibility_faults(page: Page) -> list[str]:
-    """The serious ones, in both themes."""
+    """All that axe-core finds, in both themes."""
     faults = []
     for scheme in ("light", "dark"):
         await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         faults += [
             f"{scheme}: {one['id']} {[node['html'] for node in one['nodes'][:3]]}"
             for one in (await Axe().run(page)).response["violations"]
-            if one["impact"] in {"serious", "critical"}
         ]
     return faults
 

@@ -179,7 +179,7 @@ export function table(heads, rows, { caption, numbers = [] } = {}) {
     { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     h("table", { class: wordy ? "wordy" : null },
       h("caption", { class: "unseen" }, caption),
-      h("thead", {}, h("tr", {}, heads.map((head, at) => h("th", { scope: "col", class: side(at) }, head)))),
+      h("thead", {}, h("tr", {}, heads.map((head, at) => h("th", { scope: "col", class: side(at) }, head || h("span", { class: "unseen" }, "More"))))),
       h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, at) => h("td", { class: side(at), dataset: { head: heads[at] } }, Array.isArray(cell) ? h("div", {}, ...cell) : cell)))))),
   );
 }
