@@ -43,7 +43,7 @@ def packed_vectors(encoder: PackedEncoder, tokens) -> torch.Tensor:
 @given(BATCHES)
 def test_fp32_vectors_equal_those_of_each_text_alone(tokens):
     found = packed_vectors(packed("fp32"), tokens)
-    torch.testing.assert_close(found, padded_vectors(default(), tokens), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found, padded_vectors(default(), tokens), atol=1e-5, rtol=1e-5)
 
 
 @settings(max_examples=5)
@@ -67,7 +67,7 @@ def test_vectors_come_in_the_order_given():
     tokens = [[101, 2000, 102], [101, *range(3000, 3060), 102], [101, 102]]
     forwards = packed_vectors(packed("fp32"), tokens)
     backwards = packed_vectors(packed("fp32"), tokens[::-1])
-    torch.testing.assert_close(forwards, backwards.flip(0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(forwards, backwards.flip(0), atol=1e-5, rtol=1e-5)
 
 
 def test_bf16_matches_the_padded_bf16_path():
