@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,10 +12,12 @@ import torch
 from models.checkpoint import merge, read_checkpoint, write_checkpoint
 from models.description import CONFIG, WEIGHTS, Checkpoint, shipped
 from models.encoder import load_encoder
+from models.predictor import load_predictor
 from models.spec import Calibration, ModelError
 from tests.full_disk import full_disk
 from tests.tiny_model import HEADS, tiny_weights, write_tiny_checkpoint, write_tiny_encoder
 
+ROOT = Path(__file__).parents[3]
 BARE = Checkpoint(
     name="bare", encoder="somewhere", encoder_fingerprint="0", max_tokens=32, heads=HEADS
 )
@@ -147,3 +150,19 @@ def test_shipped_folder_is_whole_and_small():
     assert [head.name for head in checkpoint.heads] == ["sentiment", "topic", "risk"]
     size = sum(file.stat().st_size for file in Path(shipped()).iterdir())
     assert size < 12_000_000
+
+
+def test_a_version_is_read_without_our_code_as_the_documentation_says(
+    tiny_checkpoint: Path, tiny_encoder: Path
+) -> None:
+    text = "The bank lost my card again"
+    documented = (ROOT / "docs" / "learning.md").read_text(encoding="utf-8")
+    code = documented.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    found = names["answers"](tiny_checkpoint, tiny_encoder, text)
+    predictor = load_predictor(tiny_checkpoint, device="cpu", precision="fp32")
+    (ours,) = predictor.predict(predictor.tokenize([text]))
+    assert found.keys() == ours.keys()
+    for head, answer in ours.items():
+        assert found[head] == pytest.approx(answer.scores, abs=1e-5)
