@@ -107,6 +107,17 @@ def test_the_answers_of_the_other_heads_are_kept(root, written):
     assert (before == now).float().mean() >= 0.9
 
 
+def test_golden_labels_judge_and_do_not_teach(root, challenger):
+    others = taught(LESSONS.learn, lesson(of="our", flipped=True))
+    fast = challenge_fast(root, root, LESSONS, lineage=LINEAGE)
+    for first, fit in ((challenger, challenge_deep), (fast, challenge_fast)):
+        second = fit(root, root, others, lineage=LINEAGE)
+        assert first.weights.keys() == second.weights.keys()
+        for name, weight in first.weights.items():
+            assert torch.equal(weight, second.weights[name]), name
+        assert first.evidence.slices != second.evidence.slices
+
+
 def test_the_encoder_learns_and_the_parent_is_left_as_it_was(root, challenger, written):
     texts = SEEN[:8]
     remembered = root.vectors(texts)
