@@ -107,15 +107,27 @@ def test_the_answers_of_the_other_heads_are_kept(root, written):
     assert (before == now).float().mean() >= 0.9
 
 
-def test_golden_labels_judge_and_do_not_teach(root, challenger):
+def test_golden_labels_judge_and_do_not_teach(root):
     others = taught(LESSONS.learn, lesson(of="our", flipped=True))
-    fast = challenge_fast(root, root, LESSONS, lineage=LINEAGE)
-    for first, fit in ((challenger, challenge_deep), (fast, challenge_fast)):
-        second = fit(root, root, others, lineage=LINEAGE)
-        assert first.weights.keys() == second.weights.keys()
-        for name, weight in first.weights.items():
-            assert torch.equal(weight, second.weights[name]), name
-        assert first.evidence.slices != second.evidence.slices
+    first, second = (challenge_fast(root, root, one, lineage=LINEAGE) for one in (LESSONS, others))
+    assert first.weights.keys() == second.weights.keys()
+    for name, weight in first.weights.items():
+        assert torch.equal(weight, second.weights[name]), name
+    assert first.evidence.slices != second.evidence.slices
+
+
+def test_a_deep_fit_is_shown_no_golden_text(root, monkeypatch):
+    shown: set[str] = set()
+
+    def fit(_encoder, _heads, learn, validation, *_, **__):
+        shown.update(one.text for one in [*learn, *validation])
+        raise FitError("seen enough")
+
+    monkeypatch.setattr(challenge, "fit", fit)
+    with pytest.raises(FitError, match="seen enough"):
+        challenge_deep(root, root, LESSONS, lineage=LINEAGE)
+    assert shown >= {one.text for one in LESSONS.learn}
+    assert not shown & {one.text for one in LESSONS.golden}
 
 
 def test_the_encoder_learns_and_the_parent_is_left_as_it_was(root, challenger, written):
