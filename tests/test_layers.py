@@ -22,6 +22,7 @@ TORCH_USERS = (
     "models.explain",
     "models.nearest",
     "models.heads",
+    "models.int8",
     "models.packed",
     "models.paths",
     "models.predictor",

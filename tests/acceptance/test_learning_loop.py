@@ -39,6 +39,7 @@ UNTOLD = "trainer.champion:announce#2"
 def deployment(kafka: str, redis_url: str, tmp_path: Path) -> Iterator[Deployment]:
     settings = f"""
         [model]
+        precision = "fp32"
         registry = "{tmp_path}/registry"
         [trainer]
         folder = "{tmp_path}/trainer"

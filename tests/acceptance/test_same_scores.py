@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from models.int8 import multiplies_int8
 from tests.acceptance.deployment import Deployment, values
 from tests.acceptance.workload import TOPICS, good_records
 
@@ -15,7 +16,13 @@ EVENTS = 210
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(400)]
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.02)])
+NEEDS_INT8 = pytest.mark.skipif(not multiplies_int8(), reason="no VNNI or AMX here")
+
+
+@pytest.mark.parametrize(
+    ("precision", "tolerance"),
+    [("fp32", 1e-4), ("bf16", 0.02), pytest.param("int8", 0.05, marks=NEEDS_INT8)],
+)
 async def test_file_and_stream_agree(
     kafka: str, redis_url: str, tmp_path: Path, precision: str, tolerance: float
 ) -> None:
