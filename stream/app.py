@@ -166,8 +166,7 @@ class Worker:
             give_up=self.pipeline.fail,
         )
         self.watchdog.start()
-        trimming = asyncio.create_task(trim_for_ever(), name="heap")
-        self._stack.push_async_callback(end, trimming)
+        self._stack.push_async_callback(end, asyncio.create_task(trim_for_ever(), name="heap"))
         self.started = True
         logger.info(
             "consuming %s as group %s",
