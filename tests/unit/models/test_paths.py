@@ -54,7 +54,7 @@ def test_the_winner_of_the_race_is_taken_and_the_times_are_told(encoder, monkeyp
     monkeypatch.setattr(paths, "_race", lambda runs: {path: 1.0 + path.packed for path in runs})
     path, _, reason = chosen(encoder, [PADDED, PACKED])
     assert path == PADDED
-    assert reason == "padded fp32 1000 ms, packed fp32 2000 ms for 3 samples"
+    assert reason == "padded fp32 1000 ms, packed fp32 2000 ms for 6 texts"
 
 
 def test_a_path_that_changes_labels_is_out(encoder, monkeypatch):
