@@ -16,7 +16,7 @@ from models.packed import PackedEncoder, Precision, multiplies_bf16
 from models.spec import ModelError
 from models.window import cut_padded
 
-MEASURE_S = 1.2
+MEASURE_S = 0.5
 # Below this gain, noise of a busy machine would decide, and two workers would differ for nothing.
 ROUNDING_MIN_SPEEDUP = 1.15
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
