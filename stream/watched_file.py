@@ -10,6 +10,12 @@ from pathlib import Path
 LOOK_EVERY_S = 1.0
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """What tells cheaply that a file may have changed. Raises OSError."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
+
+
 class WatchedFile:
     """One that is not there counts as having no content."""
 
@@ -31,21 +37,19 @@ class WatchedFile:
         Half of a file may be good, with half of what it is to say: only one at rest is read, which
         is one that looks as it did when last asked.
         """
-        stamp = self._look()
-        rests, self._seen = stamp == self._seen, stamp
-        if not rests or stamp == self._stamp:
+        present = self._look()
+        rests, self._seen = present == self._seen, present
+        if not rests or present == self._stamp:
             return False
         digest, known = self._read(), self._digest
-        self._stamp, self._digest = stamp, digest
+        self._stamp, self._digest = present, digest
         return digest != known
 
     def _look(self) -> tuple[int, int] | None:
-        """What tells cheaply that it may have changed."""
         try:
-            status = self.path.stat()
+            return stamp(self.path)
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_size
 
     def _read(self) -> bytes | None:
         try:

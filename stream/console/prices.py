@@ -17,6 +17,7 @@ from typing import NamedTuple, TextIO
 import msgspec
 
 from stream.settings import SettingsError
+from stream.watched_file import stamp
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +76,9 @@ class Prices:
         """Take over a changed file; one that can't be used leaves the prices as they were."""
         with self._one_reads:
             try:
-                if (stamp := _stamp(self._file)) == self._stamp:
+                if (present := _stamp(self._file)) == self._stamp:
                     return
-                self._stamp = stamp
+                self._stamp = present
                 self._series = read_prices(self._file)
             except SettingsError as error:
                 logger.warning("%s; the prices stay as they were", error)
@@ -151,10 +152,9 @@ def _fault(file: Path, line: int, column: str, words: str) -> SettingsError:
 
 def _stamp(file: Path) -> tuple[int, int]:
     try:
-        found = file.stat()
+        return stamp(file)
     except OSError as error:
         raise _unreadable(file, error) from None
-    return found.st_mtime_ns, found.st_size
 
 
 def _unreadable(file: Path, error: OSError) -> SettingsError:

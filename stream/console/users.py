@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import msgspec
 
 from stream.settings import SettingsError
+from stream.watched_file import stamp
 
 Role = Literal["viewer", "labeller", "operator"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -109,13 +110,12 @@ class Users:
 
     def _refresh(self) -> None:
         try:
-            status = self._file.stat()
+            present = stamp(self._file)
         except OSError as error:
             raise _unreadable(self._file, error) from None
-        stamp = (status.st_mtime_ns, status.st_size)
-        if stamp != self._stamp:
+        if present != self._stamp:
             self._read = read_users(self._file)
-            self._stamp = stamp
+            self._stamp = present
 
 
 def read_users(file: Path) -> UsersFile:
