@@ -48,24 +48,29 @@ local function append(items, item)
   return table.concat(kept, '\n,')
 end
 
+-- The present episode as KEYS[2] tells it, the key of its alert and the state of that, if any.
+local function look(prefix)
+  local current = redis.call('HMGET', KEYS[2], 'id', 'episode', 'last_us', 'ended_us', 'pending_us')
+  local alert = current[1] and (prefix .. current[1])
+  return current, alert, alert and redis.call('HGET', alert, 'state')
+end
+
 -- Of a rule that holds no longer: end its wait, and forget it where nothing is left to end.
-local function stop_waiting(rule, prefix)
-  local known = redis.call('HMGET', KEYS[2], 'pending_us', 'id')
-  local pending_us = tonumber(known[1])
+local function stop_waiting(rule, pending_us, state)
   local waits = pending_us and at < pending_us
   if pending_us and not waits then
     redis.call('HDEL', KEYS[2], 'pending_us', 'pending', 'pending_last_us', 'pending_last',
       'pending_count', 'pending_evidence')
   end
-  local state = known[2] and redis.call('HGET', prefix .. known[2], 'state')
   if not waits and (not state or state == 'resolved') then
     redis.call('SREM', KEYS[5], rule)
   end
-  return false
 end
 
 if outcome == 'fails' then
-  return stop_waiting(ARGV[4], ARGV[5])
+  local current, _, state = look(ARGV[5])
+  stop_waiting(ARGV[4], tonumber(current[5]), state)
+  return false
 end
 local seen = redis.call('GET', KEYS[1])
 if seen then
@@ -77,15 +82,13 @@ if outcome == 'holds' then
   redis.call('EXPIRE', KEYS[5], keep)
 end
 
-local current = redis.call('HMGET', KEYS[2], 'id', 'episode', 'last_us', 'ended_us', 'pending_us')
+local current, alert, state = look(ARGV[16])
 local episode, last_us = tonumber(current[2]) or 0, tonumber(current[3])
-local alert = current[1] and (ARGV[16] .. current[1])
-local state = alert and redis.call('HGET', alert, 'state')
 local active = state and state ~= 'resolved' and at <= last_us + quiet
 local pending_us = tonumber(current[5])
 
 if outcome == 'resolves' then
-  stop_waiting(ARGV[19], ARGV[16])
+  stop_waiting(ARGV[19], pending_us, state)
   if not active or at < last_us then
     return false
   end
