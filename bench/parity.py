@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean
 
+from bench.peers.scoring import score
 from models.paths import ForwardPath, candidates
 from models.predictor import TorchPredictor, load_predictor
-from models.spec import Scores
 
 BATCH = 64
 
@@ -15,11 +15,11 @@ BATCH = 64
 def measure(texts: Sequence[str], *, device: str) -> None:
     """Print, for each head and path, how often the label is the same, and how far scores move."""
     exact = load_predictor(device=device, precision="fp32")
-    expected = _scores(exact, texts)
+    expected = score(exact, texts, BATCH)
     print(f"\nbeside fp32, {len(texts)} texts: per head the share with the same label, the same")
     print("of those that fp32 answers, with the same abstention; the mean shift of the confidence")
     for path in candidates(exact._encoder, "auto")[1:]:  # noqa: SLF001 - a measurement of its inside
-        found = _scores(_on(exact, path), texts)
+        found = score(_on(exact, path), texts, BATCH)
         print(path)
         for head in exact.heads:
             pairs = [
@@ -43,12 +43,3 @@ def _on(exact: TorchPredictor, path: ForwardPath) -> TorchPredictor:
         device=exact.device,
         path=path,
     )
-
-
-def _scores(predictor: TorchPredictor, texts: Sequence[str]) -> list[Scores]:
-    tokens = sorted(predictor.tokenize(texts), key=len)
-    return [
-        answer
-        for start in range(0, len(tokens), BATCH)
-        for answer in predictor.predict(tokens[start : start + BATCH])
-    ]
