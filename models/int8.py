@@ -32,9 +32,9 @@ def multiplies_int8() -> bool:
 def int8_linear(
     weight: torch.Tensor, bias: torch.Tensor, *, gelu: bool
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """X (tokens, inputs) to x @ weight.T + bias and then, if so, its GELU: both float32, on CPU.
+    """The layer as a function from (tokens, inputs) to (tokens, outputs), both float32 on the CPU.
 
-    weight: (outputs, inputs), bias: (outputs), float32.
+    weight: (outputs, inputs), bias: (outputs), float32; gelu: whether its GELU follows.
     """
     scales = weight.abs().amax(1).div_(127).clamp_(min=torch.finfo(torch.float32).tiny)
     whole = (weight / scales[:, None]).round_().to(torch.int8)

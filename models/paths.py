@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -142,15 +143,19 @@ def _over(pool: Pool, batches: Sequence[Sequence[list[int]]]) -> Callable[[], No
 
 
 def _race(runs: Mapping[ForwardPath, Callable[[], None]]) -> dict[ForwardPath, float]:
-    """The least seconds of each, taken in turns: what else runs here only adds to them."""
-    times: dict[ForwardPath, list[float]] = {path: [] for path in runs}
-    if len(runs) > 1:
-        for run in runs.values():  # once for whatever is prepared for a batch of this size
-            run()
+    """The least seconds of each, taken in turns: what else runs here only adds to them.
+
+    A lone one is not run.
+    """
+    if len(runs) == 1:
+        return dict.fromkeys(runs, 0.0)
+    for run in runs.values():  # once for whatever is prepared for a batch of this size
+        run()
+    least = dict.fromkeys(runs, math.inf)
     end = time.perf_counter() + MEASURE_S
-    while len(runs) > 1 and time.perf_counter() < end:
+    while time.perf_counter() < end:
         for path, run in runs.items():
             start = time.perf_counter()
             run()
-            times[path].append(time.perf_counter() - start)
-    return {path: min(taken, default=0.0) for path, taken in times.items()}
+            least[path] = min(least[path], time.perf_counter() - start)
+    return least

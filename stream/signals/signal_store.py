@@ -65,7 +65,7 @@ class SignalStore:
         A redelivered event changes nothing and gets the windows and the turn it got first.
         """
         subjects = sorted(asked)
-        keys, arguments = self._arguments(batch, time.time_ns() // 1_000)
+        keys, arguments = self._arguments(batch)
         keys += [self._keys.lasting(subject) for subject in subjects]
         # Few and long texts each way: redis-py takes longer over thousands of small ones than all
         # the rest of a call.
@@ -90,7 +90,7 @@ class SignalStore:
             return None
         return _from_numbers([float(value or 0) for value in values])
 
-    def _arguments(self, batch: Sequence[Scored], now_us: int) -> tuple[list[str], list[Any]]:
+    def _arguments(self, batch: Sequence[Scored]) -> tuple[list[str], list[Any]]:
         subjects: dict[str, int] = {}
         partitions: dict[tuple[str, int], int] = {}
         events: list[Any] = []
@@ -124,7 +124,7 @@ class SignalStore:
             len(subjects),
             *self._settings,
             len(partitions),
-            now_us,
+            time.time_ns() // 1_000,
             *SUMS,
             orjson.dumps(events),
         ]
