@@ -3,6 +3,7 @@
 .PHONY: help setup demo test check bench fuzz soak lock clean
 
 ARGS ?=
+IN_TWO := --numprocesses=2 --dist=worksteal
 # The choice of the first set-up holds until another is made.
 TORCH ?= $(if $(wildcard .venv/.for-cpu),cpu,cuda)
 TORCH_INDEX ?=
@@ -38,8 +39,9 @@ setup: .venv/.ready
 demo: .venv/.ready
 	@.venv/bin/bellwether demo $(or $(ARGS),--seconds 300)
 
+# Many tests wait for a server or a deadline: two processes, each with servers of its own, overlap.
 test: .venv/.ready
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest $(or $(ARGS),$(IN_TWO))
 
 check: .venv/.ready
 	.venv/bin/ruff check .

@@ -32,6 +32,7 @@ START_S = 180.0
 WARM_S = 3.0
 MORE_S = 60.0
 OURS = "ours: bellwether worker, shipped rules"
+OURS_FP32 = 'the same with model.precision = "fp32"'
 OFFLINE = "full batches offline, no Kafka"
 PEERS = {
     "Faust, an event at a time, three pipelines, fp32": "faust_pipelines",
@@ -53,7 +54,7 @@ class Place:
 
 def measure(texts: Sequence[str], *, rounds: int, seconds: float, bootstrap: str) -> None:
     """Prints events a second and a CPU-second of each way, all in turn in each round."""
-    ways = [OURS, OFFLINE, *PEERS]
+    ways = [OURS, OURS_FP32, OFFLINE, *PEERS]
     rates: dict[str, list[float]] = {name: [] for name in ways}
     per_cpu: dict[str, list[float]] = {name: [] for name in ways}
     with ExitStack() as stack:
@@ -180,6 +181,8 @@ def _command(name: str, place: Place, group: str) -> list[str]:
         [redis]
         url = "{place.redis_url}"
         prefix = "{group}.bellwether."
+        [model]
+        precision = "{"fp32" if name == OURS_FP32 else "auto"}"
         [[sources]]
         topic = "{place.source}"
         kind = "news"
@@ -192,6 +195,7 @@ def _command(name: str, place: Place, group: str) -> list[str]:
 def _offline(texts: Sequence[str], seconds: float) -> tuple[float, float]:
     predictor = load_predictor()
     predictor.warm_up()
+    print(f"  offline: {predictor.description}", file=sys.stderr)
     some = texts[:512]
     done, began, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() < began + seconds:

@@ -94,6 +94,10 @@ class Registry:
                 except ModelError as error:
                     yield error
 
+    def has(self, version: str) -> bool:
+        """Whether the version is there whole; it may have been changed since."""
+        return self._exists(f"{self._version(version)}/{CONFIG}")
+
     def describe(self, version: str) -> Checkpoint:
         """A version's description; ModelError where there is none or it was changed."""
         place = f"{self._version(version)}/{CONFIG}"
@@ -176,7 +180,7 @@ class Registry:
         return f"{self._root}/versions/{version}"
 
     def _check_there(self, version: str) -> None:
-        if not self._exists(f"{self._version(version)}/{CONFIG}"):
+        if not self.has(version):
             known = ", ".join(one.version for one in self.versions()) or "none yet"
             raise ModelError(
                 f"registry {self.address}: has no version {version!r} (it has {known}); "

@@ -58,8 +58,8 @@ def load_explainer(settings: Settings, version: str | None) -> Explainer:
         registry = open_registry(settings)
         champion = registry.alias(CHAMPION)
         wanted = version or (champion.version if champion else None)
-        if wanted in {checkpoint.version for checkpoint in registry.versions()}:
-            folder = registry.folder(str(wanted))
+        if wanted and registry.has(wanted):
+            folder = registry.folder(wanted)
     if folder is None:
         here = read_verified(own)[0].version
         if version and here != version:

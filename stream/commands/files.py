@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,6 +16,8 @@ from stream.commands.options import (
     progress_bar,
 )
 from stream.settings import Settings
+
+MOST_TAKEN = 3
 
 
 @click.command()
@@ -71,4 +74,40 @@ def evaluate(
     figures = evaluate_file(
         predictor, data, head, text_column=text_column, label_column=label_column, mapping=mapping
     )
-    show.record(f"{head} on {data.name}", figures, as_json=as_json)
+    if as_json:
+        show.json_object(figures)
+    else:
+        _show_figures(f"{head} on {data.name}", figures)
+
+
+def _show_figures(title: str, figures: dict[str, Any]) -> None:
+    """The figures as a whole, what each label is taken for, and how far a confidence is right."""
+    whole = {
+        "texts": f"{figures['n']:,}",
+        "accuracy": f"{figures['accuracy']:.3f}",
+        "macro F1": f"{figures['macro_f1']:.3f}",
+        "calibration error": f"{figures['ece']:.3f}",
+    }
+    show.record(title, whole, as_json=False)
+    labels = []
+    for label, own in figures["per_label"].items():
+        answers = figures["confusion"].get(label, {})
+        wrong = sorted(((n, other) for other, n in answers.items() if other != label), reverse=True)
+        labels.append(
+            {"label": label, "texts": own["n"]}
+            | {name: f"{own[name]:.3f}" for name in ("precision", "recall", "f1")}
+            | {"taken for": ", ".join(f"{other} {n}" for n, other in wrong[:MOST_TAKEN])}
+        )
+    show.table("labels", labels, columns=tuple(labels[0]))
+    bins = figures["reliability"]
+    confidences = [
+        {
+            "confidence": f"{place / len(bins):.2f} to {(place + 1) / len(bins):.2f}",
+            "texts": one["n"],
+            "mean": f"{one['confidence']:.3f}",
+            "right": f"{one['accuracy']:.3f}",
+        }
+        for place, one in enumerate(bins)
+        if one["n"]
+    ]
+    show.table("confidences", confidences, columns=tuple(confidences[0]))

@@ -33,11 +33,12 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 class ModelsAnswer(msgspec.Struct, frozen=True):
     """registry is empty where model.registry is not set; attempts are the trainer's verdicts.
 
-    before is the version that a roll back makes champion, empty where there is none.
+    damaged says of each version that is left out, as it was changed since, what to do. before is the version that a roll back makes champion, empty where there is none.
     """
 
     registry: str
     versions: list[Version]
+    damaged: list[str]
     history: list[Alias]
     attempts: list[dict[str, Any]]
     serving: dict[str, int]
@@ -57,10 +58,10 @@ async def list_models(asked: Asked) -> ModelsAnswer:
         serving[event.model] = serving.get(event.model, 0) + 1
     attempts = await asyncio.to_thread(desk.labels.attempts)
     if desk.registry is None:
-        return ModelsAnswer("", [], [], attempts, serving, "")
-    versions, history = await asyncio.to_thread(_read, desk.registry)
+        return ModelsAnswer("", [], [], [], attempts, serving, "")
+    versions, damaged, history = await asyncio.to_thread(_read, desk.registry)
     return ModelsAnswer(
-        desk.registry.address, versions, history, attempts, serving, predecessor(history)
+        desk.registry.address, versions, damaged, history, attempts, serving, predecessor(history)
     )
 
 
@@ -100,7 +101,7 @@ def _registry(asked: Asked) -> Registry:
     return asked.desk.registry
 
 
-def _read(registry: Registry) -> tuple[list[Version], list[Alias]]:
+def _read(registry: Registry) -> tuple[list[Version], list[str], list[Alias]]:
     history = registry.history(CHAMPION)
     champion = history[-1].version if history else ""
     challenger = registry.alias(CHALLENGER)
@@ -116,7 +117,7 @@ def _read(registry: Registry) -> tuple[list[Version], list[Alias]]:
         )
         for checkpoint in registry.versions()
     ]
-    return versions, history
+    return versions, registry.damaged(), history
 
 
 def operations() -> Iterable[Operation]:

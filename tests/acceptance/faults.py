@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from stream.ingest.dead_letter import DeadLetter
 from stream.records import Scored, decode_scored
 from stream.rules.rule_set import RuleSet
 from tests.acceptance.deployment import BELLWETHER, DEADLINE_S, Deployment
+from tests.acceptance.waits import Waits
 from tests.acceptance.workload import SORTS, Record, bad_records, good_records
 from tests.kafka_cluster import KafkaCluster
 from tests.kafka_server import KafkaServer
@@ -75,6 +77,8 @@ class Stage:
     redis: RedisServer
     chance: random.Random
     done: list[str] = field(default_factory=list)
+    # When each event was handed to Kafka, by its id: the key of its record.
+    sent: dict[str, float] = field(default_factory=dict)
 
     def _victim(self) -> Any:
         running = [one for one in self.deployment.processes if one.poll() is None]
@@ -226,6 +230,7 @@ async def publish_through(
 
         async def send_slowly() -> None:
             for part in parts:
+                stage.sent |= {key.decode(): time.time() for _, key, _ in part if key}
                 await publish(part)
                 await asyncio.sleep(seconds / len(parts))
 
@@ -245,6 +250,7 @@ class Verdict:
     released_by: Counter[str]
     scored_repeats: int
     dead_letter_repeats: int
+    waits: Waits
 
     def problems(self, *, redis_was_emptied: bool = False) -> list[str]:
         found = []
@@ -276,22 +282,27 @@ async def judge(
     bad = len(records) - len(good)
     events: dict[str, Scored] = {}
     letters: dict[str, DeadLetter] = {}
+    came: dict[str, float] = {}
 
     def every_event(found: Found) -> bool:
-        events.update((event.id, event) for event in map(decode_scored, fresh(found, "scored")))
+        for record in fresh(found, "scored"):
+            event = decode_scored(record.value)
+            events[event.id] = event
+            came.setdefault(event.id, record.timestamp / 1_000)
         return events.keys() >= good.keys()
 
     def every_letter(found: Found) -> bool:
-        fresh_letters = map(DeadLetter.decode, fresh(found, "dead-letter"))
-        letters.update((letter.id, letter) for letter in fresh_letters)
+        for record in fresh(found, "dead-letter"):
+            letter = DeadLetter.decode(record.value)
+            letters[letter.id] = letter
         return len(letters) >= bad
 
     # Each record is decoded once, however many there are.
     seen: Counter[str] = Counter()
 
-    def fresh(found: Found, topic: str) -> list[bytes]:
+    def fresh(found: Found, topic: str) -> Found:
         since, seen[topic] = seen[topic], len(found)
-        return [one.value for one in found[since:]]
+        return found[since:]
 
     scored = await deployment.read("scored", every_event, deadline_s=deadline_s)
     every_event(scored)
@@ -315,6 +326,7 @@ async def judge(
         released_by=Counter(event.batch.released_by for event in events.values()),
         scored_repeats=len(scored) - len(events),
         dead_letter_repeats=len(dead_letters) - len(letters),
+        waits=Waits((sent, came[name] - sent) for name, sent in stage.sent.items() if name in came),
     )
 
 

@@ -72,7 +72,7 @@ async def one_round(
         f"{len(verdict.missing)} missing, {verdict.scored_repeats} repeats on scored, "
         f"{verdict.dead_letter_repeats} on dead-letter, {len(verdict.alerts)} alerts counting "
         f"{sum(verdict.alerts.values())}; caught up {caught_up_s:.0f} s after the last was sent"
-        f"{footprint.describe()}"
+        f"{footprint.describe()}{verdict.waits.describe()}"
     )
     return verdict.problems(), words
 

@@ -56,7 +56,7 @@ function show(answer) {
       empty("There is no registry: set model.registry, for the console as for workers and the trainer, and versions can be promoted and rolled back here."));
     return;
   }
-  const { versions, history, attempts, before } = answer;
+  const { versions, damaged, history, attempts, before } = answer;
   const last = history.at(-1);
   const since = Object.fromEntries(history.map((move) => [move.version, move.since]));
   put(content,
@@ -71,6 +71,7 @@ function show(answer) {
       since[version.version] ? time(since[version.version]) : "never",
       version.champion ? h("strong", {}, "champion") : version.in_shadow ? "in shadow" : may("operator") ? h("button", { type: "button", class: "small", "aria-label": `Promote ${version.version}`, onclick: () => promote(version.version) }, "Promote") : ""]), { caption: "Versions" })
       : empty("The registry is empty. A trainer puts its first version in when it starts; `bellwether models add DIR` adds one.")),
+    damaged.length ? section("Damaged versions", h("ul", {}, damaged.map((words) => h("li", {}, withCode(words))))) : null,
     section("The trainer's verdicts", attempts.length ? table(["Time", "Labels", "Verdict"], attempts.map((one) => [time(one.time), number(one.labels), withCode(one.verdict)]), { caption: "Verdicts", numbers: [1] })
       : empty("None are known here. They are read from trainer.folder on this machine.")),
     history.length ? section("Champion's history", table(["Since", "Version", "By", "Why"], [...history].reverse().map((move) => [time(move.since), h("span", { class: "id" }, move.version), move.by, move.why]), { caption: "Champion's history" })) : null,

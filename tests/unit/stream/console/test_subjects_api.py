@@ -77,6 +77,12 @@ async def test_a_promotion_is_written_and_announced(
     assert (await page.get("/models"))["before"] == ""
     unknown = await page.post("/models/none-1/promote", {"why": "w"}, status=409)
     assert "none-1" in unknown["error"]
+    assert (await page.get("/models"))["damaged"] == []
+    place = tmp_path / "registry" / "versions" / other.version / CONFIG
+    place.write_bytes(place.read_bytes().replace(b"other", b"OTHER"))
+    answer = await page.get("/models")
+    assert [one["version"] for one in answer["versions"]] == [first]
+    assert f"version {other.version}: was changed" in answer["damaged"][0]
     champion = registry.alias(CHAMPION)
     assert champion
     assert champion.version == first

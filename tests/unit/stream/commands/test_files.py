@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from models.stub import StubPredictor
+from stream.commands import files
+from stream.settings import load_settings
+
+
+def test_figures_are_tables_that_name_what_a_label_is_taken_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "load_predictor", lambda _settings, _model: StubPredictor())
+    data = tmp_path / "in.tsv"
+    # The stub answers with the label that stands in the text.
+    texts = ["a low one"] * 5, ["a high one"] * 3, ["a medium one"] * 2
+    rows = [f"{text} {place}\tlow" for some in texts for place, text in enumerate(some)]
+    data.write_text("\n".join(["text\tlabel", *rows]))
+
+    ran = CliRunner().invoke(
+        files.evaluate, ["--data", str(data), "--head", "risk"], obj=load_settings(None)
+    )
+
+    assert ran.exit_code == 0, ran.output
+    shown = {" ".join(line.replace("│", " ").split()) for line in ran.output.splitlines()}
+    assert {"texts 10", "accuracy 0.500", "calibration error 0.400"} <= shown
+    assert "low 10 1.000 0.500 0.667 high 3, medium 2" in shown
+    assert "0.87 to 0.93 10 0.900 0.500" in shown
