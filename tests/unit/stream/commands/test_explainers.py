@@ -20,7 +20,5 @@ def test_a_version_that_was_changed_is_said_to_be_so_not_to_be_missing(tmp_path:
     place.write_bytes(place.read_bytes().replace(b"base", b"BASE", 1))
     with pytest.raises(ModelError, match="was changed after it was written"):
         load_explainer(load_settings(settings), version)
-    with pytest.raises(
-        ModelError, match="none-1, which scored the event, is not in model.registry"
-    ):
+    with pytest.raises(ModelError, match=r"none-1, .* is not in model\.registry"):
         load_explainer(load_settings(settings), "none-1")
