@@ -33,8 +33,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 class ModelsAnswer(msgspec.Struct, frozen=True):
     """registry is empty where model.registry is not set; attempts are the trainer's verdicts.
 
-    damaged says of each version that is left out, as it was changed since, what to do. before is the
-    version that a roll back makes champion, empty where there is none.
+    damaged says of each version that is left out, as it was changed since, what to do. before is
+    the version that a roll back makes champion, empty where there is none.
     """
 
     registry: str
