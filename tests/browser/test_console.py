@@ -136,6 +136,30 @@ async def test_filters_live_in_the_address_and_groups_fold(system: System, page:
     await expect(page.get_by_text("2 alerts")).to_be_visible()
 
 
+async def test_a_long_list_comes_whole_and_keeps_the_focus_while_it_changes(
+    system: System, page: Page
+) -> None:
+    tickers = [f"T{number:03}" for number in range(250)]
+    for ticker in tickers:
+        await system.raise_alert(scored(id=ticker), ticker=ticker)
+    await page.goto(f"{system.address}/alerts")
+    rows = page.locator("tr[data-id]")
+    await expect(rows).to_have_count(250)
+    shown = await page.locator("tr[data-id] .c-subject").all_inner_texts()
+    assert sorted(shown) == [f"ticker {ticker}" for ticker in tickers]
+
+    fold = page.get_by_role("button", name="negative-news-on-ticker", expanded=True)
+    await fold.focus()
+    await system.publish(0, bad_news(1, "NEW"))
+    await expect(rows).to_have_count(251)
+    await expect(page.locator("tr.group")).to_contain_text("251 warning")
+    await expect(fold).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(rows).to_have_count(0)
+    await page.keyboard.press("Enter")
+    await expect(rows).to_have_count(251)
+
+
 async def test_an_alert_is_handled_by_keys_and_stays_in_the_history(
     system: System, page: Page
 ) -> None:

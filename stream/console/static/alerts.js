@@ -3,7 +3,7 @@
 import { get, remove } from "./api.js";
 import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
 import { fromAddress, groupOf, GROUPS, inOrder, SEVERITIES, SHOW, tester, toAddress } from "./alert_filter.js";
-import { clock, counted, empty, h, number, put, section, setText, setTime, severity, stateOf, subjectLink, time } from "./dom.js";
+import { arrange, clock, counted, empty, h, keepingFocus, number, put, section, setText, setTime, severity, stateOf, subjectLink, time } from "./dom.js";
 import { attempt, content, isShortcut, keepShowing, on, say, showKeys } from "./shell.js";
 
 const KEYS = {
@@ -11,10 +11,14 @@ const KEYS = {
   m: "assign", c: "comment", x: "fold or unfold its group", "/": "search", "?": "these keys",
 };
 const MAX_LAYOUT_MS = 250;
+// A screen's worth is painted first; the others follow some at a time, and keys work meanwhile.
 const FIRST_ROWS = 60;
+const MORE_ROWS = 150;
 const view = fromAddress();
 const rows = new Map();   // id → row as the API gave it
 const lines = new Map();  // id → its elements
+const bodies = new Map(); // group → its tbody, the head in it, and what the head says
+let most = Infinity;
 let selected = null;
 let shownIds = [];
 let more = false;
@@ -87,7 +91,7 @@ function fill(line, row) {
 let shownNow = tester(view);
 
 /** Rows beyond the first most are left for a later layout; j and k know of all. */
-function layOut(most = Infinity) {
+function layOut() {
   let left = most;
   const test = shownNow = tester(view);
   const groups = new Map();
@@ -97,20 +101,22 @@ function layOut(most = Infinity) {
     groups.get(name).push(row);
   }
   shownIds = [];
-  const bodies = [...groups].map(([name, members]) => {
+  const wanted = [...groups].map(([name, members]) => {
     const folded = view.folded.has(name);
     if (!folded) shownIds.push(...members.map((row) => row.id));
-    return h("tbody", {}, name ? headOf(name, members, folded) : null, folded ? null : members.slice(0, left).map((row) => {
+    const trs = folded ? [] : members.slice(0, left).map((row) => {
       left -= 1;
       if (!lines.has(row.id)) lines.set(row.id, lineOf(row));
       const line = lines.get(row.id);
       fill(line, row);
       return line.tr;
-    }));
+    });
+    return [bodyOf(name, members, folded), trs];
   });
   const focused = document.activeElement?.closest?.("tr")?.dataset.id;
-  for (const body of [...list.tBodies]) body.remove();
-  list.append(...bodies);
+  for (const [{ tbody, head }, trs] of wanted) arrange(tbody, head ? [head, ...trs] : trs);
+  arrange(list, wanted.map(([{ tbody }]) => tbody), list.tHead.nextSibling);
+  for (const name of bodies.keys()) if (!groups.has(name)) bodies.delete(name);
   if (focused && lines.get(focused)?.tr.isConnected) lines.get(focused).tr.querySelector("a")?.focus({ preventScroll: true });
   for (const id of lines.keys()) if (!rows.has(id)) lines.delete(id);
   const total = [...groups.values()].reduce((sum, members) => sum + members.length, 0);
@@ -122,8 +128,21 @@ function layOut(most = Infinity) {
   put(nothing, total ? null : whyEmpty());
 }
 
-function headOf(name, members, folded) {
+/** A group's head is made anew only where it says something new, and keeps the focus. */
+function bodyOf(name, members, folded) {
+  if (!bodies.has(name)) bodies.set(name, { tbody: h("tbody"), head: null, says: "" });
+  const body = bodies.get(name);
   const counts = SEVERITIES.map((one) => [one, members.filter((row) => row.severity === one).length]).filter(([, n]) => n);
+  const says = JSON.stringify([folded, view.group, counts]);
+  if (name && body.says !== says) {
+    const head = headOf(name, counts, folded);
+    if (body.head) keepingFocus(body.tbody, () => body.head.replaceWith(head));
+    Object.assign(body, { head, says });
+  }
+  return body;
+}
+
+function headOf(name, counts, folded) {
   const fold = h("button", { type: "button", class: "fold", "aria-expanded": String(!folded), onclick: () => toggle(name) },
     h("span", { class: "arrow", "aria-hidden": "true" }, folded ? "▸" : "▾"), " ", name);
   const matchers = view.group === "none" ? [] : [`${view.group}=${quoted(name)}`];
@@ -233,13 +252,15 @@ const reload = await keepShowing(load, (answer) => {
   for (const row of answer.alerts) rows.set(row.id, row);
   more = answer.more;
   put(silences, ...(answer.silences.length ? [section("Silences in force", silenceTable(answer.silences))] : []));
-  if (lines.size || rows.size <= FIRST_ROWS) layOut();
-  else {
-    // A screen's worth is painted before the rest is built.
-    layOut(FIRST_ROWS);
-    requestAnimationFrame(() => setTimeout(layOut));
-  }
+  if (lines.size) layOut();
+  else layOutFrom(FIRST_ROWS);
 });
+
+function layOutFrom(rowsNow) {
+  most = rowsNow < rows.size ? rowsNow : Infinity;
+  layOut();
+  if (most < Infinity) requestAnimationFrame(() => setTimeout(() => layOutFrom(most + MORE_ROWS)));
+}
 
 function silenceTable(found) {
   return h("ul", { class: "silences" }, found.map((one) => h("li", {},

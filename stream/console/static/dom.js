@@ -20,6 +20,19 @@ export function put(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
 }
 
+/** Have an element hold these children in this order, from at on; those in place are not touched. */
+export function arrange(element, children, at = element.firstChild) {
+  for (const child of children) {
+    if (child === at) at = at.nextSibling;
+    else element.insertBefore(child, at);
+  }
+  while (at) {
+    const gone = at;
+    at = at.nextSibling;
+    gone.remove();
+  }
+}
+
 /** Do what rebuilds an element, and leave the focus at the same place of it. */
 export function keepingFocus(element, rebuild) {
   const path = [];
