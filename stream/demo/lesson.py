@@ -28,7 +28,7 @@ from stream.settings import Settings
 from stream.tasks import end
 
 HEAD = "topic"
-WRONG_LABEL = "cards"
+WRONG_LABEL = "billing_fees"
 POLL_S = 0.05
 POLL_MS = 200
 # A cold machine may take a minute to start the trainer; a fit takes seconds.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-LABEL = "billing_fees"
+LABEL = "cards"
 _BEGINNINGS = (
     "My loyalty points from",
     "Why did the bonus stars of",

@@ -35,7 +35,7 @@ async def test_the_demo_teaches_its_live_model_refuses_bad_labels_and_takes_a_ba
     assert summary.model != predictor.version
     assert f"{summary.model} has taken over from {predictor.version}" in story
     assert "81 of 81 tickets were scored exactly once" in story
-    before, after = map(int, re.findall(r"; (\d+) of 40 are billing_fees", story))
+    before, after = map(int, re.findall(r"; (\d+) of 40 are cards", story))
     assert before < 12
     assert after > 32
     assert "labels for topic by mallory contradict" in story
