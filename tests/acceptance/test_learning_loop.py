@@ -20,6 +20,7 @@ from aiokafka.structs import ConsumerRecord
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import shipped
 from models.registry import CHAMPION, Registry
+from stream.demo.lesson import WRONG_LABEL
 from stream.demo.tickets import LABEL, tickets
 from tests.acceptance.answers import assert_answers_are_of_the_version_named
 from tests.acceptance.deployment import Deployment, values
@@ -107,12 +108,12 @@ async def test_labels_of_a_new_kind_reach_the_live_model_and_bad_ones_do_not(
     assert right_after > 0.8 * len(after)
     assert {one["model"] for one in after} == {second}
 
-    flipped = {n: LABEL if n % 5 < 3 else "cards" for n in range(LABELLED, len(texts))}
+    flipped = {n: LABEL if n % 5 < 3 else WRONG_LABEL for n in range(LABELLED, len(texts))}
     say(deployment, flipped, "mallory")
     await deployment.says(deployment.trainer_log, "labels for topic by mallory contradict")
     assert "contradict what the others teach" in verdicts(deployment)[0]
     suspects = json.loads(deployment.command("feedback", "suspects", "--json").stdout)["suspects"]
-    assert sum(one["label"] == "cards" for one in suspects) > 0.5 * len(suspects)
+    assert sum(one["label"] == WRONG_LABEL for one in suspects) > 0.5 * len(suspects)
     assert champion(deployment) == second
 
     bad = write_bad_version(deployment.folder / "bad")

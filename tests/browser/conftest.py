@@ -16,7 +16,7 @@ import orjson
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from models.description import CONFIG, WEIGHTS, read_verified, sealed, shipped
+from models.description import CONFIG, WEIGHTS, Checkpoint, read_verified, sealed, shipped
 from models.registry import CHAMPION, Registry
 from models.stub import StubPredictor
 from stream.alerts.store import AlertStore
@@ -137,11 +137,15 @@ def fill(registry: Registry, folder: Path) -> None:
         training={"parent": first.version, "epochs": epochs},
         metrics={"reliability": {"sentiment": sure}, "verdict": verdict},
     )
+    put_in(registry, folder, changed, weights)
+    registry.point(CHAMPION, first.version, by="test", why="the first", now=utc_now())
+
+
+def put_in(registry: Registry, folder: Path, checkpoint: Checkpoint, weights: bytes) -> None:
     folder.mkdir()
     (folder / WEIGHTS).write_bytes(weights)
-    (folder / CONFIG).write_bytes(msgspec.json.encode(sealed(changed, weights)))
+    (folder / CONFIG).write_bytes(msgspec.json.encode(sealed(checkpoint, weights)))
     registry.add(folder)
-    registry.point(CHAMPION, first.version, by="test", why="the first", now=utc_now())
 
 
 @pytest.fixture
