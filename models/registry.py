@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -78,21 +77,21 @@ class Registry:
 
     def versions(self) -> list[Checkpoint]:
         """The whole versions, in the order of their names; weights are not read."""
-        return [one for one in self._described() if isinstance(one, Checkpoint)]
+        return self.survey()[0]
 
-    def damaged(self) -> list[str]:
-        """Of each version whose description was changed since, what is wrong and what to do."""
-        return [str(one) for one in self._described() if isinstance(one, ModelError)]
-
-    def _described(self) -> Iterator[Checkpoint | ModelError]:
+    def survey(self) -> tuple[list[Checkpoint], list[str]]:
+        """versions(), and of each whose description was changed since, what to do about it."""
+        whole: list[Checkpoint] = []
+        damaged: list[str] = []
         for place in sorted(self._list(f"{self._root}/versions")):
             if self._exists(f"{place}/{CONFIG}"):
                 content = self._read(f"{place}/{CONFIG}")
                 version = place.rpartition("/")[2]
                 try:
-                    yield read_description(content, f"{self.address}: version {version}")
+                    whole.append(read_description(content, f"{self.address}: version {version}"))
                 except ModelError as error:
-                    yield error
+                    damaged.append(str(error))
+        return whole, damaged
 
     def has(self, version: str) -> bool:
         """Whether the version is there whole; it may have been changed since."""

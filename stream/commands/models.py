@@ -52,6 +52,7 @@ def list_models(settings: Settings, as_json: bool) -> None:
     champion = history[-1].version if history else ""
     challenger = registry.alias(CHALLENGER)
     in_shadow = challenger.version if challenger else ""
+    versions, damaged = registry.survey()
     rows = [
         {
             "version": checkpoint.version,
@@ -62,9 +63,8 @@ def list_models(settings: Settings, as_json: bool) -> None:
             "heads": [head.name for head in checkpoint.heads],
             "learnt": learnt(checkpoint),
         }
-        for checkpoint in registry.versions()
+        for checkpoint in versions
     ]
-    damaged = registry.damaged()
     if as_json:
         show.json_object({"models": rows, "damaged": damaged})
         return

@@ -106,6 +106,7 @@ def _read(registry: Registry) -> tuple[list[Version], list[str], list[Alias]]:
     history = registry.history(CHAMPION)
     champion = history[-1].version if history else ""
     challenger = registry.alias(CHALLENGER)
+    whole, damaged = registry.survey()
     versions = [
         Version(
             version=checkpoint.version,
@@ -116,9 +117,9 @@ def _read(registry: Registry) -> tuple[list[Version], list[str], list[Alias]]:
             metrics=checkpoint.metrics,
             training=checkpoint.training,
         )
-        for checkpoint in registry.versions()
+        for checkpoint in whole
     ]
-    return versions, registry.damaged(), history
+    return versions, damaged, history
 
 
 def operations() -> Iterable[Operation]:

@@ -113,8 +113,7 @@ async def test_labels_of_a_new_kind_reach_the_live_model_and_bad_ones_do_not(
     await deployment.says(deployment.trainer_log, "labels for topic by mallory contradict")
     assert "contradict what the others teach" in verdicts(deployment)[0]
     suspects = json.loads(deployment.command("feedback", "suspects", "--json").stdout)["suspects"]
-    # A label named is wrong at least twice as often as a label taken at random, one in five.
-    assert sum(one["label"] == WRONG_LABEL for one in suspects) > 0.4 * len(suspects)
+    assert sum(one["label"] == WRONG_LABEL for one in suspects) > 0.5 * len(suspects)
     assert champion(deployment) == second
 
     bad = write_bad_version(deployment.folder / "bad")

@@ -171,7 +171,7 @@ def test_an_edited_version_is_named_and_hides_no_other(
     place = tmp_path / "registry" / "versions" / edited / CONFIG
     place.write_bytes(place.read_bytes().replace(b"good", b"fine"))
     assert [one.version for one in registry.versions()] == [whole]
-    (words,) = registry.damaged()
+    _, (words,) = registry.survey()
     assert f"version {edited}: was changed after it was written" in words
 
 
