@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bench import (
     beside,
     end_to_end,
     flood,
+    floors,
     judging,
     model_stage,
     parity,
@@ -79,6 +81,12 @@ def _path(options: argparse.Namespace) -> None:
     )
 
 
+def _floors(options: argparse.Namespace) -> None:
+    texts = load_texts(options.texts, FLOOR_RECORDS)
+    if below := floors.measure(texts[:FLOOR_TEXTS], texts):
+        sys.exit("slower than it was:\n" + "\n".join(below))
+
+
 def _profile(options: argparse.Namespace) -> None:
     profiled.measure(load_texts(options.texts, 64), options.device)
 
@@ -126,11 +134,14 @@ def _end_to_end(options: argparse.Namespace) -> None:
 
 
 BY_DEFAULT = ("model", "batching", "path")
+FLOOR_TEXTS = 160
+FLOOR_RECORDS = 12_000
 MEASURES: dict[str, Callable[[argparse.Namespace], None]] = {
     "model": _model,
     "parity": _parity,
     "batching": _batching,
     "path": _path,
+    "floors": _floors,
     "profile": _profile,
     "judging": _judging,
     "flood": _flood,

@@ -29,7 +29,7 @@ from stream.settings import Settings
 )
 @click.option("--for", "lasts_s", required=True, type=Span(), help="How long: 30m, 2h, 7d.")
 @author_option
-@click.option("--comment", default="", help="Why; everyone sees it in the list.")
+@click.option("--comment", default="", help="Why; everyone sees it. A preview needs none.")
 @click.option("--preview", is_flag=True, help="Only say what it would hide.")
 @json_option
 @click.pass_obj

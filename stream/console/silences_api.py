@@ -9,7 +9,8 @@ from typing import Annotated
 import msgspec
 
 from stream.alerts.alert_search import Search
-from stream.console.alerts_api import MAX_ROWS, Text
+from stream.alerts.lifecycle import MAX_COMMENT_CHARS
+from stream.console.alerts_api import MAX_ROWS
 from stream.console.operations import Asked, Operation, RefusedError
 from stream.console.rows import Row, rows_of
 from stream.durations import seconds
@@ -19,6 +20,7 @@ from stream.notify.silences import Silence
 from stream.records import utc_now
 
 SHOWN_EXAMPLES = 5
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
 
 
 class Matchers(msgspec.Struct, frozen=True):
@@ -34,7 +36,7 @@ class NewSilence(Matchers, frozen=True):
     """lasts is a whole number with a unit: 30m, 2h, 7d."""
 
     lasts: str
-    reason: Text = ""
+    reason: Reason
 
 
 class PreviewAnswer(msgspec.Struct, frozen=True):

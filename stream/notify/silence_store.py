@@ -44,8 +44,13 @@ class SilenceStore:
     async def create(
         self, matchers: Sequence[Matcher], *, author: str, reason: str, lasts_s: int
     ) -> Silence:
-        """Raises SilenceError for one that would hide everything, and when there are too many."""
+        """Raises SilenceError where it hides everything or gives no reason, and for too many."""
         check(matchers)
+        if not reason.strip():
+            raise SilenceError(
+                "a silence needs a reason, for those who will wonder why they were not told; "
+                "give one with --comment"
+            )
         if len(await self.active()) >= MAX_SILENCES:
             raise SilenceError(f"there are {MAX_SILENCES} silences already; end some first")
         now = utc_now()

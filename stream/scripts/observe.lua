@@ -25,9 +25,9 @@ local short_life, long_life = tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_late = tonumber(ARGV[4])
 local capacity = tonumber(ARGV[7])
 local width, short_sums = tonumber(ARGV[8]), tonumber(ARGV[9])
-local names = {'events', 'late', 'first_us', 'at_us'}
+local names = {'events', 'late', 'first_us', 'at_us', 'short_weight', 'long_weight'}
 for place = 1, width do
-  names[4 + place] = ARGV[11 + place]
+  names[6 + place] = ARGV[11 + place]
 end
 local following = subjects + 2 * tonumber(ARGV[10]) + 1
 local turn = math.max(tonumber(ARGV[11]) - 1, tonumber(redis.call('GET', KEYS[following]) or '0'))
@@ -41,54 +41,62 @@ local function load(subject)
     for place = 1, #names do
       known[place] = tonumber(fields[place] or 0) or 0
     end
+    known[5] = math.max(1, known[5])
+    known[6] = math.max(1, known[6])
     loaded[subject] = known
   end
   return known
 end
 
--- Sums begin at 5, short ones first: volume, the three labels, sentiment, its squares, risk, high.
+local few_half_lives = 100
+local max_weight = 2 ^ few_half_lives
+local function move(w, weight, half_lives, first, last)
+  if half_lives > few_half_lives or w[weight] > max_weight then
+    local factor = 2 ^ -half_lives / w[weight]
+    for place = first, last do
+      w[place] = w[place] * factor
+    end
+    w[weight] = 1
+  else
+    w[weight] = w[weight] * 2 ^ half_lives
+  end
+end
+
+-- Sums begin at 7, short ones first: volume, the three labels, sentiment, its squares, risk, high.
 local function add(w, at, kind, label, sentiment, risk, relevance, news)
-  local short, long = 1, 1
   if w[1] == 0 then
     w[3], w[4] = at, at
-  elseif at >= w[4] then
-    if at > w[4] then
-      local past = (at - w[4]) / 1e6
-      short = 2 ^ -(past / short_life)
-      long = 2 ^ -(past / long_life)
-      for place = 5, 4 + short_sums do
-        w[place] = w[place] * short
-      end
-      for place = 5 + short_sums, 4 + width do
-        w[place] = w[place] * long
-      end
-      short, long = 1, 1
-      w[4] = at
-    end
-  else
-    local behind = (w[4] - at) / 1e6
-    if behind > max_late then
-      w[2] = w[2] + 1
-      return
-    end
-    short = 2 ^ -(behind / short_life)
-    long = 2 ^ -(behind / long_life)
+  end
+  local ahead = (at - w[4]) / 1e6
+  if -ahead > max_late then
+    w[2] = w[2] + 1
+    return
+  end
+  if ahead > 0 then
+    move(w, 5, ahead / short_life, 7, 6 + short_sums)
+    move(w, 6, ahead / long_life, 7 + short_sums, 6 + width)
+    w[4] = at
+  end
+  local short, long = w[5], w[6]
+  if ahead < 0 then
+    short = short * 2 ^ (ahead / short_life)
+    long = long * 2 ^ (ahead / long_life)
     if at < w[3] then
       w[3] = at
     end
   end
   w[1] = w[1] + 1
-  local of_kind = 13 + kind * 3
-  local base = 5 + short_sums
-  w[5] = w[5] + relevance * short
+  local of_kind = 15 + kind * 3
+  local base = 7 + short_sums
+  w[7] = w[7] + relevance * short
   w[of_kind] = w[of_kind] + relevance * short
   w[base] = w[base] + relevance * long
   if label > 0 then
     local tone = news * sentiment
     local square = tone * sentiment
-    w[5 + label] = w[5 + label] + news * short
-    w[9] = w[9] + tone * short
-    w[10] = w[10] + square * short
+    w[7 + label] = w[7 + label] + news * short
+    w[11] = w[11] + tone * short
+    w[12] = w[12] + square * short
     w[of_kind + 1] = w[of_kind + 1] + news * short
     w[of_kind + 2] = w[of_kind + 2] + tone * short
     w[base + label] = w[base + label] + news * long
@@ -96,10 +104,10 @@ local function add(w, at, kind, label, sentiment, risk, relevance, news)
     w[base + 5] = w[base + 5] + square * long
   end
   if risk > 0 then
-    w[11] = w[11] + news * short
+    w[13] = w[13] + news * short
     w[base + 6] = w[base + 6] + news * long
     if risk > 1 then
-      w[12] = w[12] + news * short
+      w[14] = w[14] + news * short
       w[base + 7] = w[base + 7] + news * long
     end
   end

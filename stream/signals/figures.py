@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
@@ -70,15 +70,21 @@ def figure(name: str, windows: Windows, settings: Signals) -> float:
     return compute(windows) if compute else _COMPARED[name](windows, settings)
 
 
-def _scored(sums: Sequence[float], window: int) -> float:
+def _scored(windows: Windows, window: int) -> float:
+    """In the window's own weight, as all sums are; see _weight."""
+    sums = windows.sums
     return sums[window + _NEGATIVE] + sums[window + _NEUTRAL] + sums[window + _POSITIVE]
+
+
+def _weight(windows: Windows, window: int) -> float:
+    return windows.short_weight if window == SHORT else windows.long_weight
 
 
 def _share(place: int, window: int) -> Callable[[Windows], float]:
     """A label's share of what the model gave a sentiment; for sentiment itself, its mean."""
 
     def share(windows: Windows) -> float:
-        whole = _scored(windows.sums, window)
+        whole = _scored(windows, window)
         return windows.sums[window + place] / whole if whole > 0 else 0.0
 
     return share
@@ -95,12 +101,12 @@ def _high_risk(window: int) -> Callable[[Windows], float]:
 def _baseline(windows: Windows, settings: Signals) -> Baseline:
     # An event weighs at least as much in the long window as in the short one, so the difference
     # is itself a window: nearly nothing of what is new, nearly everything of what is old.
-    sums = windows.sums
-    weight = _scored(sums, LONG) - _scored(sums, SHORT)
+    sums, short, long = windows.sums, windows.short_weight, windows.long_weight
+    weight = _scored(windows, LONG) / long - _scored(windows, SHORT) / short
     if weight < settings.min_baseline:
         return Baseline(0.0, UNKNOWN_DEVIATION, 0.0)
-    mean = (sums[LONG + _SENTIMENT] - sums[SHORT + _SENTIMENT]) / weight
-    squares = (sums[LONG + _SQUARES] - sums[SHORT + _SQUARES]) / weight
+    mean = (sums[LONG + _SENTIMENT] / long - sums[SHORT + _SENTIMENT] / short) / weight
+    squares = (sums[LONG + _SQUARES] / long - sums[SHORT + _SQUARES] / short) / weight
     deviation = math.sqrt(max(squares - mean * mean, LEAST_DEVIATION**2))
     return Baseline(mean, deviation, weight)
 
@@ -113,10 +119,11 @@ def _sentiment_z(windows: Windows, settings: Signals) -> float:
     effective numbers, so few or faded events give a small z.
     """
     usual = _baseline(windows, settings)
-    scored = _scored(windows.sums, SHORT)
-    if not usual.weight or scored <= 0:
+    weighted = _scored(windows, SHORT)
+    if not usual.weight or weighted <= 0:
         return 0.0
-    mean = windows.sums[SHORT + _SENTIMENT] / scored
+    mean = windows.sums[SHORT + _SENTIMENT] / weighted
+    scored = weighted / windows.short_weight
     spread = usual.deviation * math.sqrt(1 / scored + 1 / usual.weight)
     return (mean - usual.mean) / spread
 
@@ -128,8 +135,8 @@ def _volume_z(windows: Windows, settings: Signals) -> float:
     rate x (sum of squared weights): Campbell's theorem (1909). A variance below one event counts
     as one. Windows younger than their half-lives are taken as long as they have been.
     """
-    short, long = windows.sums[SHORT], windows.sums[LONG]
-    usual = long - short
+    short = windows.sums[SHORT] / windows.short_weight
+    usual = windows.sums[LONG] / windows.long_weight - short
     if usual < settings.min_baseline:
         return 0.0
     age_s = (windows.at_us - windows.first_us) / 1e6
@@ -161,23 +168,20 @@ def _sources_up(windows: Windows, settings: Signals) -> float:
 
 
 def _means_by_kind(windows: Windows) -> list[float]:
-    return [
-        windows.sums[place + 2] / windows.sums[place + 1]
-        for place in KIND_PLACES
-        if windows.sums[place + 1] >= LEAST_PRESENCE
-    ]
+    sums, least = windows.sums, LEAST_PRESENCE * windows.short_weight
+    return [sums[place + 2] / sums[place + 1] for place in KIND_PLACES if sums[place + 1] >= least]
 
 
-def _sum(place: int) -> Callable[[Windows], float]:
-    return lambda windows: windows.sums[place]
+def _volume(place: int, window: int = SHORT) -> Callable[[Windows], float]:
+    return lambda windows: windows.sums[place] / _weight(windows, window)
 
 
 _PLAIN: dict[str, Callable[[Windows], float]] = {
     "events": lambda windows: windows.events,
-    "volume": _sum(SHORT),
-    "volume_long": _sum(LONG),
-    "scored": lambda windows: _scored(windows.sums, SHORT),
-    "scored_long": lambda windows: _scored(windows.sums, LONG),
+    "volume": _volume(SHORT),
+    "volume_long": _volume(LONG, LONG),
+    "scored": lambda windows: _scored(windows, SHORT) / windows.short_weight,
+    "scored_long": lambda windows: _scored(windows, LONG) / windows.long_weight,
     "sentiment": _share(_SENTIMENT, SHORT),
     "sentiment_long": _share(_SENTIMENT, LONG),
     "negative": _share(_NEGATIVE, SHORT),
@@ -189,7 +193,8 @@ _PLAIN: dict[str, Callable[[Windows], float]] = {
     "high_risk": _high_risk(SHORT),
     "high_risk_long": _high_risk(LONG),
     **{
-        f"{kind}_volume": _sum(place) for kind, place in zip(SOURCE_KINDS, KIND_PLACES, strict=True)
+        f"{kind}_volume": _volume(place)
+        for kind, place in zip(SOURCE_KINDS, KIND_PLACES, strict=True)
     },
 }
 _COMPARED: dict[str, Callable[[Windows, Signals], float]] = {

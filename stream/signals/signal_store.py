@@ -18,7 +18,8 @@ from stream.signals.windows import SHORT_SUMS, SUMS, Windows, observe
 
 KEPT_LONG_HALF_LIVES = 4
 
-_SNAPSHOT = struct.Struct(f"<{4 + len(SUMS)}d")
+_FIELDS = ("events", "late", "first_us", "at_us", "short_weight", "long_weight", *SUMS)
+_SNAPSHOT = struct.Struct(f"<{len(_FIELDS)}d")
 
 
 class Observed(NamedTuple):
@@ -84,8 +85,7 @@ class SignalStore:
 
     async def get(self, subject: str) -> Windows | None:
         """The present windows of "<kind>:<id>", None for one that was not seen lately."""
-        names = ("events", "late", "first_us", "at_us", *SUMS)
-        values: list[Any] = await self._redis.hmget(self._keys.subject(subject), names)
+        values: list[Any] = await self._redis.hmget(self._keys.subject(subject), _FIELDS)
         if values[0] is None:
             return None
         return _from_numbers([float(value or 0) for value in values])
@@ -153,5 +153,5 @@ def _windows(names: list[str], body: bytes) -> dict[str, Windows]:
 
 
 def _from_numbers(numbers: Sequence[float]) -> Windows:
-    events, late, first_us, at_us, *sums = numbers
-    return Windows(int(events), int(late), int(first_us), int(at_us), sums)
+    events, late, first_us, at_us, short, long, *sums = numbers
+    return Windows(int(events), int(late), int(first_us), int(at_us), short, long, sums)

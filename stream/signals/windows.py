@@ -1,10 +1,12 @@
 """What lately happened around a subject, as decayed sums in event time.
 
-A window is a set of sums in which an event counts 2^(-age / half-life). Such sums can be moved
-forward in time by one multiplication, and an event that comes late adds its decayed weight, so that
-the order of arrival does not matter and a long window costs what a short one does (Cormode,
-Shkapenyuk, Srivastava and Xu 2009, "Forward Decay: A Practical Time Decay Model for Streaming
-Systems"). scripts/observe.lua does the arithmetic of Windows.add in Redis. Pure.
+A window is a set of sums in which an event counts 2^(-age / half-life). Instead of shrinking every
+sum as time goes on, each event is added with a weight that doubles every half-life, and whoever
+reads the sums divides them by the latest weight. So an event costs a few additions, one that comes
+late is added with its smaller weight, the order of arrival does not matter, and a long window costs
+what a short one does (Cormode, Shkapenyuk, Srivastava and Xu 2009, "Forward Decay: A Practical Time
+Decay Model for Streaming Systems"). scripts/observe.lua does the arithmetic of Windows.add in
+Redis. Pure.
 """
 
 from __future__ import annotations
@@ -35,6 +37,10 @@ SUMS = (
 )
 """The sums in the order they are kept; short ones first. Also the fields of the Redis hash."""
 SHORT_SUMS = len(WINDOW_SUMS) + len(SOURCE_KINDS) * len(KIND_SUMS)
+
+FEW_HALF_LIVES = 100.0
+"""A weight, or one step of it, doubles so often at most before the sums are divided by it."""
+MAX_WEIGHT = 2.0**FEW_HALF_LIVES
 
 MAX_SUBJECTS = 50
 """Of one event; the most relevant ones are counted."""
@@ -98,47 +104,43 @@ def microseconds(scored: Scored) -> int:
 
 
 class Windows(msgspec.Struct):
-    """The sums of one subject as of at_us, the latest event time seen (microseconds).
+    """The sums of one subject; at_us is the latest event time seen (microseconds).
 
-    events and late count for ever; late ones came more than max_late_s behind and are in no sum.
+    short_weight and long_weight, from 1 to MAX_WEIGHT squared, are what an event at at_us weighs in
+    the sums: divided by them they are as of at_us. events and late count for ever; late ones came
+    more than max_late_s behind and are in no sum.
     """
 
     events: int
     late: int
     first_us: int
     at_us: int
+    short_weight: float
+    long_weight: float
     sums: list[float]
 
     @classmethod
     def empty(cls) -> Windows:
-        return cls(0, 0, 0, 0, [0.0] * len(SUMS))
+        return cls(0, 0, 0, 0, 1.0, 1.0, [0.0] * len(SUMS))
 
     def add(self, seen: Observation, relevance: float, news: float, settings: Signals) -> None:
         """Fold one event in. Keep in step with scripts/observe.lua."""
         at = seen.at_us
-        sums = self.sums
-        short = long = 1.0
         if not self.events:
             self.first_us = self.at_us = at
-        elif at >= self.at_us:
-            if at > self.at_us:
-                past = (at - self.at_us) / 1e6
-                short = 2.0 ** -(past / settings.short_half_life_s)
-                long = 2.0 ** -(past / settings.long_half_life_s)
-                self.sums = sums = [
-                    *[value * short for value in sums[:SHORT_SUMS]],
-                    *[value * long for value in sums[SHORT_SUMS:]],
-                ]
-                short = long = 1.0
-                self.at_us = at
-        else:
-            behind = (self.at_us - at) / 1e6
-            if behind > settings.max_late_s:
-                self.late += 1
-                return
-            short = 2.0 ** -(behind / settings.short_half_life_s)
-            long = 2.0 ** -(behind / settings.long_half_life_s)
+        ahead = (at - self.at_us) / 1e6
+        if -ahead > settings.max_late_s:
+            self.late += 1
+            return
+        if ahead > 0:
+            self._move(ahead, settings)
+            self.at_us = at
+        short, long = self.short_weight, self.long_weight
+        if ahead < 0:
+            short *= 2.0 ** (ahead / settings.short_half_life_s)
+            long *= 2.0 ** (ahead / settings.long_half_life_s)
             self.first_us = min(self.first_us, at)
+        sums = self.sums
         self.events += 1
         kind = len(WINDOW_SUMS) + seen.kind * len(KIND_SUMS)
         sums[0] += relevance * short
@@ -162,5 +164,26 @@ class Windows(msgspec.Struct):
                 sums[7] += news * short
                 sums[SHORT_SUMS + 7] += news * long
 
+    def _move(self, ahead: float, settings: Signals) -> None:
+        """Make the weights those of an event so many seconds later."""
+        times = ahead / settings.short_half_life_s
+        if times > FEW_HALF_LIVES or self.short_weight > MAX_WEIGHT:
+            self._divide(0, SHORT_SUMS, 2.0**-times / self.short_weight)
+            self.short_weight = 1.0
+        else:
+            self.short_weight *= 2.0**times
+        times = ahead / settings.long_half_life_s
+        if times > FEW_HALF_LIVES or self.long_weight > MAX_WEIGHT:
+            self._divide(SHORT_SUMS, len(SUMS), 2.0**-times / self.long_weight)
+            self.long_weight = 1.0
+        else:
+            self.long_weight *= 2.0**times
+
+    def _divide(self, start: int, stop: int, factor: float) -> None:
+        for place in range(start, stop):
+            self.sums[place] *= factor
+
     def __getitem__(self, name: str) -> float:
-        return self.sums[_PLACE[name]]
+        """The sum of that name as of at_us."""
+        place = _PLACE[name]
+        return self.sums[place] / (self.short_weight if place < SHORT_SUMS else self.long_weight)

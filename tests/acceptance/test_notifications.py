@@ -133,7 +133,7 @@ async def test_a_burst_is_one_notification_through_a_kill_and_the_hidden_stay_hi
         worker = deployment.start_worker()
         await deployment.ready()
         silence = ["--matcher", "rule=planned", "--for", "10m", "--author", "ann"]
-        deployment.command("alerts", "silence", *silence)
+        deployment.command("alerts", "silence", *silence, "--comment", "planned work")
         await deployment.publish(
             (
                 "social",

@@ -100,13 +100,17 @@ async def test_a_silence_is_previewed_made_shown_and_ended(page: Caller, desk: D
     assert {row["silence"] for row in (await page.get("/alerts"))["alerts"]} == {""}
 
 
-async def test_a_silence_of_everything_or_for_no_time_is_refused(page: Caller) -> None:
-    wide = await page.post("/silences", {"matchers": ["subject=~.*"], "lasts": "2h"}, status=409)
+async def test_a_silence_of_everything_for_no_time_or_no_reason_is_refused(page: Caller) -> None:
+    two_hours = {"lasts": "2h", "reason": "known"}
+    wide = await page.post("/silences", {"matchers": ["subject=~.*"], **two_hours}, status=409)
     assert "would hide every alert" in wide["error"]
-    empty = await page.post("/silences", {"matchers": [], "lasts": "2h"}, status=422)
+    empty = await page.post("/silences", {"matchers": [], **two_hours}, status=422)
     assert "matchers" in empty["error"]
-    span = await page.post("/silences", {"matchers": ["rule=x"], "lasts": "soon"}, status=409)
+    soon = {"matchers": ["rule=x"], "lasts": "soon", "reason": "known"}
+    span = await page.post("/silences", soon, status=409)
     assert "soon" in span["error"]
+    mute = await page.post("/silences", {"matchers": ["rule=x"], "lasts": "2h"}, status=422)
+    assert "reason" in mute["error"]
 
 
 async def test_other_thresholds_are_tried_on_the_kept_events(page: Caller, desk: Desk) -> None:

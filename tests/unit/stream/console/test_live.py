@@ -78,7 +78,8 @@ async def test_a_page_hears_of_alerts_and_silences_over_http(page: Caller, desk:
         seen = await read_until(stream, "alert")
         assert [name for name, _ in seen] == ["status", "alert"]
         assert seen[-1][1]["id"] == alert.id
-        made = await page.post("/silences", {"matchers": ["rule=bad-news"], "lasts": "1h"})
+        silence = {"matchers": ["rule=bad-news"], "lasts": "1h", "reason": "known"}
+        made = await page.post("/silences", silence)
         await read_until(stream, RELOAD)
         await fire(desk, after_s=1)
         row = (await read_until(stream, "alert"))[-1][1]

@@ -412,7 +412,7 @@ async def test_transitions_that_the_stream_dropped_are_made_up_for(desk: Desk) -
 
 async def test_without_routes_silences_still_count(desk: Desk) -> None:
     silences = SilenceStore(desk.client, KEYS)
-    await silences.create([parse_matcher("rule=one")], author="a", reason="", lasts_s=600)
+    await silences.create([parse_matcher("rule=one")], author="a", reason="why", lasts_s=600)
     await desk.fire()
     notifier = Notifier(RedisJournal(desk.client, KEYS, ALERTING), None, {}, ALERTING)
     notifier.start()

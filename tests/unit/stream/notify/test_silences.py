@@ -65,7 +65,7 @@ async def test_a_silence_is_kept_with_its_ttl_until_it_is_ended(client: Redis) -
 
 async def test_an_expired_silence_leaves_the_list(client: Redis) -> None:
     store = SilenceStore(client, Keys())
-    made = await store.create([parse_matcher("rule=r")], author="a", reason="", lasts_s=60)
+    made = await store.create([parse_matcher("rule=r")], author="a", reason="why", lasts_s=60)
     await client.delete(Keys().silence(made.id))
     assert await store.active() == []
     assert await client.zcard(Keys().silences) == 0
@@ -75,7 +75,14 @@ async def test_an_expired_silence_leaves_the_list(client: Redis) -> None:
 async def test_a_silence_that_hides_whatever_comes_is_refused(client: Redis, matcher: str) -> None:
     store = SilenceStore(client, Keys())
     with pytest.raises(SilenceError, match="would hide every alert"):
-        await store.create([parse_matcher(matcher)], author="a", reason="", lasts_s=60)
+        await store.create([parse_matcher(matcher)], author="a", reason="why", lasts_s=60)
+
+
+async def test_a_silence_without_a_reason_is_refused(client: Redis) -> None:
+    store = SilenceStore(client, Keys())
+    with pytest.raises(SilenceError, match="needs a reason"):
+        await store.create([parse_matcher("rule=r")], author="a", reason=" ", lasts_s=60)
+    assert await store.active() == []
 
 
 async def test_the_preview_counts_alerts_of_the_last_hour_once_each(client: Redis) -> None:

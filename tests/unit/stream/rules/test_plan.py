@@ -95,7 +95,7 @@ def test_the_same_is_told_as_when_every_rule_is_asked(
     lasting: set[str] | None,
 ) -> None:
     around = {
-        f"ticker:{name}": Windows(int(volume), 0, 0, 0, [volume] * len(SUMS))
+        f"ticker:{name}": Windows(int(volume), 0, 0, 0, 1, 1, [volume] * len(SUMS))
         for name, volume in zip("AB", volumes, strict=True)
     }
     found = []

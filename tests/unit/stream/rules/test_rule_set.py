@@ -353,7 +353,7 @@ def test_a_condition_finds_every_field_however_it_is_written(tmp_path: Path, whe
 
 
 def windows(*subjects: str, events: int = 3) -> dict[str, Windows]:
-    return {name: Windows(events, 0, 0, 0, [0.5] * len(SUMS)) for name in subjects}
+    return {name: Windows(events, 0, 0, 0, 1, 1, [0.5] * len(SUMS)) for name in subjects}
 
 
 def test_a_condition_on_signals_is_asked_for_each_subject(tmp_path: Path) -> None:

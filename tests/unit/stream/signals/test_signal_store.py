@@ -79,6 +79,8 @@ async def assert_equal_to_memory(client: Redis, batch: list[Scored], size: int) 
                 found = answer[name]
                 assert (found.events, found.late) == (windows.events, windows.late)
                 assert (found.at_us, found.first_us) == (windows.at_us, windows.first_us)
+                weights = (windows.short_weight, windows.long_weight)
+                assert (found.short_weight, found.long_weight) == pytest.approx(weights, rel=1e-9)
                 assert found.sums == pytest.approx(windows.sums, rel=1e-9, abs=1e-12)
 
 
@@ -90,6 +92,15 @@ def test_redis_and_memory_add_up_the_same_imitation(rows: list[Any], size: int) 
             await assert_equal_to_memory(client, made(rows), size)
 
     asyncio.run(run())
+
+
+async def test_redis_and_memory_agree_after_more_half_lives_than_a_weight_holds(
+    client: Redis,
+) -> None:
+    life = SETTINGS.short_half_life_s
+    moments = [0, 60, 120, 120.5, 119, 320, 5_000, 5_001, 5_090]
+    batch = [event(number, moment * life) for number, moment in enumerate(moments)]
+    await assert_equal_to_memory(client, batch, size=2)
 
 
 @pytest.mark.redis

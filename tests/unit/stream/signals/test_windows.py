@@ -16,7 +16,7 @@ from stream.records import Scored, Subject
 from stream.signals.figures import FIGURES, LEAST_DEVIATION, figures
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_settings import Signals
-from stream.signals.windows import MAX_SUBJECTS, SUMS, Windows
+from stream.signals.windows import MAX_SUBJECTS, MAX_WEIGHT, SUMS, Windows
 from tests.fakes import scored, scores
 
 HOUR_S = 3_600.0
@@ -36,6 +36,10 @@ def windows_of(*events: Scored, settings: Signals = SETTINGS, subject: str = SUB
 
 def figures_of(*events: Scored, settings: Signals = SETTINGS) -> dict[str, float]:
     return figures(windows_of(*events, settings=settings), settings)
+
+
+def as_of_now(windows: Windows) -> list[float]:
+    return [windows[name] for name in SUMS]
 
 
 def calm(hours: int) -> list[Scored]:
@@ -79,7 +83,18 @@ def test_the_order_of_arrival_does_not_matter(events: list[tuple[int, str]], cha
     patient = SETTINGS.model_copy(update={"max_late_s": 1e9})
     first, second = (windows_of(*some, settings=patient) for some in (in_order, mixed))
     assert (first.at_us, first.first_us) == (second.at_us, second.first_us)
-    assert second.sums == pytest.approx(first.sums, rel=1e-9, abs=1e-9)
+    assert as_of_now(second) == pytest.approx(as_of_now(first), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("step", [0.9, 40.0, 99.0, 101.0, 5_000.0])
+def test_weights_stay_bounded_and_sums_right_however_long_a_subject_lives(step: float) -> None:
+    events = [said(number * step * HOUR_S) for number in range(300)]
+    found = windows_of(*events)
+    ages = [(299 - number) * step for number in range(300)]
+    assert found["short_volume"] == pytest.approx(sum(2**-age for age in ages), rel=1e-9)
+    assert found["long_volume"] == pytest.approx(sum(2 ** (-age / 100) for age in ages), rel=1e-9)
+    assert 1 <= found.short_weight <= MAX_WEIGHT**2
+    assert 1 <= found.long_weight <= MAX_WEIGHT**2
 
 
 def test_shares_and_sentiment_leave_out_what_the_model_abstained_from() -> None:
