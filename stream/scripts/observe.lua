@@ -91,24 +91,25 @@ local function add(w, at, kind, label, sentiment, risk, relevance, news)
   w[7] = w[7] + relevance * short
   w[of_kind] = w[of_kind] + relevance * short
   w[base] = w[base] + relevance * long
+  short, long = short * news, long * news
   if label > 0 then
-    local tone = news * sentiment
-    local square = tone * sentiment
-    w[7 + label] = w[7 + label] + news * short
-    w[11] = w[11] + tone * short
-    w[12] = w[12] + square * short
-    w[of_kind + 1] = w[of_kind + 1] + news * short
-    w[of_kind + 2] = w[of_kind + 2] + tone * short
-    w[base + label] = w[base + label] + news * long
-    w[base + 4] = w[base + 4] + tone * long
-    w[base + 5] = w[base + 5] + square * long
+    local tone = short * sentiment
+    w[7 + label] = w[7 + label] + short
+    w[11] = w[11] + tone
+    w[12] = w[12] + tone * sentiment
+    w[of_kind + 1] = w[of_kind + 1] + short
+    w[of_kind + 2] = w[of_kind + 2] + tone
+    tone = long * sentiment
+    w[base + label] = w[base + label] + long
+    w[base + 4] = w[base + 4] + tone
+    w[base + 5] = w[base + 5] + tone * sentiment
   end
   if risk > 0 then
-    w[13] = w[13] + news * short
-    w[base + 6] = w[base + 6] + news * long
+    w[13] = w[13] + short
+    w[base + 6] = w[base + 6] + long
     if risk > 1 then
-      w[14] = w[14] + news * short
-      w[base + 7] = w[base + 7] + news * long
+      w[14] = w[14] + short
+      w[base + 7] = w[base + 7] + long
     end
   end
 end

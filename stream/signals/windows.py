@@ -146,23 +146,25 @@ class Windows(msgspec.Struct):
         sums[0] += relevance * short
         sums[kind] += relevance * short
         sums[SHORT_SUMS] += relevance * long
+        short *= news
+        long *= news
         if seen.label:
-            tone = news * seen.sentiment
-            square = tone * seen.sentiment
-            sums[seen.label] += news * short
-            sums[4] += tone * short
-            sums[5] += square * short
-            sums[kind + 1] += news * short
-            sums[kind + 2] += tone * short
-            sums[SHORT_SUMS + seen.label] += news * long
-            sums[SHORT_SUMS + 4] += tone * long
-            sums[SHORT_SUMS + 5] += square * long
+            tone = short * seen.sentiment
+            sums[seen.label] += short
+            sums[4] += tone
+            sums[5] += tone * seen.sentiment
+            sums[kind + 1] += short
+            sums[kind + 2] += tone
+            tone = long * seen.sentiment
+            sums[SHORT_SUMS + seen.label] += long
+            sums[SHORT_SUMS + 4] += tone
+            sums[SHORT_SUMS + 5] += tone * seen.sentiment
         if seen.risk:
-            sums[6] += news * short
-            sums[SHORT_SUMS + 6] += news * long
+            sums[6] += short
+            sums[SHORT_SUMS + 6] += long
             if seen.risk > 1:
-                sums[7] += news * short
-                sums[SHORT_SUMS + 7] += news * long
+                sums[7] += short
+                sums[SHORT_SUMS + 7] += long
 
     def _move(self, ahead: float, settings: Signals) -> None:
         """Make the weights those of an event so many seconds later."""
