@@ -68,7 +68,8 @@ class PackedEncoder:
     """The same vectors as Encoder.pool, from a copy of its weights as they are now.
 
     bf16 rounds the inputs and weights of linear layers and attention, as use_bf16_linears does,
-    int8 those of linear layers alone; the residual stream and the layer norms stay float32.
+    int8 those of linear layers alone; the residual stream and the layer norms stay float32. Heads
+    of attention that add nothing to their layer, as trainer/prune.py makes them, are left out.
     """
 
     def __init__(self, encoder: Encoder, precision: Precision) -> None:
@@ -77,7 +78,7 @@ class PackedEncoder:
         self._int8 = precision == "int8"
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._hidden = encoder.hidden
-        self._heads = int(encoder.config["num_attention_heads"])
+        self._head_size = self._hidden // int(encoder.config["num_attention_heads"])
         self._epsilon = float(encoder.config.get("layer_norm_eps", 1e-12))
         self._weights = encoder.weights
         self._words = self._weights["embeddings.word_embeddings.weight"]
@@ -124,12 +125,12 @@ class PackedEncoder:
 
     def _by_groups(self, qkv: torch.Tensor, block: Block) -> torch.Tensor:
         rows = qkv if block.source is None else qkv.index_select(0, block.source)
-        out = rows.new_empty(len(rows), self._hidden)
+        out = rows.new_empty(len(rows), rows.shape[1] // 3)
         for group in block.groups:
             shape = group.texts, group.longest
-            q, k, v = rows[group.rows].view(*shape, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
+            q, k, v = rows[group.rows].view(*shape, 3, -1, self._head_size).permute(2, 0, 3, 1, 4)
             found = F.scaled_dot_product_attention(q, k, v, attn_mask=group.mask)
-            out[group.rows].view(*shape, self._heads, -1).copy_(found.transpose(1, 2))
+            out[group.rows].view(*shape, -1, self._head_size).copy_(found.transpose(1, 2))
         return out if block.place is None else out.index_select(0, block.place)
 
     def _by_offsets(self, lengths: Lengths) -> Step:
@@ -140,17 +141,18 @@ class PackedEncoder:
         longest = int(lengths.max())
 
         def attend(qkv: torch.Tensor) -> torch.Tensor:
-            q, k, v = qkv.view(len(qkv), 3, self._heads, -1).unbind(1)
+            q, k, v = qkv.view(len(qkv), 3, -1, self._head_size).unbind(1)
             found = varlen_attn(q, k, v, offsets, offsets, longest, longest)
-            return cast("torch.Tensor", found).reshape(len(qkv), self._hidden)
+            return cast("torch.Tensor", found).reshape(len(qkv), -1)
 
         return attend
 
     def _layer(self, name: str) -> _Layer:
         reads = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
+        live = self._live(f"{name}.attention.output.dense.weight")
         return _Layer(
-            qkv=self._linear(*reads),
-            attended=self._linear(f"{name}.attention.output.dense"),
+            qkv=self._linear(*reads, outputs=live),
+            attended=self._linear(f"{name}.attention.output.dense", inputs=live),
             attended_norm=self._layer_norm(f"{name}.attention.output"),
             widen=self._linear(f"{name}.intermediate.dense", gelu=True),
             narrow=self._linear(f"{name}.output.dense"),
@@ -161,9 +163,25 @@ class PackedEncoder:
         weight, bias = (self._weights[f"{name}.LayerNorm.{part}"] for part in ("weight", "bias"))
         return lambda x: F.layer_norm(x, (self._hidden,), weight, bias, self._epsilon)
 
-    def _linear(self, *names: str, gelu: bool = False) -> Step:
-        """One linear layer; several that read the same become one."""
-        weight, bias = (self._joined(names, part) for part in ("weight", "bias"))
+    def _live(self, output: str) -> torch.Tensor:
+        """Inputs of an attention's output layer, less those of heads that it multiplies by 0."""
+        of_heads = self._weights[output].view(self._hidden, -1, self._head_size)
+        heads = of_heads.abs().amax((0, 2)) > 0
+        heads[0] |= ~heads.any()
+        return heads.repeat_interleave(self._head_size).nonzero()[:, 0]
+
+    def _linear(
+        self,
+        *names: str,
+        inputs: torch.Tensor | None = None,
+        outputs: torch.Tensor | None = None,
+        gelu: bool = False,
+    ) -> Step:
+        """One linear layer, or that part of it; several that read the same become one."""
+        weight = self._joined(names, "weight", outputs)
+        bias = self._joined(names, "bias", outputs)
+        if inputs is not None and len(inputs) < weight.shape[1]:
+            weight = weight[:, inputs].contiguous()
         if self._int8:
             return int8_linear(weight, bias, gelu=gelu)
         # In float32 the layout gains nothing over torch's own linear (measured); in bfloat16 it
@@ -174,8 +192,12 @@ class PackedEncoder:
             return lambda x: torch.ops.aten.gelu_(F.linear(x.to(weight.dtype), weight, bias))
         return lambda x: F.linear(x.to(weight.dtype), weight, bias)
 
-    def _joined(self, names: Sequence[str], part: str) -> torch.Tensor:
+    def _joined(
+        self, names: Sequence[str], part: str, outputs: torch.Tensor | None
+    ) -> torch.Tensor:
         found = [self._weights[f"{name}.{part}"] for name in names]
+        if outputs is not None and len(outputs) < len(found[0]):
+            found = [values[outputs] for values in found]
         return (torch.cat(found) if found[1:] else found[0]).to(self._dtype)
 
     def _to_device(self, array: npt.NDArray[Any]) -> torch.Tensor:

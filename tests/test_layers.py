@@ -40,6 +40,7 @@ TORCH_USERS = (
     "trainer.fit",
     "trainer.learner",
     "trainer.measure",
+    "trainer.prune",
     "trainer.questions",
     "trainer.recall",
     "trainer.refit",

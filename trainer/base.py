@@ -83,10 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the public sets")
     parser.add_argument("--output", type=Path, default=Path("out/base"), help="a new folder")
     parser.add_argument("--epochs", type=int, default=CONFIG.epochs)
-    parser.add_argument("--only", nargs="+", metavar="SET", help="learn from these sources alone")
-    parser.add_argument(
-        "--teacher", type=Path, help="a checkpoint that labels what its own sources lack"
-    )
+    parser.add_argument("--teacher", type=Path, help="a checkpoint that labels what has no label")
     parser.add_argument("--parent", type=Path, help="a checkpoint to go on from")
     parser.add_argument("--texts", type=int, help="learn from at most so many of each source")
     chosen = parser.parse_args(arguments)
@@ -99,7 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen.data,
         chosen.output,
         config,
-        only=chosen.only,
         teacher=chosen.teacher,
         parent=chosen.parent,
         most=chosen.texts,
@@ -111,23 +107,16 @@ def build(
     output: Path,
     config: FitConfig,
     *,
-    only: Sequence[str] | None,
     teacher: Path | None,
     parent: Path | None,
     most: int | None,
 ) -> Checkpoint:
     """Fit, cut to RANK, calibrate, judge and write the checkpoint; prints what it does.
 
-    only names the sources to learn from, None for all; heads that they don't label are left out.
-    A teacher, itself fitted on some of the sources, adds to their texts the labels it is sure of.
     A parent is taught what is new to it: answers that a text has no label for stay as they were.
     most is how many texts of each source it is taught.
     """
     examples = dataset.merge([*read_sentences(SENTENCES, DEFAULT_HEADS), *_public(data, SETS)])
-    if only:
-        examples = [example for example in examples if example.source in only]
-    labelled = {name for example in examples for name in example.labels}
-    heads = tuple(head for head in DEFAULT_HEADS if head.name in labelled)
     rest, test = split(examples, TEST_SHARE, salt="test")
     train, validation = split(rest, VALIDATION_SHARE, salt="validation")
     if most:
@@ -143,7 +132,7 @@ def build(
     known = merge(*read_checkpoint(parent), encoder) if parent else None
     fitted = fit(
         encoder,
-        heads,
+        DEFAULT_HEADS,
         train,
         validation,
         config,
@@ -161,7 +150,7 @@ def build(
         encoder=DEFAULT_ENCODER,
         encoder_fingerprint=fingerprint,
         max_tokens=MAX_TOKENS,
-        heads=heads,
+        heads=DEFAULT_HEADS,
         training={
             "config": dataclasses.asdict(config) | {"rank": RANK},
             "texts": counts,
@@ -173,10 +162,10 @@ def build(
     encoder = load_encoder(DEFAULT_ENCODER)
     logits, targets = held_out_logits(encoder, merge(checkpoint, weights, encoder), validation)
     kinds = [example.kind for example in validation]
-    calibrated = tuple(
-        calibrate(head, logits[head.name], targets[head.name], kinds) for head in heads
+    heads = tuple(
+        calibrate(head, logits[head.name], targets[head.name], kinds) for head in DEFAULT_HEADS
     )
-    checkpoint = msgspec.structs.replace(checkpoint, heads=calibrated)
+    checkpoint = msgspec.structs.replace(checkpoint, heads=heads)
     metrics = _metrics(_predictor(checkpoint, weights), test, data)
     checkpoint = msgspec.structs.replace(checkpoint, metrics=metrics)
     checkpoint = write_checkpoint(output, checkpoint, weights)
@@ -198,13 +187,12 @@ def _at_most(most: int, train: Sequence[Example]) -> list[Example]:
 
 
 def _taught(train: Sequence[Example], teacher: Path) -> list[Example]:
-    """Texts of the teacher's own sources with the labels they lack, where it is sure of them."""
-    own = read_checkpoint(teacher)[0].training["texts"]
+    """Texts with the labels they lack, where the teacher is sure of them."""
     predictor = load_predictor(teacher, precision="fp32")
-    taught, reports = fill_in(predictor, [one for one in train if one.source in own])
+    taught, reports = fill_in(predictor, train)
     for report in reports:
         _say(f"teacher: {report}")
-    return [*taught, *(one for one in train if one.source not in own)]
+    return taught
 
 
 def _public(data: Path, sets: dict[str, tuple[str, ...]]) -> list[Example]:
@@ -243,10 +231,7 @@ def _metrics(predictor: TorchPredictor, test: Sequence[Example], data: Path) -> 
             if own:
                 held_out[f"{source} {head.name}"] = _figures(predictor, own, head)
     zero_shot: dict[str, Any] = {}
-    known = {head.name for head in predictor.heads}
     for name, head_name in ZERO_SHOT.items():
-        if head_name not in known:
-            continue
         head = _head(head_name)
         zero_shot[f"{name} {head_name}"] = _figures(predictor, _read(data, name, head), head)
     reliability = {

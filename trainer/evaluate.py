@@ -28,14 +28,28 @@ def evaluate_file(
     mapping is a JSON file as in trainer.dataset.read_label_map. Raises EvaluateError.
     """
     spec = find_head(predictor.heads, head)
+    examples = read_labelled(
+        path, spec, text_column=text_column, label_column=label_column, mapping=mapping
+    )
+    return evaluate_examples(predictor, examples, spec)
+
+
+def read_labelled(
+    path: Path,
+    head: Head,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    mapping: Path | None = None,
+) -> list[Example]:
+    """The file's texts with labels of that head, see evaluate_file. Raises EvaluateError."""
     try:
-        label_map = None if mapping is None else read_label_map(mapping, head, path.stem)
-        examples = read_examples(
-            path, spec, text_column=text_column, label_column=label_column, label_map=label_map
+        label_map = None if mapping is None else read_label_map(mapping, head.name, path.stem)
+        return read_examples(
+            path, head, text_column=text_column, label_column=label_column, label_map=label_map
         )
     except DatasetError as error:
         raise EvaluateError(str(error)) from None
-    return evaluate_examples(predictor, examples, spec)
 
 
 def evaluate_examples(

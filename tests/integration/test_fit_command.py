@@ -154,3 +154,28 @@ def test_interrupted_fit_leaves_no_model_and_the_same_command_goes_on(
 def _version(folder: Path) -> str:
     version: str = orjson.loads((folder / "checkpoint.json").read_bytes())["version"]
     return version
+
+
+def test_a_pruned_model_is_reported_written_and_served(folder: Path) -> None:
+    lines = [f"{text} {number},bad\n" for number in range(6) for text in TEXTS]
+    (folder / "mood.csv").write_text("text,label\n" + "".join(lines), encoding="utf-8")
+    command = ["prune", "--data", "mood.csv", "--head", "mood", "--model", "parent"]
+    some = ["--share", "0.25", "--max-loss", "1"]
+    run = bellwether(folder, *command, "--output", "pruned", *some, "--json")
+    assert run.returncode == 0, run.stderr
+    report = orjson.loads(run.stdout)
+    assert len(report["heads_left_out"]) == 1
+    assert {way["pruned"] for way in report["ways"]} == {False, True}
+    judged = bellwether(folder, "evaluate", *command[1:5], "--model", "pruned", "--json")
+    assert orjson.loads(judged.stdout)["n"] == len(lines)
+    again = bellwether(folder, *command, "--output", "pruned", *some)
+    assert (again.returncode, "already exists" in again.stderr) == (1, True)
+
+
+def test_prune_names_what_is_wrong(folder: Path) -> None:
+    command = ["prune", "--data", "own.csv", "--output", "pruned", "--model", "parent"]
+    foreign = bellwether(folder, *command, "--head", "mood")
+    assert (foreign.returncode, "own.csv: row 1: label" in foreign.stderr) == (1, True)
+    unknown = bellwether(folder, *command, "--head", "colour")
+    assert (unknown.returncode, "no such head" in unknown.stderr) == (1, True)
+    assert not (folder / "pruned").exists()

@@ -78,6 +78,24 @@ def test_bf16_matches_the_padded_bf16_path():
     assert torch.cosine_similarity(found, expected).min() > 0.999
 
 
+@pytest.mark.parametrize("heads", [(0,), (3, 7, 11), tuple(range(12))])
+def test_heads_that_add_nothing_are_left_out_and_vectors_stay(heads):
+    encoder = load_encoder()
+    for layer in (1, 4):
+        output = encoder.weights[f"encoder.layer.{layer}.attention.output.dense.weight"]
+        for head in heads:
+            output[:, head * 32 : (head + 1) * 32] = 0
+    tokens = [[101, *range(3000, 3000 + n), 102] for n in (4, 40, 11, 12)]
+    torch.testing.assert_close(
+        packed_vectors(PackedEncoder(encoder, "fp32"), tokens),
+        padded_vectors(encoder, tokens),
+        atol=1e-5,
+        rtol=1e-5,
+    )
+    found = packed_vectors(PackedEncoder(encoder, "int8"), tokens)
+    assert torch.cosine_similarity(found, padded_vectors(encoder, tokens)).min() > 0.99
+
+
 def test_positions_of_robertas_kind_begin_behind_the_padding_id(tiny_encoder, tmp_path):
     torch.manual_seed(1)
     config = RobertaConfig(
