@@ -50,7 +50,8 @@ def main() -> None:
             page.wait_for_selector('main[aria-busy="false"]')
             prepare(page, name)
             file = options.output / f"console-{name}{theme}{size}.png"
-            page.screenshot(path=file)
+            # The calibration plots are far down; on a telephone the page would be a ribbon.
+            page.screenshot(path=file, full_page=name == "models" and not size)
             make_small(file)
             print(f"{file} {file.stat().st_size // 1024} KB")
             page.close()
