@@ -163,10 +163,15 @@ class PackedEncoder:
         weight, bias = (self._weights[f"{name}.LayerNorm.{part}"] for part in ("weight", "bias"))
         return lambda x: F.layer_norm(x, (self._hidden,), weight, bias, self._epsilon)
 
-    def _live(self, output: str) -> torch.Tensor:
-        """Inputs of an attention's output layer, less those of heads that it multiplies by 0."""
+    def _live(self, output: str) -> torch.Tensor | None:
+        """Inputs of an attention's output layer, less those of heads that it multiplies by 0.
+
+        None for all of them.
+        """
         of_heads = self._weights[output].view(self._hidden, -1, self._head_size)
         heads = of_heads.abs().amax((0, 2)) > 0
+        if heads.all():
+            return None
         heads[0] |= ~heads.any()
         return heads.repeat_interleave(self._head_size).nonzero()[:, 0]
 
@@ -180,7 +185,7 @@ class PackedEncoder:
         """One linear layer, or that part of it; several that read the same become one."""
         weight = self._joined(names, "weight", outputs)
         bias = self._joined(names, "bias", outputs)
-        if inputs is not None and len(inputs) < weight.shape[1]:
+        if inputs is not None:
             weight = weight[:, inputs].contiguous()
         if self._int8:
             return int8_linear(weight, bias, gelu=gelu)
@@ -196,7 +201,7 @@ class PackedEncoder:
         self, names: Sequence[str], part: str, outputs: torch.Tensor | None
     ) -> torch.Tensor:
         found = [self._weights[f"{name}.{part}"] for name in names]
-        if outputs is not None and len(outputs) < len(found[0]):
+        if outputs is not None:
             found = [values[outputs] for values in found]
         return (torch.cat(found) if found[1:] else found[0]).to(self._dtype)
 

@@ -12,12 +12,12 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import torch
 
-from models.checkpoint import LOW_RANK, REPLACED, merge, read_checkpoint, write_checkpoint
+from models.checkpoint import LOW_RANK, REPLACED, merge, write_checkpoint
 from models.description import Checkpoint
 from models.encoder import Encoder, load_encoder
 from models.encoder_files import is_plain
@@ -65,7 +65,8 @@ class Pruned(NamedTuple):
 
 
 def prune(
-    folder: Path,
+    checkpoint: Checkpoint,
+    weights: Mapping[str, torch.Tensor],
     output: Path,
     examples: Sequence[Example],
     head: Head,
@@ -74,7 +75,7 @@ def prune(
     max_loss: float,
     encoder: str | None = None,
 ) -> Pruned:
-    """Leave out that share (0 to 1) of all attention heads and write the model to output.
+    """Leave out that share (0 to 1) of a checkpoint's attention heads and write it to output.
 
     Half of the examples, by stable hash, says which heads matter, the other half judges. Raises
     EvaluateError, and writes nothing, when head's accuracy falls by more than max_loss, when more
@@ -89,7 +90,6 @@ def prune(
             f"{len(examples)} labelled texts are too few: one half chooses the heads and the other "
             f"judges; give {3 * LEAST_JUDGED} or more"
         )
-    checkpoint, weights = read_checkpoint(folder)
     base, joint = _merged(checkpoint, weights, encoder)
     if not is_plain(base.config):
         raise EvaluateError(
@@ -98,8 +98,8 @@ def prune(
         )
     left_out = _least(importance(base, joint, chosen_by[:MOST_CHOOSING]), share)
     without = _without(weights, base, left_out)
-    whole = _predictor(checkpoint, weights, encoder)
-    less = _predictor(checkpoint, without, encoder)
+    whole = _predictors(base, joint, checkpoint.version)
+    less = _predictors(*_merged(checkpoint, without, encoder), checkpoint.version)
     ways = _compare(whole, less, judged_by, head)
     _refuse(ways, head, max_loss)
     described = msgspec.structs.replace(
@@ -182,16 +182,12 @@ def _merged(
     return base, merge(checkpoint, weights, base)
 
 
-def _predictor(
-    checkpoint: Checkpoint, weights: Mapping[str, torch.Tensor], encoder: str | None
-) -> list[TorchPredictor]:
+def _predictors(encoder: Encoder, joint: JointHeads, version: str) -> list[TorchPredictor]:
     """The model on each packed path that this CPU has, the exact one first."""
-    base, joint = _merged(checkpoint, weights, encoder)
+    cpu = torch.device("cpu")
     return [
-        TorchPredictor(
-            base, joint, version=checkpoint.version, device=torch.device("cpu"), path=path
-        )
-        for path in candidates(base, "auto")
+        TorchPredictor(encoder, joint, version=version, device=cpu, path=path)
+        for path in candidates(encoder, "auto")
     ]
 
 
@@ -264,20 +260,3 @@ def _refuse(ways: Sequence[Way], head: Head, max_loss: float) -> None:
             f"refused, nothing was written: {'; '.join(faults)}; "
             f"--max-loss allows {max_loss:g}: leave out a smaller --share"
         )
-
-
-def to_rows(pruned: Pruned) -> list[dict[str, Any]]:
-    """The ways as rows of a table for people."""
-    base = pruned.ways[0].texts_per_s
-    return [
-        {
-            "model": "pruned" if way.pruned else "whole",
-            "path": way.path,
-            "accuracy": f"{way.accuracy:.3f}",
-            "ECE": f"{way.ece:.3f}",
-            "other answers": ", ".join(f"{name} {one:.1%}" for name, one in way.changed.items()),
-            "texts/s": f"{way.texts_per_s:,.0f}",
-            "speed": f"{way.texts_per_s / base:.2f}",
-        }
-        for way in pruned.ways
-    ]

@@ -12,7 +12,9 @@ from stream.commands.options import (
     FILE,
     config_option,
     json_option,
+    labelled_file,
     load_predictor,
+    model_option,
     progress_bar,
 )
 from stream.settings import Settings
@@ -24,7 +26,7 @@ MOST_TAKEN = 3
 @config_option
 @click.argument("file", type=FILE)
 @click.option("--output", type=FILE, required=True, help="Scored records, one a line.")
-@click.option("--model", type=FILE, help="A checkpoint folder; else model.path, else the shipped.")
+@model_option
 @json_option
 @click.pass_obj
 def score(settings: Settings, file: Path, output: Path, model: Path | None, as_json: bool) -> None:
@@ -48,12 +50,9 @@ def score(settings: Settings, file: Path, output: Path, model: Path | None, as_j
 
 @click.command()
 @config_option
-@click.option("--data", type=FILE, required=True, help="JSON lines, TSV or CSV with labels.")
+@labelled_file
 @click.option("--head", required=True, help="Which head to evaluate, for example sentiment.")
-@click.option("--text-column", default="text", show_default=True)
-@click.option("--label-column", default="label", show_default=True)
-@click.option("--mapping", type=FILE, help="JSON object from the file's labels to the head's.")
-@click.option("--model", type=FILE, help="A checkpoint folder; else model.path, else the shipped.")
+@model_option
 @json_option
 @click.pass_obj
 def evaluate(

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from stream import show
-from stream.commands.options import FILE, config_option, json_option
+from stream.commands.options import FILE, config_option, json_option, labelled_file
 from stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,12 +50,9 @@ class _Rates(click.ParamType):
 
 @click.command()
 @config_option
-@click.option("--data", type=FILE, required=True, help="JSON lines, TSV or CSV with labels.")
+@labelled_file
 @click.option("--head", required=True, help="A new name for a head of your own, or sentiment, …")
 @click.option("--output", type=FILE, required=True, help="A new folder for the model.")
-@click.option("--text-column", default="text", show_default=True)
-@click.option("--label-column", default="label", show_default=True)
-@click.option("--mapping", type=FILE, help="JSON object from the file's labels to the head's.")
 @click.option(
     "--method",
     type=click.Choice(["heads", "lora", "full"]),

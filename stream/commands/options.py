@@ -42,6 +42,25 @@ FILE = click.Path(path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+model_option = click.option(
+    "--model", type=FILE, help="A checkpoint folder; else model.path, else the shipped."
+)
+
+
+def labelled_file(command: Callable[..., T]) -> Callable[..., T]:
+    """A file of labelled texts, and how to read it: data, text_column, label_column, mapping."""
+    for option in (
+        click.option(
+            "--mapping", type=FILE, help="JSON object from the file's labels to the head's."
+        ),
+        click.option("--label-column", default="label", show_default=True),
+        click.option("--text-column", default="text", show_default=True),
+        click.option(
+            "--data", type=FILE, required=True, help="JSON lines, TSV or CSV with labels."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def config_option(command: Callable[..., T]) -> Callable[..., T]:

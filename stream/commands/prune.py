@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from stream import show
-from stream.commands.options import FILE, config_option, json_option
+from stream.commands.options import (
+    FILE,
+    config_option,
+    json_option,
+    labelled_file,
+    model_option,
+)
 from stream.settings import Settings
+
+if TYPE_CHECKING:
+    from trainer.prune import Way
 
 COLUMNS = ("model", "path", "accuracy", "ECE", "other answers", "texts/s", "speed")
 SHARE = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
@@ -17,7 +28,7 @@ SHARE = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
 
 @click.command()
 @config_option
-@click.option("--data", type=FILE, required=True, help="JSON lines, TSV or CSV with labels.")
+@labelled_file
 @click.option("--head", required=True, help="Which head they are for, for example sentiment.")
 @click.option("--output", type=FILE, required=True, help="A new folder for the model.")
 @click.option("--share", type=SHARE, default=0.2, show_default=True, help="Of all attention heads.")
@@ -28,10 +39,7 @@ SHARE = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
     show_default=True,
     help="Refuse to lose more accuracy, or to change more of another head's answers.",
 )
-@click.option("--text-column", default="text", show_default=True)
-@click.option("--label-column", default="label", show_default=True)
-@click.option("--mapping", type=FILE, help="JSON object from the file's labels to the head's.")
-@click.option("--model", type=FILE, help="A checkpoint folder; else model.path, else the shipped.")
+@model_option
 @json_option
 @click.pass_obj
 def prune(
@@ -56,15 +64,15 @@ def prune(
     from models.description import shipped
     from trainer.evaluate import find_head, read_labelled
     from trainer.prune import prune as leave_out
-    from trainer.prune import to_rows
 
-    folder = model or settings.model.path or shipped()
-    spec = find_head(read_checkpoint(folder)[0].heads, head)
+    checkpoint, weights = read_checkpoint(model or settings.model.path or shipped())
+    spec = find_head(checkpoint.heads, head)
     examples = read_labelled(
         data, spec, text_column=text_column, label_column=label_column, mapping=mapping
     )
     pruned = leave_out(
-        folder,
+        checkpoint,
+        weights,
         output,
         examples,
         spec,
@@ -83,6 +91,22 @@ def prune(
             }
         )
         return
-    show.table(f"{head} on {data.name}", to_rows(pruned), columns=COLUMNS)
+    show.table(f"{head} on {data.name}", _rows(pruned.ways), columns=COLUMNS)
     click.echo(f"{len(pruned.left_out)} attention heads left out: {pruned.checkpoint.version}")
     click.echo(f'To serve it, write into bellwether.toml:\n[model]\npath = "{output}"')
+
+
+def _rows(ways: Sequence[Way]) -> list[dict[str, Any]]:
+    """The ways for people, speed beside that of the exact whole model, which comes first."""
+    return [
+        {
+            "model": "pruned" if way.pruned else "whole",
+            "path": way.path,
+            "accuracy": f"{way.accuracy:.3f}",
+            "ECE": f"{way.ece:.3f}",
+            "other answers": ", ".join(f"{name} {one:.1%}" for name, one in way.changed.items()),
+            "texts/s": f"{way.texts_per_s:,.0f}",
+            "speed": f"{way.texts_per_s / ways[0].texts_per_s:.2f}",
+        }
+        for way in ways
+    ]

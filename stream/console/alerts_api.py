@@ -22,6 +22,7 @@ MAX_ROWS = 2_000
 MAX_NAME_CHARS = 100
 
 Text = Annotated[str, msgspec.Meta(max_length=MAX_COMMENT_CHARS)]
+SomeText = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
@@ -56,7 +57,7 @@ class Comment(msgspec.Struct, frozen=True):
 
 
 class Remark(msgspec.Struct, frozen=True):
-    comment: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
+    comment: SomeText
 
 
 class Assignment(msgspec.Struct, frozen=True):

@@ -9,8 +9,7 @@ from typing import Annotated
 import msgspec
 
 from stream.alerts.alert_search import Search
-from stream.alerts.lifecycle import MAX_COMMENT_CHARS
-from stream.console.alerts_api import MAX_ROWS
+from stream.console.alerts_api import MAX_ROWS, SomeText
 from stream.console.operations import Asked, Operation, RefusedError
 from stream.console.rows import Row, rows_of
 from stream.durations import seconds
@@ -20,7 +19,6 @@ from stream.notify.silences import Silence
 from stream.records import utc_now
 
 SHOWN_EXAMPLES = 5
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
 
 
 class Matchers(msgspec.Struct, frozen=True):
@@ -36,7 +34,7 @@ class NewSilence(Matchers, frozen=True):
     """lasts is a whole number with a unit: 30m, 2h, 7d."""
 
     lasts: str
-    reason: Reason
+    reason: SomeText
 
 
 class PreviewAnswer(msgspec.Struct, frozen=True):

@@ -133,7 +133,10 @@ class Windows(msgspec.Struct):
             self.late += 1
             return
         if ahead > 0:
-            self._move(ahead, settings)
+            times = ahead / settings.short_half_life_s
+            self.short_weight = self._moved(self.short_weight, times, 0, SHORT_SUMS)
+            times = ahead / settings.long_half_life_s
+            self.long_weight = self._moved(self.long_weight, times, SHORT_SUMS, len(SUMS))
             self.at_us = at
         short, long = self.short_weight, self.long_weight
         if ahead < 0:
@@ -166,24 +169,15 @@ class Windows(msgspec.Struct):
                 sums[7] += short
                 sums[SHORT_SUMS + 7] += long
 
-    def _move(self, ahead: float, settings: Signals) -> None:
-        """Make the weights those of an event so many seconds later."""
-        times = ahead / settings.short_half_life_s
-        if times > FEW_HALF_LIVES or self.short_weight > MAX_WEIGHT:
-            self._divide(0, SHORT_SUMS, 2.0**-times / self.short_weight)
-            self.short_weight = 1.0
-        else:
-            self.short_weight *= 2.0**times
-        times = ahead / settings.long_half_life_s
-        if times > FEW_HALF_LIVES or self.long_weight > MAX_WEIGHT:
-            self._divide(SHORT_SUMS, len(SUMS), 2.0**-times / self.long_weight)
-            self.long_weight = 1.0
-        else:
-            self.long_weight *= 2.0**times
-
-    def _divide(self, start: int, stop: int, factor: float) -> None:
+    def _moved(self, weight: float, half_lives: float, start: int, stop: int) -> float:
+        """The weight of an event so many half-lives later, for sums from start to before stop."""
+        if half_lives <= FEW_HALF_LIVES and weight <= MAX_WEIGHT:
+            weight *= 2.0**half_lives
+            return weight
+        factor = 2.0**-half_lives / weight
         for place in range(start, stop):
             self.sums[place] *= factor
+        return 1.0
 
     def __getitem__(self, name: str) -> float:
         """The sum of that name as of at_us."""

@@ -63,7 +63,9 @@ def test_importance_tells_the_idle_head(idle_head: Path, examples: list[Example]
 def test_the_idle_head_goes_and_the_answers_stay(
     idle_head: Path, examples: list[Example], tmp_path: Path
 ) -> None:
-    pruned = prune(idle_head, tmp_path / "out", examples, MOOD, share=0.25, max_loss=0.0)
+    pruned = prune(
+        *read_checkpoint(idle_head), tmp_path / "out", examples, MOOD, share=0.25, max_loss=0.0
+    )
     assert pruned.left_out == [(0, 1)]
     assert {(way.accuracy, way.pruned) for way in pruned.ways if way.path == "packed fp32"} == {
         (1.0, False),
@@ -84,12 +86,16 @@ def test_a_model_that_loses_too_much_is_refused_and_not_written(
     idle_head: Path, examples: list[Example], tmp_path: Path
 ) -> None:
     with pytest.raises(EvaluateError, match=r"refused, nothing was written: .*--max-loss allows 0"):
-        prune(idle_head, tmp_path / "out", examples, MOOD, share=0.5, max_loss=0.0)
+        prune(
+            *read_checkpoint(idle_head), tmp_path / "out", examples, MOOD, share=0.5, max_loss=0.0
+        )
     assert not (tmp_path / "out").exists()
 
 
 def test_every_layer_keeps_a_head(idle_head: Path, examples: list[Example], tmp_path: Path) -> None:
-    pruned = prune(idle_head, tmp_path / "out", examples, MOOD, share=0.9, max_loss=1.0)
+    pruned = prune(
+        *read_checkpoint(idle_head), tmp_path / "out", examples, MOOD, share=0.9, max_loss=1.0
+    )
     assert sorted(layer for layer, _ in pruned.left_out) == [0, 1]
 
 
@@ -97,4 +103,11 @@ def test_too_few_texts_to_judge_by_are_refused(
     idle_head: Path, examples: list[Example], tmp_path: Path
 ) -> None:
     with pytest.raises(EvaluateError, match="30 labelled texts are too few"):
-        prune(idle_head, tmp_path / "out", examples[:30], MOOD, share=0.25, max_loss=1.0)
+        prune(
+            *read_checkpoint(idle_head),
+            tmp_path / "out",
+            examples[:30],
+            MOOD,
+            share=0.25,
+            max_loss=1.0,
+        )
