@@ -108,6 +108,8 @@ class Backtest:
 
     def _raise_before(self, turn: int | None) -> list[Judged]:
         """All that came in before that turn; None for everything."""
+        if not self._waiting:
+            return []
         due = sorted(one for one in self._waiting if turn is None or one < turn)
         return [judged for one in due for judged in self._raise(self._waiting.pop(one))]
 

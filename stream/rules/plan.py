@@ -8,11 +8,14 @@ numbers: those that can't hold are not even looked at.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from models.spec import Scores
 from stream.rules.compiled import Compiled
 from stream.rules.necessary import is_rising
+from stream.signals.figures import Figure, figure_named
+from stream.signals.signal_settings import Signals
+from stream.signals.windows import Windows
 
 
 class Plan:
@@ -52,7 +55,9 @@ class Group:
                 compared.setdefault((figure, is_rising(compare)), []).append((bound, compiled))
             else:
                 self._others.append(compiled)
-        self._scales = [_Scale(*key, found) for key, found in compared.items()]
+        self._scales = [
+            _Scale(figure_named(name), rising, found) for (name, rising), found in compared.items()
+        ]
 
     def said(self, heads: Scores) -> list[Compiled]:
         """The rules that what the heads said does not rule out, but for those on a scale."""
@@ -67,17 +72,20 @@ class Group:
     def asked(
         self,
         said: Sequence[Compiled],
-        figure: Callable[[str], float],
+        windows: Windows | None,
+        settings: Signals,
         known: Collection[str] | None,
     ) -> list[Compiled]:
         """Every rule that may hold for a subject or has an alert or a wait about it.
 
-        said is what said() gave for the event, figure gives the subject's figures, and known names
-        rules that have an alert or a wait, None for all.
+        said is what said() gave for the event, windows are the subject's, and known names rules
+        that have an alert or a wait, None for all.
         """
         found = list(said)
-        for scale in self._scales:
-            found += scale.reached(figure(scale.figure))
+        if windows is not None:
+            for scale in self._scales:
+                if reached := scale.reached(scale.figure(windows, settings)):
+                    found += reached
         names = self._lasting if known is None else known
         if names:
             seen = set(found)
@@ -89,15 +97,17 @@ class Group:
 class _Scale:
     """Rules that need a figure to be above their number (rising) or below it."""
 
-    def __init__(self, figure: str, rising: bool, rules: list[tuple[float, Compiled]]) -> None:
+    def __init__(self, figure: Figure, rising: bool, rules: list[tuple[float, Compiled]]) -> None:
         self.figure = figure
         self._rising = rising
         rules = sorted(rules, key=lambda one: one[0])
         self._bounds = [bound for bound, _ in rules]
+        self._least = self._bounds[0]
         self._rules = [compiled for _, compiled in rules]
 
     def reached(self, value: float) -> list[Compiled]:
         """Those whose number is at most the value, or at least if falling; itself among them."""
         if self._rising:
-            return self._rules[: bisect_right(self._bounds, value)]
+            # Most figures reach nothing.
+            return self._rules[: bisect_right(self._bounds, value)] if value >= self._least else []
         return self._rules[bisect_left(self._bounds, value) :]

@@ -12,7 +12,7 @@ from stream.rules.compiled import Condition
 from stream.rules.necessary import Necessary
 from stream.rules.templates import fill
 from stream.rules.variables import of_event, of_subject
-from stream.signals.figures import FIGURES, figure
+from stream.signals.figures import FIGURES, figure_named
 from stream.signals.signal_settings import Signals
 from stream.signals.windows import Windows
 
@@ -28,23 +28,22 @@ class Question:
     def __init__(
         self,
         scored: Scored,
-        windows: Mapping[str, Windows],
         used: Mapping[str, set[str]],
         settings: Signals,
     ) -> None:
         """Used says which variables and fields of them the rules read at all."""
         self._scored = scored
-        self._around = windows
         self._used = used
         self._settings = settings
         self._context: Any = None
         self._told: Subject | None = None
         self.answers: dict[Condition, bool | None] = {}
 
-    def turn_to(self, subject: Subject) -> None:
+    def turn_to(self, subject: Subject, name: str, windows: Windows | None) -> None:
+        """Name is "<kind>:<id>"."""
         self._subject = subject
-        self.subject_name = f"{subject.kind}:{subject.id}"
-        self._windows = self._around.get(self.subject_name)
+        self.subject_name = name
+        self._windows = windows
         self._known: dict[str, float] = {}
         self._rounded: dict[str, float] | None = None
         self.has_signal = self._windows is not None
@@ -85,7 +84,7 @@ class Question:
         if value is None:
             if self._windows is None:
                 return 0.0
-            value = self._known[name] = figure(name, self._windows, self._settings)
+            value = self._known[name] = figure_named(name)(self._windows, self._settings)
         return value
 
 

@@ -155,22 +155,26 @@ class RuleSet:
         resolves. What holds now is added to it. Never raises.
         """
         plan = self._plan(scored)
-        question = Question(scored, windows or {}, plan.used, self._signals)
+        question = Question(scored, plan.used, self._signals)
+        around = windows or {}
         matches: list[Match] = []
         for kind, group in plan.groups.items():
             subjects = subjects_of(scored, kind)
             said = group.said(scored.heads) if subjects else []
             for subject in subjects:
-                question.turn_to(subject)
-                names = None if known is None else known.about(question.subject_name)
-                for compiled in group.asked(said, question.figure, names):
-                    name = compiled.rule.name
-                    lasts = compiled.lasts and (names is None or name in names)
+                name = f"{kind}:{subject.id}"
+                own = around.get(name)
+                rules = None if known is None else known.about(name)
+                asked = group.asked(said, own, self._signals, rules)
+                if asked:
+                    question.turn_to(subject, name, own)
+                for compiled in asked:
+                    lasts = compiled.lasts and (rules is None or compiled.rule.name in rules)
                     outcome = self._judge(compiled, question, lasts=lasts)
                     if outcome:
                         matches.append(_match(compiled.rule, question, outcome))
                     if outcome == "holds" and compiled.lasts and known is not None:
-                        known.add(question.subject_name, name)
+                        known.add(name, compiled.rule.name)
         return matches
 
     def _plan(self, scored: Scored) -> Plan:

@@ -25,10 +25,11 @@ local short_life, long_life = tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_late = tonumber(ARGV[4])
 local capacity = tonumber(ARGV[7])
 local width, short_sums = tonumber(ARGV[8]), tonumber(ARGV[9])
-local names = {'events', 'late', 'first_us', 'at_us', 'short_weight', 'long_weight'}
+local names = {'events', 'late', 'first_us', 'at_us'}
 for place = 1, width do
-  names[6 + place] = ARGV[11 + place]
+  names[4 + place] = ARGV[11 + place]
 end
+local short_last, last = 4 + short_sums, 4 + width
 local following = subjects + 2 * tonumber(ARGV[10]) + 1
 local turn = math.max(tonumber(ARGV[11]) - 1, tonumber(redis.call('GET', KEYS[following]) or '0'))
 
@@ -41,8 +42,8 @@ local function load(subject)
     for place = 1, #names do
       known[place] = tonumber(fields[place] or 0) or 0
     end
-    known[5] = math.max(1, known[5])
-    known[6] = math.max(1, known[6])
+    -- Kept as of the latest event, so that people can read them and half-lives may change.
+    known.short, known.long = 1, 1
     loaded[subject] = known
   end
   return known
@@ -62,7 +63,7 @@ local function move(w, weight, half_lives, first, last)
   end
 end
 
--- Sums begin at 7, short ones first: volume, the three labels, sentiment, its squares, risk, high.
+-- Sums begin at 5, short ones first: volume, the three labels, sentiment, its squares, risk, high.
 local function add(w, at, kind, label, sentiment, risk, relevance, news)
   if w[1] == 0 then
     w[3], w[4] = at, at
@@ -73,11 +74,11 @@ local function add(w, at, kind, label, sentiment, risk, relevance, news)
     return
   end
   if ahead > 0 then
-    move(w, 5, ahead / short_life, 7, 6 + short_sums)
-    move(w, 6, ahead / long_life, 7 + short_sums, 6 + width)
+    move(w, 'short', ahead / short_life, 5, short_last)
+    move(w, 'long', ahead / long_life, short_last + 1, last)
     w[4] = at
   end
-  local short, long = w[5], w[6]
+  local short, long = w.short, w.long
   if ahead < 0 then
     short = short * 2 ^ (ahead / short_life)
     long = long * 2 ^ (ahead / long_life)
@@ -86,17 +87,16 @@ local function add(w, at, kind, label, sentiment, risk, relevance, news)
     end
   end
   w[1] = w[1] + 1
-  local of_kind = 15 + kind * 3
-  local base = 7 + short_sums
-  w[7] = w[7] + relevance * short
+  local of_kind, base = 13 + kind * 3, 5 + short_sums
+  w[5] = w[5] + relevance * short
   w[of_kind] = w[of_kind] + relevance * short
   w[base] = w[base] + relevance * long
   short, long = short * news, long * news
   if label > 0 then
     local tone = short * sentiment
-    w[7 + label] = w[7 + label] + short
-    w[11] = w[11] + tone
-    w[12] = w[12] + tone * sentiment
+    w[5 + label] = w[5 + label] + short
+    w[9] = w[9] + tone
+    w[10] = w[10] + tone * sentiment
     w[of_kind + 1] = w[of_kind + 1] + short
     w[of_kind + 2] = w[of_kind + 2] + tone
     tone = long * sentiment
@@ -105,34 +105,43 @@ local function add(w, at, kind, label, sentiment, risk, relevance, news)
     w[base + 5] = w[base + 5] + tone * sentiment
   end
   if risk > 0 then
-    w[13] = w[13] + short
+    w[11] = w[11] + short
     w[base + 6] = w[base + 6] + long
     if risk > 1 then
-      w[14] = w[14] + short
+      w[12] = w[12] + short
       w[base + 7] = w[base + 7] + long
     end
   end
 end
 
-local function written(w)
+-- The windows as of the latest event.
+local function now(w)
+  local numbers = {w[1], w[2], w[3], w[4]}
+  for place = 5, last do
+    numbers[place] = w[place] / (place <= short_last and w.short or w.long)
+  end
+  return numbers
+end
+
+local function written(numbers)
   local parts = {}
   for place = 1, 4 do
-    parts[place] = string.format('%.0f', w[place])
+    parts[place] = string.format('%.0f', numbers[place])
   end
-  for place = 5, #names do
+  for place = 5, last do
     -- 17 digits name a double exactly.
-    parts[place] = w[place] == 0 and '0' or string.format('%.17g', w[place])
+    parts[place] = numbers[place] == 0 and '0' or string.format('%.17g', numbers[place])
   end
   return parts
 end
 
--- What the windows are at this moment. Writing doubles out as text takes most of the time.
+-- Writing doubles out as text takes most of the time.
 local format = '<' .. string.rep('d', #names)
 local function snapshot(w)
   if struct then
-    return struct.pack(format, unpack(w))
+    return struct.pack(format, unpack(now(w)))
   end
-  return ' ' .. table.concat(written(w), ' ')
+  return ' ' .. table.concat(written(now(w)), ' ')
 end
 
 local answers, lengths, used = {}, {}, {}
@@ -161,7 +170,7 @@ end
 
 for subject in pairs(touched) do
   local fields = {}
-  for place, value in ipairs(written(loaded[subject])) do
+  for place, value in ipairs(written(now(loaded[subject]))) do
     fields[#fields + 1] = names[place]
     fields[#fields + 1] = value
   end

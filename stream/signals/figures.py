@@ -11,32 +11,6 @@ from stream.names import SOURCE_KINDS
 from stream.signals.signal_settings import Signals
 from stream.signals.windows import KIND_SUMS, SHORT_SUMS, WINDOW_SUMS, Windows
 
-FIGURES = (
-    "events",
-    "volume",
-    "volume_long",
-    "volume_z",
-    "scored",
-    "scored_long",
-    "sentiment",
-    "sentiment_long",
-    "sentiment_z",
-    "negative",
-    "negative_long",
-    "neutral",
-    "neutral_long",
-    "positive",
-    "positive_long",
-    "high_risk",
-    "high_risk_long",
-    "news_volume",
-    "social_volume",
-    "ticket_volume",
-    "sources_down",
-    "sources_up",
-)
-"""What rules read as signal.<name>; docs/rules.md explains each."""
-
 WHOLE_FIGURES = ("events", "sources_down", "sources_up")
 LEAST_DEVIATION = 0.2
 """Sentiment is in -1..1; a baseline steadier than this counts as this unsteady."""
@@ -51,6 +25,9 @@ KIND_PLACES = range(len(WINDOW_SUMS), SHORT_SUMS, len(KIND_SUMS))
 _NEGATIVE, _NEUTRAL, _POSITIVE, _SENTIMENT, _SQUARES, _RISK, _HIGH_RISK = range(1, 8)
 
 
+Figure = Callable[[Windows, Signals], float]
+
+
 class Baseline(msgspec.Struct, frozen=True):
     """How the subject usually sounds: the long window without what the short one holds."""
 
@@ -61,37 +38,32 @@ class Baseline(msgspec.Struct, frozen=True):
 
 def figures(windows: Windows, settings: Signals) -> dict[str, float]:
     """Every figure of FIGURES, as of the subject's latest event."""
-    return {name: figure(name, windows, settings) for name in FIGURES}
+    return {name: compute(windows, settings) for name, compute in _FIGURES.items()}
 
 
-def figure(name: str, windows: Windows, settings: Signals) -> float:
-    """One of FIGURES, as of the subject's latest event."""
-    compute = _PLAIN.get(name)
-    return compute(windows) if compute else _COMPARED[name](windows, settings)
+def figure_named(name: str) -> Figure:
+    """What works out one of FIGURES, as of the subject's latest event."""
+    return _FIGURES[name]
 
 
 def _scored(windows: Windows, window: int) -> float:
-    """In the window's own weight, as all sums are; see _weight."""
+    """In the window's own weight, as all sums are."""
     sums = windows.sums
     return sums[window + _NEGATIVE] + sums[window + _NEUTRAL] + sums[window + _POSITIVE]
 
 
-def _weight(windows: Windows, window: int) -> float:
-    return windows.short_weight if window == SHORT else windows.long_weight
-
-
-def _share(place: int, window: int) -> Callable[[Windows], float]:
+def _share(place: int, window: int) -> Figure:
     """A label's share of what the model gave a sentiment; for sentiment itself, its mean."""
 
-    def share(windows: Windows) -> float:
+    def share(windows: Windows, _: Signals) -> float:
         whole = _scored(windows, window)
         return windows.sums[window + place] / whole if whole > 0 else 0.0
 
     return share
 
 
-def _high_risk(window: int) -> Callable[[Windows], float]:
-    def share(windows: Windows) -> float:
+def _high_risk(window: int) -> Figure:
+    def share(windows: Windows, _: Signals) -> float:
         whole = windows.sums[window + _RISK]
         return windows.sums[window + _HIGH_RISK] / whole if whole > 0 else 0.0
 
@@ -172,18 +144,20 @@ def _means_by_kind(windows: Windows) -> list[float]:
     return [sums[place + 2] / sums[place + 1] for place in KIND_PLACES if sums[place + 1] >= least]
 
 
-def _volume(place: int, window: int = SHORT) -> Callable[[Windows], float]:
-    return lambda windows: windows.sums[place] / _weight(windows, window)
+def _volume(place: int) -> Figure:
+    return lambda windows, _: windows.sums[place] / windows.short_weight
 
 
-_PLAIN: dict[str, Callable[[Windows], float]] = {
-    "events": lambda windows: windows.events,
+_FIGURES: dict[str, Figure] = {
+    "events": lambda windows, _: windows.events,
     "volume": _volume(SHORT),
-    "volume_long": _volume(LONG, LONG),
-    "scored": lambda windows: _scored(windows, SHORT) / windows.short_weight,
-    "scored_long": lambda windows: _scored(windows, LONG) / windows.long_weight,
+    "volume_long": lambda windows, _: windows.sums[LONG] / windows.long_weight,
+    "volume_z": _volume_z,
+    "scored": lambda windows, _: _scored(windows, SHORT) / windows.short_weight,
+    "scored_long": lambda windows, _: _scored(windows, LONG) / windows.long_weight,
     "sentiment": _share(_SENTIMENT, SHORT),
     "sentiment_long": _share(_SENTIMENT, LONG),
+    "sentiment_z": _sentiment_z,
     "negative": _share(_NEGATIVE, SHORT),
     "negative_long": _share(_NEGATIVE, LONG),
     "neutral": _share(_NEUTRAL, SHORT),
@@ -196,10 +170,8 @@ _PLAIN: dict[str, Callable[[Windows], float]] = {
         f"{kind}_volume": _volume(place)
         for kind, place in zip(SOURCE_KINDS, KIND_PLACES, strict=True)
     },
-}
-_COMPARED: dict[str, Callable[[Windows, Signals], float]] = {
-    "volume_z": _volume_z,
-    "sentiment_z": _sentiment_z,
     "sources_down": _sources_down,
     "sources_up": _sources_up,
 }
+FIGURES = tuple(_FIGURES)
+"""What rules read as signal.<name>; docs/rules.md explains each."""

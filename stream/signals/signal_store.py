@@ -18,7 +18,7 @@ from stream.signals.windows import SHORT_SUMS, SUMS, Windows, observe
 
 KEPT_LONG_HALF_LIVES = 4
 
-_FIELDS = ("events", "late", "first_us", "at_us", "short_weight", "long_weight", *SUMS)
+_FIELDS = ("events", "late", "first_us", "at_us", *SUMS)
 _SNAPSHOT = struct.Struct(f"<{len(_FIELDS)}d")
 
 
@@ -153,5 +153,6 @@ def _windows(names: list[str], body: bytes) -> dict[str, Windows]:
 
 
 def _from_numbers(numbers: Sequence[float]) -> Windows:
-    events, late, first_us, at_us, short, long, *sums = numbers
-    return Windows(int(events), int(late), int(first_us), int(at_us), short, long, sums)
+    # Redis gives sums as of the latest event.
+    events, late, first_us, at_us, *sums = numbers
+    return Windows(int(events), int(late), int(first_us), int(at_us), 1.0, 1.0, sums)

@@ -133,10 +133,7 @@ class Windows(msgspec.Struct):
             self.late += 1
             return
         if ahead > 0:
-            times = ahead / settings.short_half_life_s
-            self.short_weight = self._moved(self.short_weight, times, 0, SHORT_SUMS)
-            times = ahead / settings.long_half_life_s
-            self.long_weight = self._moved(self.long_weight, times, SHORT_SUMS, len(SUMS))
+            self._move(ahead / settings.short_half_life_s, ahead / settings.long_half_life_s)
             self.at_us = at
         short, long = self.short_weight, self.long_weight
         if ahead < 0:
@@ -169,15 +166,22 @@ class Windows(msgspec.Struct):
                 sums[7] += short
                 sums[SHORT_SUMS + 7] += long
 
-    def _moved(self, weight: float, half_lives: float, start: int, stop: int) -> float:
-        """The weight of an event so many half-lives later, for sums from start to before stop."""
-        if half_lives <= FEW_HALF_LIVES and weight <= MAX_WEIGHT:
-            weight *= 2.0**half_lives
-            return weight
-        factor = 2.0**-half_lives / weight
+    def _move(self, short_lives: float, long_lives: float) -> None:
+        """Let weights be those of an event so many half-lives of either window later."""
+        if short_lives <= FEW_HALF_LIVES and self.short_weight <= MAX_WEIGHT:
+            self.short_weight *= 2.0**short_lives
+        else:
+            self._scale(0, SHORT_SUMS, 2.0**-short_lives / self.short_weight)
+            self.short_weight = 1.0
+        if long_lives <= FEW_HALF_LIVES and self.long_weight <= MAX_WEIGHT:
+            self.long_weight *= 2.0**long_lives
+        else:
+            self._scale(SHORT_SUMS, len(SUMS), 2.0**-long_lives / self.long_weight)
+            self.long_weight = 1.0
+
+    def _scale(self, start: int, stop: int, factor: float) -> None:
         for place in range(start, stop):
             self.sums[place] *= factor
-        return 1.0
 
     def __getitem__(self, name: str) -> float:
         """The sum of that name as of at_us."""

@@ -57,8 +57,10 @@ export function groupOf(row, view) {
   return view.group === "none" ? "" : row[view.group];
 }
 
+const compare = (a, b) => (a < b ? -1 : Number(a > b));
+
 /** By severity, then the newest first; a row does not move when it merely grows. */
 export function inOrder(a, b) {
   return SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity)
-    || b.first_seen.localeCompare(a.first_seen) || a.id.localeCompare(b.id);
+    || compare(b.first_seen, a.first_seen) || compare(a.id, b.id);
 }

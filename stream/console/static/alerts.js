@@ -12,7 +12,7 @@ const KEYS = {
 };
 const MAX_LAYOUT_MS = 250;
 // A screen's worth is painted first; the others follow some at a time, and keys work meanwhile.
-const FIRST_ROWS = 60;
+const FIRST_ROWS = 40;
 const MORE_ROWS = 150;
 const view = fromAddress();
 const rows = new Map();   // id → row as the API gave it
