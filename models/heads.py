@@ -81,17 +81,16 @@ def joint_loss(
 
 
 def distillation_loss(
-    logits: torch.Tensor, before: torch.Tensor, targets: torch.Tensor
+    logits: torch.Tensor, answers: torch.Tensor, counts: torch.Tensor
 ) -> torch.Tensor:
-    """Kullback-Leibler divergence of a head's answers from those before, over the n texts.
+    """Kullback-Leibler divergence of a head's answers from those it is to give, over the n texts.
 
-    logits, before: (n, labels). Texts with a label of their own (targets not MISSING) don't count.
+    logits, answers: (n, labels); counts: (n,), 1 for texts that count and 0 for those that don't.
     """
-    unlabelled = (targets == MISSING).float()
     divergence = F.kl_div(
-        logits.float().log_softmax(dim=1), before.float().softmax(dim=1), reduction="none"
+        logits.float().log_softmax(dim=1), answers.float().softmax(dim=1), reduction="none"
     ).sum(dim=1)
-    return (divergence * unlabelled).sum() / len(targets)
+    return (divergence * counts).sum() / len(counts)
 
 
 def balanced_weights(counts: Sequence[int], power: float) -> torch.Tensor:

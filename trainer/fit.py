@@ -15,7 +15,7 @@ from trainer.adapters import difference
 from trainer.batches import Texts, batches
 from trainer.dataset import Example
 from trainer.errors import FitError
-from trainer.learner import FitConfig, Learner
+from trainer.learner import Advice, FitConfig, Learner
 from trainer.measure import Epoch, Report, judge, pooled_vectors
 from trainer.resume import State, read_state, write_state
 
@@ -53,6 +53,7 @@ def fit(
     *,
     known: JointHeads | None = None,
     teacher: Encoder | None = None,
+    advice: Advice | None = None,
     watch: Watch | None = None,
     state_file: Path | None = None,
     identity: str = "",
@@ -62,7 +63,9 @@ def fit(
     known are heads that this encoder already serves. Those of them among heads start from what they
     know. Where the encoder changes, those without a label in a text learn to answer as before
     (learning without forgetting, Li and Hoiem 2016); where it does not, they stay bit for bit.
-    teacher is the encoder that known was fitted on, if encoder has been adapted since.
+    teacher is the encoder that known was fitted on, if encoder has been adapted since. advice is of
+    texts in train, about heads that known has too: their answers are learnt beside the labels
+    (Clark et al. 2019, "BAM! Born-Again Multi-Task Networks").
     After each epoch the state goes to state_file, and a later call with the same identity (whatever
     names data, parent and config) goes on from there. Raises FitError when the train extra is
     missing for lora, or when no validation text has a label.
@@ -81,6 +84,7 @@ def fit(
         config,
         known=known,
         teacher=teacher,
+        advice=advice,
         steps=config.epochs * steps_per_epoch,
     )
     vectors = pooled_vectors(encoder, held_out.tokens, bf16=config.bf16)

@@ -6,14 +6,14 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 from torch import nn
 
 from models.encoder import Encoder
-from models.heads import JointHeads, balanced_weights, distillation_loss, joint_loss
+from models.heads import MISSING, JointHeads, balanced_weights, distillation_loss, joint_loss
 from models.spec import Head
 from trainer.adapters import Method, unfreeze
 from trainer.batches import Texts, hide_tokens
@@ -91,10 +91,20 @@ def bf16_helps(device: torch.device) -> bool:
     return _quickest(plain.bfloat16()) < _quickest(plain)
 
 
+class Advice(NamedTuple):
+    """What a specialist says of some of the texts, which learn its answers beside their labels.
+
+    positions are those of the texts; answers: head to logits (positions, labels).
+    """
+
+    positions: list[int]
+    answers: dict[str, torch.Tensor]
+
+
 class Learner:
     """Heads over an encoder, of which config.method says what is trained, taught batch by batch.
 
-    known, teacher and their part in the loss are explained at trainer.fit.fit.
+    known, teacher, advice and their part in the loss are explained at trainer.fit.fit.
     """
 
     def __init__(
@@ -106,6 +116,7 @@ class Learner:
         *,
         known: JointHeads | None,
         teacher: Encoder | None,
+        advice: Advice | None,
         steps: int,
     ) -> None:
         self.steps = steps
@@ -123,6 +134,7 @@ class Learner:
             with torch.inference_mode():
                 answers = known(vectors)
             self._before = {name: answers[name].clone() for name in learnt}
+        self._advised = self._advise(advice) if advice else {}
         self._class_weights = {
             head.name: balanced_weights(texts.counts(head), config.class_balance).to(encoder.device)
             for head in heads
@@ -158,7 +170,10 @@ class Learner:
             label_smoothing=config.label_smoothing,
         )
         for name, before in self._before.items():
-            kept = distillation_loss(logits[name], before[batch], targets[name])
+            counts = (targets[name] == MISSING).float()
+            if name in self._advised:
+                counts = counts.maximum(self._advised[name][batch])
+            kept = distillation_loss(logits[name], before[batch], counts)
             loss = loss + config.keep_weight * kept
         set_rates(self._optimiser, self._done, self.steps, config.warmup_share)
         self._optimiser.zero_grad()
@@ -207,6 +222,16 @@ class Learner:
             }
         self._done = int(stored["steps"])
         return {name: stored[f"best.{name}"] for name in self._parameters}
+
+    def _advise(self, advice: Advice) -> dict[str, torch.Tensor]:
+        """Head to (n,): 1 for texts of which a specialist is heard. Its answers go to _before."""
+        advised = {}
+        for name, answers in advice.answers.items():
+            before = self._before[name]
+            before[advice.positions] = answers.to(before)
+            advised[name] = torch.zeros(len(before), device=before.device)
+            advised[name][advice.positions] = 1.0
+        return advised
 
     def _pooled(self, batch: Sequence[int]) -> torch.Tensor:
         if self._vectors is not None:

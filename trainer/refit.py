@@ -59,7 +59,7 @@ def _fit(
     reminders: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     before = F.linear(reminders, weight, bias)
-    none = torch.full((len(reminders),), MISSING)
+    all_count = torch.ones(len(reminders))
     change = [torch.zeros_like(part, requires_grad=True) for part in (weight, bias)]
     optimiser = torch.optim.LBFGS(
         change, max_iter=STEPS, history_size=20, line_search_fn="strong_wolfe"
@@ -72,7 +72,7 @@ def _fit(
         total = LABEL_WEIGHT * taught + STAY_WEIGHT * sum(part.square().sum() for part in change)
         if len(reminders):
             now = F.linear(reminders, new_weight, new_bias)
-            total = total + len(reminders) * distillation_loss(now, before, none)
+            total = total + len(reminders) * distillation_loss(now, before, all_count)
         total.backward()  # type: ignore[no-untyped-call]
         return total
 

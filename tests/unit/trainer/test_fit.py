@@ -12,12 +12,13 @@ import torch
 from models.checkpoint import merge, read_checkpoint, write_checkpoint
 from models.description import Checkpoint
 from models.encoder import Encoder, load_encoder
+from models.heads import JointHeads
 from models.spec import Head
 from tests.tiny_model import write_tiny_encoder
 from trainer.dataset import Example
 from trainer.errors import FitError
 from trainer.fit import Watch, fit
-from trainer.learner import FitConfig
+from trainer.learner import Advice, FitConfig
 from trainer.measure import Epoch, pooled_vectors
 
 HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="place", labels=("sea", "town")))
@@ -139,3 +140,22 @@ def test_lora_without_its_package_names_the_extra(encoder, monkeypatch):
 def test_impossible_configuration_is_refused(change):
     with pytest.raises(FitError, match=next(iter(change))):
         dataclasses.replace(FAST, **change)
+
+
+def test_a_specialist_is_heard_beside_the_labels(folder):
+    """It says the opposite of every label, so sure of itself that a fit can't hold both."""
+
+    def doubt(advice: Advice | None) -> float:
+        encoder = load_encoder(str(folder))
+        known = JointHeads(HEADS, encoder.hidden)
+        config = dataclasses.replace(FAST, method="full", keep_weight=3.0)
+        texts = examples()
+        fitted = fit(encoder, HEADS, texts, texts, config, known=known, advice=advice)
+        return fitted.best.accuracy["mood"]
+
+    opposite = torch.tensor(
+        [[-9.0, 9.0] if "bad" in e.labels["mood"] else [9.0, -9.0] for e in examples()]
+    )
+    assert doubt(None) > 0.9
+    assert doubt(Advice([*range(len(opposite))], {"mood": opposite})) < 0.5
+    assert doubt(Advice([], {"mood": opposite[:0]})) > 0.9
