@@ -26,7 +26,7 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 DEFAULTS: dict[Method, dict[str, Any]] = {
     "heads": {"epochs": 30, "head_rate": 5e-3},
     "lora": {"epochs": 6, "encoder_rate": 1e-3},
-    "full": {"epochs": 6, "encoder_rate": 2e-4},
+    "full": {"epochs": 6, "encoder_rate": 1e-4},
 }
 PROBE_ROWS = 512
 
