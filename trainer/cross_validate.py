@@ -80,7 +80,7 @@ def choose_rate(
                 known=known,
                 watch=quiet,
             )
-            accuracies.append(fitted.best.accuracy[head.name])
+            accuracies.append(fitted.chosen.accuracy[head.name])
         rated.append(Rated(rate, tuple(accuracies)))
         say(rated[-1])
     best = max(rated, key=lambda one: (one.mean, -one.rate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from trainer.resume import State, read_state, write_state
 
 @dataclass(frozen=True)
 class Fitted:
-    """The fitted heads, all weights as models.checkpoint stores them, and the epochs.
+    """The fitted heads, all weights as models.checkpoint stores them, the epochs, and the one kept.
 
     Where the encoder was trained, weights hold its difference to the encoder that fit() was given.
     """
@@ -31,9 +32,7 @@ class Fitted:
     weights: dict[str, torch.Tensor]
     epochs: list[Epoch]
 
-    @property
-    def best(self) -> Epoch:
-        return max(self.epochs, key=_merit)
+    chosen: Epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +87,7 @@ def fit(
         steps=config.epochs * steps_per_epoch,
     )
     vectors = pooled_vectors(encoder, held_out.tokens, bf16=config.bf16)
+    judging = min(filter(None, (sum(held_out.counts(head)) for head in heads)))
     epochs: list[Epoch] = []
     best: dict[str, torch.Tensor] = {}
     if state_file and (state := read_state(state_file, same={"identity": identity})):
@@ -106,9 +106,9 @@ def fit(
         if not learner.frozen:
             vectors = pooled_vectors(encoder, held_out.tokens, bf16=config.bf16)
         epoch = judge(number, sum(losses) / len(losses), learner.joint, vectors, held_out)
-        if not epochs or _merit(epoch) > max(map(_merit, epochs)):
-            best = learner.copy()
         epochs.append(epoch)
+        if _chosen(epochs, judging) is epoch:
+            best = learner.copy()
         watch.epoch(epoch)
         if state_file:
             facts = {"identity": identity, "epochs": [one.to_dict() for one in epochs]}
@@ -117,11 +117,26 @@ def fit(
     learner.use(best)
     weights = {f"heads.{name}": value for name, value in learner.joint.linear.state_dict().items()}
     weights |= difference(encoder, config.method)
-    return Fitted(learner.joint, {name: value.cpu() for name, value in weights.items()}, epochs)
+    weights = {name: value.cpu() for name, value in weights.items()}
+    return Fitted(learner.joint, weights, epochs, _chosen(epochs, judging))
 
 
-def _merit(epoch: Epoch) -> tuple[float, float]:
-    return sum(epoch.accuracy.values()) / len(epoch.accuracy), -epoch.val_loss
+def _merit(epoch: Epoch) -> float:
+    return sum(epoch.accuracy.values()) / len(epoch.accuracy)
+
+
+def _chosen(epochs: Sequence[Epoch], texts: int) -> Epoch:
+    """The latest that was, within a standard error, as good as any before it.
+
+    So many texts can't tell more apart, and of equals the one with the lowest rate behind it does
+    better on texts that were not asked.
+    """
+    best, chosen = 0.0, epochs[0]
+    for epoch in epochs:
+        best = max(best, _merit(epoch))
+        if _merit(epoch) >= best - math.sqrt(best * (1 - best) / texts):
+            chosen = epoch
+    return chosen
 
 
 def _stale(epochs: Sequence[Epoch], patience: int) -> bool:

@@ -36,9 +36,10 @@ class FitConfig:
     """Everything that decides a fit besides its data.
 
     Rates are peaks: linear warm-up over warmup_share of the steps, then cosine decay to zero. The
-    epoch with the best validation accuracy is kept, and the fit ends after patience epochs without
-    a better one (0: never). dropout is the share of the pooled vector set to zero, hide_share that
-    of the tokens replaced by the mask token (augmentation). weight_decay is AdamW's L2.
+    latest epoch whose validation accuracy is the best within a standard error is kept, and the fit
+    ends after patience epochs without a better one (0: never). dropout is the share of the pooled
+    vector set to zero, hide_share that of the tokens replaced by the mask token (augmentation).
+    weight_decay is AdamW's L2.
     class_balance is the power of models.heads.balanced_weights, sampling_power that of
     trainer.batches.batches: below 1, small sources are seen more often. keep_weight is how much a
     fit that changes the encoder holds on to the answers of the heads it was given. max_tokens cuts

@@ -75,7 +75,7 @@ class _Rates(click.ParamType):
 @click.option(
     "--patience",
     type=NATURAL,
-    default=3,
+    default=0,
     show_default=True,
     help="Stop after so many epochs without a better one; 0 never.",
 )

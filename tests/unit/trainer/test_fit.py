@@ -17,7 +17,7 @@ from models.spec import Head
 from tests.tiny_model import write_tiny_encoder
 from trainer.dataset import Example
 from trainer.errors import FitError
-from trainer.fit import Watch, fit
+from trainer.fit import Watch, _chosen, fit
 from trainer.learner import Advice, FitConfig
 from trainer.measure import Epoch, pooled_vectors
 
@@ -151,7 +151,7 @@ def test_a_specialist_is_heard_beside_the_labels(folder):
         config = dataclasses.replace(FAST, method="full", keep_weight=3.0)
         texts = examples()
         fitted = fit(encoder, HEADS, texts, texts, config, known=known, advice=advice)
-        return fitted.best.accuracy["mood"]
+        return fitted.chosen.accuracy["mood"]
 
     opposite = torch.tensor(
         [[-9.0, 9.0] if "bad" in e.labels["mood"] else [9.0, -9.0] for e in examples()]
@@ -159,3 +159,17 @@ def test_a_specialist_is_heard_beside_the_labels(folder):
     assert doubt(None) > 0.9
     assert doubt(Advice([*range(len(opposite))], {"mood": opposite})) < 0.5
     assert doubt(Advice([], {"mood": opposite[:0]})) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "texts", "kept"),
+    [
+        ((0.80, 0.84, 0.83), 100, 3),  # a standard error is 0.037
+        ((0.80, 0.84, 0.83), 10_000, 2),  # here it is 0.0037
+        ((0.80, 0.90, 0.84, 0.85), 100, 2),
+        ((0.50, 0.60, 0.99, 1.00), 100, 4),
+    ],
+)
+def test_the_latest_epoch_that_is_as_good_as_the_best_is_kept(accuracies, texts, kept):
+    epochs = [Epoch(at, 0.1, 0.1, {"mood": one}) for at, one in enumerate(accuracies, start=1)]
+    assert _chosen(epochs, texts).number == kept
