@@ -14,7 +14,8 @@ from models.encoder import load_encoder
 from models.predictor import TorchPredictor
 from models.spec import DEFAULT_HEADS, Head
 from trainer.dataset import Example, read_examples, read_label_map, source_counts
-from trainer.evaluate import evaluate_examples
+from trainer.evaluate import evaluate_examples, find_head
+from trainer.measure import exact_predictor
 
 # Never trained on: their licences don't allow weights that ship.
 ZERO_SHOT = {
@@ -36,7 +37,8 @@ def metrics(
     And "reliability" by head, over all that is held out. The figures are those of the weights as
     they are stored, merged into a fresh encoder.
     """
-    predictor = _predictor(checkpoint, weights)
+    encoder = load_encoder(checkpoint.encoder, max_tokens=checkpoint.max_tokens)
+    predictor = exact_predictor(encoder, merge(checkpoint, weights, encoder))
     held_out: dict[str, Any] = {}
     for source in sorted(source_counts(test)):
         for head in predictor.heads:
@@ -45,7 +47,7 @@ def metrics(
                 held_out[f"{source} {head.name}"] = _figures(predictor, own, head, say)
     zero_shot: dict[str, Any] = {}
     for name, head_name in ZERO_SHOT.items():
-        head = next(one for one in predictor.heads if one.name == head_name)
+        head = find_head(predictor.heads, head_name)
         zero_shot[f"{name} {head_name}"] = _figures(
             predictor, read_set(data, name, head_name), head, say
         )
@@ -60,21 +62,9 @@ def metrics(
 
 def read_set(data: Path, name: str, head_name: str) -> list[Example]:
     """A public set with the labels of one head, as the mappings beside it translate them."""
-    head = next(head for head in DEFAULT_HEADS if head.name == head_name)
+    head = find_head(DEFAULT_HEADS, head_name)
     label_map = read_label_map(data / "mappings.json", head_name, name)
     return read_examples(data / f"{name}.jsonl", head, label_map=label_map)
-
-
-def _predictor(checkpoint: Checkpoint, weights: Mapping[str, torch.Tensor]) -> TorchPredictor:
-    encoder = load_encoder(checkpoint.encoder, max_tokens=checkpoint.max_tokens)
-    return TorchPredictor(
-        encoder,
-        merge(checkpoint, weights, encoder),
-        version="base",
-        device=torch.device("cpu"),
-        precision="fp32",
-        threads=torch.get_num_threads(),
-    )
 
 
 def _figures(

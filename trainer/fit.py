@@ -31,7 +31,6 @@ class Fitted:
     joint: JointHeads
     weights: dict[str, torch.Tensor]
     epochs: list[Epoch]
-
     chosen: Epoch
 
 

@@ -135,7 +135,13 @@ class Learner:
             with torch.inference_mode():
                 answers = known(vectors)
             self._before = {name: answers[name].clone() for name in learnt}
-        self._advised = self._advise(advice) if advice else {}
+        # Which texts learn the answers in _before: those without a label, and those with advice.
+        self._counts = {
+            name: (torch.tensor(texts.targets[name]) == MISSING).float().to(encoder.device)
+            for name in self._before
+        }
+        if advice:
+            self._take(advice)
         self._class_weights = {
             head.name: balanced_weights(texts.counts(head), config.class_balance).to(encoder.device)
             for head in heads
@@ -171,10 +177,7 @@ class Learner:
             label_smoothing=config.label_smoothing,
         )
         for name, before in self._before.items():
-            counts = (targets[name] == MISSING).float()
-            if name in self._advised:
-                counts = counts.maximum(self._advised[name][batch])
-            kept = distillation_loss(logits[name], before[batch], counts)
+            kept = distillation_loss(logits[name], before[batch], self._counts[name][batch])
             loss = loss + config.keep_weight * kept
         set_rates(self._optimiser, self._done, self.steps, config.warmup_share)
         self._optimiser.zero_grad()
@@ -224,15 +227,10 @@ class Learner:
         self._done = int(stored["steps"])
         return {name: stored[f"best.{name}"] for name in self._parameters}
 
-    def _advise(self, advice: Advice) -> dict[str, torch.Tensor]:
-        """Head to (n,): 1 for texts of which a specialist is heard. Its answers go to _before."""
-        advised = {}
+    def _take(self, advice: Advice) -> None:
         for name, answers in advice.answers.items():
-            before = self._before[name]
-            before[advice.positions] = answers.to(before)
-            advised[name] = torch.zeros(len(before), device=before.device)
-            advised[name][advice.positions] = 1.0
-        return advised
+            self._before[name][advice.positions] = answers.to(self._before[name])
+            self._counts[name][advice.positions] = 1.0
 
     def _pooled(self, batch: Sequence[int]) -> torch.Tensor:
         if self._vectors is not None:

@@ -12,6 +12,7 @@ from models.encoder import Encoder
 from models.encoder_files import is_plain
 from models.heads import MISSING, JointHeads, joint_loss
 from models.paths import ForwardPath, Pool, build
+from models.predictor import TorchPredictor
 from trainer.batches import Texts
 from trainer.dataset import Example
 from trainer.evaluate import reliability
@@ -140,3 +141,15 @@ def targets_of(texts: Texts, batch: Sequence[int], device: torch.device) -> dict
         name: torch.tensor([values[position] for position in batch], device=device)
         for name, values in texts.targets.items()
     }
+
+
+def exact_predictor(encoder: Encoder, joint: JointHeads) -> TorchPredictor:
+    """Both as a fit left them, ready to be evaluated, in fp32 on the encoder's device."""
+    return TorchPredictor(
+        encoder,
+        joint,
+        version="fitted",
+        device=encoder.device,
+        precision="fp32",
+        threads=torch.get_num_threads(),
+    )

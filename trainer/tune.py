@@ -29,7 +29,7 @@ from trainer.evaluate import evaluate_examples
 from trainer.fit import Fitted, Watch, fit
 from trainer.keep import kept_answers, reminders
 from trainer.learner import FitConfig
-from trainer.measure import Epoch, held_out_logits
+from trainer.measure import Epoch, exact_predictor, held_out_logits
 from trainer.own_data import read_own, read_texts
 from trainer.pseudo import fill_in
 from trainer.resume import unfinished
@@ -233,7 +233,7 @@ def _result(
     kinds = [example.kind for example in validation]
     calibrated = calibrate(fitted_head, logits[name], targets[name], kinds)
     joint.heads = tuple(calibrated if head.name == name else head for head in heads)
-    return _Result(weights, _fp32_predictor(encoder, joint), fitted.epochs)
+    return _Result(weights, exact_predictor(encoder, joint), fitted.epochs)
 
 
 def _write(
@@ -247,7 +247,7 @@ def _write(
     config: FitConfig,
 ) -> Tuned:
     figures = evaluate_examples(result.predictor, validation, head)
-    before = _fp32_predictor(start.teacher, start.known)
+    before = exact_predictor(start.teacher, start.known)
     kept = kept_answers(before, result.predictor, fitted=head.name)
     short = {name: figures[name] for name in ("n", "accuracy", "macro_f1", "ece")}
     checkpoint = Checkpoint(
@@ -271,17 +271,6 @@ def _write(
     )
     checkpoint = write_checkpoint(request.output, checkpoint, result.weights)
     return Tuned(checkpoint, figures, kept, result.epochs)
-
-
-def _fp32_predictor(encoder: Encoder, joint: JointHeads) -> TorchPredictor:
-    return TorchPredictor(
-        encoder,
-        joint,
-        version="fitted",
-        device=encoder.device,
-        precision="fp32",
-        threads=torch.get_num_threads(),
-    )
 
 
 def _identity(request: Request, parent: Checkpoint, config: FitConfig, stage: str) -> str:
