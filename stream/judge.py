@@ -104,10 +104,12 @@ def apply_rules(
 ) -> None:
     """Add the verdicts on each scored event, given the windows of its subjects, in order.
 
-    For known see RuleSet.match.
+    known is what was before the first of them; what they begin is added to it.
     """
     for scored, around in zip(shipment.scored, windows, strict=True):
-        shipment.matches.extend((scored, match) for match in rules.match(scored, around, known))
+        matches = rules.match(scored, around, known)
+        known.add(matches)
+        shipment.matches.extend((scored, match) for match in matches)
 
 
 def scored_records(shipment: Shipment, topics: Topics, raised: int) -> list[Outgoing]:

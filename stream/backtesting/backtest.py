@@ -36,12 +36,16 @@ class Judged(NamedTuple):
     transitions: list[tuple[str, Alert]]
 
 
-class _Waiting:
-    """The records of one micro-batch, their verdicts, and what was known before it, by rule set."""
+Verdicts = dict[str, list[Match]]
+"""On one record, by rule set."""
 
-    def __init__(self, episodes: Mapping[str, Episodes]) -> None:
-        self.known = {name: Known(one.known) for name, one in episodes.items()}
-        self.records: list[tuple[Scored, list[tuple[str, Match]]]] = []
+
+class _Waiting:
+    """The records of one micro-batch with their verdicts, and what is known meanwhile."""
+
+    def __init__(self, known: dict[str, Known]) -> None:
+        self.known = known
+        self.records: list[tuple[Scored, Verdicts]] = []
 
 
 class Backtest:
@@ -60,6 +64,7 @@ class Backtest:
         self._episodes = {name: Episodes(quiet_s=quiet_s) for name in rule_sets}
         self._alerts: dict[str, dict[str, Alert]] = {name: {} for name in rule_sets}
         self._transitions = dict.fromkeys(rule_sets, 0)
+        self._known = self._known_now()
         # By the turn of their verdicts.
         self._waiting: dict[int, _Waiting] = {}
         self._seen: set[int] = set()
@@ -83,48 +88,53 @@ class Backtest:
         if self.last is None or scored.time > self.last:
             self.last = scored.time
         if scored.turn is None:
-            batch = _Waiting(self._episodes)
-            self._ask(scored, batch)
-            return [*self.finish(), *self._raise(batch)]
+            return [*self.finish(), self._raise(scored, self._ask(scored, self._known))]
         observed, raised = scored.turn
         judged = self._raise_before(observed)
         if raised not in self._waiting:
-            self._waiting[raised] = _Waiting(self._episodes)
-        self._ask(scored, self._waiting[raised])
+            self._waiting[raised] = _Waiting(self._known_now())
+        batch = self._waiting[raised]
+        verdicts = self._ask(scored, batch.known)
+        for name, matches in verdicts.items():
+            batch.known[name].add(matches)
+        batch.records.append((scored, verdicts))
         return judged
 
     def finish(self) -> list[Judged]:
         """The records whose verdicts had not come in yet."""
         return self._raise_before(None)
 
-    def _ask(self, scored: Scored, batch: _Waiting) -> None:
+    def _known_now(self) -> dict[str, Known]:
+        return {name: Known(one.known) for name, one in self._episodes.items()}
+
+    def _ask(self, scored: Scored, known: Mapping[str, Known]) -> Verdicts:
         windows = self._windows.observe(scored)
-        verdicts = [
-            (name, match)
+        return {
+            name: rules.match(scored, windows, known[name])
             for name, rules in self._rule_sets.items()
-            for match in rules.match(scored, windows, batch.known[name])
-        ]
-        batch.records.append((scored, verdicts))
+        }
 
     def _raise_before(self, turn: int | None) -> list[Judged]:
         """All that came in before that turn; None for everything."""
         if not self._waiting:
             return []
         due = sorted(one for one in self._waiting if turn is None or one < turn)
-        return [judged for one in due for judged in self._raise(self._waiting.pop(one))]
+        return [
+            self._raise(scored, verdicts)
+            for one in due
+            for scored, verdicts in self._waiting.pop(one).records
+        ]
 
-    def _raise(self, batch: _Waiting) -> list[Judged]:
-        judged: list[Judged] = []
-        for scored, verdicts in batch.records:
-            transitions: list[tuple[str, Alert]] = []
-            for name, match in verdicts:
+    def _raise(self, scored: Scored, verdicts: Verdicts) -> Judged:
+        transitions: list[tuple[str, Alert]] = []
+        for name, matches in verdicts.items():
+            for match in matches:
                 alert = self._episodes[name].raise_alert(scored, match)
                 if alert is not None:
                     self._alerts[name][alert.id] = alert
                     self._transitions[name] += 1
                     transitions.append((name, alert))
-            judged.append(Judged(scored, transitions))
-        return judged
+        return Judged(scored, transitions)
 
     def outcome(self, name: str) -> Outcome:
         """What came of it, once all records are fed."""

@@ -8,6 +8,7 @@ numbers: those that can't hold are not even looked at.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from models.spec import Scores
@@ -44,20 +45,17 @@ class Group:
         self._lasting = {one.rule.name: one for one in rules if one.lasts}
         self._by_label: dict[str, dict[str, list[Compiled]]] = {}
         self._others: list[Compiled] = []
-        compared: dict[tuple[str, bool], list[tuple[float, Compiled]]] = {}
+        compared: list[Compiled] = []
         for compiled in rules:
             necessary = compiled.when.necessary
             if necessary.label:
                 head, label = necessary.label
                 self._by_label.setdefault(head, {}).setdefault(label, []).append(compiled)
             elif necessary.signals:
-                figure, compare, bound = necessary.signals[0]
-                compared.setdefault((figure, is_rising(compare)), []).append((bound, compiled))
+                compared.append(compiled)
             else:
                 self._others.append(compiled)
-        self._scales = [
-            _Scale(figure_named(name), rising, found) for (name, rising), found in compared.items()
-        ]
+        self._scales = _scales(compared)
 
     def said(self, heads: Scores) -> list[Compiled]:
         """The rules that what the heads said does not rule out, but for those on a scale."""
@@ -84,29 +82,51 @@ class Group:
         found = list(said)
         if windows is not None:
             for scale in self._scales:
-                if reached := scale.reached(scale.figure(windows, settings)):
+                if reached := scale.reached(windows, settings):
                     found += reached
         names = self._lasting if known is None else known
-        if names:
+        lasting = [self._lasting[name] for name in names if name in self._lasting] if names else ()
+        if lasting:
             seen = set(found)
-            lasting = [self._lasting[name] for name in names if name in self._lasting]
             found += [one for one in lasting if one not in seen]
         return sorted(found, key=self._place.__getitem__) if len(found) > 1 else found
+
+
+def _scales(rules: Sequence[Compiled]) -> list[_Scale]:
+    """Each rule on one of the figures that it needs, such that few figures are worked out."""
+    bounds = {
+        rule: {
+            (figure, is_rising(compare)): bound
+            for figure, compare, bound in rule.when.necessary.signals
+        }
+        for rule in rules
+    }
+    scales: list[_Scale] = []
+    while bounds:
+        shared = Counter(key for needed in bounds.values() for key in needed)
+        [(key, _)] = shared.most_common(1)
+        found = [(needed[key], rule) for rule, needed in bounds.items() if key in needed]
+        figure, rising = key
+        scales.append(_Scale(figure_named(figure), rising, found))
+        for _, rule in found:
+            del bounds[rule]
+    return scales
 
 
 class _Scale:
     """Rules that need a figure to be above their number (rising) or below it."""
 
     def __init__(self, figure: Figure, rising: bool, rules: list[tuple[float, Compiled]]) -> None:
-        self.figure = figure
+        self._figure = figure
         self._rising = rising
         rules = sorted(rules, key=lambda one: one[0])
         self._bounds = [bound for bound, _ in rules]
         self._least = self._bounds[0]
         self._rules = [compiled for _, compiled in rules]
 
-    def reached(self, value: float) -> list[Compiled]:
-        """Those whose number is at most the value, or at least if falling; itself among them."""
+    def reached(self, windows: Windows, settings: Signals) -> list[Compiled]:
+        """Those whose number is at most the figure, or at least if falling; itself among them."""
+        value = self._figure(windows, settings)
         if self._rising:
             # Most figures reach nothing.
             return self._rules[: bisect_right(self._bounds, value)] if value >= self._least else []

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class Rule(
     forbid_unknown_fields=True,
     omit_defaults=True,
     rename={"for_": "for"},
+    dict=True,  # for what is cached
 ):
     """One rule as written in the file. version is a hash of everything it says."""
 
@@ -65,20 +67,20 @@ class Rule(
     quiet: str = ""
     labels: dict[str, str] = {}
 
-    @property
+    @cached_property
     def version(self) -> str:
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:12]
 
-    @property
+    @cached_property
     def for_s(self) -> int:
         """Event time over which the condition must hold before an alert fires; 0 at once."""
         return durations.seconds(self.for_) if self.for_ else 0
 
-    @property
+    @cached_property
     def cooldown_s(self) -> int:
         return durations.seconds(self.cooldown) if self.cooldown else 0
 
-    @property
+    @cached_property
     def quiet_s(self) -> int:
         """What replaces alerting.quiet_s; 0 for nothing."""
         return durations.seconds(self.quiet) if self.quiet else 0

@@ -52,11 +52,13 @@ class Known:
 
     def about(self, subject: str) -> Collection[str]:
         before = self._before.get(subject, ())
-        since = self._since.get(subject)
+        since = self._since.get(subject) if self._since else None
         return since.union(before) if since else before
 
-    def add(self, subject: str, rule: str) -> None:
-        self._since.setdefault(subject, set()).add(rule)
+    def add(self, matches: Iterable[Match]) -> None:
+        for match in matches:
+            if match.outcome == "holds":
+                self._since.setdefault(match.subject, set()).add(match.rule.name)
 
 
 class RuleSet:
@@ -152,10 +154,10 @@ class RuleSet:
         windows are those of the event's subjects with it folded in; a condition that reads signal
         says nothing of a subject that is not among them. known tells of which rules and subjects
         there is an alert or a wait, None of all: only of them is it told that a rule fails or
-        resolves. What holds now is added to it. Never raises.
+        resolves. Never raises.
         """
         plan = self._plan(scored)
-        question = Question(scored, plan.used, self._signals)
+        question: Question | None = None
         around = windows or {}
         matches: list[Match] = []
         for kind, group in plan.groups.items():
@@ -166,15 +168,15 @@ class RuleSet:
                 own = around.get(name)
                 rules = None if known is None else known.about(name)
                 asked = group.asked(said, own, self._signals, rules)
-                if asked:
-                    question.turn_to(subject, name, own)
+                if not asked:
+                    continue
+                question = question or Question(scored, plan.used, self._signals)
+                question.turn_to(subject, name, own)
                 for compiled in asked:
-                    lasts = compiled.lasts and (rules is None or compiled.rule.name in rules)
+                    lasts = rules is None or compiled.rule.name in rules
                     outcome = self._judge(compiled, question, lasts=lasts)
                     if outcome:
                         matches.append(_match(compiled.rule, question, outcome))
-                    if outcome == "holds" and compiled.lasts and known is not None:
-                        known.add(name, compiled.rule.name)
         return matches
 
     def _plan(self, scored: Scored) -> Plan:

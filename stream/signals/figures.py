@@ -46,6 +46,15 @@ def figure_named(name: str) -> Figure:
     return _FIGURES[name]
 
 
+def _steady(value: float) -> float:
+    """To nine digits after the point, so that 3 of 5 are 0.6 in whatever order they came.
+
+    Redis and Windows keep the same sums in two ways, whose last digits differ; a comparison must
+    come out the same.
+    """
+    return round(value * 1e9) / 1e9
+
+
 def _scored(windows: Windows, window: int) -> float:
     """In the window's own weight, as all sums are."""
     sums = windows.sums
@@ -57,7 +66,7 @@ def _share(place: int, window: int) -> Figure:
 
     def share(windows: Windows, _: Signals) -> float:
         whole = _scored(windows, window)
-        return windows.sums[window + place] / whole if whole > 0 else 0.0
+        return _steady(windows.sums[window + place] / whole) if whole > 0 else 0.0
 
     return share
 
@@ -65,7 +74,7 @@ def _share(place: int, window: int) -> Figure:
 def _high_risk(window: int) -> Figure:
     def share(windows: Windows, _: Signals) -> float:
         whole = windows.sums[window + _RISK]
-        return windows.sums[window + _HIGH_RISK] / whole if whole > 0 else 0.0
+        return _steady(windows.sums[window + _HIGH_RISK] / whole) if whole > 0 else 0.0
 
     return share
 
@@ -75,7 +84,7 @@ def _baseline(windows: Windows, settings: Signals) -> Baseline:
     # is itself a window: nearly nothing of what is new, nearly everything of what is old.
     sums, short, long = windows.sums, windows.short_weight, windows.long_weight
     weight = _scored(windows, LONG) / long - _scored(windows, SHORT) / short
-    if weight < settings.min_baseline:
+    if _steady(weight) < settings.min_baseline:
         return Baseline(0.0, UNKNOWN_DEVIATION, 0.0)
     mean = (sums[LONG + _SENTIMENT] / long - sums[SHORT + _SENTIMENT] / short) / weight
     squares = (sums[LONG + _SQUARES] / long - sums[SHORT + _SQUARES] / short) / weight
@@ -97,7 +106,7 @@ def _sentiment_z(windows: Windows, settings: Signals) -> float:
     mean = windows.sums[SHORT + _SENTIMENT] / weighted
     scored = weighted / windows.short_weight
     spread = usual.deviation * math.sqrt(1 / scored + 1 / usual.weight)
-    return (mean - usual.mean) / spread
+    return _steady((mean - usual.mean) / spread)
 
 
 def _volume_z(windows: Windows, settings: Signals) -> float:
@@ -109,13 +118,13 @@ def _volume_z(windows: Windows, settings: Signals) -> float:
     """
     short = windows.sums[SHORT] / windows.short_weight
     usual = windows.sums[LONG] / windows.long_weight - short
-    if usual < settings.min_baseline:
+    if _steady(usual) < settings.min_baseline:
         return 0.0
     age_s = (windows.at_us - windows.first_us) / 1e6
     length = _length(settings.short_half_life_s, age_s)
     rate = usual / (_length(settings.long_half_life_s, age_s) - length)
     variance = rate * _length(settings.short_half_life_s / 2, age_s)
-    return (short - rate * length) / math.sqrt(max(variance, 1.0))
+    return _steady((short - rate * length) / math.sqrt(max(variance, 1.0)))
 
 
 def _length(half_life_s: float, age_s: float) -> float:
@@ -129,32 +138,36 @@ def _sources_down(windows: Windows, settings: Signals) -> float:
     Without a baseline, that is by half the way from neutral to the extreme.
     """
     usual = _baseline(windows, settings)
-    bound = min(usual.mean - usual.deviation, 0.0)
+    bound = min(_steady(usual.mean - usual.deviation), 0.0)
     return sum(mean <= bound and mean < 0 for mean in _means_by_kind(windows))
 
 
 def _sources_up(windows: Windows, settings: Signals) -> float:
     usual = _baseline(windows, settings)
-    bound = max(usual.mean + usual.deviation, 0.0)
+    bound = max(_steady(usual.mean + usual.deviation), 0.0)
     return sum(mean >= bound and mean > 0 for mean in _means_by_kind(windows))
 
 
 def _means_by_kind(windows: Windows) -> list[float]:
-    sums, least = windows.sums, LEAST_PRESENCE * windows.short_weight
-    return [sums[place + 2] / sums[place + 1] for place in KIND_PLACES if sums[place + 1] >= least]
+    sums, weight = windows.sums, windows.short_weight
+    return [
+        _steady(sums[place + 2] / sums[place + 1])
+        for place in KIND_PLACES
+        if _steady(sums[place + 1] / weight) >= LEAST_PRESENCE
+    ]
 
 
 def _volume(place: int) -> Figure:
-    return lambda windows, _: windows.sums[place] / windows.short_weight
+    return lambda windows, _: _steady(windows.sums[place] / windows.short_weight)
 
 
 _FIGURES: dict[str, Figure] = {
     "events": lambda windows, _: windows.events,
     "volume": _volume(SHORT),
-    "volume_long": lambda windows, _: windows.sums[LONG] / windows.long_weight,
+    "volume_long": lambda windows, _: _steady(windows.sums[LONG] / windows.long_weight),
     "volume_z": _volume_z,
-    "scored": lambda windows, _: _scored(windows, SHORT) / windows.short_weight,
-    "scored_long": lambda windows, _: _scored(windows, LONG) / windows.long_weight,
+    "scored": lambda windows, _: _steady(_scored(windows, SHORT) / windows.short_weight),
+    "scored_long": lambda windows, _: _steady(_scored(windows, LONG) / windows.long_weight),
     "sentiment": _share(_SENTIMENT, SHORT),
     "sentiment_long": _share(_SENTIMENT, LONG),
     "sentiment_z": _sentiment_z,

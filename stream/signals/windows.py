@@ -38,7 +38,7 @@ SUMS = (
 """The sums in the order they are kept; short ones first. Also the fields of the Redis hash."""
 SHORT_SUMS = len(WINDOW_SUMS) + len(SOURCE_KINDS) * len(KIND_SUMS)
 
-FEW_HALF_LIVES = 100.0
+FEW_HALF_LIVES = 250.0
 """A weight, or one step of it, doubles so often at most before the sums are divided by it."""
 MAX_WEIGHT = 2.0**FEW_HALF_LIVES
 
@@ -129,40 +129,43 @@ class Windows(msgspec.Struct):
         if not self.events:
             self.first_us = self.at_us = at
         ahead = (at - self.at_us) / 1e6
-        if -ahead > settings.max_late_s:
-            self.late += 1
-            return
         if ahead > 0:
             self._move(ahead / settings.short_half_life_s, ahead / settings.long_half_life_s)
             self.at_us = at
         short, long = self.short_weight, self.long_weight
         if ahead < 0:
+            if -ahead > settings.max_late_s:
+                self.late += 1
+                return
             short *= 2.0 ** (ahead / settings.short_half_life_s)
             long *= 2.0 ** (ahead / settings.long_half_life_s)
             self.first_us = min(self.first_us, at)
         sums = self.sums
         self.events += 1
         kind = len(WINDOW_SUMS) + seen.kind * len(KIND_SUMS)
-        sums[0] += relevance * short
-        sums[kind] += relevance * short
+        volume = relevance * short
+        sums[0] += volume
+        sums[kind] += volume
         sums[SHORT_SUMS] += relevance * long
         short *= news
         long *= news
-        if seen.label:
-            tone = short * seen.sentiment
-            sums[seen.label] += short
+        label, sentiment = seen.label, seen.sentiment
+        if label:
+            tone = short * sentiment
+            sums[label] += short
             sums[4] += tone
-            sums[5] += tone * seen.sentiment
+            sums[5] += tone * sentiment
             sums[kind + 1] += short
             sums[kind + 2] += tone
-            tone = long * seen.sentiment
-            sums[SHORT_SUMS + seen.label] += long
+            tone = long * sentiment
+            sums[SHORT_SUMS + label] += long
             sums[SHORT_SUMS + 4] += tone
-            sums[SHORT_SUMS + 5] += tone * seen.sentiment
-        if seen.risk:
+            sums[SHORT_SUMS + 5] += tone * sentiment
+        risk = seen.risk
+        if risk:
             sums[6] += short
             sums[SHORT_SUMS + 6] += long
-            if seen.risk > 1:
+            if risk > 1:
                 sums[7] += short
                 sums[SHORT_SUMS + 7] += long
 
