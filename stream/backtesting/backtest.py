@@ -19,6 +19,7 @@ from stream.records import Alert, Scored
 from stream.rules.rule_set import Known, Match, RuleSet
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_settings import Signals
+from stream.signals.windows import microseconds
 
 
 class Outcome(msgspec.Struct):
@@ -76,8 +77,9 @@ class Backtest:
     def feed(self, scored: Scored) -> list[Judged]:
         """The records whose verdicts come in now; this one's may later, at the last in finish()."""
         origin = scored.origin
+        at_us = microseconds(scored)
         # A hash is a tenth of the memory; two of a million that agree are one in 10^7.
-        mark = hash((origin.topic, origin.partition, origin.offset, scored.id, scored.time))
+        mark = hash((origin.topic, origin.partition, origin.offset, scored.id, at_us))
         if mark in self._seen:
             self.repeats += 1
             return []
@@ -88,7 +90,9 @@ class Backtest:
         if self.last is None or scored.time > self.last:
             self.last = scored.time
         if scored.turn is None:
-            return [*self.finish(), self._raise(scored, self._ask(scored, self._known))]
+            judged = self.finish()
+            judged.append(self._raise(scored, self._ask(scored, self._known)))
+            return judged
         observed, raised = scored.turn
         judged = self._raise_before(observed)
         if raised not in self._waiting:

@@ -30,7 +30,11 @@ _decode_turn = msgspec.json.Decoder(_Turn).decode
 def read_file(path: Path) -> Iterator[Scored]:
     """The scored records of a JSON-lines file, plain or .gz. Raises InputError naming the line."""
     for _, number, line in read_lines([path]):
-        yield _decode(line, f"input file {path}, line {number}")
+        try:
+            scored = decode_scored(line)
+        except msgspec.DecodeError as error:
+            raise _no_record(f"input file {path}, line {number}", error) from None
+        yield scored
 
 
 async def read_topic(
@@ -54,17 +58,16 @@ async def read_topic(
             try:
                 held.append((_decode_turn(record.value).place, where, record.value))
             except msgspec.DecodeError as error:
-                raise InputError(f"{where}: is no scored record ({error})") from None
+                raise _no_record(where, error) from None
     held.sort(key=lambda one: one[0])
     found(len(held))
     for _, where, value in held:
-        yield _decode(value, where)
+        try:
+            scored = decode_scored(value)
+        except msgspec.DecodeError as error:
+            raise _no_record(where, error) from None
+        yield scored
 
 
-def _decode(content: bytes, where: str) -> Scored:
-    try:
-        return decode_scored(content)
-    except msgspec.DecodeError as error:
-        raise InputError(
-            f"{where}: is no scored record ({error}); `bellwether score` writes them"
-        ) from None
+def _no_record(where: str, error: msgspec.DecodeError) -> InputError:
+    return InputError(f"{where}: is no scored record ({error}); `bellwether score` writes them")

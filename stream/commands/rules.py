@@ -135,6 +135,7 @@ def backtest(
     from stream.backtesting import report
     from stream.backtesting.backtest import Backtest
     from stream.backtesting.sweep import variants
+    from stream.heap import spare_long_lived
     from stream.rules.rule_file import read_rule_file
     from stream.rules.rule_set import RuleSet
 
@@ -158,7 +159,8 @@ def backtest(
     run = Backtest(chosen, signals=settings.signals, quiet_s=settings.alerting.quiet_s)
     told = _rehearsals(routes, rule_sets, settings)
     marks = _marks(labels, rule_sets)
-    feed = partial(_feed, run, told, marks)
+    feed = partial(_feed, run, told, marks) if told or marks else run.feed
+    spare_long_lived()
     began = time.perf_counter()
     if source is not None:
         _feed_file(feed, source, quiet=as_json)
@@ -228,7 +230,7 @@ def _tell(told: Mapping[str, Rehearsal], marks: Marks | None, judged: Sequence[J
             marks.feed(scored, transitions)
 
 
-def _feed_file(feed: Callable[[Scored], None], source: Path, *, quiet: bool) -> None:
+def _feed_file(feed: Callable[[Scored], object], source: Path, *, quiet: bool) -> None:
     from stream.backtesting.scored_log import read_file
     from stream.publish import count_lines
 
@@ -243,7 +245,7 @@ def _feed_file(feed: Callable[[Scored], None], source: Path, *, quiet: bool) -> 
 
 
 async def _feed_topic(
-    feed: Callable[[Scored], None],
+    feed: Callable[[Scored], object],
     settings: Settings,
     times: tuple[datetime | None, datetime | None],
     *,

@@ -62,9 +62,10 @@ class Group:
         found = list(self._others)
         for head, by_label in self._by_label.items():
             if score := heads.get(head):
-                found += by_label.get(score.label, ())
+                if rules := by_label.get(score.label):
+                    found += rules
             else:  # an older model's record; what that means is CEL's to say
-                found += [one for rules in by_label.values() for one in rules]
+                found += [one for under in by_label.values() for one in under]
         return found
 
     def asked(
@@ -73,22 +74,24 @@ class Group:
         windows: Windows | None,
         settings: Signals,
         known: Collection[str] | None,
-    ) -> list[Compiled]:
+    ) -> Sequence[Compiled]:
         """Every rule that may hold for a subject or has an alert or a wait about it.
 
         said is what said() gave for the event, windows are the subject's, and known names rules
         that have an alert or a wait, None for all.
         """
-        found = list(said)
+        found = said
         if windows is not None:
             for scale in self._scales:
-                if reached := scale.reached(windows, settings):
-                    found += reached
+                value = scale.figure(windows, settings)
+                # Most figures reach nothing.
+                if value >= scale.least if scale.rising else value <= scale.most:
+                    found = [*found, *scale.reached(value)]
         names = self._lasting if known is None else known
-        lasting = [self._lasting[name] for name in names if name in self._lasting] if names else ()
-        if lasting:
+        if names:
             seen = set(found)
-            found += [one for one in lasting if one not in seen]
+            lasting = [self._lasting[name] for name in names if name in self._lasting]
+            found = [*found, *(one for one in lasting if one not in seen)]
         return sorted(found, key=self._place.__getitem__) if len(found) > 1 else found
 
 
@@ -117,17 +120,15 @@ class _Scale:
     """Rules that need a figure to be above their number (rising) or below it."""
 
     def __init__(self, figure: Figure, rising: bool, rules: list[tuple[float, Compiled]]) -> None:
-        self._figure = figure
-        self._rising = rising
+        self.figure = figure
+        self.rising = rising
         rules = sorted(rules, key=lambda one: one[0])
         self._bounds = [bound for bound, _ in rules]
-        self._least = self._bounds[0]
+        self.least, self.most = self._bounds[0], self._bounds[-1]
         self._rules = [compiled for _, compiled in rules]
 
-    def reached(self, windows: Windows, settings: Signals) -> list[Compiled]:
-        """Those whose number is at most the figure, or at least if falling; itself among them."""
-        value = self._figure(windows, settings)
-        if self._rising:
-            # Most figures reach nothing.
-            return self._rules[: bisect_right(self._bounds, value)] if value >= self._least else []
+    def reached(self, value: float) -> list[Compiled]:
+        """Those whose number is at most the value, or at least if falling; itself among them."""
+        if self.rising:
+            return self._rules[: bisect_right(self._bounds, value)]
         return self._rules[bisect_left(self._bounds, value) :]

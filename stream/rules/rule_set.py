@@ -52,8 +52,9 @@ class Known:
 
     def about(self, subject: str) -> Collection[str]:
         before = self._before.get(subject, ())
-        since = self._since.get(subject) if self._since else None
-        return since.union(before) if since else before
+        if self._since and (since := self._since.get(subject)):
+            return since.union(before)
+        return before
 
     def add(self, matches: Iterable[Match]) -> None:
         for match in matches:
@@ -162,7 +163,9 @@ class RuleSet:
         matches: list[Match] = []
         for kind, group in plan.groups.items():
             subjects = subjects_of(scored, kind)
-            said = group.said(scored.heads) if subjects else []
+            if not subjects:
+                continue
+            said = group.said(scored.heads)
             for subject in subjects:
                 name = f"{kind}:{subject.id}"
                 own = around.get(name)

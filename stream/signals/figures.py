@@ -61,6 +61,13 @@ def _scored(windows: Windows, window: int) -> float:
     return sums[window + _NEGATIVE] + sums[window + _NEUTRAL] + sums[window + _POSITIVE]
 
 
+def _scored_lately(windows: Windows, _: Signals) -> float:
+    """Written out, since most rules on figures are looked up by it."""
+    sums = windows.sums
+    scored = (sums[_NEGATIVE] + sums[_NEUTRAL] + sums[_POSITIVE]) / windows.short_weight
+    return round(scored * 1e9) / 1e9
+
+
 def _share(place: int, window: int) -> Figure:
     """A label's share of what the model gave a sentiment; for sentiment itself, its mean."""
 
@@ -166,7 +173,7 @@ _FIGURES: dict[str, Figure] = {
     "volume": _volume(SHORT),
     "volume_long": lambda windows, _: _steady(windows.sums[LONG] / windows.long_weight),
     "volume_z": _volume_z,
-    "scored": lambda windows, _: _steady(_scored(windows, SHORT) / windows.short_weight),
+    "scored": _scored_lately,
     "scored_long": lambda windows, _: _steady(_scored(windows, LONG) / windows.long_weight),
     "sentiment": _share(_SENTIMENT, SHORT),
     "sentiment_long": _share(_SENTIMENT, LONG),

@@ -12,6 +12,8 @@ Redis. Pure.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from math import exp2
 
 import msgspec
 
@@ -38,7 +40,7 @@ SUMS = (
 """The sums in the order they are kept; short ones first. Also the fields of the Redis hash."""
 SHORT_SUMS = len(WINDOW_SUMS) + len(SOURCE_KINDS) * len(KIND_SUMS)
 
-FEW_HALF_LIVES = 250.0
+FEW_HALF_LIVES = 450.0
 """A weight, or one step of it, doubles so often at most before the sums are divided by it."""
 MAX_WEIGHT = 2.0**FEW_HALF_LIVES
 
@@ -103,7 +105,8 @@ def microseconds(scored: Scored) -> int:
     return round(scored.time.timestamp() * 1_000_000)
 
 
-class Windows(msgspec.Struct):
+@dataclass(slots=True)
+class Windows:
     """The sums of one subject; at_us is the latest event time seen (microseconds).
 
     short_weight and long_weight, from 1 to MAX_WEIGHT squared, are what an event at at_us weighs in
@@ -130,15 +133,22 @@ class Windows(msgspec.Struct):
             self.first_us = self.at_us = at
         ahead = (at - self.at_us) / 1e6
         if ahead > 0:
-            self._move(ahead / settings.short_half_life_s, ahead / settings.long_half_life_s)
             self.at_us = at
+            short_lives = ahead / settings.short_half_life_s
+            long_lives = ahead / settings.long_half_life_s
+            # The short window's weight is the larger one, having the shorter half-life.
+            if short_lives <= FEW_HALF_LIVES and self.short_weight <= MAX_WEIGHT:
+                self.short_weight *= exp2(short_lives)
+                self.long_weight *= exp2(long_lives)
+            else:
+                self._set_back(short_lives, long_lives)
         short, long = self.short_weight, self.long_weight
         if ahead < 0:
             if -ahead > settings.max_late_s:
                 self.late += 1
                 return
-            short *= 2.0 ** (ahead / settings.short_half_life_s)
-            long *= 2.0 ** (ahead / settings.long_half_life_s)
+            short *= exp2(ahead / settings.short_half_life_s)
+            long *= exp2(ahead / settings.long_half_life_s)
             self.first_us = min(self.first_us, at)
         sums = self.sums
         self.events += 1
@@ -169,22 +179,14 @@ class Windows(msgspec.Struct):
                 sums[7] += short
                 sums[SHORT_SUMS + 7] += long
 
-    def _move(self, short_lives: float, long_lives: float) -> None:
-        """Let weights be those of an event so many half-lives of either window later."""
-        if short_lives <= FEW_HALF_LIVES and self.short_weight <= MAX_WEIGHT:
-            self.short_weight *= 2.0**short_lives
-        else:
-            self._scale(0, SHORT_SUMS, 2.0**-short_lives / self.short_weight)
-            self.short_weight = 1.0
-        if long_lives <= FEW_HALF_LIVES and self.long_weight <= MAX_WEIGHT:
-            self.long_weight *= 2.0**long_lives
-        else:
-            self._scale(SHORT_SUMS, len(SUMS), 2.0**-long_lives / self.long_weight)
-            self.long_weight = 1.0
-
-    def _scale(self, start: int, stop: int, factor: float) -> None:
-        for place in range(start, stop):
-            self.sums[place] *= factor
+    def _set_back(self, short_lives: float, long_lives: float) -> None:
+        """Let sums be as of so many half-lives later, and an event then weigh 1 in them."""
+        short = exp2(-short_lives) / self.short_weight
+        long = exp2(-long_lives) / self.long_weight
+        sums = self.sums
+        sums[:SHORT_SUMS] = [one * short for one in sums[:SHORT_SUMS]]
+        sums[SHORT_SUMS:] = [one * long for one in sums[SHORT_SUMS:]]
+        self.short_weight = self.long_weight = 1.0
 
     def __getitem__(self, name: str) -> float:
         """The sum of that name as of at_us."""
