@@ -88,6 +88,7 @@ lock:
 	@command -v $(UV) >/dev/null || { echo "Needs uv: .venv/bin/pip install uv" >&2; exit 2; }
 	$(UV) $(LOCK) $(ARGS) --extra dev --output-file requirements/dev.txt pyproject.toml
 	$(UV) $(LOCK) --constraints requirements/dev.txt --output-file requirements/runtime.txt pyproject.toml
+	$(UV) $(LOCK) $(ARGS) --output-file requirements/peers.txt requirements/peers.in
 
 clean:
 	rm -rf .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -49,6 +49,11 @@ def main() -> None:
     )
     parser.add_argument("--events", type=int, default=8_000, help="that wait, of end-to-end")
     parser.add_argument("--bootstrap", help="of a real Kafka, for end-to-end and rollback")
+    parser.add_argument(
+        "--ready-made",
+        action="store_true",
+        help="in end-to-end also Quix Streams and Bytewax, installed into out/peers",
+    )
     options = parser.parse_args()
     if options.what == "judging" and options.scored is None:
         parser.error("judging needs --scored FILE")
@@ -130,6 +135,7 @@ def _end_to_end(options: argparse.Namespace) -> None:
         rounds=options.rounds,
         seconds=options.seconds,
         bootstrap=options.bootstrap,
+        ready_made=options.ready_made,
     )
 
 

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import orjson
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.machine import cpu_s
 from bench.model_stage import full_batches
+from bench.peers import environment
 from bench.peers.scoring import best_precision
 from bench.texts import events
 from models.predictor import load_predictor
@@ -39,6 +41,10 @@ PEERS = {
     "Faust take(32), shared encoder, fp32": "faust_take",
     f"hand-written aiokafka loop, sorted 16s, {best_precision()}": "handwritten",
 }
+READY_MADE = {
+    "Quix Streams, an event at a time, fp32": "quix",
+    "Bytewax collect(64), sorted, fp32": "bytewax_collect",
+}
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,16 @@ class Place:
     folder: Path
 
 
-def measure(texts: Sequence[str], *, rounds: int, seconds: float, bootstrap: str) -> None:
-    """Prints events a second and a CPU-second of each way, all in turn in each round."""
-    ways = [OURS, OURS_FP32, OFFLINE, *PEERS]
+def measure(
+    texts: Sequence[str], *, rounds: int, seconds: float, bootstrap: str, ready_made: bool
+) -> None:
+    """Prints events a second and a CPU-second of each way, all in turn in each round.
+
+    ready_made: with the peers that need an environment of their own, which is made if need be.
+    """
+    ways = [OURS, OURS_FP32, OFFLINE, *PEERS, *(READY_MADE if ready_made else ())]
+    if ready_made:
+        environment.interpreter()
     rates: dict[str, list[float]] = {name: [] for name in ways}
     per_cpu: dict[str, list[float]] = {name: [] for name in ways}
     with ExitStack() as stack:
@@ -167,6 +180,8 @@ def _arrivals(bootstrap: str, topic: str) -> Iterator[int]:
 
 
 def _command(name: str, place: Place, group: str) -> list[str]:
+    if name in READY_MADE:
+        return [str(environment.interpreter()), "-m", f"bench.peers.{READY_MADE[name]}"]
     if name in PEERS:
         peer = [sys.executable, "-m", f"bench.peers.{PEERS[name]}"]
         faust = ["--datadir", str(place.folder / group), "worker", "-l", "warn", "--without-web"]
@@ -196,7 +211,9 @@ def _offline(texts: Sequence[str], seconds: float) -> tuple[float, float]:
     predictor = load_predictor()
     predictor.warm_up()
     print(f"  offline: {predictor.description}", file=sys.stderr)
-    some = texts[:512]
+    # What the others read, a number at the end of each text included.
+    read = [str(orjson.loads(one.value)["text"]) for one in islice(events(texts), len(texts))]
+    some = random.Random(1).sample(read, min(512, len(read)))
     done, began, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() < began + seconds:
         full_batches(predictor, some)
