@@ -16,7 +16,8 @@ import msgspec
 from models.spec import Scores
 
 Test = Callable[[Scores], bool]
-SignalTest = tuple[str, Callable[[float, float], bool], float]
+Comparison = tuple[str, Callable[[float, float], bool], float]
+"""What is compared, how, and with what."""
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -29,19 +30,24 @@ _WORD = r"([A-Za-z_]\w*)"
 _LABEL = re.compile(rf"""{_WORD}\.label (==|!=) (?:"([^"\\]*)"|'([^'\\]*)')""")
 _ABSTAINED = re.compile(rf"(!?) ?{_WORD}\.abstained")
 _CONFIDENCE = re.compile(rf"{_WORD}\.confidence (<=?|>=?) {_NUMBER}")
+_SUBJECT = re.compile(rf"subject\.(relevance|novelty) (<=?|>=?) {_NUMBER}")
 _SIGNAL = re.compile(rf"signal\.{_WORD} (<=?|>=?) {_NUMBER}")
 _STRING = re.compile(r"""[rRbB]*(?:"[^"\\]*"|'[^'\\]*')""")
 
 
 class Necessary(msgspec.Struct, frozen=True):
-    """Comparisons on heads' answers and on figures; all of them must hold.
+    """Comparisons on heads' answers, a subject's numbers and its figures; all of them must hold.
 
-    label is a head and what it must have said, one of those comparisons.
+    label is a head and what it must have said, one of those comparisons. compared names the heads
+    that they are about. whole: the condition is nothing but them.
     """
 
     heads: tuple[Test, ...] = ()
-    signals: tuple[SignalTest, ...] = ()
+    subject: tuple[Comparison, ...] = ()
+    signals: tuple[Comparison, ...] = ()
     label: tuple[str, str] | None = None
+    compared: frozenset[str] = frozenset()
+    whole: bool = False
 
     def may_hold(self, scores: Scores) -> bool:
         """False if the condition is false for every subject of an event with these scores."""
@@ -50,21 +56,38 @@ class Necessary(msgspec.Struct, frozen=True):
                 return False
         return True
 
+    def suffices(self, scores: Scores) -> bool:
+        """Whether the condition holds where all comparisons do; else that is CEL's to say."""
+        return self.whole and self.compared <= scores.keys()
+
 
 def find_necessary(expression: str, heads: Collection[str]) -> Necessary:
     """What can be told without CEL; nothing for a condition that is not joined by && alone."""
     tests: list[Test] = []
-    signals: list[SignalTest] = []
+    subject: list[Comparison] = []
+    signals: list[Comparison] = []
     label: tuple[str, str] | None = None
-    for part in _conjuncts(expression):
+    compared: set[str] = set()
+    parts = _conjuncts(expression)
+    for part in parts:
         if (found := _SIGNAL.fullmatch(part)) is not None:
             signals.append((found[1], _OPERATORS[found[2]], float(found[3])))
+        elif (found := _SUBJECT.fullmatch(part)) is not None:
+            subject.append((found[1], _OPERATORS[found[2]], float(found[3])))
         elif (test := _head_test(part, heads)) is not None:
             tests.append(test)
             label = label or _needed_label(part)
+            compared.add(part.lstrip("! ").partition(".")[0])
     # What compares with a baseline takes longest to work out.
     signals.sort(key=lambda one: one[0].startswith("sources_") or one[0].endswith("_z"))
-    return Necessary(tuple(tests), tuple(signals), label)
+    return Necessary(
+        heads=tuple(tests),
+        subject=tuple(subject),
+        signals=tuple(signals),
+        label=label,
+        compared=frozenset(compared),
+        whole=bool(parts) and len(tests) + len(subject) + len(signals) == len(parts),
+    )
 
 
 def _conjuncts(expression: str) -> list[str]:

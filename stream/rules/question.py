@@ -50,9 +50,18 @@ class Question:
 
     def may_hold(self, necessary: Necessary) -> bool:
         """Whether the comparisons that a condition can't do without all hold."""
-        return necessary.may_hold(self._scored.heads) and all(
-            compare(self.figure(name), bound) for name, compare, bound in necessary.signals
+        return (
+            necessary.may_hold(self._scored.heads)
+            and all(
+                compare(getattr(self._subject, name), bound)
+                for name, compare, bound in necessary.subject
+            )
+            and all(compare(self.figure(name), bound) for name, compare, bound in necessary.signals)
         )
+
+    def suffices(self, necessary: Necessary) -> bool:
+        """Whether a condition holds whose comparisons do, without asking CEL."""
+        return necessary.suffices(self._scored.heads)
 
     def context(self, *, per_subject: bool) -> Any:
         """The cel.Context with the variables that rules read, if asked for those of the subject."""

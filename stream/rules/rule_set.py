@@ -205,8 +205,8 @@ class RuleSet:
         """Whether the condition holds; None when that can't be told for this event."""
         if condition in question.answers:
             return question.answers[condition]
-        answer = question.may_hold(condition.necessary) and self._execute(
-            compiled, condition, question
+        answer = question.may_hold(condition.necessary) and (
+            question.suffices(condition.necessary) or self._execute(compiled, condition, question)
         )
         if not compiled.per_subject:
             question.answers[condition] = answer

@@ -1,4 +1,4 @@
-"""What is checked before CEL never says no where CEL says yes."""
+"""What is checked before CEL never says no where CEL says yes, nor yes where CEL says no."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ PARTS = st.sampled_from(
         "sentiment.confidence >= 0.5",
         "risk.confidence<0.9",
         "signal.volume > 3",
+        "subject.relevance >= 0.5",
         "signal.sentiment_z <= -2.0",
         "(signal.volume > 3 || risk.confidence > 0.2)",
         "signal.volume > 3 ? true : false",
@@ -53,31 +54,40 @@ def test_it_is_right_about_every_condition_that_it_denies(
         name: {"label": one.label, "confidence": one.confidence, "abstained": one.abstained}
         for name, one in heads.items()
     }
-    holds = cel.compile(expression).execute(cel.Context(variables={**variables, "signal": figures}))
+    holds = cel.compile(expression).execute(
+        cel.Context(variables={**variables, "signal": figures, "subject": {"relevance": figure}})
+    )
     necessary = find_necessary(expression, HEADS)
-    may_hold = necessary.may_hold(heads) and all(
-        compare(figures[name], bound) for name, compare, bound in necessary.signals
+    may_hold = (
+        necessary.may_hold(heads)
+        and all(compare(figures[name], bound) for name, compare, bound in necessary.signals)
+        and all(compare(figure, bound) for _, compare, bound in necessary.subject)
     )
     assert may_hold or not holds
+    if necessary.suffices(heads):
+        assert may_hold is holds
 
 
 @pytest.mark.parametrize(
-    ("expression", "heads", "signals"),
+    ("expression", "heads", "signals", "whole"),
     [
-        ('sentiment.label == "negative" && signal.volume >= 3.0', 1, 1),
-        ("sentiment.label == 'negative' || risk.label == 'high'", 0, 0),
-        ("sentiment.label == 'a || b' && risk.confidence > 0.5", 2, 0),
-        ("(sentiment.label == 'negative') && event.text.contains('&&')", 0, 0),
-        ("mood.label == 'calm' && signal.volume_z > 1", 0, 1),
-        ("sentiment.label == 'negative' // && risk.abstained", 0, 0),
-        ("risk.confidence > 0.5 ? true : signal.volume > 3", 0, 0),
+        ('sentiment.label == "negative" && signal.volume >= 3.0', 1, 1, True),
+        ("!sentiment.abstained && signal.volume>=3.0", 1, 1, True),
+        ("sentiment.label == 'negative' || risk.label == 'high'", 0, 0, False),
+        ("sentiment.label == 'a || b' && risk.confidence > 0.5", 2, 0, True),
+        ("(sentiment.label == 'negative') && event.text.contains('&&')", 0, 0, False),
+        ("sentiment.label == 'negative' && subject.relevance > 0.5", 1, 0, True),
+        ("sentiment.label == 'negative' && subject.id == 'A'", 1, 0, False),
+        ("mood.label == 'calm' && signal.volume_z > 1", 0, 1, False),
+        ("sentiment.label == 'negative' // && risk.abstained", 0, 0, False),
+        ("risk.confidence > 0.5 ? true : signal.volume > 3", 0, 0, False),
     ],
 )
 def test_it_knows_plain_comparisons_joined_by_and(
-    expression: str, heads: int, signals: int
+    expression: str, heads: int, signals: int, whole: bool
 ) -> None:
     found = find_necessary(expression, HEADS)
-    assert (len(found.heads), len(found.signals)) == (heads, signals)
+    assert (len(found.heads), len(found.signals), found.whole) == (heads, signals, whole)
 
 
 def test_a_head_that_a_record_lacks_is_left_to_cel() -> None:
@@ -86,3 +96,5 @@ def test_a_head_that_a_record_lacks_is_left_to_cel() -> None:
     )
     assert len(found.heads) == 3
     assert found.may_hold({})
+    assert not found.suffices({})
+    assert found.suffices(scores(risk="high"))
