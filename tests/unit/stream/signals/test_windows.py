@@ -60,6 +60,16 @@ def test_figures_have_every_name_once() -> None:
     assert len(set(SUMS)) == len(SUMS)
 
 
+def test_three_of_five_are_six_tenths_in_whatever_order() -> None:
+    tones = ["negative"] * 3 + ["positive"] * 2
+    # Sums of 0.1 and of halves of it are not what they seem: 3 * 0.1 / 0.5 is above 0.6.
+    little = (Subject("ticker", "HALC", relevance=0.1),)
+    for order in set(itertools.permutations(tones)):
+        events = [said(at, tone, subjects=little) for at, tone in enumerate(order)]
+        assert figures_of(*[said(0, tone, subjects=little) for tone in order])["negative"] == 0.6
+        assert figures_of(*events)["negative"] == round(figures_of(*events)["negative"], 9)
+
+
 def test_an_event_later_than_the_limit_is_counted_and_left_out() -> None:
     limited = SETTINGS.model_copy(update={"max_late_s": 60.0})
     found = windows_of(said(1_000), said(939), said(940), settings=limited)
