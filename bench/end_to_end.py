@@ -23,12 +23,11 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from bench.machine import cpu_s
 from bench.model_stage import full_batches
 from bench.peers import environment
-from bench.peers.scoring import best_precision
+from bench.peers.scoring import PARTITIONS, best_precision
 from bench.texts import events
 from models.predictor import load_predictor
 from stream.demo.embedded import EmbeddedRedis
 
-PARTITIONS = 8
 START_S = 180.0
 # The first answers of a process that did not warm up are slow, and are nobody's steady rate.
 WARM_S = 3.0
@@ -180,12 +179,11 @@ def _arrivals(bootstrap: str, topic: str) -> Iterator[int]:
 
 
 def _command(name: str, place: Place, group: str) -> list[str]:
-    if name in READY_MADE:
-        return [str(environment.interpreter()), "-m", f"bench.peers.{READY_MADE[name]}"]
-    if name in PEERS:
-        peer = [sys.executable, "-m", f"bench.peers.{PEERS[name]}"]
+    if module := (PEERS | READY_MADE).get(name):
+        python = environment.interpreter() if name in READY_MADE else sys.executable
+        peer = [str(python), "-m", f"bench.peers.{module}"]
         faust = ["--datadir", str(place.folder / group), "worker", "-l", "warn", "--without-web"]
-        return [*peer, *faust] if PEERS[name].startswith("faust") else peer
+        return [*peer, *faust] if module.startswith("faust") else peer
     settings = place.folder / f"{group}.toml"
     settings.write_text(
         f"""
@@ -212,8 +210,11 @@ def _offline(texts: Sequence[str], seconds: float) -> tuple[float, float]:
     predictor.warm_up()
     print(f"  offline: {predictor.description}", file=sys.stderr)
     # What the others read, a number at the end of each text included.
-    read = [str(orjson.loads(one.value)["text"]) for one in islice(events(texts), len(texts))]
-    some = random.Random(1).sample(read, min(512, len(read)))
+    read = list(islice(events(texts), len(texts)))
+    some = [
+        str(orjson.loads(one.value)["text"])
+        for one in random.Random(1).sample(read, min(512, len(read)))
+    ]
     done, began, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() < began + seconds:
         full_batches(predictor, some)

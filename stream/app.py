@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import logging
 import tempfile
-from collections.abc import Mapping
 from typing import Any
 
-import faust
 from redis.asyncio import Redis
 
 from models.shadow import Shadow
@@ -21,7 +19,7 @@ from stream.alerts.sweeper import Sweeper
 from stream.connection import StartError, connect_redis, kafka_arguments
 from stream.heap import trim_for_ever
 from stream.ingest.agents import chunk_agent
-from stream.ingest.chunks import ChunkTracker, credentials, feed_in_chunks, read_lags
+from stream.ingest.chunks import ChunkTracker, faust_app, read_lags
 from stream.ingest.sources import Decoder
 from stream.names import Keys
 from stream.notify.notifier import Notifier
@@ -49,8 +47,6 @@ from stream.topics import prepare_topics
 
 logger = logging.getLogger(__name__)
 
-# Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
-STREAM_BUFFER_CHUNKS = 8
 CRASH_POLL_S = 0.5
 # Redis remembers this many times what may be in work, so that every redelivered event is known.
 WORK_REMEMBERED = 4
@@ -102,7 +98,8 @@ class Worker:
         await self._ledger.start()
         self._stack.push_async_callback(self._ledger.stop)
 
-        self._app = self._faust_app(kafka)
+        folder = tempfile.TemporaryDirectory(prefix="bellwether-faust-")
+        self._app = faust_app(settings, kafka, self._stack.enter_context(folder))
         self.tracker = ChunkTracker(lambda: self._app.consumer_generation_id)
         keys = Keys(settings.redis.prefix)
         self.pipeline = Pipeline(
@@ -275,27 +272,3 @@ class Worker:
     async def _judge_by(self, rules: RuleSet) -> None:
         await self._ledger.rules(self._rules.file)
         self.pipeline.rules = rules
-
-    def _faust_app(self, kafka: Mapping[str, Any]) -> faust.App:
-        settings = self.settings
-        app = faust.App(
-            settings.kafka.group,
-            broker=[f"kafka://{address}" for address in settings.kafka.bootstrap.split(",")],
-            broker_credentials=credentials(kafka),
-            datadir=self._stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="bellwether-faust-")
-            ),
-            web_enabled=False,
-            autodiscover=False,
-            topic_allow_declare=False,
-            topic_disable_leader=True,
-            store="memory://",
-            stream_wait_empty=True,
-            stream_buffer_maxsize=STREAM_BUFFER_CHUNKS,
-            broker_max_poll_records=settings.worker.max_poll_records,
-            broker_session_timeout=settings.kafka.session_timeout_s,
-            broker_heartbeat_interval=settings.kafka.session_timeout_s / 5,
-            broker_commit_interval=1.0,
-        )
-        feed_in_chunks(app)
-        return app

@@ -171,7 +171,7 @@ FORBIDDEN = {
 # The first is imported by the second and by nobody else.
 IMPORTERS = {
     **dict.fromkeys(TORCH, TORCH_USERS),
-    "faust": ("stream.ingest.chunks", "stream.app"),
+    "faust": ("stream.ingest.chunks",),
     "stream.app": (
         "stream.commands.*",
         "stream.demo.play",

@@ -14,7 +14,6 @@ from bytewax.run import cli_main
 from bench.peers import scoring
 
 BATCH = 64
-PARTITIONS = 8
 
 predictor = scoring.padded_predictor()
 
@@ -35,7 +34,7 @@ def dataflow() -> Dataflow:
     flow = Dataflow("peer")
     brokers = [scoring.BOOTSTRAP]
     # Every partition is read in turn, and only then is anything written: more would come in waves.
-    each = BATCH // PARTITIONS
+    each = BATCH // scoring.PARTITIONS
     read = kafka.input("in", flow, brokers=brokers, topics=[scoring.SOURCE], batch_size=each)
     # Only what has a key can be collected; one key for all, or batches would be of one key each.
     keyed = op.key_on("key", read.oks, lambda _message: "all")

@@ -21,6 +21,8 @@ BOOTSTRAP = os.environ.get("PEER_BOOTSTRAP", "")
 GROUP = os.environ.get("PEER_GROUP", "")
 SOURCE = os.environ.get("PEER_IN", "")
 SINK = os.environ.get("PEER_OUT", "")
+PARTITIONS = 8
+"""Of either topic."""
 
 
 def padded_predictor(precision: str = "fp32", device: str = "cpu") -> TorchPredictor:

@@ -19,7 +19,6 @@ from stream.records import Alert, Scored
 from stream.rules.rule_set import Known, Match, RuleSet
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_settings import Signals
-from stream.signals.windows import microseconds
 
 
 class Outcome(msgspec.Struct):
@@ -77,9 +76,8 @@ class Backtest:
     def feed(self, scored: Scored) -> list[Judged]:
         """The records whose verdicts come in now; this one's may later, at the last in finish()."""
         origin = scored.origin
-        at_us = microseconds(scored)
         # A hash is a tenth of the memory; two of a million that agree are one in 10^7.
-        mark = hash((origin.topic, origin.partition, origin.offset, scored.id, at_us))
+        mark = hash((origin.topic, origin.partition, origin.offset, scored.id, scored.time))
         if mark in self._seen:
             self.repeats += 1
             return []

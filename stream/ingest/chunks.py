@@ -16,7 +16,11 @@ from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from stream.settings import Settings
+
 FETCH_WAIT_MS = 50
+# Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
+STREAM_BUFFER_CHUNKS = 8
 
 
 class Chunk:
@@ -169,6 +173,29 @@ def credentials(kafka: Mapping[str, Any]) -> faust.auth.Credentials | None:
             ssl_context=context,
         )
     return faust.SSLCredentials(context) if context else None
+
+
+def faust_app(settings: Settings, kafka: Mapping[str, Any], folder: str) -> faust.App:
+    """Not started, without agents. kafka are aiokafka's arguments, folder is Faust's own."""
+    app = faust.App(
+        settings.kafka.group,
+        broker=[f"kafka://{address}" for address in settings.kafka.bootstrap.split(",")],
+        broker_credentials=credentials(kafka),
+        datadir=folder,
+        web_enabled=False,
+        autodiscover=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        store="memory://",
+        stream_wait_empty=True,
+        stream_buffer_maxsize=STREAM_BUFFER_CHUNKS,
+        broker_max_poll_records=settings.worker.max_poll_records,
+        broker_session_timeout=settings.kafka.session_timeout_s,
+        broker_heartbeat_interval=settings.kafka.session_timeout_s / 5,
+        broker_commit_interval=1.0,
+    )
+    feed_in_chunks(app)
+    return app
 
 
 def feed_in_chunks(app: faust.App) -> None:

@@ -62,10 +62,9 @@ class Group:
         found = list(self._others)
         for head, by_label in self._by_label.items():
             if score := heads.get(head):
-                if rules := by_label.get(score.label):
-                    found += rules
+                found += by_label.get(score.label, ())
             else:  # an older model's record; what that means is CEL's to say
-                found += [one for under in by_label.values() for one in under]
+                found += [one for rules in by_label.values() for one in rules]
         return found
 
     def asked(

@@ -48,9 +48,9 @@ class Question:
         self._rounded: dict[str, float] | None = None
         self.has_signal = self._windows is not None
 
-    def may_hold(self, necessary: Necessary) -> bool:
-        """Whether the comparisons that a condition can't do without all hold."""
-        return (
+    def without_cel(self, necessary: Necessary) -> bool | None:
+        """What the comparisons that a condition can't do without say of it; None: CEL must."""
+        may_hold = (
             necessary.may_hold(self._scored.heads)
             and all(
                 compare(getattr(self._subject, name), bound)
@@ -58,10 +58,9 @@ class Question:
             )
             and all(compare(self.figure(name), bound) for name, compare, bound in necessary.signals)
         )
-
-    def suffices(self, necessary: Necessary) -> bool:
-        """Whether a condition holds whose comparisons do, without asking CEL."""
-        return necessary.suffices(self._scored.heads)
+        if may_hold and not necessary.suffices(self._scored.heads):
+            return None
+        return may_hold
 
     def context(self, *, per_subject: bool) -> Any:
         """The cel.Context with the variables that rules read, if asked for those of the subject."""

@@ -205,9 +205,9 @@ class RuleSet:
         """Whether the condition holds; None when that can't be told for this event."""
         if condition in question.answers:
             return question.answers[condition]
-        answer = question.may_hold(condition.necessary) and (
-            question.suffices(condition.necessary) or self._execute(compiled, condition, question)
-        )
+        answer = question.without_cel(condition.necessary)
+        if answer is None:
+            answer = self._execute(compiled, condition, question)
         if not compiled.per_subject:
             question.answers[condition] = answer
         return answer
