@@ -32,7 +32,7 @@ from stream.ingest.fields import (
     tickers_of,
 )
 from stream.ingest.mapping import FieldError, FieldMapping
-from stream.ingest.text import clean_text
+from stream.ingest.text import clean_text, printable
 from stream.records import Event, Origin
 from stream.settings import Limits, SettingsError, Source
 
@@ -161,7 +161,7 @@ class Decoder:
             origin=origin,
             reason=refusal.reason,
             field=refusal.field,
-            detail=clean_text(detail, MAX_DETAIL_CHARS),
+            detail=printable(clean_text(detail, MAX_DETAIL_CHARS))[:MAX_DETAIL_CHARS],
             key=record.key,
             value=record.value,
             # Kafka lets a header have no value, which the record's type does not know.
