@@ -21,8 +21,10 @@ from bench import (
     start,
     stream_path,
     swaps,
+    workers,
 )
 from bench.machine import describe, print_rates
+from bench.shapes import SHAPES, SHIPPED
 from bench.texts import load_texts
 
 
@@ -40,6 +42,9 @@ def main() -> None:
         "--rounds", type=int, default=5, help="of model, flood, beside, start and rollback"
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument(
+        "--shape", choices=list(SHAPES), default=SHIPPED, help="of the model measurement's encoder"
+    )
     parser.add_argument("--records", type=int, default=40_000, help="of the path measurement")
     parser.add_argument("--scored", type=Path, help="of the judging: what bellwether score wrote")
     parser.add_argument("--rules", type=int, default=50, help="of the judging")
@@ -48,7 +53,10 @@ def main() -> None:
         "--seconds", type=float, default=20.0, help="of a round of beside, of a run of end-to-end"
     )
     parser.add_argument("--events", type=int, default=8_000, help="that wait, of end-to-end")
-    parser.add_argument("--bootstrap", help="of a real Kafka, for end-to-end and rollback")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[1, 2], help="how many, of workers, in turn"
+    )
+    parser.add_argument("--bootstrap", help="of a real Kafka, for end-to-end, workers and rollback")
     parser.add_argument(
         "--ready-made",
         action="store_true",
@@ -57,7 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "judging" and options.scored is None:
         parser.error("judging needs --scored FILE")
-    if options.what in {"end-to-end", "rollback"} and options.bootstrap is None:
+    if options.what in {"end-to-end", "workers", "rollback"} and options.bootstrap is None:
         parser.error(f"{options.what} needs --bootstrap HOST:PORT (docker compose up -d kafka)")
     print(describe())
     for what in [options.what] if options.what else BY_DEFAULT:
@@ -66,7 +74,7 @@ def main() -> None:
 
 def _model(options: argparse.Namespace) -> None:
     texts = load_texts(options.texts, options.count)
-    model_stage.measure(texts, rounds=options.rounds, device=options.device)
+    model_stage.measure(texts, rounds=options.rounds, device=options.device, shape=options.shape)
 
 
 def _parity(options: argparse.Namespace) -> None:
@@ -139,6 +147,16 @@ def _end_to_end(options: argparse.Namespace) -> None:
     )
 
 
+def _workers(options: argparse.Namespace) -> None:
+    workers.measure(
+        load_texts(options.texts, options.events),
+        counts=options.workers,
+        seconds=options.seconds,
+        bootstrap=options.bootstrap,
+        device=options.device,
+    )
+
+
 BY_DEFAULT = ("model", "batching", "path")
 FLOOR_TEXTS = 160
 FLOOR_RECORDS = 12_000
@@ -156,6 +174,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], None]] = {
     "beside": _beside,
     "start": _start,
     "end-to-end": _end_to_end,
+    "workers": _workers,
 }
 
 

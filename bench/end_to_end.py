@@ -184,20 +184,33 @@ def _command(name: str, place: Place, group: str) -> list[str]:
         peer = [str(python), "-m", f"bench.peers.{module}"]
         faust = ["--datadir", str(place.folder / group), "worker", "-l", "warn", "--without-web"]
         return [*peer, *faust] if module.startswith("faust") else peer
-    settings = place.folder / f"{group}.toml"
+    return command_of_a_worker(
+        place.folder / f"{group}.toml",
+        bootstrap=place.bootstrap,
+        group=group,
+        redis_url=place.redis_url,
+        source=place.source,
+        model=f'precision = "{"fp32" if name == OURS_FP32 else "auto"}"',
+    )
+
+
+def command_of_a_worker(
+    settings: Path, *, bootstrap: str, group: str, redis_url: str, source: str, model: str
+) -> list[str]:
+    """Writes its settings; the group is also the prefix of its topics and keys."""
     settings.write_text(
         f"""
         [kafka]
-        bootstrap = "{place.bootstrap}"
+        bootstrap = "{bootstrap}"
         group = "{group}"
         prefix = "{group}.bellwether."
         [redis]
-        url = "{place.redis_url}"
+        url = "{redis_url}"
         prefix = "{group}.bellwether."
         [model]
-        precision = "{"fp32" if name == OURS_FP32 else "auto"}"
+        {model}
         [[sources]]
-        topic = "{place.source}"
+        topic = "{source}"
         kind = "news"
         """
     )

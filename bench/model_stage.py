@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 
+import torch
+
 from bench.machine import print_rates
 from bench.peers.scoring import padded_predictor
+from bench.shapes import SHIPPED, shaped
 from models.batcher import Batcher
 from models.packed import multiplies_bf16
+from models.paths import ForwardPath
 from models.predictor import TorchPredictor, load_predictor
 from models.results import Result
 
 PLAIN = "sorted batches of 16, padded {}"
+ON_GPU = "sorted batches of 256, all of the model in bf16"
 
 
-def measure(texts: Sequence[str], *, rounds: int, device: str) -> None:
-    """Print texts a second of each way over interleaved rounds. Tokenising counts everywhere."""
-    plain_fp32 = padded_predictor("fp32", device)
-    chosen = load_predictor(device=device)
+def measure(
+    texts: Sequence[str], *, rounds: int, device: str, shape: str = SHIPPED, few: int = 2_000
+) -> None:
+    """Print texts a second of each way over interleaved rounds. Tokenising counts everywhere.
+
+    One text at a time is measured on so few of them.
+    """
+
+    def plain(precision: str) -> TorchPredictor:
+        if shape == SHIPPED:
+            return padded_predictor(precision, device)
+        return shaped(shape, device, ForwardPath("bf16" if precision == "bf16" else "fp32", False))
+
+    plain_fp32 = plain("fp32")
+    chosen = load_predictor(device=device) if shape == SHIPPED else shaped(shape, device)
     chosen.warm_up()
-    print(f"chosen: {chosen.description}")
-    few = texts[: max(1, len(texts) // 4)]
+    print(f"{shape}, chosen: {chosen.description}")
+    first = texts[: max(1, min(few, len(texts) // 4))]
     ways: dict[str, tuple[Callable[[], None], int]] = {
-        "one text at a time, padded fp32": (lambda: one_at_a_time(plain_fp32, few), len(few)),
+        "one text at a time, padded fp32": (lambda: one_at_a_time(plain_fp32, first), len(first)),
         PLAIN.format("fp32"): (lambda: sorted_batches(plain_fp32, texts), len(texts)),
     }
     base = PLAIN.format("fp32")
     if plain_fp32.device.type == "cuda" or multiplies_bf16():
-        plain_bf16 = padded_predictor("bf16", device)
+        plain_bf16 = plain("bf16")
         base = PLAIN.format("bf16")
         ways[base] = (lambda: sorted_batches(plain_bf16, texts), len(texts))
+    if plain_fp32.device.type == "cuda":
+        base = ON_GPU
+        ways[base] = (whole_model_in_bf16(plain_fp32, texts), len(texts))
     ways[f"full batches offline, {chosen.path}"] = (
         lambda: full_batches(chosen, texts),
         len(texts),
@@ -63,6 +83,32 @@ def sorted_batches(predictor: TorchPredictor, texts: Sequence[str]) -> None:
     tokens = sorted(predictor.tokenize(texts), key=len)
     for start in range(0, len(tokens), 16):
         predictor.predict(tokens[start : start + 16])
+
+
+def whole_model_in_bf16(predictor: TorchPredictor, texts: Sequence[str]) -> Callable[[], None]:
+    """The loop that somebody with a GPU writes; its answers are labels and confidences alone."""
+    encoder = predictor._encoder  # noqa: SLF001 - the same weights
+    joint = predictor._joint  # noqa: SLF001
+    module = copy.deepcopy(encoder.model).bfloat16()
+    linear = copy.deepcopy(joint.linear).bfloat16()
+    widths = [len(head.labels) for head in joint.heads]
+
+    @torch.inference_mode()
+    def run() -> None:
+        tokens = sorted(encoder.tokenize(texts), key=len)
+        for start in range(0, len(tokens), 256):
+            ids, mask = (
+                part.to(predictor.device) for part in encoder.pad(tokens[start : start + 256])
+            )
+            states = module(input_ids=ids, attention_mask=mask).last_hidden_state
+            weights = mask.unsqueeze(-1).to(states.dtype)
+            pooled = (states * weights).sum(dim=1) / weights.sum(dim=1)
+            for part in linear(pooled).float().split(widths, dim=1):
+                confidence, label = part.softmax(dim=1).max(dim=1)
+                confidence.tolist()
+                label.tolist()
+
+    return run
 
 
 def full_batches(predictor: TorchPredictor, texts: Sequence[str]) -> None:

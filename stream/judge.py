@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -99,10 +99,12 @@ def judge(
 def apply_rules(
     shipment: Shipment,
     rules: RuleSet,
-    windows: Sequence[Mapping[str, Windows]],
+    windows: Iterable[Mapping[str, Windows]],
     known: Known,
 ) -> None:
     """Add the verdicts on each scored event, given the windows of its subjects, in order.
+
+    Windows may go on changing with the next event.
 
     known is what was before the first of them; what they begin is added to it.
     """

@@ -45,6 +45,7 @@ class Keys:
         self.copies = f"{prefix}copies:"
         self.silences = f"{prefix}silences"
         self.turn = f"{prefix}turn"
+        self.folds = f"{prefix}signals:fold:"
         self.probe = f"{prefix}probe"
 
     def alert(self, alert_id: str) -> str:
@@ -81,7 +82,7 @@ class Keys:
         """The present windows of a subject, "<kind>:<id>"."""
         return f"{self.prefix}subject:{subject}"
 
-    def answers(self, topic: str, partition: int) -> tuple[str, str]:
-        """What the latest events of a partition were told of their subjects, and their order."""
+    def seen(self, topic: str, partition: int) -> tuple[str, str]:
+        """Which of the latest events of a partition are in the windows, and their order."""
         begin = f"{self.prefix}signals:{topic}:{partition}"
-        return f"{begin}:answers", f"{begin}:order"
+        return f"{begin}:seen", f"{begin}:order"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -14,12 +14,13 @@ from redis.asyncio import Redis
 from stream.names import Keys
 from stream.records import Scored
 from stream.signals.signal_settings import Signals
-from stream.signals.windows import SHORT_SUMS, SUMS, Windows, observe
+from stream.signals.windows import SHORT_SUMS, SUMS, Observation, Windows, observe
 
 KEPT_LONG_HALF_LIVES = 4
 
-_FIELDS = ("events", "late", "first_us", "at_us", *SUMS)
-_SNAPSHOT = struct.Struct(f"<{len(_FIELDS)}d")
+_PACKED = struct.Struct(f"<{4 + len(SUMS)}d")
+_WINDOWS = "windows"
+"""The field of a subject's hash that holds them; see pack in observe.lua."""
 
 
 class Observed(NamedTuple):
@@ -29,7 +30,7 @@ class Observed(NamedTuple):
     have, or lately had, an alert or a wait about a subject ("<kind>:<id>"), of the subjects asked.
     """
 
-    windows: list[dict[str, Windows]]
+    windows: Iterator[dict[str, Windows]]
     turns: list[int]
     rules: dict[str, set[str]]
 
@@ -59,100 +60,132 @@ class SignalStore:
             len(SUMS),
             SHORT_SUMS,
         ]
+        self._signals = settings
 
     async def observe(self, batch: Sequence[Scored], asked: Collection[str] = ()) -> Observed:
         """Fold the events in, in order; which rules know of the subjects asked.
 
-        A redelivered event changes nothing and gets the windows and the turn it got first.
+        A redelivered event changes nothing and gets the windows and the turn it got first. Windows
+        are worked out as they are read, and go on changing until the next event's are.
         """
         subjects = sorted(asked)
-        keys, arguments = self._arguments(batch)
+        seen = [observe(scored) for scored in batch]
+        keys, arguments = self._arguments(batch, seen)
         keys += [self._keys.lasting(subject) for subject in subjects]
         # Few and long texts each way: redis-py takes longer over thousands of small ones than all
         # the rest of a call.
-        lengths, joined, rules = await self._script(keys=keys, args=arguments)
-        observed = Observed([], [], {})
-        start = 0
-        for length in orjson.loads(lengths):
-            turn, windows = _answer(joined[start : start + length])
-            observed.turns.append(turn)
-            observed.windows.append(windows)
-            start += length
-        for subject, names in zip(subjects, rules, strict=True):
-            if names:
-                observed.rules[subject] = {name.decode() for name in names}
-        return observed
+        answers, folds, rules = await self._script(keys=keys, args=arguments)
+        places = orjson.loads(answers)
+        return Observed(
+            self._windows(folds, [(fold - 1, place) for _, fold, place in places], seen),
+            [turn for turn, _, _ in places],
+            {
+                subject: {name.decode() for name in names}
+                for subject, names in zip(subjects, rules, strict=True)
+                if names
+            },
+        )
+
+    def _windows(
+        self, folds: Sequence[bytes], places: Sequence[tuple[int, int]], seen: Sequence[Observation]
+    ) -> Iterator[dict[str, Windows]]:
+        """Of each event, by the fold that it was in and its place there; the first is of seen."""
+        opened: dict[int, _Fold] = {}
+        for number, place in places:
+            fold = opened.get(number)
+            if fold is None or fold.done >= place:
+                fold = _Fold(folds[number], None if number else seen)
+                opened[number] = fold
+            while fold.done < place:
+                found = fold.step(self._signals)
+            yield found
 
     async def get(self, subject: str) -> Windows | None:
         """The present windows of "<kind>:<id>", None for one that was not seen lately."""
-        values: list[Any] = await self._redis.hmget(self._keys.subject(subject), _FIELDS)
-        if values[0] is None:
-            return None
-        return _from_numbers([float(value or 0) for value in values])
+        packed: Any = await self._redis.hget(self._keys.subject(subject), _WINDOWS)
+        return None if packed is None else _unpacked(packed, 0)[0]
 
-    def _arguments(self, batch: Sequence[Scored]) -> tuple[list[str], list[Any]]:
+    def _arguments(
+        self, batch: Sequence[Scored], seen: Sequence[Observation]
+    ) -> tuple[list[str], list[Any]]:
         subjects: dict[str, int] = {}
         partitions: dict[tuple[str, int], int] = {}
         events: list[Any] = []
-        for scored in batch:
-            seen = observe(scored)
+        for scored, one in zip(batch, seen, strict=True):
             place = scored.origin.topic, scored.origin.partition
             partition = partitions.setdefault(place, len(partitions) + 1)
             named = [
                 (subjects.setdefault(name, len(subjects) + 1), relevance, news)
-                for name, relevance, news in seen.subjects
+                for name, relevance, news in one.subjects
             ]
-            names = orjson.dumps([name for name, _, _ in seen.subjects]).decode()
             events.append(
                 (
                     partition,
                     scored.id,
-                    seen.at_us,
-                    seen.kind,
-                    seen.label,
-                    seen.sentiment,
-                    seen.risk,
-                    names,
+                    one.at_us,
+                    one.kind,
+                    one.label,
+                    one.sentiment,
+                    one.risk,
                     named,
                 )
             )
         keys = [self._keys.subject(name) for name in subjects]
         for topic, number in partitions:
-            keys += self._keys.answers(topic, number)
+            keys += self._keys.seen(topic, number)
         keys.append(self._keys.turn)
         return keys, [
             len(subjects),
             *self._settings,
             len(partitions),
             time.time_ns() // 1_000,
-            *SUMS,
+            self._keys.folds,
+            orjson.dumps(list(subjects)),
             orjson.dumps(events),
         ]
 
 
-def _answer(answer: bytes) -> tuple[int, dict[str, Windows]]:
-    """The turn, and the windows by subject."""
-    head, _, body = answer.partition(b"\n")
-    turn, names = orjson.loads(head)
-    return turn, _windows(names, body)
+class _Fold:
+    """The events that one call folded in, added to what their subjects were before, one a step."""
+
+    def __init__(self, content: bytes, seen: Sequence[Observation] | None) -> None:
+        """Content is as observe.lua keeps it; seen are all events of its call, if at hand."""
+        places, names, events, before = content.split(b"\n", 3)
+        subjects = orjson.loads(names)
+        seen = seen or [_observation(event, subjects) for event in orjson.loads(events)]
+        fresh = orjson.loads(places)
+        self._events = [seen[place - 1] for place in fresh] if fresh else seen
+        self._subjects: dict[str, Windows] = {}
+        at = 0
+        for name in subjects:
+            self._subjects[name], at = _unpacked(before, at)
+        self.done = 0
+
+    def step(self, settings: Signals) -> dict[str, Windows]:
+        """Add the next event; the windows of its subjects, which go on changing."""
+        seen = self._events[self.done]
+        self.done += 1
+        found = {}
+        for name, relevance, news in seen.subjects:
+            windows = found[name] = self._subjects[name]
+            windows.add(seen, relevance, news, settings)
+        return found
 
 
-def _windows(names: list[str], body: bytes) -> dict[str, Windows]:
-    # The first number is a count, so its lowest byte as a double is zero; text begins with a space.
-    if not body.startswith(b" "):
-        return {
-            name: _from_numbers(numbers)
-            for name, numbers in zip(names, _SNAPSHOT.iter_unpack(body), strict=True)
-        }
-    numbers = [float(part) for part in body.split()]
-    width = len(numbers) // len(names)
-    return {
-        name: _from_numbers(numbers[place * width : (place + 1) * width])
-        for place, name in enumerate(names)
-    }
+def _observation(event: Sequence[Any], subjects: Sequence[str]) -> Observation:
+    _, _, at_us, kind, label, sentiment, risk, named = event
+    names = [(subjects[number - 1], relevance, news) for number, relevance, news in named]
+    return Observation(at_us, kind, label, sentiment, risk, names)
 
 
-def _from_numbers(numbers: Sequence[float]) -> Windows:
-    # Redis gives sums as of the latest event.
+def _unpacked(content: bytes, at: int) -> tuple[Windows, int]:
+    """The windows packed there, and where they end."""
+    if content[at : at + 1] == b"b":
+        numbers: Sequence[float] = _PACKED.unpack_from(content, at + 1)
+        end = at + 1 + _PACKED.size
+    else:
+        end = content.index(b"\n", at) + 1
+        numbers = [float(part) for part in content[at + 1 : end].split()]
     events, late, first_us, at_us, *sums = numbers
-    return Windows(int(events), int(late), int(first_us), int(at_us), 1.0, 1.0, sums)
+    # Redis keeps sums as of the latest event.
+    return Windows(int(events), int(late), int(first_us), int(at_us), 1.0, 1.0, sums), end
