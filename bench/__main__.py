@@ -17,6 +17,7 @@ from bench import (
     model_stage,
     parity,
     profiled,
+    redis_load,
     rollback,
     start,
     stream_path,
@@ -46,7 +47,9 @@ def main() -> None:
         "--shape", choices=list(SHAPES), default=SHIPPED, help="of the model measurement's encoder"
     )
     parser.add_argument("--records", type=int, default=40_000, help="of the path measurement")
-    parser.add_argument("--scored", type=Path, help="of the judging: what bellwether score wrote")
+    parser.add_argument(
+        "--scored", type=Path, help="of judging and redis: what bellwether score wrote"
+    )
     parser.add_argument("--rules", type=int, default=50, help="of the judging")
     parser.add_argument("--swaps", type=int, default=50, help="of the measurement of swaps")
     parser.add_argument(
@@ -63,8 +66,8 @@ def main() -> None:
         help="in end-to-end also Quix Streams and Bytewax, installed into out/peers",
     )
     options = parser.parse_args()
-    if options.what == "judging" and options.scored is None:
-        parser.error("judging needs --scored FILE")
+    if options.what in {"judging", "redis"} and options.scored is None:
+        parser.error(f"{options.what} needs --scored FILE")
     if options.what in {"end-to-end", "workers", "rollback"} and options.bootstrap is None:
         parser.error(f"{options.what} needs --bootstrap HOST:PORT (docker compose up -d kafka)")
     print(describe())
@@ -108,6 +111,10 @@ def _judging(options: argparse.Namespace) -> None:
     print("per CPU-second, one thread")
     for name, rate in judging.measure(options.scored, options.records, options.rules).items():
         print(f"{name:40} {rate:>10,.0f} {1e6 / rate:>10.1f} us")
+
+
+def _redis(options: argparse.Namespace) -> None:
+    redis_load.measure(options.scored, options.records)
 
 
 def _flood(options: argparse.Namespace) -> None:
@@ -168,6 +175,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], None]] = {
     "floors": _floors,
     "profile": _profile,
     "judging": _judging,
+    "redis": _redis,
     "flood": _flood,
     "swaps": _swaps,
     "rollback": _rollback,

@@ -70,7 +70,11 @@ class Window(Generic[T]):
         return len(self._waiting)
 
     def add(self, entry: Waiting[T]) -> None:
-        insort(self._waiting, entry, key=_order)
+        # Nearly always it is the last one, and a search would cost more than all else here.
+        if self._waiting and _order(entry) < _order(self._waiting[-1]):
+            insort(self._waiting, entry, key=_order)
+        else:
+            self._waiting.append(entry)
         self.tokens += len(entry.tokens)
 
     def take(self, limit: int, *, pads: bool) -> tuple[list[Waiting[T]], str]:

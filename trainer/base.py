@@ -180,10 +180,14 @@ def _fit_stage(stage: Stage, folders: dict[str, Path], parts: Parts) -> None:
         train = own + _at_most(stage.most, [one for one in train if one.source in SETS])
     counts = source_counts(train)
     _say(f"{stage.name}: train {counts}, validation {len(validation)}")
-    config = dataclasses.replace(stage.config, bf16=bf16_helps(choose_device("auto")))
+    device = choose_device("auto")
+    config = dataclasses.replace(stage.config, bf16=bf16_helps(device))
     encoder = load_encoder()
     bare = {name: value.clone() for name, value in encoder.model.named_parameters()}
     known = merge(*read_checkpoint(folders[stage.parent]), encoder) if stage.parent else None
+    encoder.to(device)
+    if known:
+        known.to(device)
     advice = _advice(folders[stage.specialist], encoder, train) if stage.specialist else None
     state_file = unfinished(folders[stage.name])
     fitted = fit(
@@ -198,6 +202,7 @@ def _fit_stage(stage: Stage, folders: dict[str, Path], parts: Parts) -> None:
         state_file=state_file,
         identity=f"{dataclasses.replace(stage, config=config)} {counts}",
     )
+    encoder.to("cpu")
     trained = {name: p for name, p in encoder.model.named_parameters() if p.requires_grad}
     weights = {name: value for name, value in fitted.weights.items() if name.startswith("heads.")}
     weights |= compress(bare, trained, RANK)
@@ -216,7 +221,8 @@ def _advice(specialist: Path, encoder: Encoder, train: Sequence[Example]) -> Adv
     """What it says of the texts of FEEDS, about the heads that these have labels for."""
     checkpoint, weights = read_checkpoint(specialist)
     own = load_encoder(checkpoint.encoder, max_tokens=encoder.max_tokens)
-    joint = merge(checkpoint, weights, own)
+    joint = merge(checkpoint, weights, own).to(encoder.device)
+    own.to(encoder.device)
     positions = [at for at, example in enumerate(train) if example.source in FEEDS]
     heads = {head for name in FEEDS for head in SETS[name]}
     texts = Texts([train[at] for at in positions], own, DEFAULT_HEADS, CONFIG.max_tokens)
