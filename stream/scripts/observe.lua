@@ -14,7 +14,7 @@
 --       event, time in microseconds, kind 0…2, label 0…3, sentiment, risk 0…2, and its subjects, a
 --       list of lists: subject 1…, relevance, relevance x novelty
 -- Returns the answers (a JSON list of lists: turn, fold, place in it 1…; the first fold is this call's),
--- the folds, and the rules of each subject asked about.
+-- the folds, the first without the events as given, and the rules of each subject asked about.
 -- A fold is what the events of a call that were new did, so that each one's windows can be worked out
 -- again: the places of these events in the call, 0 for all, as JSON, a line end, names and events as
 -- given, a line end after each, and how each subject was before (see pack). Whoever reads it adds the
@@ -187,9 +187,10 @@ for subject, w in pairs(loaded) do
 end
 if #fresh > 0 then
   redis.call('SET', KEYS[following], string.format('%.0f', turn))
-  folds[1] = (#fresh == #given and '0' or cjson.encode(fresh)) .. '\n' .. ARGV[13] .. '\n' .. ARGV[14]
-    .. '\n' .. table.concat(before)
-  redis.call('HSET', fold_prefix .. own, 'fold', folds[1], 'events', #fresh)
+  local head = (#fresh == #given and '0' or cjson.encode(fresh)) .. '\n' .. ARGV[13] .. '\n'
+  local states = '\n' .. table.concat(before)
+  redis.call('HSET', fold_prefix .. own, 'fold', head .. ARGV[14] .. states, 'events', #fresh)
+  folds[1] = head .. states
   redis.call('EXPIRE', fold_prefix .. own, ARGV[6])
 end
 for partition in pairs(used) do

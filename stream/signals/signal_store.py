@@ -149,7 +149,7 @@ class _Fold:
     """The events that one call folded in, added to what their subjects were before, one a step."""
 
     def __init__(self, content: bytes, seen: Sequence[Observation] | None) -> None:
-        """Content is as observe.lua keeps it; seen are all events of its call, if at hand."""
+        """Content as observe.lua keeps it; seen are the events of its call where it lacks them."""
         places, names, events, before = content.split(b"\n", 3)
         subjects = orjson.loads(names)
         seen = seen or [_observation(event, subjects) for event in orjson.loads(events)]
