@@ -1,4 +1,4 @@
-"""The windows of subjects in memory, for backtests: what signal_store.py keeps in Redis. Pure.
+"""The windows of subjects in memory: for backtests, and for what one call to Redis folded in. Pure.
 
 Nothing expires, and nothing is recognised: whoever gives an event twice has it counted twice.
 """
@@ -9,21 +9,29 @@ from collections.abc import Collection
 
 from stream.records import Scored
 from stream.signals.signal_settings import Signals
-from stream.signals.windows import Windows, observe
+from stream.signals.windows import Observation, Windows, observe
 
 
 class SubjectWindows:
     """Every subject seen so far."""
 
-    def __init__(self, settings: Signals, kinds: Collection[str] | None = None) -> None:
-        """kinds: which subjects to follow; None for all."""
+    def __init__(
+        self,
+        settings: Signals,
+        kinds: Collection[str] | None = None,
+        subjects: dict[str, Windows] | None = None,
+    ) -> None:
+        """kinds: which subjects to follow; None for all. subjects: how they are before."""
         self._settings = settings
         self._kinds = kinds
-        self._subjects: dict[str, Windows] = {}
+        self._subjects = subjects or {}
 
     def observe(self, scored: Scored) -> dict[str, Windows]:
         """The windows of the event's subjects with it folded in; they go on changing."""
-        seen = observe(scored, self._kinds)
+        return self.fold(observe(scored, self._kinds))
+
+    def fold(self, seen: Observation) -> dict[str, Windows]:
+        """The same of an event that is an observation already."""
         found: dict[str, Windows] = {}
         for name, relevance, news in seen.subjects:
             windows = self._subjects.get(name)

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from stream.names import Keys
 from stream.records import Scored
+from stream.signals.memory import SubjectWindows
 from stream.signals.signal_settings import Signals
 from stream.signals.windows import SHORT_SUMS, SUMS, Observation, Windows, observe
 
@@ -94,10 +95,10 @@ class SignalStore:
         for number, place in places:
             fold = opened.get(number)
             if fold is None or fold.done >= place:
-                fold = _Fold(folds[number], None if number else seen)
+                fold = _Fold(folds[number], None if number else seen, self._signals)
                 opened[number] = fold
             while fold.done < place:
-                found = fold.step(self._signals)
+                found = fold.step()
             yield found
 
     async def get(self, subject: str) -> Windows | None:
@@ -148,28 +149,26 @@ class SignalStore:
 class _Fold:
     """The events that one call folded in, added to what their subjects were before, one a step."""
 
-    def __init__(self, content: bytes, seen: Sequence[Observation] | None) -> None:
+    def __init__(
+        self, content: bytes, seen: Sequence[Observation] | None, settings: Signals
+    ) -> None:
         """Content as observe.lua keeps it; seen are the events of its call where it lacks them."""
         places, names, events, before = content.split(b"\n", 3)
         subjects = orjson.loads(names)
         seen = seen or [_observation(event, subjects) for event in orjson.loads(events)]
         fresh = orjson.loads(places)
         self._events = [seen[place - 1] for place in fresh] if fresh else seen
-        self._subjects: dict[str, Windows] = {}
+        known: dict[str, Windows] = {}
         at = 0
         for name in subjects:
-            self._subjects[name], at = _unpacked(before, at)
+            known[name], at = _unpacked(before, at)
+        self._windows = SubjectWindows(settings, subjects=known)
         self.done = 0
 
-    def step(self, settings: Signals) -> dict[str, Windows]:
+    def step(self) -> dict[str, Windows]:
         """Add the next event; the windows of its subjects, which go on changing."""
-        seen = self._events[self.done]
         self.done += 1
-        found = {}
-        for name, relevance, news in seen.subjects:
-            windows = found[name] = self._subjects[name]
-            windows.add(seen, relevance, news, settings)
-        return found
+        return self._windows.fold(self._events[self.done - 1])
 
 
 def _observation(event: Sequence[Any], subjects: Sequence[str]) -> Observation:
