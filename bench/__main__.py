@@ -161,6 +161,7 @@ def _workers(options: argparse.Namespace) -> None:
         seconds=options.seconds,
         bootstrap=options.bootstrap,
         device=options.device,
+        no_op=options.no_op,
     )
 
 

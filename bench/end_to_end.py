@@ -32,6 +32,7 @@ START_S = 180.0
 # The first answers of a process that did not warm up are slow, and are nobody's steady rate.
 WARM_S = 3.0
 MORE_S = 60.0
+WORKER = "from stream.cli import main; main()"
 OURS = "ours: bellwether worker, shipped rules"
 OURS_FP32 = 'the same with model.precision = "fp32"'
 OFFLINE = "full batches offline, no Kafka"
@@ -214,8 +215,7 @@ def command_of_a_worker(
         kind = "news"
         """
     )
-    command = "from stream.cli import main; main()"
-    return [sys.executable, "-c", command, "worker", "--config", str(settings)]
+    return [sys.executable, "-c", WORKER, "worker", "--config", str(settings)]
 
 
 def _offline(texts: Sequence[str], seconds: float) -> tuple[float, float]:

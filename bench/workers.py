@@ -15,18 +15,30 @@ from pathlib import Path
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from bench.end_to_end import START_S, command_of_a_worker
+from bench.end_to_end import START_S, WORKER, command_of_a_worker
 from bench.machine import cpu_s
 from bench.texts import events
 from stream.demo.embedded import EmbeddedRedis
 
 PARTITIONS = 16
+NO_OP = f"""
+from models.stub import StubPredictor
+from stream.commands import services
+services.load_predictor = lambda settings: StubPredictor()
+{WORKER}
+"""
 # From the first answer of the last worker that came up.
 WARM_S = 4.0
 
 
 def measure(
-    texts: Sequence[str], *, counts: Sequence[int], seconds: float, bootstrap: str, device: str
+    texts: Sequence[str],
+    *,
+    counts: Sequence[int],
+    seconds: float,
+    bootstrap: str,
+    device: str,
+    no_op: bool,
 ) -> None:
     """Print events a second, of all and by worker, and by CPU-second, for each number of workers.
 
@@ -35,7 +47,8 @@ def measure(
     source = f"bench-{uuid.uuid4().hex[:8]}"
     _create(bootstrap, source)
     _fill(bootstrap, source, texts)
-    print(f"\n{len(texts)} events wait; model on {device}; the shipped rules")
+    model = "a no-op model" if no_op else f"the model on {device}"
+    print(f"\n{len(texts)} events wait; {model}; the shipped rules")
     for count in counts:
         with ExitStack() as stack:
             redis = stack.enter_context(EmbeddedRedis())
@@ -51,6 +64,8 @@ def measure(
                 source=source,
                 model=f'device = "{device}"',
             )
+            if no_op:
+                command = [NO_OP if part == WORKER else part for part in command]
             logs = [folder / f"{number}.log" for number in range(count)]
             pids = [stack.enter_context(_started(command, log, count)) for log in logs]
             _all_at_work(bootstrap, scored, logs)
