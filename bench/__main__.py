@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument(
         "--workers", type=int, nargs="+", default=[1, 2], help="how many, of workers, in turn"
     )
+    parser.add_argument("--no-op", action="store_true", help="model, of workers")
     parser.add_argument("--bootstrap", help="of a real Kafka, for end-to-end, workers and rollback")
     parser.add_argument(
         "--ready-made",
