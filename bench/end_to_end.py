@@ -78,7 +78,7 @@ def measure(
             len(texts),
             Path(stack.enter_context(tempfile.TemporaryDirectory())),
         )
-        _fill(place, texts)
+        fill(bootstrap, place.source, texts)
         for number in range(rounds):
             for name in random.Random(number).sample(ways, len(ways)):
                 run = _offline(texts, seconds) if name == OFFLINE else _run(name, place, seconds)
@@ -95,25 +95,40 @@ def measure(
             )
 
 
-def _fill(place: Place, texts: Sequence[str]) -> None:
-    _create(place.bootstrap, place.source)
-    producer = Producer({"bootstrap.servers": place.bootstrap, "linger.ms": 20})
+def fill(
+    bootstrap: str,
+    topic: str,
+    texts: Sequence[str],
+    *,
+    partitions: int = PARTITIONS,
+    compression: str = "none",
+) -> None:
+    """Create the topic, and let an event of each text wait there."""
+    create_topic(bootstrap, topic, partitions)
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "linger.ms": 20,
+            "compression.type": compression,
+            "queue.buffering.max.messages": max(100_000, len(texts)),
+        }
+    )
     for number, one in enumerate(islice(events(texts), len(texts))):
-        producer.produce(place.source, one.value, one.key, partition=number % PARTITIONS)
+        producer.produce(topic, one.value, one.key, partition=number % partitions)
         producer.poll(0)
     producer.flush()
 
 
-def _create(bootstrap: str, topic: str) -> None:
+def create_topic(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for created in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
+    for created in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
         created.result()
 
 
 def _run(name: str, place: Place, seconds: float) -> tuple[float, float]:
     group = f"bench-{uuid.uuid4().hex[:8]}"
     sink = f"{group}.bellwether.scored"
-    _create(place.bootstrap, sink)
+    create_topic(place.bootstrap, sink)
     log = place.folder / f"{group}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -196,7 +211,14 @@ def _command(name: str, place: Place, group: str) -> list[str]:
 
 
 def command_of_a_worker(
-    settings: Path, *, bootstrap: str, group: str, redis_url: str, source: str, model: str
+    settings: Path,
+    *,
+    bootstrap: str,
+    group: str,
+    redis_url: str,
+    source: str,
+    model: str,
+    program: str = WORKER,
 ) -> list[str]:
     """Writes its settings; the group is also the prefix of its topics and keys."""
     settings.write_text(
@@ -215,7 +237,7 @@ def command_of_a_worker(
         kind = "news"
         """
     )
-    return [sys.executable, "-c", WORKER, "worker", "--config", str(settings)]
+    return [sys.executable, "-c", program, "worker", "--config", str(settings)]
 
 
 def _offline(texts: Sequence[str], seconds: float) -> tuple[float, float]:

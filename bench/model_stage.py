@@ -12,28 +12,25 @@ from bench.machine import print_rates
 from bench.peers.scoring import padded_predictor
 from bench.shapes import SHIPPED, shaped
 from models.batcher import Batcher
-from models.packed import multiplies_bf16
+from models.packed import Precision, multiplies_bf16
 from models.paths import ForwardPath
 from models.predictor import TorchPredictor, load_predictor
 from models.results import Result
 from stream.heap import spare_long_lived
 
 PLAIN = "sorted batches of 16, padded {}"
+# One text at a time takes so long that no more are given to it.
+FEW = 2_000
 ON_GPU = "sorted batches of 256, all of the model in bf16"
 
 
-def measure(
-    texts: Sequence[str], *, rounds: int, device: str, shape: str = SHIPPED, few: int = 2_000
-) -> None:
-    """Print texts a second of each way over interleaved rounds. Tokenising counts everywhere.
+def measure(texts: Sequence[str], *, rounds: int, device: str, shape: str = SHIPPED) -> None:
+    """Print texts a second of each way over interleaved rounds. Tokenising counts everywhere."""
 
-    One text at a time is measured on so few of them.
-    """
-
-    def plain(precision: str) -> TorchPredictor:
+    def plain(precision: Precision) -> TorchPredictor:
         if shape == SHIPPED:
             return padded_predictor(precision, device)
-        return shaped(shape, device, ForwardPath("bf16" if precision == "bf16" else "fp32", False))
+        return shaped(shape, device, ForwardPath(precision, packed=False))
 
     plain_fp32 = plain("fp32")
     chosen = load_predictor(device=device) if shape == SHIPPED else shaped(shape, device)
@@ -41,9 +38,9 @@ def measure(
     print(f"{shape}, chosen: {chosen.description}")
     # As a worker does: results that are kept are no garbage to be searched again and again.
     spare_long_lived()
-    first = texts[: max(1, min(few, len(texts) // 4))]
+    few = texts[: max(1, min(FEW, len(texts) // 4))]
     ways: dict[str, tuple[Callable[[], None], int]] = {
-        "one text at a time, padded fp32": (lambda: one_at_a_time(plain_fp32, first), len(first)),
+        "one text at a time, padded fp32": (lambda: one_at_a_time(plain_fp32, few), len(few)),
         PLAIN.format("fp32"): (lambda: sorted_batches(plain_fp32, texts), len(texts)),
     }
     base = PLAIN.format("fp32")

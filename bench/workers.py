@@ -9,15 +9,12 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 from pathlib import Path
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, TopicPartition
 
-from bench.end_to_end import START_S, WORKER, command_of_a_worker
+from bench.end_to_end import START_S, WORKER, command_of_a_worker, create_topic, fill
 from bench.machine import cpu_s
-from bench.texts import events
 from stream.demo.embedded import EmbeddedRedis
 
 PARTITIONS = 16
@@ -45,8 +42,7 @@ def measure(
     The records wait in a topic of 16 partitions; output topic and Redis are as in production.
     """
     source = f"bench-{uuid.uuid4().hex[:8]}"
-    _create(bootstrap, source)
-    _fill(bootstrap, source, texts)
+    fill(bootstrap, source, texts, partitions=PARTITIONS, compression="zstd")
     model = "a no-op model" if no_op else f"the model on {device}"
     print(f"\n{len(texts)} events wait; {model}; the shipped rules")
     for count in counts:
@@ -55,7 +51,7 @@ def measure(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             group = f"bench-{uuid.uuid4().hex[:8]}"
             scored = f"{group}.bellwether.scored"
-            _create(bootstrap, scored)
+            create_topic(bootstrap, scored, PARTITIONS)
             command = command_of_a_worker(
                 folder / "worker.toml",
                 bootstrap=bootstrap,
@@ -63,9 +59,8 @@ def measure(
                 redis_url=redis.url,
                 source=source,
                 model=f'device = "{device}"',
+                program=NO_OP if no_op else WORKER,
             )
-            if no_op:
-                command = [NO_OP if part == WORKER else part for part in command]
             logs = [folder / f"{number}.log" for number in range(count)]
             pids = [stack.enter_context(_started(command, log, count)) for log in logs]
             _all_at_work(bootstrap, scored, logs)
@@ -75,28 +70,6 @@ def measure(
             f"{per_cpu:8,.0f} a CPU-second of theirs",
             flush=True,
         )
-
-
-def _create(bootstrap: str, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for created in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
-        created.result()
-
-
-def _fill(bootstrap: str, topic: str, texts: Sequence[str]) -> None:
-    producer = Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "linger.ms": 20,
-            "compression.type": "zstd",
-            "queue.buffering.max.messages": 1_000_000,
-        }
-    )
-    for number, one in enumerate(islice(events(texts), len(texts))):
-        producer.produce(topic, one.value, one.key, partition=number % PARTITIONS)
-        if number % 1_000 == 0:
-            producer.poll(0)
-    producer.flush()
 
 
 @contextmanager

@@ -104,9 +104,8 @@ def apply_rules(
 ) -> None:
     """Add the verdicts on each scored event, given the windows of its subjects, in order.
 
-    Windows may go on changing with the next event.
-
-    known is what was before the first of them; what they begin is added to it.
+    They may go on changing with the next event. known is what was before the first event; what
+    these begin is added to it.
     """
     for scored, around in zip(shipment.scored, windows, strict=True):
         matches = rules.match(scored, around, known)

@@ -160,8 +160,8 @@ for position = 1, #given do
     redis.call('HSET', seen, event, its_turn .. ' ' .. own .. ' ' .. place)
     redis.call('RPUSH', order, event)
     used[partition] = true
-    for place = 1, #named do
-      local subject, relevance, news = unpack(named[place])
+    for _, one in ipairs(named) do
+      local subject, relevance, news = unpack(one)
       local w = loaded[subject]
       if not w then
         w = read(before[subject])

@@ -42,7 +42,7 @@ class SignalStore:
     def __init__(
         self, redis: Redis, keys: Keys, settings: Signals, *, replay_s: int, remembered: int
     ) -> None:
-        """Answers are kept for replay_s, of the latest remembered events of each partition.
+        """What was folded in is kept for replay_s, the latest remembered events of each partition.
 
         remembered must exceed what a partition can have in work, or a redelivered event counts
         twice.

@@ -37,7 +37,7 @@ SUMS = (
     *(f"{kind}_{name}" for kind in SOURCE_KINDS for name in KIND_SUMS),
     *(f"long_{name}" for name in WINDOW_SUMS),
 )
-"""The sums in the order they are kept; short ones first. Also the fields of the Redis hash."""
+"""The sums in the order they are kept; short ones first."""
 SHORT_SUMS = len(WINDOW_SUMS) + len(SOURCE_KINDS) * len(KIND_SUMS)
 
 FEW_HALF_LIVES = 450.0
