@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import uuid
 from pathlib import Path
@@ -23,3 +24,10 @@ def put_whole(file: Path, content: bytes) -> None:
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_whole(file: Path) -> None:
+    """Remove a file that put_whole writes, and what killed writers of it have left beside it."""
+    for left in file.parent.glob(f".{glob.escape(file.name)}-*"):
+        left.unlink(missing_ok=True)
+    file.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import torch
 
 from models.checkpoint import merge, read_checkpoint, write_checkpoint
 from models.description import Checkpoint, shipped
+from models.durable import remove_whole
 from models.encoder import Encoder, load_encoder
 from models.heads import JointHeads
 from models.predictor import TorchPredictor, choose_device
@@ -138,7 +139,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
         request, start, result, own.head, train=train, validation=validation, config=config
     )
     for stage in STAGES:
-        unfinished(request.output, stage).unlink(missing_ok=True)
+        remove_whole(unfinished(request.output, stage))
     return tuned
 
 
