@@ -19,40 +19,10 @@ import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 from models.encoder import Encoder
 from models.encoder_files import first_position
 from models.int8 import PACK_ROWS, int8_linear
-
-# Attention over texts of unequal length pads them to the longest. It is 2 % of the work, and a call
-# costs as much as a text or two, so a group may be this much longer than its shortest text.
-GROUP_STRETCH = 1.25
-GROUP_SLACK = 4
+from models.rows import Block, Lengths, lay_out
 
 Precision = Literal["fp32", "bf16", "int8"]
 Step = Callable[[torch.Tensor], torch.Tensor]
-Lengths = npt.NDArray[np.int64]
-
-
-class Group(NamedTuple):
-    """Neighbouring texts that share one call of attention, padded to the longest of them.
-
-    rows: their slice of the padded block, texts x longest. mask: (texts, 1, 1, longest), added to
-    the attention's logits; None where nothing is padded.
-    """
-
-    rows: slice
-    texts: int
-    longest: int
-    mask: torch.Tensor | None
-
-
-class Block(NamedTuple):
-    """How packed tokens are laid out for attention and brought back.
-
-    source: for each row of the block, the token that stands there; padding repeats a token, which
-    the mask hides. place: for each token, its row. Both None where no group is padded.
-    """
-
-    groups: list[Group]
-    source: torch.Tensor | None
-    place: torch.Tensor | None
 
 
 class _Layer(NamedTuple):
@@ -120,17 +90,17 @@ class PackedEncoder:
     def _attention(self, lengths: Lengths) -> Step:
         if self._device.type == "cuda" and self._dtype == torch.bfloat16:
             return self._by_offsets(lengths)
-        block = _block(lengths, self._dtype, self._device)
-        return lambda qkv: self._by_groups(qkv, block)
+        block = lay_out(lengths, self._dtype, self._device)
+        return lambda qkv: self._by_rows(qkv, block)
 
-    def _by_groups(self, qkv: torch.Tensor, block: Block) -> torch.Tensor:
-        rows = qkv if block.source is None else qkv.index_select(0, block.source)
-        out = rows.new_empty(len(rows), rows.shape[1] // 3)
-        for group in block.groups:
-            shape = group.texts, group.longest
-            q, k, v = rows[group.rows].view(*shape, 3, -1, self._head_size).permute(2, 0, 3, 1, 4)
-            found = F.scaled_dot_product_attention(q, k, v, attn_mask=group.mask)
-            out[group.rows].view(*shape, -1, self._head_size).copy_(found.transpose(1, 2))
+    def _by_rows(self, qkv: torch.Tensor, block: Block) -> torch.Tensor:
+        laid = qkv if block.source is None else qkv.index_select(0, block.source)
+        out = laid.new_empty(len(laid), laid.shape[1] // 3)
+        for stack in block.stacks:
+            shape = stack.rows, stack.longest
+            q, k, v = laid[stack.place].view(*shape, 3, -1, self._head_size).permute(2, 0, 3, 1, 4)
+            found = F.scaled_dot_product_attention(q, k, v, attn_mask=stack.mask)
+            out[stack.place].view(*shape, -1, self._head_size).copy_(found.transpose(1, 2))
         return out if block.place is None else out.index_select(0, block.place)
 
     def _by_offsets(self, lengths: Lengths) -> Step:
@@ -207,44 +177,6 @@ class PackedEncoder:
 
     def _to_device(self, array: npt.NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device, non_blocking=True)
-
-
-def group_lengths(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """Cut ascending lengths into slices [low, high) near enough to be padded to one length."""
-    groups = []
-    low = 0
-    for high, length in enumerate(lengths):
-        if length > max(lengths[low] * GROUP_STRETCH, lengths[low] + GROUP_SLACK):
-            groups.append((low, high))
-            low = high
-    groups.append((low, len(lengths)))
-    return groups
-
-
-def _block(lengths: Lengths, dtype: torch.dtype, device: torch.device) -> Block:
-    groups = []
-    sources = []
-    places = []
-    token = row = 0
-    for low, high in group_lengths(lengths.tolist()):
-        mine = lengths[low:high, None]
-        longest = int(mine[-1, 0])
-        within = np.arange(longest)
-        real = within < mine
-        first = token + np.concatenate([[0], mine[:-1, 0].cumsum()])
-        sources.append((first[:, None] + np.minimum(within, mine - 1)).ravel())
-        places.append(row + real.ravel().nonzero()[0])
-        mask = None
-        if mine[0, 0] != longest:
-            hidden = np.where(real, 0.0, -np.inf)[:, None, None]
-            mask = torch.from_numpy(hidden).to(device, dtype)
-        groups.append(Group(slice(row, row + real.size), high - low, longest, mask))
-        token += int(mine.sum())
-        row += real.size
-    if row == token:
-        return Block(groups, None, None)
-    source, place = (torch.from_numpy(np.concatenate(part)) for part in (sources, places))
-    return Block(groups, source.to(device), place.to(device))
 
 
 def multiplies_bf16() -> bool:

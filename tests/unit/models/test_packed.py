@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 
 from models.encoder import Encoder, load_encoder
 from models.encoder_files import is_plain
-from models.packed import PackedEncoder, group_lengths
+from models.packed import PackedEncoder
 from models.paths import ForwardPath, build
 
 WORDS = st.integers(1_000, 30_000)
@@ -128,20 +128,3 @@ def test_other_kinds_of_layers_are_not_packed(tiny_encoder, setting, value):
     config = load_encoder(str(tiny_encoder)).config
     assert is_plain(config)
     assert not is_plain({**config, setting: value})
-
-
-@given(st.lists(st.integers(1, 128), min_size=1).map(sorted))
-def test_groups_hold_every_text_once_and_similar_ones_together(lengths):
-    groups = group_lengths(lengths)
-    assert [at for low, high in groups for at in range(low, high)] == list(range(len(lengths)))
-    for low, high in groups:
-        assert lengths[high - 1] <= max(lengths[low] * 1.25, lengths[low] + 4)
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_cuda_vectors_stay_near_the_cpu(precision):
-    tokens = [[101, *range(3000, 3000 + n), 102] for n in (4, 40, 11, 12)]
-    found = packed_vectors(PackedEncoder(load_encoder().to("cuda"), precision), tokens).cpu()
-    assert torch.cosine_similarity(found, padded_vectors(default(), tokens)).min() > 0.999
