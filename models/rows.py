@@ -22,9 +22,6 @@ ROW_TOKENS = 96
 STACK_STRETCH = 1.25
 STACK_SLACK = 4
 
-# With so few calls there is little to save.
-FEW_STACKS = 2
-
 Lengths = npt.NDArray[np.int64]
 
 
@@ -90,7 +87,7 @@ def share_rows(lengths: Sequence[int]) -> list[list[int]]:
     Texts of like length have a row each. Others share rows of at most ROW_TOKENS: each goes into
     the first row that has room, the longest first; a longer one than that has a row of its own.
     """
-    if len(stack_rows(lengths)) <= FEW_STACKS:
+    if len(stack_rows(lengths)) == 1:
         return [[text] for text in range(len(lengths))]
     rows: list[list[int]] = []
     rooms: list[int] = []

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 
 from models.encoder import Encoder, load_encoder
 from models.encoder_files import is_plain
-from models.packed import PackedEncoder
+from models.packed import PackedEncoder, spare_rows
 from models.paths import ForwardPath, build
 
 WORDS = st.integers(1_000, 30_000)
@@ -128,3 +128,26 @@ def test_other_kinds_of_layers_are_not_packed(tiny_encoder, setting, value):
     config = load_encoder(str(tiny_encoder)).config
     assert is_plain(config)
     assert not is_plain({**config, setting: value})
+
+
+@given(st.integers(1, 20_000))
+def test_batches_come_in_few_sizes_and_little_is_added(rows):
+    spare = spare_rows(rows)
+    assert 0 <= spare <= max(15, rows / 16)
+    assert (rows + spare) % 16 == 0
+
+
+def test_a_saturated_worker_has_two_or_three_sizes_of_batches():
+    assert len({rows + spare_rows(rows) for rows in range(950, 1_025)}) == 3
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_rows_that_are_added_leave_no_trace(monkeypatch, able):
+    """Whether this CPU has the instructions or not, oneDNN computes the same."""
+    monkeypatch.setattr("models.packed.multiplies_bf16", lambda: able)
+    encoder = PackedEncoder(default(), "bf16")
+    tokens = [[101, *range(3000, 3000 + n), 102] for n in (4, 40, 11, 12)]
+    found = packed_vectors(encoder, tokens)
+    assert found.shape == (4, 384)
+    expected = padded_vectors(default(), tokens)
+    assert torch.cosine_similarity(found, expected).min() > 0.999
