@@ -21,6 +21,9 @@ from models.encoder_files import first_position
 from models.int8 import PACK_ROWS, int8_linear
 from models.rows import Block, Lengths, lay_out
 
+# Of the numbers of rows that batches come in.
+LEAST_STEP, MOST_STEP = 16, 64
+
 Precision = Literal["fp32", "bf16", "int8"]
 Step = Callable[[torch.Tensor], torch.Tensor]
 
@@ -189,9 +192,10 @@ def spare_rows(rows: int) -> int:
     """How many rows to add, so that batches come in few sizes.
 
     oneDNN compiles a product for each number of rows that it has not seen: 22 ms for 1,000 rows of
-    MiniLM's widest layer, where the product itself takes 1 ms. At most a sixteenth is added, or 15.
+    MiniLM's widest layer, where the product itself takes 1 ms. At most a sixteenth is added, or 15;
+    and no more than the shortest encoder has places for.
     """
-    return -rows % max(16, (1 << rows.bit_length()) >> 5)
+    return -rows % min(MOST_STEP, max(LEAST_STEP, (1 << rows.bit_length()) >> 5))
 
 
 def multiplies_bf16() -> bool:
