@@ -151,3 +151,12 @@ def test_rows_that_are_added_leave_no_trace(monkeypatch, able):
     assert found.shape == (4, 384)
     expected = padded_vectors(default(), tokens)
     assert torch.cosine_similarity(found, expected).min() > 0.999
+
+
+def test_rows_that_are_added_find_a_place_in_a_short_encoder(tiny_encoder, monkeypatch):
+    monkeypatch.setattr("models.packed.multiplies_bf16", lambda: True)
+    encoder = load_encoder(str(tiny_encoder))
+    tokens = [[5], *([5, 6] * 16 for _ in range(64))]
+    assert spare_rows(1 + 64 * 32) == 63
+    found = packed_vectors(PackedEncoder(encoder, "bf16"), tokens)
+    assert torch.cosine_similarity(found, padded_vectors(encoder, tokens)).min() > 0.99
