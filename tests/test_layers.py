@@ -26,6 +26,7 @@ TORCH_USERS = (
     "models.packed",
     "models.paths",
     "models.predictor",
+    "models.rows",
     "models.checkpoint",
     "trainer.adapt",
     "trainer.adapters",
