@@ -22,6 +22,7 @@ import torch
 
 from models.checkpoint import merge, read_checkpoint, write_checkpoint
 from models.description import Checkpoint
+from models.durable import remove_whole
 from models.encoder import DEFAULT_ENCODER, MAX_TOKENS, Encoder, load_encoder
 from models.predictor import choose_device
 from models.spec import DEFAULT_HEADS
@@ -214,7 +215,7 @@ def _fit_stage(stage: Stage, folders: dict[str, Path], parts: Parts) -> None:
         "epochs": [epoch.rounded() for epoch in fitted.epochs],
     }
     write_checkpoint(folders[stage.name], _checkpoint(stage.name, training), weights)
-    state_file.unlink(missing_ok=True)
+    remove_whole(state_file)
 
 
 def _advice(specialist: Path, encoder: Encoder, train: Sequence[Example]) -> Advice:

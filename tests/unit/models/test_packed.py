@@ -6,13 +6,14 @@ from functools import cache
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 
 from models.encoder import Encoder, load_encoder
 from models.encoder_files import is_plain
-from models.packed import PackedEncoder, spare_rows
+from models.packed import PackedEncoder, Step, spare_rows
 from models.paths import ForwardPath, build
 
 WORDS = st.integers(1_000, 30_000)
@@ -130,6 +131,15 @@ def test_other_kinds_of_layers_are_not_packed(tiny_encoder, setting, value):
     assert not is_plain({**config, setting: value})
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_cuda_vectors_stay_near_the_cpu(precision):
+    tokens = [[101, *range(3000, 3000 + n), 102] for n in (4, 40, 11, 12)]
+    found = packed_vectors(PackedEncoder(load_encoder().to("cuda"), precision), tokens).cpu()
+    assert torch.cosine_similarity(found, padded_vectors(default(), tokens)).min() > 0.999
+
+
 @given(st.integers(1, 20_000))
 def test_batches_come_in_few_sizes_and_little_is_added(rows):
     spare = spare_rows(rows)
@@ -141,22 +151,37 @@ def test_a_saturated_worker_has_two_or_three_sizes_of_batches():
     assert len({rows + spare_rows(rows) for rows in range(950, 1_025)}) == 3
 
 
-@pytest.mark.parametrize("able", [True, False])
-def test_rows_that_are_added_leave_no_trace(monkeypatch, able):
-    """Whether this CPU has the instructions or not, oneDNN computes the same."""
-    monkeypatch.setattr("models.packed.multiplies_bf16", lambda: able)
+@pytest.fixture
+def by_onednn(monkeypatch):
+    """As on a CPU that multiplies bf16; torch's own products, since oneDNN refuses on others."""
+
+    def linear(weight: torch.Tensor, bias: torch.Tensor, *, gelu: bool) -> Step:
+        def run(x: torch.Tensor) -> torch.Tensor:
+            sizes.add(len(x))
+            found = F.linear(x.to(weight.dtype), weight, bias)
+            return F.gelu(found) if gelu else found
+
+        return run
+
+    sizes: set[int] = set()
+    monkeypatch.setattr("models.packed.multiplies_bf16", lambda: True)
+    monkeypatch.setattr("models.packed._onednn_linear", linear)
+    return sizes
+
+
+def test_rows_that_are_added_leave_no_trace(by_onednn):
     encoder = PackedEncoder(default(), "bf16")
     tokens = [[101, *range(3000, 3000 + n), 102] for n in (4, 40, 11, 12)]
     found = packed_vectors(encoder, tokens)
     assert found.shape == (4, 384)
+    assert by_onednn == {80}
     expected = padded_vectors(default(), tokens)
     assert torch.cosine_similarity(found, expected).min() > 0.999
 
 
-def test_rows_that_are_added_find_a_place_in_a_short_encoder(tiny_encoder, monkeypatch):
-    monkeypatch.setattr("models.packed.multiplies_bf16", lambda: True)
+def test_rows_that_are_added_find_a_place_in_a_short_encoder(tiny_encoder, by_onednn):
     encoder = load_encoder(str(tiny_encoder))
     tokens = [[5], *([5, 6] * 16 for _ in range(64))]
-    assert spare_rows(1 + 64 * 32) == 63
     found = packed_vectors(PackedEncoder(encoder, "bf16"), tokens)
+    assert by_onednn == {1 + 64 * 32 + 63}
     assert torch.cosine_similarity(found, padded_vectors(encoder, tokens)).min() > 0.99
