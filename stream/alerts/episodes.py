@@ -69,7 +69,7 @@ class Episodes:
         if match.outcome == "holds":
             rules.add(match.rule.name)
         else:
-            if _nothing_left(current, scored):
+            if not _still_waits(current, scored) and not active:
                 rules.discard(match.rule.name)
             if match.outcome == "fails" or not active or at_us < current.last_us:
                 return None
@@ -86,12 +86,11 @@ class Episodes:
         return alert
 
 
-def _nothing_left(current: _Current, scored: Scored) -> bool:
-    """End the wait of a rule that holds no longer; whether no alert of it is left to end."""
+def _still_waits(current: _Current, scored: Scored) -> bool:
+    """End the wait of a rule that holds no longer, unless the event is older than it."""
     if current.pending and scored.time >= current.pending.first:
         current.pending = None
-    ended = current.alert is None or current.alert.state == "resolved"
-    return ended and current.pending is None
+    return current.pending is not None
 
 
 def _next(alert: Alert, scored: Scored, match: Match) -> Alert:

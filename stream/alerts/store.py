@@ -147,8 +147,10 @@ class AlertStore:
             keys.alerts_stream,
             keys.lasting(match.subject),
         ]
+        quiet_us = _microseconds(rule.quiet_s or self._alerting.quiet_s)
+        seen = [match.outcome, mark, microseconds(scored)]
         if match.outcome == "fails":  # ends a wait at most
-            return places, [match.outcome, mark, microseconds(scored), rule.name, keys.alert("")]
+            return places, [*seen, rule.name, quiet_us, keys.alert("")]
         decided: dict[str, Any] = {
             "rule": rule.name,
             "rule_version": rule.version,
@@ -165,11 +167,9 @@ class AlertStore:
             for part in (name, value if isinstance(value, str) else _json(value))
         ]
         return places, [
-            match.outcome,
-            mark,
-            microseconds(scored),
+            *seen,
             _iso(scored.time),
-            _microseconds(rule.quiet_s or self._alerting.quiet_s),
+            quiet_us,
             _microseconds(rule.for_s),
             _microseconds(rule.cooldown_s),
             rule.severity,

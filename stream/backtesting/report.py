@@ -211,7 +211,4 @@ def _swept(step: Step, marks: Marks | None) -> Swept:
 
 
 def _rows(alerts: Sequence[Alert]) -> list[Row]:
-    return [
-        Row(*(getattr(alert, field.name) for field in msgspec.structs.fields(Row)))
-        for alert in alerts
-    ]
+    return [Row(*(getattr(alert, name) for name in Row.__struct_fields__)) for alert in alerts]

@@ -9,7 +9,7 @@
 --       4 stream     every transition (stream, capped)
 --       5 lasting    the rules that have, or lately had, an alert or a wait about the subject (set), whether
 --                    they wait or resolve or not: the next version of their file may have them do so
--- ARGV  1 outcome: holds, fails (then only 2 to 5 are given, 4 is the rule, 5 the prefix of 16) or resolves
+-- ARGV  1 outcome: holds, resolves or fails (then only 2 to 6 are given: 4 is the rule, 6 the prefix of 16)
 --       2 fingerprint   3 event time, microseconds   4 event time, ISO 8601
 --       5 quiet   6 for   7 cooldown, all in microseconds
 --       8 severity      9 severity rank              10 evidence, one JSON object
@@ -48,28 +48,32 @@ local function append(items, item)
   return table.concat(kept, '\n,')
 end
 
--- The present episode as KEYS[2] tells it, the key of its alert and the state of that, if any.
+-- The present episode as KEYS[2] tells it, the key of its alert and the state of that, if any, and
+-- whether the event may still be a part of it.
 local function look(prefix)
   local current = redis.call('HMGET', KEYS[2], 'id', 'episode', 'last_us', 'ended_us', 'pending_us')
   local alert = current[1] and (prefix .. current[1])
-  return current, alert, alert and redis.call('HGET', alert, 'state')
+  local state = alert and redis.call('HGET', alert, 'state')
+  local active = state and state ~= 'resolved' and at <= tonumber(current[3]) + quiet
+  return current, alert, state, active
 end
 
--- Of a rule that holds no longer: end its wait, and forget it where nothing is left to end.
-local function stop_waiting(rule, pending_us, state)
+-- Of a rule that holds no longer: end its wait, and forget it where nothing is left to end. An alert
+-- that has been quiet is no longer for a verdict to end.
+local function stop_waiting(rule, pending_us, active)
   local waits = pending_us and at < pending_us
   if pending_us and not waits then
     redis.call('HDEL', KEYS[2], 'pending_us', 'pending', 'pending_last_us', 'pending_last',
       'pending_count', 'pending_evidence')
   end
-  if not waits and (not state or state == 'resolved') then
+  if not waits and not active then
     redis.call('SREM', KEYS[5], rule)
   end
 end
 
 if outcome == 'fails' then
-  local current, _, state = look(ARGV[5])
-  stop_waiting(ARGV[4], tonumber(current[5]), state)
+  local current, _, _, active = look(ARGV[6])
+  stop_waiting(ARGV[4], tonumber(current[5]), active)
   return false
 end
 local seen = redis.call('GET', KEYS[1])
@@ -82,13 +86,12 @@ if outcome == 'holds' then
   redis.call('EXPIRE', KEYS[5], keep)
 end
 
-local current, alert, state = look(ARGV[16])
+local current, alert, state, active = look(ARGV[16])
 local episode, last_us = tonumber(current[2]) or 0, tonumber(current[3])
-local active = state and state ~= 'resolved' and at <= last_us + quiet
 local pending_us = tonumber(current[5])
 
 if outcome == 'resolves' then
-  stop_waiting(ARGV[19], pending_us, state)
+  stop_waiting(ARGV[19], pending_us, active)
   if not active or at < last_us then
     return false
   end

@@ -159,6 +159,16 @@ def test_what_comes_late_neither_resolves_nor_reopens() -> None:
     assert states(lived((5, H), (4, R), (6, R), (3, H))) == ["firing", None, "resolved", None]
 
 
+@pytest.mark.parametrize(
+    ("minute", "outcome", "left"), [(5, F, {"r"}), (6, F, set()), (6, R, set())]
+)
+def test_what_has_been_quiet_is_asked_no_more(minute: float, outcome: Any, left: set[str]) -> None:
+    episodes = Episodes(quiet_s=ALERTING.quiet_s)
+    fired = episodes.raise_alert(at(0, 0), match())
+    later = episodes.raise_alert(at(1, minute * 60), match(outcome))
+    assert (states([fired, later]), episodes.known["ticker:A"]) == (["firing", None], left)
+
+
 def test_after_an_episode_no_new_one_begins_within_the_cooldown() -> None:
     alerts = lived((0, H), (1, R), (10, H), (11, H), cooldown="10m")
     assert states(alerts) == ["firing", "resolved", None, "firing"]
