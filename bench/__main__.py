@@ -14,6 +14,7 @@ from bench import (
     flood,
     floors,
     judging,
+    latency,
     model_stage,
     parity,
     profiled,
@@ -60,7 +61,7 @@ def main() -> None:
         "--workers", type=int, nargs="+", default=[1, 2], help="how many, of workers, in turn"
     )
     parser.add_argument("--no-op", action="store_true", help="model, of workers")
-    parser.add_argument("--bootstrap", help="of a real Kafka, for end-to-end, workers and rollback")
+    parser.add_argument("--bootstrap", help=f"of a real Kafka, for {', '.join(ON_KAFKA)}")
     parser.add_argument(
         "--ready-made",
         action="store_true",
@@ -69,7 +70,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.what in {"judging", "redis"} and options.scored is None:
         parser.error(f"{options.what} needs --scored FILE")
-    if options.what in {"end-to-end", "workers", "rollback"} and options.bootstrap is None:
+    if options.what in ON_KAFKA and options.bootstrap is None:
         parser.error(f"{options.what} needs --bootstrap HOST:PORT (docker compose up -d kafka)")
     print(describe())
     for what in [options.what] if options.what else BY_DEFAULT:
@@ -155,6 +156,16 @@ def _end_to_end(options: argparse.Namespace) -> None:
     )
 
 
+def _latency(options: argparse.Namespace) -> None:
+    print(f"\nfrom a record to its alert, {options.rounds} rounds")
+    latency.measure(
+        load_texts(options.texts, options.events),
+        rounds=options.rounds,
+        seconds=options.seconds,
+        bootstrap=options.bootstrap,
+    )
+
+
 def _workers(options: argparse.Namespace) -> None:
     workers.measure(
         load_texts(options.texts, options.events),
@@ -167,6 +178,7 @@ def _workers(options: argparse.Namespace) -> None:
 
 
 BY_DEFAULT = ("model", "batching", "path")
+ON_KAFKA = ("end-to-end", "latency", "workers", "rollback")
 FLOOR_TEXTS = 160
 FLOOR_RECORDS = 12_000
 MEASURES: dict[str, Callable[[argparse.Namespace], None]] = {
@@ -184,6 +196,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], None]] = {
     "beside": _beside,
     "start": _start,
     "end-to-end": _end_to_end,
+    "latency": _latency,
     "workers": _workers,
 }
 

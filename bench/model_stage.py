@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -113,16 +114,24 @@ def whole_model_in_bf16(predictor: TorchPredictor, texts: Sequence[str]) -> Call
 
 def full_batches(predictor: TorchPredictor, texts: Sequence[str]) -> None:
     """The same forward pass in a plain loop: what the batcher could reach at best."""
-    tokens = sorted(predictor.tokenize(texts), key=len)
-    batch: list[list[int]] = []
+    batches = cut_full(predictor, sorted(predictor.tokenize(texts), key=len))
+    with ThreadPoolExecutor(predictor.lanes) as lanes:
+        for _ in lanes.map(predictor.predict, batches):
+            pass
+
+
+def cut_full(predictor: TorchPredictor, tokens: Sequence[list[int]]) -> list[list[list[int]]]:
+    """Batches as large as they are worth, in that order."""
+    batches: list[list[list[int]]] = [[]]
     cost = 0
     for row in tokens:
+        batch = batches[-1]
         cost = len(row) * (len(batch) + 1) if predictor.pads else cost + len(row)
         if batch and cost > predictor.batch_tokens:
-            predictor.predict(batch)
-            batch, cost = [], len(row)
-        batch.append(row)
-    predictor.predict(batch)
+            batches.append([])
+            cost = len(row)
+        batches[-1].append(row)
+    return batches
 
 
 def through_the_batcher(predictor: TorchPredictor, texts: Sequence[str]) -> None:

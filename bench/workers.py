@@ -62,7 +62,7 @@ def measure(
                 program=NO_OP if no_op else WORKER,
             )
             logs = [folder / f"{number}.log" for number in range(count)]
-            pids = [stack.enter_context(_started(command, log, count)) for log in logs]
+            pids = [stack.enter_context(started(command, log, count)) for log in logs]
             _all_at_work(bootstrap, scored, logs)
             rate, per_cpu = _rate(bootstrap, scored, pids, len(texts), seconds)
         print(
@@ -73,7 +73,8 @@ def measure(
 
 
 @contextmanager
-def _started(command: Sequence[str], log: Path, count: int) -> Iterator[int]:
+def started(command: Sequence[str], log: Path, count: int) -> Iterator[int]:
+    """The id of that process, one of so many on these cores."""
     cores = max(1, (os.cpu_count() or 1) // count)
     with log.open("wb") as output:
         process = subprocess.Popen(

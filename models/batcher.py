@@ -1,8 +1,9 @@
-"""The model thread: texts queue while the device is busy and leave it in batches, with results.
+"""The model threads: texts queue while the device is busy and leave it in batches, with results.
 
 There is no fixed wait: a batch is cut from whatever queued during the last forward pass, so a
 quiet stream pays nothing and a busy one fills its batches. models.window says which texts are
-next, models.cost how large a batch should be.
+next, models.cost how large a batch should be. As many batches are under way at a time as the
+predictor has lanes: what one of them leaves idle of a CPU, another takes.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from models.cost import CostModel
-from models.results import Result, Statistics
+from models.results import Result, Statistics, Tally
 from models.shadow import Shadow
 from models.spec import BatchInfo, ModelError, OutOfMemoryError, Predictor
-from models.window import CHARS_A_TOKEN, Arrivals, Waiting, Window
+from models.window import CHARS_A_TOKEN, Arrivals, Turns, Waiting, Window
 
 T = TypeVar("T")
 
@@ -26,22 +27,28 @@ T = TypeVar("T")
 TARGET_S = 0.5
 # Texts of like length are found among this many batches, and as much is tokenised ahead.
 WINDOW_BATCHES = 4
-# However long a flood has lasted, its texts are due so much later at most: none waits for ever.
-LATEST_TURN_S = 60.0
 PROBE_TEXT = "The model answers this."
 
 logger = logging.getLogger(__name__)
 
 
+class _Model(NamedTuple):
+    """What scores, and what its batches may hold and have cost."""
+
+    predictor: Predictor
+    max_batch_tokens: int
+    costs: CostModel
+
+
 class Batcher(Generic[T]):
-    """Feeds one predictor from one thread of its own.
+    """Feeds one predictor from threads of its own, one for each of its lanes.
 
     max_batch_tokens bounds a batch; how far it is used is learnt. kind_of tells an item's kind of
     source, which picks the calibration of its answers and has its turn beside other kinds, and
     patience_of the seconds that it may wait while others are run first. deliver receives the
-    results of each batch on the model thread, in order of arrival. broken is called once, also
-    there, when the model itself can't go on: nothing is delivered after it, and whoever owns the
-    texts must not count them as done.
+    results of each batch on a model thread, one batch at a time and in it in order of arrival.
+    broken is called once, also there, when the model itself can't go on: nothing is delivered
+    after it, and whoever owns the texts must not count them as done.
     """
 
     def __init__(
@@ -54,31 +61,35 @@ class Batcher(Generic[T]):
         deliver: Callable[[list[Result[T]]], None],
         broken: Callable[[Exception], None],
     ) -> None:
-        self._predictor = predictor
-        self._max_batch_tokens = max_batch_tokens
+        self._model = _Model(predictor, max_batch_tokens, CostModel())
+        self._next: _Model | None = None
         self._kind_of = kind_of
         self._patience_of = patience_of
         self._deliver = deliver
         self._broken = broken
         self._arrivals: Arrivals[T] = Arrivals()
         self._arrived = threading.Condition()
+        # One lane at a time cuts a batch from the window, and one delivers.
+        self._cutting = threading.Lock()
+        self._delivering = threading.Lock()
         self._window: Window[T] = Window()
-        self._costs = CostModel()
         self._ahead: list[Waiting[T]] = []
         self._encoding: Future[list[list[int]]] | None = None
-        self._stopping = False
-        self._next: tuple[Predictor, int] | None = None
+        self._tokenizer = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
+        self._stopping = self._ended = False
         self.shadow: Shadow[T] | None = None
         """A challenger beside the predictor; may be set and cleared from any thread."""
-        self._next_turn: dict[str, float] = {}
+        self._turns = Turns()
         self._count = 0
-        self._texts = self._failed = self._batches = self._halved = 0
-        self._tokens = self._padded_tokens = 0
-        self._busy_s = 0.0
-        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._tally = Tally()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"model-{lane}", daemon=True)
+            for lane in range(predictor.lanes)
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, work: Sequence[tuple[T, str]]) -> None:
         """Queue (item, text) pairs. Safe from any thread; never blocks on the model."""
@@ -87,27 +98,16 @@ class Batcher(Generic[T]):
             if self._stopping:
                 raise ModelError("the model thread has been stopped; no more texts are taken")
             for item, text in work:
-                due = self._turn_of(item, text, now) + self._patience_of(item)
+                kind, patience_s = self._kind_of(item), self._patience_of(item)
+                takes_s = self._model.costs.text_seconds(len(text) // CHARS_A_TOKEN)
+                due = self._turns.next(kind, now, takes_s / len(self._threads)) + patience_s
                 self._arrivals.add(Waiting(item, text, now, due, self._count))
                 self._count += 1
             self._arrived.notify()
 
-    def _turn_of(self, item: T, text: str, now: float) -> float:
-        """When the text would be run if each kind had an equal share of the device.
-
-        So a flood of one kind is due over the time that it takes, and of another kind whatever
-        asks for less than its share is due before most of it.
-        """
-        kind = self._kind_of(item)
-        turn = min(max(now, self._next_turn.get(kind, now)), now + LATEST_TURN_S)
-        took_s = self._costs.text_seconds(len(text) // CHARS_A_TOKEN)
-        self._next_turn[kind] = turn + took_s * max(1, len(self._next_turn))
-        return turn
-
     @property
     def predictor(self) -> Predictor:
-        """The one that scores now."""
-        return self._predictor
+        return self._model.predictor
 
     def swap(self, predictor: Predictor, *, max_batch_tokens: int) -> None:
         """Score with another, warm predictor from the next batch on. Safe from any thread.
@@ -115,48 +115,56 @@ class Batcher(Generic[T]):
         Every text is scored by exactly one of the two, and its result names which.
         """
         with self._arrived:
-            self._next = predictor, max_batch_tokens
+            self._next = _Model(predictor, max_batch_tokens, CostModel())
             self._arrived.notify()
 
     def stop(self, timeout_s: float) -> bool:
-        """Finish what is queued, then end the thread. False if it was still busy at the timeout."""
+        """Finish what is queued, then end the threads. False if one was busy at the timeout."""
         with self._arrived:
             self._stopping = True
             self._arrived.notify()
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        end = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        if stopped := not any(thread.is_alive() for thread in self._threads):
+            self._tokenizer.shutdown(wait=False)
+        return stopped
 
     def statistics(self) -> Statistics:
-        return Statistics(
-            texts=self._texts,
-            failed=self._failed,
-            batches=self._batches,
-            tokens=self._tokens,
-            padded_tokens=self._padded_tokens,
-            halved=self._halved,
-            busy_s=self._busy_s,
+        return self._tally.statistics(
             waiting=len(self._arrivals) + len(self._ahead) + len(self._window),
-            cost=self._costs.cost,
+            cost=self._model.costs.cost,
         )
 
     def _run(self) -> None:
         try:
-            with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as tokenizer:
-                while self._top_up():
+            while True:
+                with self._cutting:
+                    if not self._top_up():
+                        return
                     self._swap_if_asked()
-                    limit, limited_by = self._costs.limit(self._max_batch_tokens, TARGET_S)
-                    batch, ended_by = self._window.take(limit, pads=self._predictor.pads)
-                    self._tokenize_ahead(tokenizer)
-                    self._score(batch, limited_by if ended_by == "full" else ended_by)
-                    if shadow := self.shadow:
-                        shadow.catch_up(self._idle, self._busy_s)
+                    model = self._model
+                    limit, limited_by = model.costs.limit(model.max_batch_tokens, TARGET_S)
+                    batch, ended_by = self._window.take(limit, pads=model.predictor.pads)
+                    self._tokenize_ahead()
+                self._score(model, batch, limited_by if ended_by == "full" else ended_by)
+                if shadow := self.shadow:
+                    shadow.catch_up(self._idle, self._tally.busy_s)
         except BaseException as error:  # noqa: BLE001 - whatever it is, even a library's SystemExit
             # Those who wait must hear of it: it would end this thread alone.
             ended = ModelError(f"the model thread was ended by {error!r}")
-            self._broken(error if isinstance(error, Exception) else ended)
+            self._end(error if isinstance(error, Exception) else ended)
+
+    def _end(self, error: Exception) -> None:
+        with self._delivering:
+            if not self._ended:
+                self._ended = True
+                self._broken(error)
 
     def _top_up(self) -> bool:
         """Move arrivals into the window; wait only if there is nothing to do. False: finished."""
+        if self._ended:
+            return False
         if self._encoding:
             ahead, self._ahead = self._ahead, []
             self._enter(ahead, self._encoding.result)
@@ -168,17 +176,19 @@ class Batcher(Generic[T]):
         self._tokenize(fresh)
         return bool(len(self._window) or len(self._arrivals)) or not self._stopping
 
-    def _tokenize_ahead(self, tokenizer: ThreadPoolExecutor) -> None:
+    def _tokenize_ahead(self) -> None:
         """Let another thread tokenise what the window has room for, during the forward pass."""
         with self._arrived:
             self._ahead = self._leave_queue()
         if self._ahead:
             texts = [entry.text for entry in self._ahead]
-            self._encoding = tokenizer.submit(self._predictor.tokenize, texts)
+            self._encoding = self._tokenizer.submit(self._model.predictor.tokenize, texts)
 
     def _leave_queue(self) -> list[Waiting[T]]:
         """What the window has room for. To be called with the lock held."""
-        return self._arrivals.take(WINDOW_BATCHES * self._max_batch_tokens - self._window.tokens)
+        return self._arrivals.take(
+            WINDOW_BATCHES * self._model.max_batch_tokens - self._window.tokens
+        )
 
     def _idle(self) -> bool:
         with self._arrived:
@@ -189,15 +199,14 @@ class Batcher(Generic[T]):
         with self._arrived:
             if self._next is None:
                 return
-            self._predictor, self._max_batch_tokens = self._next
-            self._next = None
-        self._costs = CostModel()
+            self._model, self._next = self._next, None
         # Another encoder may cut its tokens elsewhere; a window is tokenised in milliseconds.
         self._tokenize(self._window.clear())
 
     def _tokenize(self, fresh: list[Waiting[T]]) -> None:
         if fresh:
-            self._enter(fresh, lambda: self._predictor.tokenize([entry.text for entry in fresh]))
+            tokenize = self._model.predictor.tokenize
+            self._enter(fresh, lambda: tokenize([entry.text for entry in fresh]))
 
     def _enter(self, fresh: list[Waiting[T]], encode: Callable[[], list[list[int]]]) -> None:
         try:
@@ -208,93 +217,84 @@ class Batcher(Generic[T]):
                 self._tokenize(fresh[:middle])
                 self._tokenize(fresh[middle:])
             else:
-                self._blame(fresh[0], error, released_by="tokenizer")
+                self._blame(self._model, fresh[0], error, released_by="tokenizer")
             return
         for entry, tokens in zip(fresh, encoded, strict=True):
             entry.tokens = tokens
             self._window.add(entry)
 
-    def _score(self, batch: list[Waiting[T]], released_by: str) -> None:
+    def _score(self, model: _Model, batch: list[Waiting[T]], released_by: str) -> None:
         if not batch:
             return
-        started = time.monotonic()
+        predictor = model.predictor
         kinds = [self._kind_of(entry.item) for entry in batch]
+        started = self._tally.begin()
         try:
             if shadow := self.shadow:
-                answers = shadow.predict(self._predictor, batch, kinds)
+                answers = shadow.predict(predictor, batch, kinds)
             else:
-                answers = self._predictor.predict([entry.tokens for entry in batch], kinds)
+                answers = predictor.predict([entry.tokens for entry in batch], kinds)
         except Exception as error:  # noqa: BLE001 - find the text at fault, if it is a text
-            self._busy_s += time.monotonic() - started
-            self._recover(batch, error)
+            self._tally.end()
+            self._recover(model, batch, error)
             return
-        took_s = time.monotonic() - started
+        took_s = self._tally.end() - started
         lengths = [len(entry.tokens) for entry in batch]
         tokens = sum(lengths)
-        computed = len(batch) * max(lengths) if self._predictor.pads else tokens
-        self._costs.observe(computed, len(batch), took_s)
-        self._busy_s += took_s
-        self._texts += len(batch)
-        self._batches += 1
-        self._tokens += tokens
-        self._padded_tokens += computed
+        computed = len(batch) * max(lengths) if predictor.pads else tokens
         results = [
             Result(
                 item=entry.item,
                 scores=scores,
                 error="",
-                model=self._predictor.version,
+                model=predictor.version,
                 batch=BatchInfo(
-                    size=len(batch),
-                    tokens=tokens,
-                    waited_ms=round((started - entry.queued_at) * 1000, 3),
-                    released_by=released_by,
-                    padding=computed - tokens,
+                    len(batch), tokens, _waited_ms(entry, started), released_by, computed - tokens
                 ),
             )
             for entry, scores in sorted(
                 zip(batch, answers, strict=True), key=lambda pair: pair[0].arrival
             )
         ]
-        self._deliver(results)
+        self._tally.scored(len(batch), tokens, computed)
+        with self._delivering:
+            model.costs.observe(computed, len(batch), took_s)
+            if not self._ended:
+                self._deliver(results)
 
-    def _recover(self, batch: list[Waiting[T]], error: Exception) -> None:
+    def _recover(self, model: _Model, batch: list[Waiting[T]], error: Exception) -> None:
         """Halve a batch that failed until it fits, or until the one text at fault stands alone."""
         if len(batch) > 1:
-            self._halved += 1
-            logger.warning(
-                "a batch of %d texts failed (%s: %s); trying its halves",
-                len(batch),
-                type(error).__name__,
-                error,
-            )
+            self._tally.halved()
+            failed = f"a batch of {len(batch)} texts failed ({type(error).__name__}: {error})"
+            logger.warning("%s; trying its halves", failed)
             released_by = "out-of-memory" if isinstance(error, OutOfMemoryError) else "bisection"
             middle = len(batch) // 2
-            self._score(batch[:middle], released_by)
-            self._score(batch[middle:], released_by)
+            self._score(model, batch[:middle], released_by)
+            self._score(model, batch[middle:], released_by)
             return
-        self._blame(batch[0], error, released_by="bisection")
+        self._blame(model, batch[0], error, released_by="bisection")
 
-    def _blame(self, entry: Waiting[T], error: Exception, *, released_by: str) -> None:
+    def _blame(
+        self, model: _Model, entry: Waiting[T], error: Exception, *, released_by: str
+    ) -> None:
         # A lone text fails either because of itself or because the model is broken. A text known
         # to be good tells the two apart: a broken model must stop the worker, not empty the
         # topics into the dead letters.
-        self._predictor.predict(self._predictor.tokenize([PROBE_TEXT]))
-        self._failed += 1
-        waited_ms = round((time.monotonic() - entry.queued_at) * 1000, 3)
-        self._deliver(
-            [
-                Result(
-                    item=entry.item,
-                    scores=None,
-                    error=f"{type(error).__name__}: {error}",
-                    model=self._predictor.version,
-                    batch=BatchInfo(
-                        size=1,
-                        tokens=len(entry.tokens),
-                        waited_ms=waited_ms,
-                        released_by=released_by,
-                    ),
-                )
-            ]
+        predictor = model.predictor
+        predictor.predict(predictor.tokenize([PROBE_TEXT]))
+        failed = Result(
+            item=entry.item,
+            scores=None,
+            error=f"{type(error).__name__}: {error}",
+            model=predictor.version,
+            batch=BatchInfo(1, len(entry.tokens), _waited_ms(entry, time.monotonic()), released_by),
         )
+        self._tally.failed()
+        with self._delivering:
+            if not self._ended:
+                self._deliver([failed])
+
+
+def _waited_ms(entry: Waiting[T], until: float) -> float:
+    return round((until - entry.queued_at) * 1000, 3)

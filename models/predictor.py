@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from typing import Literal
 import torch
 
 from models.checkpoint import encoder_key, merge, merge_heads, read_checkpoint
+from models.cores import LANES, Cores
 from models.description import shipped
 from models.encoder import Encoder, load_encoder
 from models.heads import JointHeads
@@ -19,7 +19,6 @@ from models.packed import Precision
 from models.paths import ForwardPath, build, candidates, choose
 from models.spec import Head, HeadScore, ModelError, OutOfMemoryError, Predictor, Scores
 
-MAX_THREADS = 8
 # MiniLM in bf16 on two cores, microseconds a token: 256 tokens 153, 512 136, 1024 108, 2048 104,
 # 4096 115. Smaller batches of equal speed wait less.
 CPU_BATCH_TOKENS = 1024
@@ -42,7 +41,7 @@ SAMPLE_TEXTS = (
 
 
 class TorchPredictor:
-    """models.spec.Predictor over a checkpoint folder. Not safe for use from two threads at once."""
+    """models.spec.Predictor over a checkpoint folder."""
 
     def __init__(
         self,
@@ -71,9 +70,8 @@ class TorchPredictor:
         self._path = path or candidates(self._encoder, precision)[0]
         self._reason = "as beside" if path else "not measured yet"
         self._pool = build(self._encoder, self._path)
-        self._threads = threads or _default_threads()
+        self._cores = Cores(threads)
         self._temperatures = _temperatures(heads.heads)
-        torch.set_num_threads(self._threads)
 
     @property
     def version(self) -> str:
@@ -85,7 +83,8 @@ class TorchPredictor:
 
     @property
     def description(self) -> str:
-        place = f"{self._threads} CPU threads" if self._device.type == "cpu" else str(self._device)
+        cores = f"{self._cores.threads} CPU threads"
+        place = cores if self._device.type == "cpu" else str(self._device)
         return f"{self._version} on {place}, {self._path} ({self._reason})"
 
     @property
@@ -104,6 +103,12 @@ class TorchPredictor:
     @property
     def pads(self) -> bool:
         return not self._path.packed
+
+    @property
+    def lanes(self) -> int:
+        # Only a packed pass is known to bear another beside it: it keeps nothing of its own.
+        packed = self._device.type == "cpu" and self._path.packed
+        return LANES if packed and self._cores.threads > 1 else 1
 
     @property
     def batch_tokens(self) -> int:
@@ -150,7 +155,7 @@ class TorchPredictor:
         if not tokens:
             return [], []
         kinds = kinds or [""] * len(tokens)
-        with torch.inference_mode(), self._naming_memory(tokens):
+        with torch.inference_mode(), self._cores.share(), self._naming_memory(tokens):
             pooled = self._pool(tokens)
             answers = self._answers(pooled, kinds)
         # Of our own class, so its inside is ours.
@@ -217,10 +222,9 @@ def load_predictor(
     """The predictor of a checkpoint folder, the shipped one if None.
 
     encoder overrides where the checkpoint's encoder is found (an id or folder). threads applies to
-    the CPU; 0 takes up to eight, and leaves one core to the rest of the process where there are
-    three or more. beside is a warm predictor that this one is to follow: its encoder is shared
-    where only the heads differ, and else its forward path is taken over, since measuring would slow
-    it down. Raises ModelError naming the file or setting to mend.
+    the CPU, see models.cores. beside is a warm predictor that this one is to follow: its encoder is
+    shared where only the heads differ, and else its forward path is taken over, since measuring
+    would slow it down. Raises ModelError naming the file or setting to mend.
     """
     chosen = choose_device(device)
     checkpoint, weights = read_checkpoint(folder or shipped())
@@ -279,13 +283,3 @@ def _answer(head: Head, row: list[float], kind: str) -> HeadScore:
         scores=dict(zip(head.labels, row, strict=True)),
         abstained=confidence < head.calibrated_for(kind).abstain_below,
     )
-
-
-def _default_threads() -> int:
-    # Affinity counts what a container or taskset allows; macOS does not have it.
-    allowed = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    # On two cores the second thread gives 1.7 times the throughput and costs the event loop 4 ms at
-    # its 99th percentile; from three on, a core of its own costs little.
-    return min(MAX_THREADS, allowed if allowed <= 2 else allowed - 1)  # noqa: PLR2004

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Generic, TypeVar
 
 import msgspec
@@ -25,7 +27,7 @@ class Result(msgspec.Struct, Generic[T], frozen=True):
 class Statistics(msgspec.Struct, frozen=True):
     """Totals since the start, and what waits now. tokens are real, padded_tokens computed.
 
-    cost is None until it is learnt.
+    busy_s: seconds in which any batch was under way. cost is None until it is learnt.
     """
 
     texts: int
@@ -37,3 +39,64 @@ class Statistics(msgspec.Struct, frozen=True):
     busy_s: float
     waiting: int
     cost: Cost | None = None
+
+
+class Tally:
+    """Counts for Statistics, from whichever threads run batches."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._texts = self._failed = self._batches = self._halved = 0
+        self._tokens = self._padded_tokens = 0
+        self._under_way = 0
+        self._counted_to = 0.0
+        self.busy_s = 0.0
+
+    def begin(self) -> float:
+        """A batch goes to the model; returns the time (time.monotonic)."""
+        return self._count_under_way(1)
+
+    def end(self) -> float:
+        """It is back, scored or not; returns the time."""
+        return self._count_under_way(-1)
+
+    def _count_under_way(self, change: int) -> float:
+        with self._lock:
+            now = time.monotonic()
+            if self._under_way:
+                self.busy_s += now - self._counted_to
+            self._counted_to = now
+            self._under_way += change
+            return now
+
+    def scored(self, texts: int, tokens: int, padded_tokens: int) -> None:
+        """A batch came out well."""
+        with self._lock:
+            self._texts += texts
+            self._batches += 1
+            self._tokens += tokens
+            self._padded_tokens += padded_tokens
+
+    def failed(self) -> None:
+        """A text was given up."""
+        with self._lock:
+            self._failed += 1
+
+    def halved(self) -> None:
+        """A batch failed and its halves are tried."""
+        with self._lock:
+            self._halved += 1
+
+    def statistics(self, *, waiting: int, cost: Cost | None) -> Statistics:
+        with self._lock:
+            return Statistics(
+                texts=self._texts,
+                failed=self._failed,
+                batches=self._batches,
+                tokens=self._tokens,
+                padded_tokens=self._padded_tokens,
+                halved=self._halved,
+                busy_s=self.busy_s,
+                waiting=waiting,
+                cost=cost,
+            )

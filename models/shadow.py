@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -48,11 +49,11 @@ class _Owed(msgspec.Struct, frozen=True):
 
 
 class Shadow(Generic[T]):
-    """One challenger beside whoever is champion. All methods are the model thread's.
+    """One challenger beside whoever is champion. All methods are the model threads'.
 
     share of the items, chosen by the hash of id_of, is answered: from the champion's vectors where
     both have one encoder, and else in passes of its own when the model has nothing else to do.
-    deliver gets the answers on the model thread. A challenger that fails is given up with a line in
+    deliver gets the answers on a model thread. A challenger that fails is given up with a line in
     the log; the champion does not notice.
     """
 
@@ -71,6 +72,7 @@ class Shadow(Generic[T]):
         self._deliver = deliver
         self._owed: deque[_Owed] = deque(maxlen=WAITING)
         self._alone_s = 0.0
+        self._alone = threading.Lock()
 
     def predict(
         self, champion: Predictor, batch: Sequence[Waiting[T]], kinds: Sequence[str]
@@ -93,15 +95,16 @@ class Shadow(Generic[T]):
 
     def catch_up(self, idle: Callable[[], bool], live_s: float) -> None:
         """Run the challenger alone on what it owes, while idle() or well within live_s seconds."""
-        while self._owed and (idle() or self._alone_s < ALONE_SHARE * live_s):
-            begun = time.monotonic()
-            try:
-                self._run_alone()
-            except Exception:
-                logger.exception("challenger %s fails and is given up", self.challenger.version)
-                self.given_up = True
-                self._owed.clear()
-            self._alone_s += time.monotonic() - begun
+        with self._alone:
+            while self._owed and (idle() or self._alone_s < ALONE_SHARE * live_s):
+                begun = time.monotonic()
+                try:
+                    self._run_alone()
+                except Exception:
+                    logger.exception("challenger %s fails and is given up", self.challenger.version)
+                    self.given_up = True
+                    self._owed.clear()
+                self._alone_s += time.monotonic() - begun
 
     def _run_alone(self) -> None:
         batch: list[_Owed] = []

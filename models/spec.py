@@ -97,7 +97,8 @@ class OutOfMemoryError(ModelError):
 class Predictor(Protocol):
     """A loaded model. Every method blocks.
 
-    They are called from one thread only, but for tokenize, which may run beside predict.
+    predict and predict_beside may run in as many threads at a time as there are lanes, and
+    tokenize beside them.
     """
 
     @property
@@ -116,6 +117,11 @@ class Predictor(Protocol):
     @property
     def batch_tokens(self) -> int:
         """Tokens of the largest batch worth running here; padded ones (see pads) if it pads."""
+        ...
+
+    @property
+    def lanes(self) -> int:
+        """How many batches at a time are run faster than one after the other."""
         ...
 
     @property

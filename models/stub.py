@@ -67,6 +67,10 @@ class StubPredictor:
         return self._batch_tokens
 
     @property
+    def lanes(self) -> int:
+        return 1
+
+    @property
     def pads(self) -> bool:
         return False
 

@@ -16,6 +16,8 @@ T = TypeVar("T")
 PASS_OVERHEAD_TOKENS = 48
 # Close enough where a text is not tokenised yet.
 CHARS_A_TOKEN = 4
+# However long a flood has lasted, its texts are due so much later at most: none waits for ever.
+LATEST_TURN_S = 60.0
 
 
 class Waiting(msgspec.Struct, Generic[T]):
@@ -30,6 +32,23 @@ class Waiting(msgspec.Struct, Generic[T]):
     due: float
     arrival: int
     tokens: list[int] = []
+
+
+class Turns:
+    """When each text would be run if each kind had an equal share of the device.
+
+    So a flood of one kind is due over the time that it takes, and of another kind whatever asks
+    for less than its share is due before most of it.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[str, float] = {}
+
+    def next(self, kind: str, now: float, takes_s: float) -> float:
+        """The turn of one more of that kind, at most LATEST_TURN_S from now."""
+        turn = min(max(now, self._next.get(kind, now)), now + LATEST_TURN_S)
+        self._next[kind] = turn + takes_s * max(1, len(self._next))
+        return turn
 
 
 class Arrivals(Generic[T]):

@@ -17,6 +17,7 @@ PACKAGES = ("models", "stream", "trainer")
 WIRE = ("faust", "mode", "aiokafka", "confluent_kafka", "redis")
 TORCH = ("torch", "transformers", "peft")
 TORCH_USERS = (
+    "models.cores",
     "models.encoder",
     "models.encoder_files",
     "models.explain",

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from models.batcher import LATEST_TURN_S, PROBE_TEXT, Batcher
+from models.batcher import PROBE_TEXT, Batcher
 from models.results import Result
 from models.spec import DEFAULT_HEADS, HeadScore, ModelError, OutOfMemoryError, Predictor, Scores
+from models.window import LATEST_TURN_S
 
 DEADLINE_S = 10.0
 
@@ -22,6 +23,7 @@ class ScriptedPredictor:
     heads = DEFAULT_HEADS
     description = "scripted"
     batch_tokens = 64
+    lanes = 1
 
     def __init__(
         self, *, poison: str = "", most: int = 1_000, broken: bool = False, pads: bool = True

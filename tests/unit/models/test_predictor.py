@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 
@@ -11,7 +10,7 @@ import torch
 
 from models import paths
 from models.paths import ForwardPath
-from models.predictor import TorchPredictor, _default_threads, load_predictor
+from models.predictor import TorchPredictor, load_predictor
 from models.spec import ModelError, OutOfMemoryError, Predictor, Scores
 from tests.tiny_model import HEADS
 
@@ -195,9 +194,3 @@ def test_cuda_agrees_with_the_cpu(shipped_fp32, precision):
     for ours, theirs in zip(score(shipped_fp32, TEXTS), score(cuda, TEXTS), strict=True):
         for name, answer in ours.items():
             assert theirs[name].scores == pytest.approx(answer.scores, abs=0.02)
-
-
-@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (3, 2), (8, 7), (64, 8)])
-def test_zero_threads_leave_a_core_free_where_there_are_three(monkeypatch, cores, threads):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
-    assert _default_threads() == threads
