@@ -138,22 +138,28 @@ class Batcher(Generic[T]):
 
     def _run(self) -> None:
         try:
-            while True:
-                with self._cutting:
-                    if not self._top_up():
-                        return
-                    self._swap_if_asked()
-                    model = self._model
-                    limit, limited_by = model.costs.limit(model.max_batch_tokens, TARGET_S)
-                    batch, ended_by = self._window.take(limit, pads=model.predictor.pads)
-                    self._tokenize_ahead()
-                self._score(model, batch, limited_by if ended_by == "full" else ended_by)
-                if shadow := self.shadow:
-                    shadow.catch_up(self._idle, self._tally.busy_s)
+            while self._run_next():
+                pass
         except BaseException as error:  # noqa: BLE001 - whatever it is, even a library's SystemExit
             # Those who wait must hear of it: it would end this thread alone.
             ended = ModelError(f"the model thread was ended by {error!r}")
             self._end(error if isinstance(error, Exception) else ended)
+
+    def _run_next(self) -> bool:
+        """Cut a batch and score it; False when no more will come."""
+        # In a call of its own: a lane that waits for work keeps no replaced model alive.
+        with self._cutting:
+            if not self._top_up():
+                return False
+            self._swap_if_asked()
+            model = self._model
+            limit, limited_by = model.costs.limit(model.max_batch_tokens, TARGET_S)
+            batch, ended_by = self._window.take(limit, pads=model.predictor.pads)
+            self._tokenize_ahead()
+        self._score(model, batch, limited_by if ended_by == "full" else ended_by)
+        if shadow := self.shadow:
+            shadow.catch_up(self._idle, self._tally.busy_s)
+        return True
 
     def _end(self, error: Exception) -> None:
         with self._delivering:
@@ -217,7 +223,7 @@ class Batcher(Generic[T]):
                 self._tokenize(fresh[:middle])
                 self._tokenize(fresh[middle:])
             else:
-                self._blame(self._model, fresh[0], error, released_by="tokenizer")
+                self._blame(self._model, fresh[0], error, "tokenizer")
             return
         for entry, tokens in zip(fresh, encoded, strict=True):
             entry.tokens = tokens
@@ -249,7 +255,7 @@ class Batcher(Generic[T]):
                 error="",
                 model=predictor.version,
                 batch=BatchInfo(
-                    len(batch), tokens, _waited_ms(entry, started), released_by, computed - tokens
+                    len(batch), tokens, entry.waited_ms(started), released_by, computed - tokens
                 ),
             )
             for entry, scores in sorted(
@@ -273,11 +279,9 @@ class Batcher(Generic[T]):
             self._score(model, batch[:middle], released_by)
             self._score(model, batch[middle:], released_by)
             return
-        self._blame(model, batch[0], error, released_by="bisection")
+        self._blame(model, batch[0], error, "bisection")
 
-    def _blame(
-        self, model: _Model, entry: Waiting[T], error: Exception, *, released_by: str
-    ) -> None:
+    def _blame(self, model: _Model, entry: Waiting[T], error: Exception, released_by: str) -> None:
         # A lone text fails either because of itself or because the model is broken. A text known
         # to be good tells the two apart: a broken model must stop the worker, not empty the
         # topics into the dead letters.
@@ -288,13 +292,9 @@ class Batcher(Generic[T]):
             scores=None,
             error=f"{type(error).__name__}: {error}",
             model=predictor.version,
-            batch=BatchInfo(1, len(entry.tokens), _waited_ms(entry, time.monotonic()), released_by),
+            batch=BatchInfo(1, len(entry.tokens), entry.waited_ms(time.monotonic()), released_by),
         )
         self._tally.failed()
         with self._delivering:
             if not self._ended:
                 self._deliver([failed])
-
-
-def _waited_ms(entry: Waiting[T], until: float) -> float:
-    return round((until - entry.queued_at) * 1000, 3)

@@ -33,6 +33,9 @@ class Waiting(msgspec.Struct, Generic[T]):
     arrival: int
     tokens: list[int] = []
 
+    def waited_ms(self, until: float) -> float:
+        return round((until - self.queued_at) * 1000, 3)
+
 
 class Turns:
     """When each text would be run if each kind had an equal share of the device.

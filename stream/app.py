@@ -53,7 +53,7 @@ WORK_REMEMBERED = 4
 
 
 class Worker:
-    """One worker: a Faust app with an agent a source, a model thread, alerting and routing.
+    """One worker: a Faust app with an agent a source, model threads, alerting and routing.
 
     Raises SettingsError or RuleError from the constructor, StartError from start().
     """

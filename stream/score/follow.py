@@ -86,7 +86,7 @@ class Follower:
             try:
                 heard = await self._consumer.getmany(timeout_ms=POLL_MS)
                 if self._replaced:
-                    # A poll later, when the model thread has let go of the old one.
+                    # A poll later, when the model threads have let go of the old one.
                     self._replaced = False
                     await asyncio.to_thread(give_back)
                 if heard or loop.time() >= look_at:
