@@ -32,11 +32,8 @@ subject = "event"
 severity = "info"
 title = "{subject}"
 """
-ONE_IN = 10
 BUSY = 0.7
 A_QUIET_S = 5.0
-# At saturation the first records meet a model that has not seen their sizes yet.
-STEADY = (0.3, 0.9)
 LAST_S = 60.0
 
 
@@ -71,8 +68,8 @@ def measure(texts: Sequence[str], *, rounds: int, seconds: float, bootstrap: str
             raise RuntimeError(f"{error}:\n{log.read_text(errors='replace')[-1_000:]}") from None
         for number in range(rounds):
             came = feed.play(len(texts), 1e9)
-            low, high = (int(share * len(came)) for share in STEADY)
-            capacity = ONE_IN * (high - low) / (came[high][0] - came[low][0])
+            # From the first sending on: all work counts, reading and decoding too.
+            capacity = len(texts) / (came[-1][0] - min(at - took for at, took in came))
             quiet = feed.play(int(seconds * A_QUIET_S), A_QUIET_S)
             busy = feed.play(int(seconds * BUSY * capacity), BUSY * capacity, seed=number + 1)
             p50, p99 = _quantile(quiet, 0.5), _quantile(busy, 0.99)
