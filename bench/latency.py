@@ -119,9 +119,9 @@ class _Feed:
         for event in islice(self._events, count):
             at += draw.expovariate(a_second)
             time.sleep(max(0.0, at - time.monotonic()))
-            # The moment it was due: a sender that is late itself must not hide a wait.
             name = (event.key or b"").decode()
             if name.endswith("0"):
+                # The moment it was due: a sender that is late itself must not hide a wait.
                 sent[name] = at
             self._producer.produce(self._topic, event.value, event.key)
             self._producer.poll(0)

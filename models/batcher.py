@@ -100,7 +100,7 @@ class Batcher(Generic[T]):
             for item, text in work:
                 kind, patience_s = self._kind_of(item), self._patience_of(item)
                 takes_s = self._model.costs.text_seconds(len(text) // CHARS_A_TOKEN)
-                due = self._turns.next(kind, now, takes_s / len(self._threads)) + patience_s
+                due = self._turns.next(kind, now, takes_s) + patience_s
                 self._arrivals.add(Waiting(item, text, now, due, self._count))
                 self._count += 1
             self._arrived.notify()
@@ -149,11 +149,12 @@ class Batcher(Generic[T]):
         """Cut a batch and score it; False when no more will come."""
         # In a call of its own: a lane that waits for work keeps no replaced model alive.
         with self._cutting:
-            if not self._top_up():
+            if self._ended or not self._top_up():
                 return False
             self._swap_if_asked()
             model = self._model
-            limit, limited_by = model.costs.limit(model.max_batch_tokens, TARGET_S)
+            target_s = TARGET_S / len(self._threads)  # each has the device to its share
+            limit, limited_by = model.costs.limit(model.max_batch_tokens, target_s)
             batch, ended_by = self._window.take(limit, pads=model.predictor.pads)
             self._tokenize_ahead()
         self._score(model, batch, limited_by if ended_by == "full" else ended_by)
@@ -169,8 +170,6 @@ class Batcher(Generic[T]):
 
     def _top_up(self) -> bool:
         """Move arrivals into the window; wait only if there is nothing to do. False: finished."""
-        if self._ended:
-            return False
         if self._encoding:
             ahead, self._ahead = self._ahead, []
             self._enter(ahead, self._encoding.result)
@@ -234,17 +233,17 @@ class Batcher(Generic[T]):
             return
         predictor = model.predictor
         kinds = [self._kind_of(entry.item) for entry in batch]
-        started = self._tally.begin()
+        started, since = self._tally.begin()
         try:
             if shadow := self.shadow:
                 answers = shadow.predict(predictor, batch, kinds)
             else:
                 answers = predictor.predict([entry.tokens for entry in batch], kinds)
         except Exception as error:  # noqa: BLE001 - find the text at fault, if it is a text
-            self._tally.end()
+            self._tally.end(since)
             self._recover(model, batch, error)
             return
-        took_s = self._tally.end() - started
+        device_s = self._tally.end(since)
         lengths = [len(entry.tokens) for entry in batch]
         tokens = sum(lengths)
         computed = len(batch) * max(lengths) if predictor.pads else tokens
@@ -264,7 +263,7 @@ class Batcher(Generic[T]):
         ]
         self._tally.scored(len(batch), tokens, computed)
         with self._delivering:
-            model.costs.observe(computed, len(batch), took_s)
+            model.costs.observe(computed, len(batch), device_s)
             if not self._ended:
                 self._deliver(results)
 

@@ -46,7 +46,7 @@ class CostModel:
         """Tokens of a text, on average over the same batches."""
 
     def observe(self, tokens: int, texts: int, seconds: float) -> None:
-        """A batch of that many tokens, padding included, took so long."""
+        """A batch of that many tokens, padding included, had the device for so long."""
         if self.cost is not None:
             seconds = min(seconds, SURPRISE * self.cost.seconds(tokens, texts))
         row = np.array([1.0, tokens, texts])

@@ -49,25 +49,34 @@ class Tally:
         self._texts = self._failed = self._batches = self._halved = 0
         self._tokens = self._padded_tokens = 0
         self._under_way = 0
-        self._counted_to = 0.0
+        self._counted_to = self._shared_s = 0.0
         self.busy_s = 0.0
 
-    def begin(self) -> float:
-        """A batch goes to the model; returns the time (time.monotonic)."""
-        return self._count_under_way(1)
-
-    def end(self) -> float:
-        """It is back, scored or not; returns the time."""
-        return self._count_under_way(-1)
-
-    def _count_under_way(self, change: int) -> float:
+    def begin(self) -> tuple[float, float]:
+        """A batch goes to the model: the time (time.monotonic), and what end() asks for."""
         with self._lock:
-            now = time.monotonic()
-            if self._under_way:
-                self.busy_s += now - self._counted_to
-            self._counted_to = now
-            self._under_way += change
-            return now
+            return self._advance(1), self._shared_s
+
+    def end(self, since: float) -> float:
+        """It is back, scored or not: the seconds of the device that it had.
+
+        Batches that are under way at a time have equal shares. So a small batch, which is often
+        alone, and a full one, which seldom is, can be compared.
+        """
+        with self._lock:
+            self._advance(-1)
+            return self._shared_s - since
+
+    def _advance(self, change: int) -> float:
+        """One batch more or less under way from now on; returns the time."""
+        now = time.monotonic()
+        if self._under_way:
+            passed = now - self._counted_to
+            self.busy_s += passed
+            self._shared_s += passed / self._under_way
+        self._counted_to = now
+        self._under_way += change
+        return now
 
     def scored(self, texts: int, tokens: int, padded_tokens: int) -> None:
         """A batch came out well."""

@@ -112,13 +112,19 @@ def test_once_the_model_is_broken_no_lane_delivers() -> None:
     assert collected.results == []
 
 
-def test_time_with_two_batches_under_way_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_batches_under_way_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1.0
+    monkeypatch.setattr("models.results.time.monotonic", lambda: now)
     tally = Tally()
-    for now, change in ((1.0, tally.begin), (2.0, tally.begin), (4.0, tally.end), (7.0, tally.end)):
-        monkeypatch.setattr("models.results.time.monotonic", lambda now=now: now)
-        assert change() == now
-    monkeypatch.setattr("models.results.time.monotonic", lambda: 100.0)
-    tally.begin()
+    started, first = tally.begin()
+    now = 2.0
+    _, second = tally.begin()
+    now = 4.0
+    assert tally.end(first) == 2.0  # one second alone, two shared
+    now = 7.0
+    assert tally.end(second) == 4.0
+    now = 100.0
+    assert (started, tally.begin()[0]) == (1.0, 100.0)
     assert tally.statistics(waiting=0, cost=None).busy_s == 6.0
 
 
