@@ -19,7 +19,7 @@ from bench.end_to_end import START_S, command_of_a_worker, create_topic
 from bench.model_stage import cut_full
 from bench.texts import events
 from bench.workers import started
-from models.predictor import load_predictor
+from models.predictor import TorchPredictor, load_predictor
 from stream.demo.embedded import EmbeddedRedis
 from stream.records import decode_alert
 
@@ -89,15 +89,17 @@ def _model_alone(texts: Sequence[str]) -> tuple[float, float]:
     print(f"  {predictor.description}")
     tokens = predictor.tokenize(texts[:1_000])
     full = cut_full(predictor, tokens)[:30]
+    _median_s(predictor, full)  # the first time of each size is oneDNN's
+    return _median_s(predictor, [[one] for one in tokens[:200]]), _median_s(predictor, full)
+
+
+def _median_s(predictor: TorchPredictor, batches: Sequence[Sequence[list[int]]]) -> float:
     took: list[float] = []
-    for batch in (*full, *full, *([one] for one in tokens[:200])):
+    for batch in batches:
         began = time.perf_counter()
         predictor.predict(batch)
         took.append(time.perf_counter() - began)
-    # The first time of each size is oneDNN's, not the batch's.
-    return statistics.median(took[2 * len(full) :]), statistics.median(
-        took[len(full) : 2 * len(full)]
-    )
+    return statistics.median(took)
 
 
 class _Feed:
