@@ -75,9 +75,8 @@ class Backtest:
 
     def feed(self, scored: Scored) -> list[Judged]:
         """The records whose verdicts come in now; this one's may later, at the last in finish()."""
-        origin = scored.origin
         # A hash is a tenth of the memory; two of a million that agree are one in 10^7.
-        mark = hash((origin.topic, origin.partition, origin.offset, scored.id, scored.time))
+        mark = hash((scored.origin, scored.id, scored.time))
         if mark in self._seen:
             self.repeats += 1
             return []
@@ -88,7 +87,7 @@ class Backtest:
         if self.last is None or scored.time > self.last:
             self.last = scored.time
         if scored.turn is None:
-            judged = self.finish()
+            judged = self.finish() if self._waiting else []
             judged.append(self._raise(scored, self._ask(scored, self._known)))
             return judged
         observed, raised = scored.turn
