@@ -155,6 +155,7 @@ class Worker:
             await follower.start()
             self._stack.push_async_callback(follower.stop)
         await self._app.start()
+        folder.cleanup()  # made for Faust's start, which keeps nothing in it
         self.watchdog = Watchdog(
             stall_s=settings.http.stall_s,
             look=self._look,

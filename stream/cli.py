@@ -36,7 +36,7 @@ from stream.ingest.text import printable
 from stream.logs import set_up_logging
 from stream.notify.silences import SilenceError
 from stream.publish import InputError
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.settings import SettingsError, load_settings
 from trainer.errors import TrainerError
 

@@ -50,7 +50,8 @@ def rows(title: str, pairs: Iterable[tuple[str, str]]) -> None:
 def table(title: str, rows: Sequence[Any], *, columns: Sequence[str]) -> None:
     grid = Table(title=f"{title}: {len(rows)}", title_justify="left")
     for column in columns:
-        grid.add_column(column, overflow="fold")
+        # What a row is named by is read, and copied, whole.
+        grid.add_column(column, overflow="fold", no_wrap=column == columns[0])
     for row in rows:
         fields = msgspec.to_builtins(row)
         grid.add_row(*(Text(plain(fields[column])) for column in columns))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from models.spec import DEFAULT_HEADS, BatchInfo, HeadScore, Scores
+from models.spec import DEFAULT_HEADS, BatchInfo, Head, HeadScore, Scores
 from stream.notify.notification import Notification
 from stream.records import Alert, Event, Evidence, Origin, Scored, Subject
+from trainer.feedback import Accepted, Text
+from trainer.settlement import Settled, Settlement
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
 
@@ -102,3 +106,16 @@ def notification(identity: str = "n-1", **changes: Any) -> Notification:
         "created_at": NOON,
     }
     return Notification(**{**fields, **changes})
+
+
+def settle(
+    accepted: Iterable[Accepted], texts: Mapping[str, Sequence[Text]], heads: Sequence[Head]
+) -> Settled:
+    """All that was said in one go. texts has for an event id every text seen under it."""
+    by_event: dict[str, list[Accepted]] = defaultdict(list)
+    for one in accepted:
+        by_event[one.feedback.event_id].append(one)
+    settlement = Settlement(heads)
+    for event_id, said in by_event.items():
+        settlement.take(event_id, said, texts.get(event_id, ()))
+    return settlement.settled()

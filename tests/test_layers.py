@@ -83,6 +83,7 @@ PURE = (
     "stream.signals.windows",
     "stream.signals.figures",
     "stream.rules.hostile",
+    "stream.rules.rule_error",
     "stream.rules.variables",
     "stream.rules.necessary",
     "stream.rules.question",
@@ -254,12 +255,25 @@ def test_a_forbidden_import_is_found(module, source):
 )
 def test_light_modules_load_neither_torch_nor_faust(module):
     """A console, a client or `bellwether --help` must not wait seconds for them."""
-    code = f"import sys, {module}; print(*{{'torch', 'transformers', 'faust'}} & set(sys.modules))"
+    assert _loaded_by(module).isdisjoint({"torch", "transformers", "faust"})
+
+
+@pytest.mark.parametrize("module", ["stream.cli", "stream.alerts.lifecycle"])
+def test_who_asks_no_rule_does_not_load_cel(module):
+    """It takes as long to load as half of a command on alerts."""
+    assert "cel" not in _loaded_by(module)
+
+
+def _loaded_by(module: str) -> set[str]:
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == []
+    return set(run.stdout.split())
 
 
 def find_faults(module: str, source: str) -> Iterator[str]:

@@ -134,19 +134,6 @@ def labels_of(labels: Iterable[Label], texts: Mapping[str, Sequence[str]]) -> li
     return [said[place] for place in places if place in said]
 
 
-def settle(
-    accepted: Iterable[Accepted], texts: Mapping[str, Sequence[Text]], heads: Sequence[Head]
-) -> Settled:
-    """The same in one go. texts has for an event id every text that was seen under it."""
-    by_event: dict[str, list[Accepted]] = defaultdict(list)
-    for one in accepted:
-        by_event[one.feedback.event_id].append(one)
-    settlement = Settlement(heads)
-    for event_id, said in by_event.items():
-        settlement.take(event_id, said, texts.get(event_id, ()))
-    return settlement.settled()
-
-
 def _latest_words(
     accepted: Iterable[Accepted],
 ) -> tuple[dict[str, dict[str, Accepted]], int, int]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from stream.records import Evidence, Scored
-from stream.rules.rule_set import Match
+
+if TYPE_CHECKING:  # the commands on alerts ask no rule, and loading CEL takes a while
+    from stream.rules.rule_set import Match
 
 SEVERITY_RANKS = {"info": 0, "warning": 1, "critical": 2}
 EVIDENCE_CHARS = 500

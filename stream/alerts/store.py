@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
@@ -23,9 +23,11 @@ from stream.alerts.evidence import (
 )
 from stream.names import Keys
 from stream.records import Alert, Scored, decode_alert
-from stream.rules.rule_set import Match
 from stream.settings import Alerting
 from stream.signals.windows import microseconds
+
+if TYPE_CHECKING:  # as in evidence.py
+    from stream.rules.rule_set import Match
 
 JSON_FIELDS = {"evidence", "signal", "labels", "handling"}
 """Fields of an alert's hash that hold JSON; the others hold plain text."""

@@ -11,7 +11,7 @@ import msgspec
 from stream import durations
 from stream.backtesting.backtest import compare
 from stream.records import Alert
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import Rule, RuleFile
 
 MAX_VALUES = 20

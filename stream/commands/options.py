@@ -26,7 +26,7 @@ from stream import show
 from stream.connection import StartError, redis_client, redis_remedy
 from stream.ingest.text import printable
 from stream.names import Keys
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:

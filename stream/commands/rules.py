@@ -24,7 +24,7 @@ from stream.commands.options import (
     progress_bar,
 )
 from stream.commands.parameters import Moment
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from stream.console.sessions import Identity
 from stream.console.users import Role
 from stream.notify.matchers import MatcherError
 from stream.notify.silences import SilenceError
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.settings import SettingsError
 
 if TYPE_CHECKING:

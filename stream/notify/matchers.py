@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import Literal
+from functools import cache, lru_cache
+from typing import Any, Literal
 
-import cel
 import msgspec
 
 from stream.records import Alert
@@ -21,8 +20,6 @@ Operator = Literal["=", "!=", "=~", "!~"]
 
 _MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
 _ESCAPED = re.compile(r"""\\(["\\])""")
-# CEL's matches() runs Rust's regular expressions: linear in the text, whatever the pattern.
-_MATCHES = cel.compile("text.matches(pattern)")
 
 
 class MatcherError(ValueError):
@@ -67,7 +64,7 @@ def parse_matcher(text: str) -> Matcher:
     if operator in {"=~", "!~"}:
         try:
             # Bare, too: in the group that anchors it, "a)|(b" would pass.
-            _MATCHES.execute(cel.Context(variables={"text": "", "pattern": value}))
+            _search("", value)
             _matches("", value)
         except RuntimeError as error:
             raise MatcherError(f"{text!r}: {_reason(error)}") from None
@@ -91,8 +88,20 @@ def labels_of(alert: Alert) -> dict[str, str]:
 
 @lru_cache(maxsize=10_000)
 def _matches(text: str, pattern: str) -> bool:
-    context = cel.Context(variables={"text": text, "pattern": f"^(?s:{pattern})$"})
-    return bool(_MATCHES.execute(context))
+    return _search(text, f"^(?s:{pattern})$")
+
+
+def _search(text: str, pattern: str) -> bool:
+    """Raises RuntimeError for what is no pattern."""
+    return bool(_program().execute({"text": text, "pattern": pattern}))
+
+
+@cache
+def _program() -> Any:
+    """CEL's matches() runs Rust's regular expressions: linear in the text, whatever the pattern."""
+    import cel  # noqa: PLC0415 - takes a while to load, and few commands need a pattern
+
+    return cel.compile("text.matches(pattern)")
 
 
 def _reason(error: RuntimeError) -> str:

@@ -18,7 +18,7 @@ from stream.connection_settings import Kafka
 from stream.ingest.sources import Decoder
 from stream.notify.route_file import RouteError
 from stream.notify.routing import Routing
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings, SettingsError
 from stream.sinks.build import check_receivers

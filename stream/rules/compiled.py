@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from models.spec import Head
-from stream.rules.conditions import RuleError, compile_condition, fields_used
+from stream.rules.conditions import compile_condition, fields_used
 from stream.rules.necessary import Necessary, find_necessary
+from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import Rule
 from stream.rules.templates import wrong_placeholders
 from stream.rules.variables import PER_SUBJECT

@@ -11,6 +11,7 @@ import cel
 
 from models.spec import Head
 from stream.rules.hostile import find_danger
+from stream.rules.rule_error import RuleError
 from stream.rules.variables import EVENT_FIELDS, HEAD_FIELDS, SUBJECT_FIELDS, sample
 from stream.signals.figures import FIGURES
 
@@ -37,17 +38,6 @@ _LABEL = re.compile(
 _LABEL_BEHIND = re.compile(r"""((?:'[^']*'|"[^"]*"))\s*[=!]=\s*([A-Za-z_]\w*)\s*\.\s*label\b""")
 _SCORE_KEY = re.compile(r"""\b([A-Za-z_]\w*)\s*\.\s*scores\s*\[\s*((?:'[^']*'|"[^"]*"))\s*\]""")
 _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
-
-
-class RuleError(Exception):
-    """A rule file can't be used; the message names file, rule, reason and remedy.
-
-    faults holds every fault that was found, the message only the first.
-    """
-
-    def __init__(self, *faults: str) -> None:
-        super().__init__(faults[0])
-        self.faults = faults
 
 
 def compile_condition(

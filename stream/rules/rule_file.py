@@ -18,7 +18,7 @@ import msgspec
 from stream import durations
 from stream.names import EVENT_KINDS, SUBJECT_KINDS, SourceKind
 from stream.records import Severity
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 
 MAX_FILE_BYTES = 1_000_000
 MAX_RULES = 500

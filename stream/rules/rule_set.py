@@ -13,9 +13,9 @@ from models.spec import DEFAULT_HEADS, Head
 from stream.names import SOURCE_KINDS, SourceKind
 from stream.records import Scored
 from stream.rules.compiled import Compiled, Condition, compile_rule
-from stream.rules.conditions import RuleError
 from stream.rules.plan import Plan
 from stream.rules.question import Question, subjects_of
+from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import Rule, RuleFile, read_rule_file
 from stream.signals.signal_settings import Signals
 from stream.signals.windows import Windows

@@ -20,7 +20,7 @@ from stream import durations
 from stream.backtesting.backtest import Backtest
 from stream.names import SourceKind
 from stream.records import Alert, AlertState, Event, Origin, Scored, Severity
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import Placed, RuleFile
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from models.spec import Head
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import RuleFile, read_rule_file
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from models.spec import ModelError, Predictor
 from stream.heap import give_back
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.tasks import end
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from stream.outbox import Outgoing
 from stream.publish import Addresser
 from stream.records import Event, Origin, decode_alert, decode_scored, encode
 from stream.rules import rule_set as rules
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
 from stream.settings import Limits, Settings, SettingsError, Source, load_settings
 from tests import fakes

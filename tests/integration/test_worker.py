@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -163,6 +165,16 @@ async def test_a_restarted_worker_goes_on_where_the_first_one_stopped(settings: 
     assert Counter(record["id"] for record in scored) == Counter(
         f"{part}-{n}" for part in "ab" for n in range(30)
     )
+
+
+async def test_a_worker_at_work_has_no_files_that_a_kill_would_leave(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    async with running(settings) as worker:
+        await publish(settings, 0, b'{"text": "neutral"}')
+        await settle(worker, 1)
+        assert await asyncio.to_thread(os.listdir, tmp_path) == []
 
 
 async def test_what_a_worker_says_of_itself(settings: Settings) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from models.spec import Head
 from stream.records import Feedback
-from tests.fakes import NOON
+from tests.fakes import NOON, settle
 from trainer.feedback import MAX_FEEDBACK_BYTES, Accepted, Refusal, Text, read_feedback
-from trainer.settlement import Settled, settle
+from trainer.settlement import Settled
 
 HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="kind", labels=("card", "loan")))
 TEXTS = {f"e{n}": [Text(f"text of event {n}", "news")] for n in range(5)}

@@ -10,13 +10,13 @@ import pytest
 
 from models.spec import Head
 from stream.records import Feedback
-from tests.fakes import NOON
+from tests.fakes import NOON, settle
 from trainer.errors import LabelLogError
 from trainer.feedback import Accepted, Text
 from trainer.label_log import LABELS_FILE, MOST_OF_AN_EVENT, LabelLog, SeenEvent, open_to_read
 from trainer.question import Question
 from trainer.schedule import Speed
-from trainer.settlement import Settled, Settlement, settle
+from trainer.settlement import Settled, Settlement
 
 HEADS = (Head(name="mood", labels=("bad", "good")),)
 

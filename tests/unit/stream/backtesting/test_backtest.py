@@ -20,7 +20,7 @@ from stream.backtesting.sweep import steps, variants
 from stream.cli import main
 from stream.publish import InputError
 from stream.records import Alert, Origin, Scored, Subject, encode
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import read_rule_file
 from stream.rules.rule_set import RuleSet
 from stream.signals.memory import SubjectWindows

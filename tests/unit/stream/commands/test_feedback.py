@@ -10,10 +10,9 @@ import pytest
 from stream.commands import feedback as commands
 from stream.records import Feedback
 from stream.settings import Settings, load_settings
-from tests.fakes import NOON
+from tests.fakes import NOON, settle
 from trainer.feedback import Accepted
 from trainer.label_log import LABELS_FILE, LabelLog, SeenEvent
-from trainer.settlement import settle
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from models.spec import Head
 from stream.records import Subject
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import MAX_RULES
 from stream.rules.rule_set import Known, RuleSet
 from stream.rules.templates import MAX_QUOTED_CHARS

@@ -12,7 +12,7 @@ import pytest
 
 from models.spec import DEFAULT_HEADS, Head
 from stream import watched_file
-from stream.rules.conditions import RuleError
+from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
 from stream.rules.rules_live import LiveRules
 from stream.settings import Alerting, Settings
