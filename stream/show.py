@@ -16,6 +16,7 @@ from stream.ingest.text import printable
 stdout = Console()
 stderr = Console(stderr=True)
 CELL_CHARS = 300
+WHOLE_NAME_CHARS = 32
 
 _encoder = msgspec.json.Encoder()
 
@@ -48,13 +49,15 @@ def rows(title: str, pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def table(title: str, rows: Sequence[Any], *, columns: Sequence[str]) -> None:
+    """A row a record; what names it, in the first column, stays whole unless it is long."""
     grid = Table(title=f"{title}: {len(rows)}", title_justify="left")
+    records = [msgspec.to_builtins(row) for row in rows]
+    cells = [[plain(fields[column]) for column in columns] for fields in records]
+    short = all(len(row[0]) <= WHOLE_NAME_CHARS for row in cells)
     for column in columns:
-        # What a row is named by is read, and copied, whole.
-        grid.add_column(column, overflow="fold", no_wrap=column == columns[0])
-    for row in rows:
-        fields = msgspec.to_builtins(row)
-        grid.add_row(*(Text(plain(fields[column])) for column in columns))
+        grid.add_column(column, overflow="fold", no_wrap=short and column == columns[0])
+    for row in cells:
+        grid.add_row(*map(Text, row))
     stdout.print(grid)
 
 
