@@ -69,9 +69,11 @@ class Episodes:
         if match.outcome == "holds":
             rules.add(match.rule.name)
         else:
+            # What was forgotten is over, for an event that comes late too.
+            ends = match.rule.name in rules and active and at_us >= current.last_us
             if not _still_waits(current, scored) and not active:
                 rules.discard(match.rule.name)
-            if match.outcome == "fails" or not active or at_us < current.last_us:
+            if match.outcome == "fails" or not ends:
                 return None
         if alert is not None and active:
             alert = _next(alert, scored, match)

@@ -91,8 +91,10 @@ local episode, last_us = tonumber(current[2]) or 0, tonumber(current[3])
 local pending_us = tonumber(current[5])
 
 if outcome == 'resolves' then
+  -- What was forgotten is over, for an event that comes late too.
+  local ends = redis.call('SISMEMBER', KEYS[5], ARGV[19]) == 1 and active and at >= last_us
   stop_waiting(ARGV[19], pending_us, active)
-  if not active or at < last_us then
+  if not ends then
     return false
   end
 end

@@ -169,6 +169,11 @@ def test_what_has_been_quiet_is_asked_no_more(minute: float, outcome: Any, left:
     assert (states([fired, later]), episodes.known["ticker:A"]) == (["firing", None], left)
 
 
+def test_what_is_asked_no_more_is_not_resolved_by_what_comes_late() -> None:
+    assert states(lived((0, H), (6, F), (1, R))) == ["firing", None, None]
+    assert states(lived((0, H), (6, F), (1, H), (2, R))) == ["firing", None, "updated", "resolved"]
+
+
 def test_after_an_episode_no_new_one_begins_within_the_cooldown() -> None:
     alerts = lived((0, H), (1, R), (10, H), (11, H), cooldown="10m")
     assert states(alerts) == ["firing", "resolved", None, "firing"]

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -151,6 +151,9 @@ title = "t"
         ),
         max_size=30,
     )
+)
+@example(  # what resolves it comes late, when it has been quiet already
+    [(0, "negative", "A"), (2, "negative", "A"), (8, "neutral", "A"), (2, "positive", "A")]
 )
 def test_leaving_out_what_concerns_no_alert_changes_nothing(
     tmp_path: Path, steps_taken: list[tuple[int, str, str]]
