@@ -87,7 +87,7 @@ class Backtest:
         if self.last is None or scored.time > self.last:
             self.last = scored.time
         if scored.turn is None:
-            judged = self.finish() if self._waiting else []
+            judged = self.finish()
             judged.append(self._raise(scored, self._ask(scored, self._known)))
             return judged
         observed, raised = scored.turn

@@ -88,8 +88,9 @@ class Group:
                     found = [*found, *scale.reached(value)]
         names = self._lasting if known is None else known
         if names:
+            seen = set(found)
             lasting = [self._lasting[name] for name in names if name in self._lasting]
-            found = [*found, *(one for one in lasting if one not in found)]
+            found = [*found, *(one for one in lasting if one not in seen)]
         return sorted(found, key=self._place.__getitem__) if len(found) > 1 else found
 
 

@@ -55,6 +55,10 @@ def _steady(value: float) -> float:
     return round(value * 1e9) / 1e9
 
 
+def _steadied(compute: Figure) -> Figure:
+    return lambda windows, settings: _steady(compute(windows, settings))
+
+
 def _scored(windows: Windows, window: int) -> float:
     """In the window's own weight, as all sums are."""
     sums = windows.sums
@@ -66,7 +70,7 @@ def _share(place: int, window: int) -> Figure:
 
     def share(windows: Windows, _: Signals) -> float:
         whole = _scored(windows, window)
-        return _steady(windows.sums[window + place] / whole) if whole > 0 else 0.0
+        return windows.sums[window + place] / whole if whole > 0 else 0.0
 
     return share
 
@@ -74,7 +78,7 @@ def _share(place: int, window: int) -> Figure:
 def _high_risk(window: int) -> Figure:
     def share(windows: Windows, _: Signals) -> float:
         whole = windows.sums[window + _RISK]
-        return _steady(windows.sums[window + _HIGH_RISK] / whole) if whole > 0 else 0.0
+        return windows.sums[window + _HIGH_RISK] / whole if whole > 0 else 0.0
 
     return share
 
@@ -106,7 +110,7 @@ def _sentiment_z(windows: Windows, settings: Signals) -> float:
     mean = windows.sums[SHORT + _SENTIMENT] / weighted
     scored = weighted / windows.short_weight
     spread = usual.deviation * math.sqrt(1 / scored + 1 / usual.weight)
-    return _steady((mean - usual.mean) / spread)
+    return (mean - usual.mean) / spread
 
 
 def _volume_z(windows: Windows, settings: Signals) -> float:
@@ -124,7 +128,7 @@ def _volume_z(windows: Windows, settings: Signals) -> float:
     length = _length(settings.short_half_life_s, age_s)
     rate = usual / (_length(settings.long_half_life_s, age_s) - length)
     variance = rate * _length(settings.short_half_life_s / 2, age_s)
-    return _steady((short - rate * length) / math.sqrt(max(variance, 1.0)))
+    return (short - rate * length) / math.sqrt(max(variance, 1.0))
 
 
 def _length(half_life_s: float, age_s: float) -> float:
@@ -157,26 +161,17 @@ def _means_by_kind(windows: Windows) -> list[float]:
     ]
 
 
-# Rules on a scale ask for volume and scored of every subject, so these call nothing.
-
-
 def _volume(place: int) -> Figure:
-    return lambda windows, _: round(windows.sums[place] / windows.short_weight * 1e9) / 1e9
+    return lambda windows, _: windows.sums[place] / windows.short_weight
 
 
-def _scored_now(windows: Windows, _: Signals) -> float:
-    sums = windows.sums
-    scored = sums[_NEGATIVE] + sums[_NEUTRAL] + sums[_POSITIVE]
-    return round(scored / windows.short_weight * 1e9) / 1e9
-
-
-_FIGURES: dict[str, Figure] = {
+_COMPUTED: dict[str, Figure] = {
     "events": lambda windows, _: windows.events,
     "volume": _volume(SHORT),
-    "volume_long": lambda windows, _: _steady(windows.sums[LONG] / windows.long_weight),
+    "volume_long": lambda windows, _: windows.sums[LONG] / windows.long_weight,
     "volume_z": _volume_z,
-    "scored": _scored_now,
-    "scored_long": lambda windows, _: _steady(_scored(windows, LONG) / windows.long_weight),
+    "scored": lambda windows, _: _scored(windows, SHORT) / windows.short_weight,
+    "scored_long": lambda windows, _: _scored(windows, LONG) / windows.long_weight,
     "sentiment": _share(_SENTIMENT, SHORT),
     "sentiment_long": _share(_SENTIMENT, LONG),
     "sentiment_z": _sentiment_z,
@@ -194,6 +189,10 @@ _FIGURES: dict[str, Figure] = {
     },
     "sources_down": _sources_down,
     "sources_up": _sources_up,
+}
+_FIGURES = {
+    name: compute if name in WHOLE_FIGURES else _steadied(compute)
+    for name, compute in _COMPUTED.items()
 }
 FIGURES = tuple(_FIGURES)
 """What rules read as signal.<name>; docs/rules.md explains each."""

@@ -157,8 +157,6 @@ class Windows:
         sums[0] += volume
         sums[kind] += volume
         sums[SHORT_SUMS] += relevance * long
-        if not news:
-            return
         short *= news
         long *= news
         label, sentiment = seen.label, seen.sentiment
