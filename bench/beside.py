@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 
 from bench.broker import own_broker, settings_on
-from bench.machine import cpu_s
+from bench.machine import cpu_s, quantile
 from bench.texts import events
 from models.predictor import load_predictor
 from stream.app import Worker
@@ -201,5 +201,4 @@ def _ratio(
 
 
 def _quantile(rounds: Sequence[Sequence[float]], chosen: Sequence[int], share: float) -> float:
-    ordered = sorted(latency for number in chosen for latency in rounds[number])
-    return ordered[int(share * (len(ordered) - 1))]
+    return quantile((latency for number in chosen for latency in rounds[number]), share)

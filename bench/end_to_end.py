@@ -217,10 +217,14 @@ def command_of_a_worker(
     group: str,
     redis_url: str,
     source: str,
-    model: str,
+    model: str = "",
+    alerting: str = "",
     program: str = WORKER,
 ) -> list[str]:
-    """Writes its settings; the group is also the prefix of its topics and keys."""
+    """Writes its settings; the group is also the prefix of its topics and keys.
+
+    model and alerting are lines of those sections.
+    """
     settings.write_text(
         f"""
         [kafka]
@@ -232,6 +236,8 @@ def command_of_a_worker(
         prefix = "{group}.bellwether."
         [model]
         {model}
+        [alerting]
+        {alerting}
         [[sources]]
         topic = "{source}"
         kind = "news"

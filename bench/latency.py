@@ -16,6 +16,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, Producer
 
 from bench.end_to_end import START_S, command_of_a_worker, create_topic
+from bench.machine import quantile
 from bench.model_stage import cut_full
 from bench.texts import events
 from bench.workers import started
@@ -55,10 +56,8 @@ def measure(texts: Sequence[str], *, rounds: int, seconds: float, bootstrap: str
             group=group,
             redis_url=redis.url,
             source=source,
-            model="",
+            alerting=f'rules = "{folder / "rules.toml"}"',
         )
-        with (folder / "worker.toml").open("a") as settings:
-            settings.write(f'[alerting]\nrules = "{folder / "rules.toml"}"\n')
         log = folder / "worker.log"
         stack.enter_context(started(command, log, 1))
         feed = stack.enter_context(_feed(bootstrap, source, f"{group}.bellwether.alerts", texts))
@@ -72,12 +71,13 @@ def measure(texts: Sequence[str], *, rounds: int, seconds: float, bootstrap: str
             capacity = len(texts) / (came[-1][0] - min(at - took for at, took in came))
             quiet = feed.play(int(seconds * A_QUIET_S), A_QUIET_S)
             busy = feed.play(int(seconds * BUSY * capacity), BUSY * capacity, seed=number + 1)
-            p50, p99 = _quantile(quiet, 0.5), _quantile(busy, 0.99)
+            p50 = quantile((took for _, took in quiet), 0.5)
+            busy_p50, busy_p99 = (quantile((took for _, took in busy), one) for one in (0.5, 0.99))
             print(
                 f"  round {number + 1}: {capacity:.0f} events a second at most; "
                 f"{A_QUIET_S:.0f} a second: p50 {p50 * 1e3:.1f} ms, {p50 / one_s:.2f} of one text; "
-                f"{BUSY * capacity:.0f} a second: p50 {_quantile(busy, 0.5) * 1e3:.0f} ms, "
-                f"p99 {p99 * 1e3:.0f} ms, {p99 / full_s:.2f} of a full batch",
+                f"{BUSY * capacity:.0f} a second: p50 {busy_p50 * 1e3:.0f} ms, "
+                f"p99 {busy_p99 * 1e3:.0f} ms, {busy_p99 / full_s:.2f} of a full batch",
                 flush=True,
             )
 
@@ -163,8 +163,3 @@ def _feed(bootstrap: str, source: str, alerts: str, texts: Sequence[str]) -> Ite
         feed.stopping = True
         looking.join()
         consumer.close()
-
-
-def _quantile(came: Sequence[tuple[float, float]], share: float) -> float:
-    ordered = sorted(latency for _, latency in came)
-    return ordered[int(share * (len(ordered) - 1))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,6 +48,12 @@ def memory_mib(process: int) -> float:
     """Resident memory of a process; Linux only."""
     pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """The value below which that share of them lies."""
+    ordered = sorted(values)
+    return ordered[int(share * (len(ordered) - 1))]
 
 
 def quantiles(values: Sequence[float], unit: str, *, digits: int = 0) -> str:
