@@ -18,7 +18,15 @@ from rich.progress import (
 )
 
 from stream import show
-from stream.commands.options import FILE, config_option, json_option, labelled_file
+from stream.commands.options import (
+    FILE,
+    config_option,
+    how_to_serve,
+    json_option,
+    labelled_file,
+    model_folder,
+    model_option,
+)
 from stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,7 +95,7 @@ class _Rates(click.ParamType):
 @click.option("--adapt-epochs", type=NATURAL, default=0, help="Language modelling on them first.")
 @click.option("--pseudo-label", is_flag=True, help="Fit again with the sure answers on them.")
 @click.option("--tensorboard", type=FILE, help="Folder for TensorBoard logs.")
-@click.option("--model", type=FILE, help="The checkpoint to start from; else as in score.")
+@model_option
 @json_option
 @click.pass_obj
 def fit(
@@ -151,7 +159,7 @@ def fit(
         head=head,
         output=output,
         config=with_rate(config, rate[0]) if rate else config,
-        parent=model or settings.model.path,
+        parent=model_folder(settings, model),
         encoder=settings.model.encoder,
         device=settings.model.device,
         text_column=text_column,
@@ -185,6 +193,8 @@ def fit(
             _say_how_to_go_on(output)
             sys.exit(INTERRUPTED)
     _show(tuned, output, head, as_json=as_json)
+    if not as_json:
+        click.echo(how_to_serve(settings, output, tuned.checkpoint.version))
 
 
 def _progress_bar(*, quiet: bool) -> Progress:
@@ -223,5 +233,3 @@ def _show(tuned: Tuned, output: Path, head: str, *, as_json: bool) -> None:
         record["per_label"] = tuned.figures["per_label"]
         record["epochs"] = [epoch.to_dict() for epoch in tuned.epochs]
     show.record(tuned.checkpoint.version, record, as_json=as_json)
-    if not as_json:
-        click.echo(f'To serve it, write into bellwether.toml:\n[model]\npath = "{output}"')

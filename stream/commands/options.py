@@ -43,7 +43,9 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 model_option = click.option(
-    "--model", type=FILE, help="A checkpoint folder; else model.path, else the shipped."
+    "--model",
+    type=FILE,
+    help="A checkpoint folder; else the registry's champion, else model.path, else the shipped.",
 )
 
 
@@ -83,12 +85,28 @@ def config_option(command: Callable[..., T]) -> Callable[..., T]:
 
 
 def load_predictor(settings: Settings, path: Path | None = None) -> Predictor:
-    """The model at path, else the registry's champion, else model.path, else the shipped one."""
-    champions = RegistryChampions(settings) if settings.model.registry and path is None else None
-    version = champions.version() if champions else None
-    if champions and version:
-        return champions.load(version)
-    return _load(settings, path or settings.model.path)
+    """The model of model_folder."""
+    return _load(settings, model_folder(settings, path))
+
+
+def model_folder(settings: Settings, path: Path | None = None) -> Path:
+    """The folder path, else the registry's champion, else model.path, else the shipped model."""
+    from models.description import shipped
+
+    if path is None and settings.model.registry:
+        version = RegistryChampions(settings).version()
+        path = open_registry(settings).folder(version) if version else None
+    return path or settings.model.path or shipped()
+
+
+def how_to_serve(settings: Settings, output: Path, version: str) -> str:
+    """What to do with a model that a command wrote, in words."""
+    if settings.model.registry:
+        return (
+            f"To serve it:\nbellwether models add {output}\n"
+            f'bellwether models promote {version} --why "…"'
+        )
+    return f'To serve it, write into bellwether.toml:\n[model]\npath = "{output}"'
 
 
 def load_heads(settings: Settings) -> tuple[Head, ...]:
@@ -136,7 +154,7 @@ class RegistryChampions:
         return predictor
 
 
-def _load(settings: Settings, path: Path | None, beside: Predictor | None = None) -> Predictor:
+def _load(settings: Settings, path: Path, beside: Predictor | None = None) -> Predictor:
     from models.predictor import TorchPredictor, load_predictor
 
     model = settings.model

@@ -13,8 +13,10 @@ from stream import show
 from stream.commands.options import (
     FILE,
     config_option,
+    how_to_serve,
     json_option,
     labelled_file,
+    model_folder,
     model_option,
 )
 from stream.settings import Settings
@@ -61,11 +63,10 @@ def prune(
     nothing is written.
     """
     from models.checkpoint import read_checkpoint
-    from models.description import shipped
     from trainer.evaluate import find_head, read_labelled
     from trainer.prune import prune as leave_out
 
-    checkpoint, weights = read_checkpoint(model or settings.model.path or shipped())
+    checkpoint, weights = read_checkpoint(model_folder(settings, model))
     spec = find_head(checkpoint.heads, head)
     examples = read_labelled(
         data, spec, text_column=text_column, label_column=label_column, mapping=mapping
@@ -93,7 +94,7 @@ def prune(
         return
     show.table(f"{head} on {data.name}", _rows(pruned.ways), columns=COLUMNS)
     click.echo(f"{len(pruned.left_out)} attention heads left out: {pruned.checkpoint.version}")
-    click.echo(f'To serve it, write into bellwether.toml:\n[model]\npath = "{output}"')
+    click.echo(how_to_serve(settings, output, pruned.checkpoint.version))
 
 
 def _rows(ways: Sequence[Way]) -> list[dict[str, Any]]:
