@@ -22,11 +22,11 @@ from models.predictor import TorchPredictor, choose_device
 from models.spec import Head
 from trainer.adapt import adapt
 from trainer.adapters import stack
-from trainer.calibrate import calibrate
+from trainer.calibrate import calibrate, unseen_confidences
 from trainer.cross_validate import choose_rate
 from trainer.dataset import Example, source_counts, split_by_label
 from trainer.errors import FitError
-from trainer.evaluate import evaluate_examples
+from trainer.evaluate import calibration_error, evaluate_examples, reliability
 from trainer.fit import Fitted, Watch, fit
 from trainer.keep import kept_answers, reminders
 from trainer.learner import FitConfig
@@ -71,8 +71,9 @@ class Request:
 class Tuned:
     """The checkpoint as written, and how it came about.
 
-    figures are the head's on the validation part, as trainer.evaluate.evaluate gives them; kept has
-    for each other head the share of our sentences that it answers as before; epochs are the fit's.
+    figures are the head's on the validation part, as trainer.evaluate.evaluate gives them, those of
+    calibration cross-fitted; kept has for each other head the share of our sentences that it
+    answers as before; epochs are the fit's.
     """
 
     checkpoint: Checkpoint
@@ -158,11 +159,16 @@ class _Start:
 
 
 class _Result(NamedTuple):
-    """What a fit gave: all weights as stored, the predictor that they make, and the epochs."""
+    """What a fit gave: all weights as stored, the predictor that they make, and the epochs.
+
+    trust is, of each validation text, how sure a calibration that did not see it is, and whether
+    the answer is right.
+    """
 
     weights: dict[str, torch.Tensor]
     predictor: TorchPredictor
     epochs: list[Epoch]
+    trust: tuple[list[float], list[bool]]
 
 
 def _load(request: Request) -> _Start:
@@ -232,9 +238,11 @@ def _result(
     logits, targets = held_out_logits(encoder, joint, validation)
     name = fitted_head.name
     kinds = [example.kind for example in validation]
-    calibrated = calibrate(fitted_head, logits[name], targets[name], kinds)
+    own = (fitted_head, logits[name], targets[name], kinds)
+    right: list[bool] = (logits[name].argmax(dim=1) == targets[name]).tolist()
+    calibrated, trust = calibrate(*own), (unseen_confidences(*own), right)
     joint.heads = tuple(calibrated if head.name == name else head for head in heads)
-    return _Result(weights, exact_predictor(encoder, joint), fitted.epochs)
+    return _Result(weights, exact_predictor(encoder, joint), fitted.epochs, trust)
 
 
 def _write(
@@ -248,6 +256,7 @@ def _write(
     config: FitConfig,
 ) -> Tuned:
     figures = evaluate_examples(result.predictor, validation, head)
+    figures |= {"ece": calibration_error(*result.trust), "reliability": reliability(*result.trust)}
     before = exact_predictor(start.teacher, start.known)
     kept = kept_answers(before, result.predictor, fitted=head.name)
     short = {name: figures[name] for name in ("n", "accuracy", "macro_f1", "ece")}

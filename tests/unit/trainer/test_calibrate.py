@@ -7,7 +7,8 @@ import torch
 
 from models.heads import MISSING
 from models.spec import Head
-from trainer.calibrate import calibrate
+from trainer.calibrate import calibrate, unseen_confidences
+from trainer.evaluate import calibration_error
 
 HEAD = Head(name="mood", labels=("a", "b", "c"))
 
@@ -58,3 +59,45 @@ def test_kind_of_source_with_enough_text_has_its_own_calibration():
     assert head.calibrated_for("news").temperature == pytest.approx(3.0, rel=0.2)
     assert head.calibrated_for("ticket").temperature == pytest.approx(0.5, rel=0.2)
     assert head.calibrated_for("social") == head.calibration
+
+
+def test_a_few_faultless_texts_do_not_make_a_head_sure_of_everything():
+    logits = torch.tensor([[2.0, 0.0, 0.0]] * 10)
+    few = calibrate(HEAD, logits, torch.zeros(10, dtype=torch.long)).calibration
+    assert 0.5 < few.temperature < 1.0
+    many = calibrate(HEAD, logits.repeat(100, 1), torch.zeros(1_000, dtype=torch.long)).calibration
+    assert many.temperature < 0.4
+
+
+def test_few_texts_do_not_show_that_doubtful_answers_may_be_given():
+    logits = torch.tensor([[4.0 - at / 4, 0.0, 0.0] for at in range(10)])
+    targets = torch.zeros(10, dtype=torch.long)
+    few = calibrate(HEAD, logits, targets).calibration
+    confidence = (logits / few.temperature).softmax(1).amax(1)
+    assert int((confidence >= few.abstain_below).sum()) == 6
+    often = calibrate(HEAD, logits.repeat(5, 1), targets.repeat(5)).calibration
+    confidence = (logits / often.temperature).softmax(1).amax(1)
+    assert int((confidence >= often.abstain_below).sum()) == 10
+
+
+def test_confidence_is_judged_on_texts_that_did_not_set_it():
+    # Twelve right answers of nearly one confidence, one of them wrong.
+    logits, targets = torch.tensor([[1.0, 0.0, 0.0]] * 12), torch.zeros(12, dtype=torch.long)
+    targets[3] = 1
+    unseen = unseen_confidences(HEAD, logits, targets, [""] * 12)
+    own = calibrate(HEAD, logits, targets).calibration.temperature
+    seen = (logits / own).softmax(1).amax(1).tolist()
+    assert len(set(unseen)) > 1
+    right = (targets == 0).tolist()
+    assert calibration_error(unseen, right) > calibration_error(seen, right)
+
+
+def test_each_kind_is_judged_by_the_calibration_of_its_kind():
+    hot, cool = drawn(3.0, 500), drawn(0.5, 500)
+    logits, targets = (torch.cat(parts) for parts in zip(hot, cool, strict=True))
+    unseen = torch.tensor(
+        unseen_confidences(HEAD, logits, targets, ["news"] * 500 + ["ticket"] * 500)
+    )
+    plain = logits.softmax(1).amax(1)
+    assert unseen[:500].mean() < plain[:500].mean() - 0.1
+    assert unseen[500:].mean() > plain[500:].mean() + 0.02

@@ -18,7 +18,6 @@ from stream.commands.learn import fit
 from stream.commands.options import how_to_serve, model_folder
 from stream.commands.prune import prune
 from stream.settings import Settings
-from tests.tiny_model import write_tiny_checkpoint
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 COMMON = ["--data", "own.tsv", "--head", "mood", "--output", "out"]
