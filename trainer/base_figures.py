@@ -13,8 +13,9 @@ from models.description import Checkpoint
 from models.encoder import load_encoder
 from models.predictor import TorchPredictor
 from models.spec import DEFAULT_HEADS, Head
-from trainer.dataset import Example, read_examples, read_label_map, source_counts
+from trainer.dataset import Example, source_counts
 from trainer.evaluate import evaluate_examples, find_head
+from trainer.labelled_file import read_labelled
 from trainer.measure import exact_predictor
 
 # Never trained on: their licences don't allow weights that ship.
@@ -63,8 +64,7 @@ def metrics(
 def read_set(data: Path, name: str, head_name: str) -> list[Example]:
     """A public set with the labels of one head, as the mappings beside it translate them."""
     head = find_head(DEFAULT_HEADS, head_name)
-    label_map = read_label_map(data / "mappings.json", head_name, name)
-    return read_examples(data / f"{name}.jsonl", head, label_map=label_map)
+    return read_labelled(data / f"{name}.jsonl", head, mapping=data / "mappings.json").examples
 
 
 def _figures(

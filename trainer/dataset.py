@@ -1,22 +1,16 @@
-"""Labelled texts: read, map to our labels, merge, split by stable hash. Knows no model."""
+"""Labelled texts: ours are read, copies merged, parts split by stable hash. Knows no model."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
 
 from models.spec import Head
 from trainer.errors import DatasetError
-
-# CFPB narratives run to 14,000 characters, quoted in one field.
-csv.field_size_limit(10_000_000)
+from trainer.rows import read_rows
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -33,55 +27,6 @@ class Example(msgspec.Struct, frozen=True):
     kind: str = ""
 
 
-class LabelMap(NamedTuple):
-    """A source's own labels to ours. column is where they stand, if not in the label column.
-
-    Rows whose label is not in the table are an error unless skip_unmapped.
-    """
-
-    table: dict[str, tuple[str, ...]]
-    column: str | None = None
-    skip_unmapped: bool = False
-
-
-def read_examples(
-    file: Path,
-    head: Head,
-    *,
-    text_column: str = "text",
-    label_column: str = "label",
-    label_map: LabelMap | None = None,
-) -> list[Example]:
-    """The labelled rows of a .jsonl, .tsv or .csv file, for one head; empty texts are left out.
-
-    Raises DatasetError for a missing file or column, an unknown label, or no row at all.
-    """
-    column = (label_map and label_map.column) or label_column
-    examples = []
-    for number, row in enumerate(read_rows(file), start=1):
-        for needed in (text_column, column):
-            if row.get(needed) is None:
-                raise DatasetError(
-                    f"{file}: row {number} has no column {needed!r}, only {', '.join(row)}; "
-                    "name the right one with --text-column or --label-column"
-                )
-        labels = _labels(str(row[column]), head, label_map, f"{file}: row {number}")
-        text = str(row[text_column]).strip()
-        if labels and text:
-            kind = row.get("source")
-            examples.append(
-                Example(
-                    text=text,
-                    source=file.stem,
-                    labels={head.name: labels},
-                    kind=kind if isinstance(kind, str) else "",
-                )
-            )
-    if not examples:
-        raise DatasetError(f"{file}: holds no labelled text; give a file with at least one row")
-    return examples
-
-
 def read_sentences(folder: Path, heads: Sequence[Head]) -> list[Example]:
     """Our own sentences: *.tsv with a text column and one column a head, empty where not known.
 
@@ -91,7 +36,7 @@ def read_sentences(folder: Path, heads: Sequence[Head]) -> list[Example]:
     for file in sorted(folder.glob("*.tsv")):
         for number, row in enumerate(read_rows(file), start=1):
             labels = {
-                head.name: _labels(row[head.name], head, None, f"{file}: row {number}")
+                head.name: _checked(row[head.name], head, f"{file}: row {number}")
                 for head in heads
                 if row.get(head.name)
             }
@@ -101,35 +46,6 @@ def read_sentences(folder: Path, heads: Sequence[Head]) -> list[Example]:
     if not examples:
         raise DatasetError(f"{folder}: holds no .tsv file with sentences")
     return examples
-
-
-def read_label_map(file: Path, head: str, dataset: str) -> LabelMap:
-    """The map of one data set's labels for one head out of a JSON mapping file.
-
-    The file is {label: ours} or {head: {data set: {label: ours}}}, where ours is a label or a list
-    of labels that all count as right. In place of {label: ours} may stand {"by": column, "map":
-    {label: ours}} for labels in another column; rows it doesn't list are then left out.
-    """
-    try:
-        content = json.loads(file.read_bytes())
-        if isinstance(content.get(head), dict):
-            content = content[head][dataset]
-        column = content.get("by")
-        table = content["map"] if column else content
-        ours = {
-            label: (value,) if isinstance(value, str) else tuple(map(str, value))
-            for label, value in table.items()
-        }
-    except OSError as error:
-        raise DatasetError(f"{file}: can't be read ({error.strerror})") from None
-    except ValueError as error:
-        raise DatasetError(f"{file}: is not valid JSON ({error})") from None
-    except (KeyError, TypeError, AttributeError):
-        raise DatasetError(
-            f"{file}: has no labels for head {head!r} and data set {dataset!r}; write "
-            f'{{"{head}": {{"{dataset}": {{"their label": "our label"}}}}}}'
-        ) from None
-    return LabelMap(table=ours, column=column, skip_unmapped=column is not None)
 
 
 def merge(examples: Iterable[Example]) -> list[Example]:
@@ -195,49 +111,12 @@ def folds(examples: Sequence[Example], head: str, k: int) -> list[list[Example]]
     return parts
 
 
-def read_rows(file: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines, TSV or CSV file, told by its ending; the latter with a header."""
-    try:
-        content = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"{file}: can't be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise DatasetError(f"{file}: is not UTF-8 text; convert it first") from None
-    if file.suffix == ".jsonl":
-        return [_json_row(file, line, n) for n, line in enumerate(content.split("\n"), 1) if line]
-    lines = io.StringIO(content)
-    if file.suffix == ".tsv":
-        # Tabs part the columns and nothing is quoted, so that a sentence may begin with a quote.
-        return list(csv.DictReader(lines, restkey="", delimiter="\t", quoting=csv.QUOTE_NONE))
-    if file.suffix == ".csv":
-        return list(csv.DictReader(lines, restkey=""))
-    raise DatasetError(f"{file}: ends in none of .jsonl, .tsv, .csv; rename it by what it holds")
-
-
-def _json_row(file: Path, line: str, number: int) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        row = None
-    if not isinstance(row, dict):
-        raise DatasetError(f"{file}: line {number} is no JSON object")
-    return row
-
-
-def _labels(own: str, head: Head, label_map: LabelMap | None, where: str) -> tuple[str, ...]:
-    if label_map is None:
-        ours: tuple[str, ...] | None = (own,)
-    else:
-        ours = label_map.table.get(own)
-        if ours is None and label_map.skip_unmapped:
-            return ()
-    unknown = [own] if ours is None else [label for label in ours if label not in head.labels]
-    if ours is None or unknown:
+def _checked(label: str, head: Head, where: str) -> tuple[str, ...]:
+    if label not in head.labels:
         raise DatasetError(
-            f"{where}: label {unknown[0]!r} is none of head {head.name!r} "
-            f"({', '.join(head.labels)}); say what it means with --mapping FILE"
+            f"{where}: label {label!r} is none of head {head.name!r} ({', '.join(head.labels)})"
         )
-    return ours
+    return (label,)
 
 
 def _by_label(examples: Sequence[Example], head: str) -> list[list[Example]]:

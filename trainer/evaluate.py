@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from models.spec import Head, Predictor, Scores
-from trainer.dataset import Example, read_examples, read_label_map
-from trainer.errors import DatasetError, EvaluateError
+from trainer.dataset import Example
+from trainer.errors import EvaluateError
+from trainer.labelled_file import read_labelled
 
 ECE_BINS = 15
 MAX_BATCH_TOKENS = 4096
@@ -22,34 +23,27 @@ def evaluate_file(
     text_column: str = "text",
     label_column: str = "label",
     mapping: Path | None = None,
+    say: Callable[[str], None] = lambda _remark: None,
 ) -> dict[str, Any]:
     """One head's figures on a labelled file; the keys are those of evaluate().
 
-    mapping is a JSON file as in trainer.dataset.read_label_map. Raises EvaluateError.
+    The file is read as trainer.labelled_file does; say is told of rows left out. Raises
+    EvaluateError or DatasetError.
     """
     spec = find_head(predictor.heads, head)
-    examples = read_labelled(
+    examples, remarks = read_labelled(
         path, spec, text_column=text_column, label_column=label_column, mapping=mapping
     )
-    return evaluate_examples(predictor, examples, spec)
+    for remark in remarks:
+        say(remark)
+    return evaluate_examples(predictor, to_judge_by(examples, path), spec)
 
 
-def read_labelled(
-    path: Path,
-    head: Head,
-    *,
-    text_column: str = "text",
-    label_column: str = "label",
-    mapping: Path | None = None,
-) -> list[Example]:
-    """The file's texts with labels of that head, see evaluate_file. Raises EvaluateError."""
-    try:
-        label_map = None if mapping is None else read_label_map(mapping, head.name, path.stem)
-        return read_examples(
-            path, head, text_column=text_column, label_column=label_column, label_map=label_map
-        )
-    except DatasetError as error:
-        raise EvaluateError(str(error)) from None
+def to_judge_by(examples: Sequence[Example], path: Path) -> Sequence[Example]:
+    """The same, or EvaluateError where the file of that path gave none."""
+    if not examples:
+        raise EvaluateError(f"{path}: holds no labelled text; give a file with at least one row")
+    return examples
 
 
 def evaluate_examples(

@@ -71,7 +71,13 @@ def evaluate(
     predictor = load_predictor(settings, model)
     predictor.warm_up()
     figures = evaluate_file(
-        predictor, data, head, text_column=text_column, label_column=label_column, mapping=mapping
+        predictor,
+        data,
+        head,
+        text_column=text_column,
+        label_column=label_column,
+        mapping=mapping,
+        say=lambda remark: click.echo(remark, err=True),
     )
     if as_json:
         show.json_object(figures)

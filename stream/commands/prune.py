@@ -63,19 +63,22 @@ def prune(
     nothing is written.
     """
     from models.checkpoint import read_checkpoint
-    from trainer.evaluate import find_head, read_labelled
+    from trainer.evaluate import find_head, to_judge_by
+    from trainer.labelled_file import read_labelled
     from trainer.prune import prune as leave_out
 
     checkpoint, weights = read_checkpoint(model_folder(settings, model))
     spec = find_head(checkpoint.heads, head)
-    examples = read_labelled(
+    examples, remarks = read_labelled(
         data, spec, text_column=text_column, label_column=label_column, mapping=mapping
     )
+    for remark in remarks:
+        click.echo(remark, err=True)
     pruned = leave_out(
         checkpoint,
         weights,
         output,
-        examples,
+        to_judge_by(examples, data),
         spec,
         share=share,
         max_loss=max_loss,

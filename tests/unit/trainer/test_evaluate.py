@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.stub import StubPredictor
-from trainer.errors import EvaluateError
+from trainer.errors import DatasetError, EvaluateError
 from trainer.evaluate import (
     ECE_BINS,
     calibration_error,
@@ -114,7 +114,18 @@ def test_unknown_head_lists_those_there_are(tmp_path):
         evaluate_file(StubPredictor(), tmp_path / "reviews.tsv", "mood")
 
 
-def test_unusable_data_is_an_evaluate_error(tmp_path):
+def test_rows_left_out_are_told_and_a_file_of_nothing_else_is_refused(tmp_path):
+    file = tmp_path / "reviews.tsv"
+    file.write_text("text\tlabel\nhigh\thigh\nlow\t\n\tlow\n")
+    said = []
+    assert evaluate_file(StubPredictor(), file, "risk", say=said.append)["n"] == 1
+    assert said == ["1 rows without a text are left out", "1 rows without a label are left out"]
+    file.write_text("text\tlabel\n")
+    with pytest.raises(EvaluateError, match="holds no labelled text"):
+        evaluate_file(StubPredictor(), file, "risk")
+
+
+def test_foreign_labels_without_a_mapping_are_refused(tmp_path):
     (tmp_path / "reviews.tsv").write_text("text\tlabel\nbad\tawful\n")
-    with pytest.raises(EvaluateError, match=r"label 'awful' is none of head 'risk'.*--mapping"):
+    with pytest.raises(DatasetError, match=r"label 'awful' is none of head 'risk'.*--mapping"):
         evaluate_file(StubPredictor(), tmp_path / "reviews.tsv", "risk")

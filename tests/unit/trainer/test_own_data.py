@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from models.spec import Head
+from stream.rules.templates import PLACEHOLDERS
+from stream.rules.variables import EVENT_FIELDS, sample
 from trainer.errors import DatasetError
-from trainer.own_data import Own, read_own, read_texts
+from trainer.own_data import RESERVED, Own, read_own, read_texts
 
 RISK = Head(name="risk", labels=("low", "medium", "high"))
 ROWS = [
@@ -94,7 +96,7 @@ def test_kind_of_source_is_read_where_the_row_has_it(tmp_path):
             "mood",
             ["12 different values", "--label-column"],
         ),
-        (ROWS, "text\tlabel", "risk", ["'bad' is none of head 'risk'", "--mapping"]),
+        (ROWS, "text\tlabel", "risk", ["row 1: label 'good' is none of head 'risk'", "--mapping"]),
     ],
 )
 def test_file_that_can_not_be_learnt_from_is_refused(tmp_path, rows, header, name, said):
@@ -105,16 +107,36 @@ def test_file_that_can_not_be_learnt_from_is_refused(tmp_path, rows, header, nam
         assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["event", "my-head", "Mood", "in", ""])
+@pytest.mark.parametrize("name", ["event", "my-head", "Mood", "in", "", "text", "source"])
 def test_head_that_rules_could_not_name_is_refused(tmp_path, name):
     with pytest.raises(DatasetError, match=f"--head {name}: rules could not name it"):
         read(write(tmp_path, ROWS), name)
 
 
+def test_every_name_that_rules_give_a_meaning_is_reserved():
+    assert {*EVENT_FIELDS, *PLACEHOLDERS, *sample(())} <= set(RESERVED)
+
+
+def test_a_model_that_has_a_head_of_a_reserved_name_can_still_be_taught(tmp_path):
+    text = Head(name="text", labels=("bad", "good"))
+    columns = {"text_column": "text", "label_column": "label"}
+    assert read_own(write(tmp_path, ROWS), "text", [text], **columns).head == text
+
+
+def test_labels_that_the_mapping_leaves_open_are_not_learnt(tmp_path):
+    mapping = tmp_path / "map.json"
+    mapping.write_text(json.dumps({"good": "low", "bad": "high", "odd": ["medium", "high"]}))
+    own = read(write(tmp_path, [*ROWS, ("a strange tale", "odd")]), "risk", mapping=mapping)
+    assert len(own.examples) == 12
+    assert own.remarks == ["1 rows whose label the mapping leaves open are left out"]
+
+
 def test_label_that_the_mapping_lacks_is_named_with_its_row(tmp_path):
     mapping = tmp_path / "map.json"
     mapping.write_text(json.dumps({"good": "low"}))
-    with pytest.raises(DatasetError, match="row 2: label 'bad' is not in the mapping"):
+    with pytest.raises(
+        DatasetError, match=r"row 2: label 'bad' is none of head .* add it to the mapping"
+    ):
         read(write(tmp_path, ROWS), "risk", mapping=mapping)
 
 

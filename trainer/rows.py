@@ -1,0 +1,104 @@
+"""The rows of a JSON-lines, TSV or CSV file as they stand, or the row that can't be read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import DatasetError
+
+# CFPB narratives run to 14,000 characters, quoted in one field.
+csv.field_size_limit(10_000_000)
+SEPARATORS = {";": "a semicolon", ",": "a comma", "\t": "a tab"}
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines, TSV or CSV file, told by its ending; the latter with a header."""
+    content = read_text(file)
+    ending = file.suffix.lower()
+    if ending == ".jsonl":
+        lines = enumerate(content.split("\n"), 1)
+        return [_json_row(file, line, number) for number, line in lines if line.strip()]
+    if ending == ".tsv":
+        # Tabs part the columns and nothing is quoted, so that a sentence may begin with a quote.
+        lines_of = io.StringIO(content)
+        return list(csv.DictReader(lines_of, restkey="", delimiter="\t", quoting=csv.QUOTE_NONE))
+    if ending == ".csv":
+        return _csv_rows(file, content)
+    raise DatasetError(f"{file}: ends in none of .jsonl, .tsv, .csv; rename it by what it holds")
+
+
+def read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"{file}: can't be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise DatasetError(f"{file}: is not UTF-8 text; convert it first") from None
+
+
+def lacks(where: str, column: str, row: Mapping[str, Any], option: str) -> DatasetError:
+    """That a row has no such column, which another value of the option may mend."""
+    names = [name for name in row if name]
+    hint = ""
+    if len(names) == 1:
+        hint = next(
+            (
+                f"; its columns are parted by {words}, where a .csv has commas and a .tsv tabs"
+                for separator, words in SEPARATORS.items()
+                if separator in names[0]
+            ),
+            "",
+        )
+    return DatasetError(
+        f"{where} has no column {column!r}, only {', '.join(names)}"
+        + (hint or f"; name the right one with {option}")
+    )
+
+
+def is_whole_text(value: Any) -> bool:
+    """Whether all strings in a JSON value are text: half of a surrogate pair is no character."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _json_row(file: Path, line: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise DatasetError(f"{file}: line {number} is no JSON object")
+    if "\\u" in line and not is_whole_text(row):
+        raise DatasetError(
+            f"{file}: line {number} holds half of a character (a lone surrogate, \\ud800 to "
+            "\\udfff), which is no text; mend it or leave the line out"
+        )
+    return row
+
+
+def _csv_rows(file: Path, content: str) -> list[dict[str, Any]]:
+    # Strict: a quote that is never closed would else make one text of the rest of the file.
+    reader = csv.DictReader(io.StringIO(content), restkey="", strict=True)
+    rows: list[dict[str, Any]] = []
+    begins = 1
+    try:
+        if reader.fieldnames:
+            begins = reader.line_num + 1
+        for row in reader:
+            rows.append(row)
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise DatasetError(
+            f"{file}: row {len(rows) + 1}, which begins in line {begins}, has a quoted field that "
+            f"is not closed or not followed by a comma ({error}); close it, and write a quote "
+            "inside it twice"
+        ) from None
+    return rows
