@@ -43,6 +43,7 @@ from stream.sinks.build import build_sinks, check_receivers
 from stream.subjects.copies import CopyStore
 from stream.subjects.finder import SubjectFinder
 from stream.tasks import end
+from stream.tickets import check_queues
 from stream.topics import prepare_topics
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Worker:
         self._champions = champions
         self.telemetry = Telemetry()
         self._subjects = SubjectFinder.load(settings.subjects)
+        check_queues(settings.queues, predictor.heads)
         self._rules = LiveRules(settings, predictor.heads)
         if routes := settings.alerting.routes:
             check_receivers(Routing.load(routes))
@@ -248,8 +250,9 @@ class Worker:
             self._stack.push_async_callback(service.stop)
 
     async def _take_over(self, predictor: Predictor) -> None:
-        # A model without a head that the rules read would silence them; RuleError names the rule.
+        # A model without a head that rules or queues read would silence them; the error names it.
         self._rules.check(predictor.heads)
+        check_queues(self.settings.queues, predictor.heads)
         await self._ledger.model(predictor)
         self.pipeline.batcher.swap(
             predictor,

@@ -90,6 +90,21 @@ class Queue(Section):
     name: str
     topics: tuple[str, ...] = ()
     risks: tuple[str, ...] = ()
+    heads: dict[str, tuple[str, ...]] = Field({}, description="labels by head, of other heads")
+
+    @property
+    def matchers(self) -> dict[str, tuple[str, ...]]:
+        """By head, the labels of which it must give one."""
+        asked = {"topic": self.topics, "risk": self.risks, **self.heads}
+        return {head: labels for head, labels in asked.items() if labels}
+
+    @field_validator("heads")
+    @classmethod
+    def _heads_have_one_place(cls, heads: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for head, place in (("topic", "topics"), ("risk", "risks")):
+            if head in heads:
+                raise ValueError(f"labels of {head} stand in {place}; write {place} = [...]")
+        return heads
 
     @field_validator("name")
     @classmethod
@@ -229,7 +244,7 @@ class Settings(BaseSettings):
                     f"queues.{position}.risks: unknown risk {min(unknown)!r}; low, medium or high"
                 )
         last = self.queues[-1]
-        if last.topics or last.risks:
+        if last.matchers:
             raise ValueError(
                 f"queues: the last queue {last.name!r} must have no matchers, "
                 "so that every ticket has a place"

@@ -2,41 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 
-from models.spec import HeadScore
+from models.spec import Head, HeadScore
 from stream.records import Priority, RoutedTicket, Scored
-from stream.settings import Queue
+from stream.settings import DEFAULT_QUEUES, Queue, SettingsError
 
 REVIEW = "review"
 DECIDING_HEADS = ("topic", "risk")
+PLACES = {"topic": "topics", "risk": "risks"}
 PRIORITIES: dict[str, Priority] = {"high": "urgent", "medium": "normal", "low": "low"}
+
+
+def deciding(queues: Sequence[Queue]) -> tuple[str, ...]:
+    """The heads that decide where a ticket goes, and in whose doubt a person does.
+
+    Topic and risk, unless the queues ask other heads and not them.
+    """
+    asked = dict.fromkeys(head for queue in queues for head in queue.matchers)
+    others = tuple(head for head in asked if head not in DECIDING_HEADS)
+    return tuple(head for head in DECIDING_HEADS if head in asked or not others) + others
+
+
+def check_queues(queues: Sequence[Queue], heads: Sequence[Head]) -> None:
+    """Raises SettingsError for a queue that waits for what these heads never say."""
+    labels = {head.name: head.labels for head in heads}
+    for position, queue in enumerate(queues):
+        for head, wanted in queue.matchers.items():
+            setting = f"setting queues.{position}.{PLACES.get(head, f'heads.{head}')}"
+            if head not in labels:
+                # The shipped queues are nobody's wish, and stand beside any model.
+                if tuple(queues) == DEFAULT_QUEUES:
+                    continue
+                raise SettingsError(
+                    f"{setting}: the model has no head {head!r}, only {', '.join(labels)}; correct "
+                    "it, or serve the model that has it"
+                )
+            for label in wanted:
+                if label not in labels[head]:
+                    close = difflib.get_close_matches(label, labels[head], n=1)
+                    hint = (
+                        f"did you mean {close[0]!r}?"
+                        if close
+                        else f"known are {', '.join(labels[head])}"
+                    )
+                    raise SettingsError(f"{setting}: head {head} has no label {label!r}; {hint}")
 
 
 def route(scored: Scored, queues: Sequence[Queue]) -> RoutedTicket | None:
     """The routed ticket of a scored ticket, None for news and posts.
 
-    The first queue whose topics and risks hold takes it. One that the model can't read, or whose
-    topic or risk head abstained, goes to review instead, with a provisional priority.
+    The first queue whose matchers hold takes it. One that the model can't read, or of which a head
+    that decides abstained, goes to review instead, with a provisional priority.
     """
     if scored.source != "ticket":
         return None
-    topic, risk = (scored.heads.get(name) for name in DECIDING_HEADS)
+    asked = {name: scored.heads[name] for name in deciding(queues) if name in scored.heads}
+    risk = scored.heads.get("risk")
     doubts = [
         f"{name} abstained ({head.label} {head.confidence:.2f})"
-        for name, head in zip(DECIDING_HEADS, (topic, risk), strict=True)
-        if head is not None and head.abstained
+        for name, head in asked.items()
+        if head.abstained
     ]
     if scored.unreadable:
         queue, reason = REVIEW, f"not read: {scored.unreadable}"
     elif doubts:
         queue, reason = REVIEW, "; ".join(doubts)
     else:
-        queue = next(queue.name for queue in queues if _takes(queue, topic, risk))
+        queue = next(queue.name for queue in queues if _takes(queue, asked))
         reason = ", ".join(
-            f"{name} {head.label} ({head.confidence:.2f})"
-            for name, head in zip(DECIDING_HEADS, (topic, risk), strict=True)
-            if head is not None
+            f"{name} {head.label} ({head.confidence:.2f})" for name, head in asked.items()
         )
     return RoutedTicket(
         id=scored.id,
@@ -55,7 +91,7 @@ def route(scored: Scored, queues: Sequence[Queue]) -> RoutedTicket | None:
     )
 
 
-def _takes(queue: Queue, topic: HeadScore | None, risk: HeadScore | None) -> bool:
-    return (not queue.topics or (topic is not None and topic.label in queue.topics)) and (
-        not queue.risks or (risk is not None and risk.label in queue.risks)
+def _takes(queue: Queue, answers: Mapping[str, HeadScore]) -> bool:
+    return all(
+        head in answers and answers[head].label in labels for head, labels in queue.matchers.items()
     )

@@ -16,6 +16,7 @@ from stream.console.teaching import Item, Progress, in_review, progress, useful
 from stream.names import SourceKind
 from stream.outbox import Outgoing
 from stream.records import Feedback, encode, utc_now
+from stream.tickets import deciding
 
 MAX_ITEMS = 200
 RATE_S = 600
@@ -111,7 +112,12 @@ async def review(asked: Asked) -> ReviewAnswer:
     desk = asked.desk
     heads = await asyncio.to_thread(desk.heads)
     said = desk.recent.feedback
-    waiting = in_review(desk.recent.review, said, known=[head.name for head in heads])
+    waiting = in_review(
+        desk.recent.review,
+        said,
+        known=[head.name for head in heads],
+        deciding=deciding(desk.settings.queues),
+    )
     return ReviewAnswer(
         heads,
         waiting[: asked.query.limit],

@@ -11,7 +11,6 @@ import msgspec
 from models.spec import HeadScore, Scores
 from stream.names import SourceKind
 from stream.records import Feedback, RoutedTicket, Scored
-from stream.tickets import DECIDING_HEADS
 
 LARGEST_TEXT_CHARS = 4_000
 
@@ -84,11 +83,16 @@ def useful(
 
 
 def in_review(
-    tickets: Iterable[RoutedTicket], said: Iterable[Feedback], *, known: Sequence[str]
+    tickets: Iterable[RoutedTicket],
+    said: Iterable[Feedback],
+    *,
+    known: Sequence[str],
+    deciding: Sequence[str],
 ) -> list[Item]:
     """Tickets that wait for a person, the most urgent and then the oldest first.
 
-    A ticket is done when somebody has judged each head in doubt. known are the model's heads.
+    A ticket is done when somebody has judged each head in doubt. known are the model's heads,
+    deciding those by which tickets are routed (stream.tickets).
     """
     judged: dict[str, set[str]] = defaultdict(set)
     for one in said:
@@ -97,10 +101,10 @@ def in_review(
     for ticket in tickets:
         doubtful = [
             name
-            for name in DECIDING_HEADS
+            for name in deciding
             if name in known and ((answer := ticket.heads.get(name)) is None or answer.abstained)
         ]
-        heads = tuple(doubtful or [name for name in DECIDING_HEADS if name in known])
+        heads = tuple(doubtful or [name for name in deciding if name in known])
         if set(heads) <= judged[ticket.id]:
             continue
         waiting[ticket.id] = Item(

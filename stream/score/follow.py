@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from models.spec import ModelError, Predictor
 from stream.heap import give_back
 from stream.rules.rule_error import RuleError
+from stream.settings import SettingsError
 from stream.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Follower:
                     look_at = loop.time() + LOOK_ANYWAY_S
                     await self._look()
                     await self._look_at_challenger()
-            except (ModelError, RuleError, KafkaError, OSError) as error:
+            except (ModelError, RuleError, SettingsError, KafkaError, OSError) as error:
                 # The running model goes on; a champion that can't be served must not end it.
                 logger.error("the champion is not served: %s", error)  # noqa: TRY400
                 await asyncio.sleep(RETRY_S)

@@ -7,9 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from models.spec import DEFAULT_HEADS, Head, HeadScore
+from models.stub import StubPredictor
+from stream.app import Worker
 from stream.records import Scored
-from stream.settings import DEFAULT_QUEUES, Queue
-from stream.tickets import route
+from stream.settings import DEFAULT_QUEUES, Queue, Settings, SettingsError
+from stream.tickets import check_queues, deciding, route
 from tests.fakes import scored, scores
 
 
@@ -82,3 +85,98 @@ def test_ticket_that_the_model_can_not_read_goes_to_review_and_says_why() -> Non
     assert routed.queue == "review"
     assert routed.priority == "urgent"
     assert routed.reason == "not read: language de, the model reads en"
+
+
+RETURNS = Head(name="queue", labels=("returns", "delivery"))
+
+
+def asked(queue: str, *, abstained: tuple[str, ...] = (), **heads: Any) -> Scored:
+    """A ticket to which the head named queue answers too."""
+    answer = HeadScore(queue, 0.9, {queue: 0.9}, "queue" in abstained)
+    one = ticket(abstained=abstained, **heads)
+    return msgspec.structs.replace(one, heads=one.heads | {"queue": answer})
+
+
+BY_HEAD = (
+    Queue(name="returns", heads={"queue": ("returns",)}),
+    Queue(name="hot", heads={"queue": ("delivery",)}, risks=("high",)),
+    Queue(name="rest"),
+)
+
+
+def test_a_head_of_ones_own_chooses_the_queue() -> None:
+    tickets = [
+        asked("returns", risk="high"),
+        asked("delivery", risk="high"),
+        asked("delivery", risk="low"),
+        ticket(risk="high"),
+    ]
+    routed = [one for each in tickets if (one := route(each, BY_HEAD))]
+    assert [one.queue for one in routed] == ["returns", "hot", "rest", "rest"]
+    assert "queue returns" in routed[0].reason
+    assert routed[0].priority == "urgent"
+
+
+def test_doubt_of_a_head_that_decides_goes_to_review_and_of_another_does_not() -> None:
+    doubtful = route(asked("returns", abstained=("queue",), risk="low"), BY_HEAD)
+    assert doubtful is not None
+    assert doubtful.queue == "review"
+    assert "queue abstained" in doubtful.reason
+    sure = route(asked("returns", abstained=("topic",), topic="cards", risk="low"), BY_HEAD)
+    assert sure is not None
+    assert sure.queue == "returns"
+
+
+def test_topic_and_risk_decide_unless_only_other_heads_are_asked() -> None:
+    assert deciding(DEFAULT_QUEUES) == ("topic", "risk")
+    assert deciding([Queue(name="all")]) == ("topic", "risk")
+    assert deciding([Queue(name="cards", topics=("cards",))]) == ("topic", "risk")
+    assert deciding(BY_HEAD) == ("risk", "queue")
+
+
+@pytest.mark.parametrize(
+    ("queue", "said"),
+    [
+        (Queue(name="a", topics=("card",)), "queues.0.topics: head topic has no .* mean 'cards'"),
+        (Queue(name="a", heads={"queue": ("retruns",)}), "queues.0.heads.queue: .* mean 'returns'"),
+        (Queue(name="a", heads={"mood": ("bad",)}), "queues.0.heads.mood: the model has no head"),
+    ],
+)
+def test_a_queue_for_what_the_model_never_says_is_refused(queue: Queue, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        check_queues([queue, Queue(name="rest")], [*DEFAULT_HEADS, RETURNS])
+
+
+def test_queues_that_suit_the_model_and_the_shipped_ones_are_taken() -> None:
+    check_queues(BY_HEAD, [*DEFAULT_HEADS, RETURNS])
+    check_queues(DEFAULT_QUEUES, DEFAULT_HEADS)
+    check_queues(DEFAULT_QUEUES, [RETURNS])
+
+
+@pytest.mark.parametrize(
+    ("queues", "said"),
+    [
+        ([{"name": "a", "heads": {"topic": ["cards"]}}, {"name": "b"}], "write topics ="),
+        ([{"name": "a", "heads": {"queue": ["returns"]}}], "must have no matchers"),
+    ],
+)
+def test_labels_have_one_place_and_the_last_queue_none(queues: list[Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Settings.model_validate({"queues": queues})
+
+
+async def test_a_worker_serves_no_model_that_leaves_a_queue_empty() -> None:
+    queues = [{"name": "billing", "topics": ["billing_fee"]}, {"name": "rest"}]
+    with pytest.raises(SettingsError, match=r"queues\.0\.topics: .* mean 'billing_fees'"):
+        Worker(Settings.model_validate({"queues": queues}), StubPredictor())
+    queues[0]["topics"] = ["billing_fees"]
+    worker = Worker(Settings.model_validate({"queues": queues}), StubPredictor())
+    fewer = tuple(
+        msgspec.structs.replace(
+            head, labels=tuple(one for one in head.labels if one != "billing_fees")
+        )
+        for head in DEFAULT_HEADS
+    )
+    with pytest.raises(SettingsError, match="has no label 'billing_fees'"):
+        await worker._take_over(StubPredictor(heads=fewer, version="other"))
+    assert worker.swaps == 0

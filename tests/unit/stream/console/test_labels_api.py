@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import msgspec
 
+from models.spec import HeadScore
 from stream.console.desk import Desk
+from stream.console.teaching import in_review
 from stream.records import Feedback, RoutedTicket
 from stream.tickets import route
 from tests.fakes import NOON, scored, scores
@@ -135,3 +137,10 @@ async def test_suspects_come_from_the_label_log(page: Caller, desk: Desk) -> Non
     suspect = {"head": "topic", "label": "cards", "event_id": "e", "authors": "eve", "text": "x"}
     cast("KnownLabels", desk.labels).found.append(suspect)
     assert (await page.get("/suspects"))["suspects"] == [suspect]
+
+
+def test_a_ticket_in_review_is_asked_about_by_the_head_that_decides() -> None:
+    answer = HeadScore("returns", 0.4, {"returns": 0.4}, abstained=True)
+    doubtful = msgspec.structs.replace(ticket("t"), heads={"queue": answer})
+    (item,) = in_review([doubtful], [], known=["topic", "queue"], deciding=["queue"])
+    assert item.heads == ("queue",)
