@@ -98,14 +98,6 @@ class Queue(Section):
         asked = {"topic": self.topics, "risk": self.risks, **self.heads}
         return {head: labels for head, labels in asked.items() if labels}
 
-    @field_validator("heads")
-    @classmethod
-    def _heads_have_one_place(cls, heads: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        for head, place in (("topic", "topics"), ("risk", "risks")):
-            if head in heads:
-                raise ValueError(f"labels of {head} stand in {place}; write {place} = [...]")
-        return heads
-
     @field_validator("name")
     @classmethod
     def _name_is_legal(cls, name: str) -> str:

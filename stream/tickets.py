@@ -29,6 +29,11 @@ def check_queues(queues: Sequence[Queue], heads: Sequence[Head]) -> None:
     """Raises SettingsError for a queue that waits for what these heads never say."""
     labels = {head.name: head.labels for head in heads}
     for position, queue in enumerate(queues):
+        for head in queue.heads.keys() & PLACES.keys():
+            raise SettingsError(
+                f"setting queues.{position}.heads.{head}: is what {PLACES[head]} say; write "
+                f"{PLACES[head]} = [...] instead"
+            )
         for head, wanted in queue.matchers.items():
             setting = f"setting queues.{position}.{PLACES.get(head, f'heads.{head}')}"
             if head not in labels:
