@@ -19,6 +19,8 @@ CREATE TABLE IF NOT EXISTS suspects (
     head TEXT, label TEXT, event_id TEXT, authors TEXT, text TEXT);
 """
 INSERT = "INSERT INTO attempts (time, fingerprint, labels, verdict, speed) VALUES (?, ?, ?, ?, ?)"
+# In the place of a fit's speed: no fit, but a verdict on whom somebody made champion.
+BY_HAND = "by hand"
 LACKS_SPEED = "SELECT COUNT(*) = 0 FROM pragma_table_info('attempts') WHERE name = 'speed'"
 
 
@@ -60,6 +62,12 @@ class Attempts:
         with self._writing():
             self._db.execute(INSERT, (now.isoformat(), *of, verdict, training.get("speed", "fast")))
 
+    def note_by_hand(self, settled: Settled, verdict: str, now: datetime) -> None:
+        """The verdict, by these labels, on a version that somebody promoted."""
+        row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict, BY_HAND)
+        with self._writing():
+            self._db.execute(INSERT, row)
+
     def suspects(self) -> list[dict[str, str]]:
         """The labels that contradicted the others at the last attempt, the worst first."""
         columns = ("head", "label", "event_id", "authors", "text")
@@ -69,7 +77,9 @@ class Attempts:
     def last(self) -> tuple[str, int]:
         """(fingerprint, labels) of the last attempt, ("", 0) before the first."""
         row = self._db.execute(
-            "SELECT fingerprint, labels FROM attempts ORDER BY number DESC LIMIT 1"
+            "SELECT fingerprint, labels FROM attempts WHERE speed != ? "
+            "ORDER BY number DESC LIMIT 1",
+            (BY_HAND,),
         ).fetchone()
         return (str(row[0]), int(row[1])) if row else ("", 0)
 
@@ -85,7 +95,8 @@ class Attempts:
         row = self._db.execute(
             "SELECT COALESCE("
             "(SELECT time FROM attempts WHERE speed = 'deep' ORDER BY number DESC LIMIT 1), "
-            "(SELECT time FROM attempts ORDER BY number LIMIT 1))"
+            "(SELECT time FROM attempts WHERE speed != ? ORDER BY number LIMIT 1))",
+            (BY_HAND,),
         ).fetchone()
         return datetime.fromisoformat(row[0]) if row[0] else None
 

@@ -16,12 +16,14 @@ from models.description import shipped
 from models.registry import CHAMPION, Alias, Registry
 from models.spec import ModelError
 from stream.records import utc_now
+from trainer.attempts import Attempts
 from trainer.compare import compare
 from trainer.contender import Contender, load_contender
+from trainer.errors import LabelLogError
 from trainer.gate import Evidence, Limits, judge
 from trainer.learner import bf16_helps
 from trainer.publish import TRAINER, announce
-from trainer.settlement import Label
+from trainer.settlement import Label, Settled
 from trainer.taught import taught_by
 
 logger = logging.getLogger(__name__)
@@ -77,19 +79,20 @@ class Champion:
             # The alias has moved all the same; a restart of whoever missed it, or of me, mends it.
             logger.warning("could not announce %s (%r)", alias.version, error)
 
-    async def watch(self, labels: Sequence[Label], limits: Limits) -> None:
+    async def watch(self, settled: Settled, limits: Limits, attempts: Attempts) -> None:
         """Whom others made champion is judged too, and deposed if worse than the one before.
 
-        One that was champion before is left: somebody insists, or takes a bad one back. Raises
-        ModelError when the registry can't be used, or that version is damaged.
+        The verdict goes to attempts. One that was champion before is left: somebody insists, or
+        takes a bad one back. Raises ModelError when the registry can't be used, or that version is
+        damaged.
         """
         if time.monotonic() - self._looked_at < LOOK_AT_ALIAS_S:
             return
-        await self._look(labels, limits)
+        await self._look(settled, limits, attempts)
         # After what can fail, so that a look that failed is taken again at once.
         self._looked_at = time.monotonic()
 
-    async def _look(self, labels: Sequence[Label], limits: Limits) -> None:
+    async def _look(self, settled: Settled, limits: Limits, attempts: Attempts) -> None:
         history = await asyncio.to_thread(self._registry.history, CHAMPION)
         if not history:
             raise ModelError(
@@ -104,11 +107,18 @@ class Champion:
         self.alias = newest
         logger.info("%s made %s champion: %s", newest.by, newest.version, newest.why)
         if newest.version in {move.version for move in history[:-1]}:
+            logger.info(
+                "%s is left unjudged: it was champion before, so somebody insists or takes a bad "
+                "one back",
+                newest.version,
+            )
             return
-        evidence = await asyncio.to_thread(self._compared, before, labels)
+        evidence = await asyncio.to_thread(self._compared, before, settled.labels)
         verdict = judge(evidence, limits, must_gain=False)
         if verdict.promoted:
-            logger.info("it may stay: %s", "; ".join(verdict.reasons))
+            why = f"{newest.version} may stay: {'; '.join(verdict.reasons)}"
+            logger.info("%s", why)
+            _note(attempts, settled, why)
             return
         why = f"taken back from {newest.version}: {'; '.join(verdict.reasons)}"
         logger.warning("%s", why)
@@ -117,6 +127,7 @@ class Champion:
             lambda: self._registry.point(CHAMPION, back, by=TRAINER, why=why, now=utc_now())
         )
         await self.crown(alias)
+        _note(attempts, settled, why)
 
     def _compared(self, before: Contender, labels: Sequence[Label]) -> Evidence:
         return Evidence(slices=tuple(compare(before, self.contender, taught_by(labels, {}))))
@@ -130,3 +141,11 @@ class Champion:
         return self._registry.point(
             CHAMPION, checkpoint.version, by=TRAINER, why="the first version", now=utc_now()
         )
+
+
+def _note(attempts: Attempts, settled: Settled, verdict: str) -> None:
+    try:
+        attempts.note_by_hand(settled, verdict, utc_now())
+    except LabelLogError as error:
+        # The alias's own history has it too; a full disk must not end the trainer.
+        logger.warning("the verdict is not noted: %s", error)

@@ -144,7 +144,7 @@ class TrainerService:
             attempt, self._attempt = self._attempt, None
             attempt.result()
         if self._attempt is None:
-            await self._champion.watch(self._settled.labels, self._config.limits)
+            await self._champion.watch(self._settled, self._config.limits, self._log.attempts)
             await self._shadow.watch()
             self.status.note_shadow(self._shadow.version, self._shadow.agreements)
             self._begin_what_is_due()

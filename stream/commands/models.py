@@ -29,6 +29,13 @@ from stream.settings import Settings
 NO_NEWS = ("format", "version")
 SHOWN_DIGITS = 12
 
+
+def _given(_context: click.Context, _parameter: click.Parameter, why: str) -> str:
+    if not why.strip():
+        raise click.BadParameter("is empty; say why, for whoever looks at the history")
+    return why
+
+
 who = click.option("--author", default=getpass.getuser, help="Who decides; else the login name.")
 
 
@@ -157,11 +164,16 @@ def add_model(settings: Settings, folder: Path, as_json: bool) -> None:
 @config_option
 @click.argument("version")
 @who
-@click.option("--why", required=True, help="The reason, for whoever looks at the history.")
+@click.option(
+    "--why", required=True, callback=_given, help="The reason, for whoever looks at the history."
+)
 @json_option
 @click.pass_obj
 def promote(settings: Settings, version: str, author: str, why: str, as_json: bool) -> None:
-    """Make a version champion; a running trainer takes it back if it is worse."""
+    """Make a version champion; a running trainer takes it back if it is worse.
+
+    One that was champion before is left where you put it.
+    """
     alias = move_champion(open_registry(settings), version, by=author, why=why, now=utc_now())
     _tell(settings, alias, as_json=as_json)
 
@@ -169,7 +181,7 @@ def promote(settings: Settings, version: str, author: str, why: str, as_json: bo
 @models.command("rollback")
 @config_option
 @who
-@click.option("--why", default="rolled back", show_default=True)
+@click.option("--why", default="rolled back", show_default=True, callback=_given)
 @json_option
 @click.pass_obj
 def rollback(settings: Settings, author: str, why: str, as_json: bool) -> None:

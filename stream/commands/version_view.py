@@ -85,7 +85,7 @@ def told(
 
 def _verdict(verdict: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(verdict, Mapping):
-        yield "verdict", "none: it was not judged by a trainer before it came into the registry"
+        yield "verdict", "none in it: no trainer made it; `feedback status` has what was said since"
         return
     yield "verdict", "promoted" if verdict.get("promoted") else "refused"
     for reason in verdict.get("reasons", ()):

@@ -78,7 +78,7 @@ def test_what_it_answers_in_shadow_so_far_stands_with_its_time_there(shelf: Shel
 
 def test_a_version_that_no_trainer_made_says_so(shelf: Shelf) -> None:
     story = shelf.told(shelf.first)
-    assert f"lineage: {shelf.first}\nverdict: none: it was not judged by a trainer" in story
+    assert f"lineage: {shelf.first}\nverdict: none in it: no trainer made it" in story
     assert "shadow: never" in story
     assert "champion: since 2026-03-12 12:00:00 UTC, by trainer: the first version" in story
     assert ": until 2026-03-12 12:00:00 UTC, by trainer: in shadow mood differs" in story
@@ -144,3 +144,10 @@ def test_versions_that_differ_in_their_weights_alone_are_told_apart(
     third = write_checkpoint(tmp_path / "third", checkpoint, weights).version
     shelf.registry.add(tmp_path / "third")
     assert "weights_sha256" in run(shelf, tmp_path, "diff", shelf.second, third).stdout
+
+
+@pytest.mark.parametrize("command", [["promote", "any"], ["rollback"]])
+def test_a_move_of_the_champion_needs_a_reason(shelf: Shelf, command: list[str]) -> None:
+    ran = CliRunner().invoke(main, ["models", *command, "--why", " "])
+    assert ran.exit_code == 2
+    assert "say why" in ran.output
