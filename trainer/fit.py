@@ -108,10 +108,11 @@ def fit(
         epochs.append(epoch)
         if _chosen(epochs, judging) is epoch:
             best = learner.copy()
-        watch.epoch(epoch)
         if state_file:
             facts = {"identity": identity, "epochs": [one.to_dict() for one in epochs]}
             write_state(state_file, State(learner.state(best), facts))
+        # Who stops a fit because of what it says of an epoch must not lose that epoch.
+        watch.epoch(epoch)
 
     learner.use(best)
     weights = {f"heads.{name}": value for name, value in learner.joint.linear.state_dict().items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,21 @@ def unfinished(output: Path, stage: str = "labelled") -> Path:
     return output.with_name(f"{output.name}.{stage}.unfinished.safetensors")
 
 
+def check_place(output: Path) -> None:
+    """Raises FitError where a fit could not write its output in the end, before it begins."""
+    if output.exists():
+        raise FitError(f"--output {output}: already exists; choose a new folder")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise FitError(
+            f"--output {output}: can't be written ({error.strerror}); choose another place or "
+            "correct its access rights"
+        ) from None
+
+
 def write_state(file: Path, state: State) -> None:
     """Replace the file in one step: a kill leaves the old state or the new one.
 
@@ -39,8 +55,9 @@ def write_state(file: Path, state: State) -> None:
         put_whole(file, safetensors.torch.save(tensors, metadata=facts))
     except OSError as error:
         raise FitError(
-            f"{file}: what the fit has learnt can't be kept ({error}); free space there and start "
-            "the same fit again, it goes on from the last epoch that was kept"
+            f"{file}: what the fit has learnt can't be kept ({error}); free space there or "
+            "correct its access rights, and start the same fit again: it goes on from the last "
+            "epoch that was kept"
         ) from None
 
 

@@ -25,7 +25,6 @@ from trainer.adapters import stack
 from trainer.calibrate import calibrate, unseen_confidences
 from trainer.cross_validate import choose_rate
 from trainer.dataset import Example, source_counts, split_by_label
-from trainer.errors import FitError
 from trainer.evaluate import calibration_error, evaluate_examples, reliability
 from trainer.fit import Fitted, Watch, fit
 from trainer.keep import kept_answers, reminders
@@ -33,7 +32,7 @@ from trainer.learner import FitConfig
 from trainer.measure import Epoch, exact_predictor, held_out_logits
 from trainer.own_data import read_own, read_texts
 from trainer.pseudo import fill_in
-from trainer.resume import unfinished
+from trainer.resume import check_place, unfinished
 
 STAGES = ("labelled", "pseudo-labelled")
 
@@ -97,8 +96,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
         label_column=request.label_column,
         mapping=request.mapping,
     )
-    if request.output.exists():
-        raise FitError(f"--output {request.output}: already exists; choose a new folder")
+    check_place(request.output)
     for remark in own.remarks:
         say(remark)
     train, validation = split_by_label(own.examples, own.head.name, request.validation_share)

@@ -79,7 +79,9 @@ def told(
         doubt = f"temperature {fine.temperature:.3g}, abstains below {fine.abstain_below:.3g}"
         yield f"head {head.name}", f"{len(head.labels)} labels, {doubt}"
     for name, value in checkpoint.metrics.items():
-        if name != "verdict":
+        if name == "reliability":
+            yield from _reliability(value)
+        elif name != "verdict":
             yield from _figures(name, value)
 
 
@@ -108,6 +110,14 @@ def _history(
         came = move.version == checkpoint.version
         when = f"{'since' if came else 'until'} {move.since:%Y-%m-%d %H:%M:%S} UTC"
         yield name if move is history[0] else "", f"{when}, by {move.by}: {move.why}"
+
+
+def _reliability(heads: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A head a row: how sure it was and how often right, where texts were; --json has each bin."""
+    for head, bins in heads.items():
+        own = [one for one in bins if one["n"]]
+        said = (f"{one['confidence']:.2f} right {one['accuracy']:.2f} of {one['n']}" for one in own)
+        yield f"reliability: {head}", ", ".join(said)
 
 
 def _figures(name: str, value: Any) -> Iterator[tuple[str, str]]:

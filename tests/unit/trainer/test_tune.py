@@ -106,7 +106,8 @@ def test_interrupted_tune_leaves_no_model_and_goes_on(request_, monkeypatch):
     assert unfinished(request_.output).exists()
     tuned, said = run(request_)
     epochs = [line for line in said if line.startswith("epoch")]
-    assert epochs[0].startswith("epoch 3:")
+    # What was said of an epoch is kept: the third is not done again.
+    assert epochs[0].startswith("epoch 4:")
     assert len(tuned.epochs) == CONFIG.epochs
     assert not unfinished(request_.output).exists()
 
@@ -127,6 +128,18 @@ def test_existing_output_is_refused_before_any_work(request_):
     request_.output.mkdir()
     with pytest.raises(FitError, match="already exists"):
         run(request_)
+
+
+def test_place_that_can_not_be_written_is_refused_before_the_first_epoch(request_):
+    (request_.output.parent / "a file").write_text("")
+    said = []
+    with pytest.raises(FitError, match=r"--output .*: can't be written .*choose another place"):
+        tune(
+            dataclasses.replace(request_, output=request_.output.parent / "a file" / "mine"),
+            watch=Watch(epoch=said.append),
+            say=lambda _line: None,
+        )
+    assert said == []
 
 
 def test_unusable_data_is_refused(request_):

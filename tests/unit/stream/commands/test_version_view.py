@@ -151,3 +151,14 @@ def test_a_move_of_the_champion_needs_a_reason(shelf: Shelf, command: list[str])
     ran = CliRunner().invoke(main, ["models", *command, "--why", " "])
     assert ran.exit_code == 2
     assert "say why" in ran.output
+
+
+def test_reliability_is_a_line_a_head_without_empty_bins(shelf: Shelf) -> None:
+    empty = {"n": 0, "confidence": None, "accuracy": None}
+    bins = [empty, {"n": 4, "confidence": 0.61, "accuracy": 0.5}, empty]
+    bins.append({"n": 9, "confidence": 0.97, "accuracy": 1.0})
+    checkpoint = msgspec.structs.replace(
+        shelf.registry.describe(shelf.first), metrics={"reliability": {"mood": bins}}
+    )
+    rows = dict(told(checkpoint, [shelf.first], shelf.registry, []))
+    assert rows["reliability: mood"] == "0.61 right 0.50 of 4, 0.97 right 1.00 of 9"
