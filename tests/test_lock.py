@@ -41,6 +41,11 @@ def test_both_locks_pin_the_same_versions():
     assert {name: dev.get(name) for name in runtime} == runtime
 
 
+def test_what_a_deep_fit_needs_is_where_the_trainer_runs():
+    """The image installs runtime.txt and no extra."""
+    assert {"peft", "accelerate"} <= pinned("runtime.txt").keys()
+
+
 @pytest.mark.parametrize("lock", ["runtime.txt", "dev.txt"])
 def test_locks_name_no_address_and_leave_no_pin_without_a_hash(lock):
     text = (ROOT / "requirements" / lock).read_text(encoding="utf-8")

@@ -10,7 +10,6 @@ from torch import nn
 
 from models.checkpoint import LOW_RANK, REPLACED
 from models.encoder import Encoder
-from trainer.errors import FitError
 
 Method = Literal["heads", "lora", "full"]
 
@@ -20,7 +19,6 @@ def unfreeze(encoder: Encoder, method: Method, *, rank: int, alpha: int) -> dict
 
     heads: nothing. lora: low-rank adapters on every linear layer (Hu et al. 2021, "LoRA"). full:
     all layers above the embeddings, which hold half of the parameters and gain next to nothing.
-    Raises FitError when lora's package is missing.
     """
     encoder.model.requires_grad_(False)
     if method == "lora":
@@ -94,13 +92,9 @@ def compress(
 
 
 def _add_adapters(encoder: Encoder, rank: int, alpha: int) -> None:
-    try:
-        from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 - optional extra
-    except ModuleNotFoundError:
-        raise FitError(
-            "method lora needs the train extra: pip install 'bellwether[train]', "
-            "or choose the method heads or full"
-        ) from None
+    # Takes seconds to load, which a fit of the heads alone need not wait for.
+    from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415
+
     # Nothing here reads the pooler, so an adapter there would never learn.
     linears = [
         name

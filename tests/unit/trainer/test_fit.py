@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import dataclasses
 from pathlib import Path
 
@@ -121,19 +120,6 @@ def test_checkpoint_gives_back_the_fitted_encoder(tmp_path, folder, encoder, met
     # Low-rank factors are stored in float16.
     torch.testing.assert_close(pooled_vectors(merged, tokens), expected, atol=5e-3, rtol=0)
     assert (plain - expected).abs().max() > 0.05
-
-
-def test_lora_without_its_package_names_the_extra(encoder, monkeypatch):
-    real = builtins.__import__
-
-    def without_peft(name, *rest, **kwargs):
-        if name == "peft":
-            raise ModuleNotFoundError(name)
-        return real(name, *rest, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_peft)
-    with pytest.raises(FitError, match=r"bellwether\[train\]"):
-        run(encoder, method="lora")
 
 
 @pytest.mark.parametrize("change", [{"epochs": 0}, {"batch_size": 0}, {"warmup_share": 1.0}])
