@@ -22,6 +22,7 @@ from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings, SettingsError
 from stream.sinks.build import check_receivers
+from stream.tickets import check_queues
 from stream.topics import wanted_topics
 
 KAFKA_DEADLINE_S = 10.0
@@ -42,6 +43,7 @@ async def examine(settings: Settings, load_model: Callable[[], Predictor]) -> li
     checks.append(model)
     if predictor is not None:
         checks.append(_rules(settings, predictor))
+        checks.append(_queues(settings, predictor))
     if settings.alerting.routes is not None:
         checks.append(_routes(settings.alerting.routes))
     return checks
@@ -122,6 +124,14 @@ def _rules(settings: Settings, predictor: Predictor) -> Check:
     except RuleError as error:
         return Check("rules", "failed", str(error))
     return Check("rules", "ok", f"{len(rules)} rules")
+
+
+def _queues(settings: Settings, predictor: Predictor) -> Check:
+    try:
+        check_queues(settings.queues, predictor.heads)
+    except SettingsError as error:
+        return Check("queues", "failed", str(error))
+    return Check("queues", "ok", ", ".join(queue.name for queue in settings.queues))
 
 
 def _routes(path: Path) -> Check:

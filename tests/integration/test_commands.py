@@ -37,6 +37,9 @@ def settings_file(folder: Path, text: str) -> Path:
     return path
 
 
+MISSPELT = "[[queues]]\nname = 'plastic'\ntopics = ['card']\n[[queues]]\nname = 'rest'\n"
+
+
 @pytest.mark.parametrize(
     ("settings", "arguments", "code", "named"),
     [
@@ -55,6 +58,8 @@ def settings_file(folder: Path, text: str) -> Path:
         ("", ["alerts", "route", "--labels", "rule=x"], 2, "alerting.routes"),
         ("[alerting]\nroutes = 'absent.toml'\n", ["worker"], 2, "absent.toml"),
         ("[alerting]\nroutes = 'in.jsonl'\n", ["doctor"], 1, "not valid TOML"),
+        (MISSPELT, ["doctor"], 1, "did you mean 'cards'"),
+        (MISSPELT, ["worker"], 2, "queues.0.topics"),
         ("", ["dead-letters", "list"], 1, "Kafka at 127.0.0.1:1"),
         ("[worker]\nstart_timeout_s = 1\n", ["publish", "in.jsonl"], 1, "Kafka at 127.0.0.1:1"),
         ("", ["score", "absent.jsonl", "--output", "out"], 1, "absent.jsonl can't be read"),
@@ -114,6 +119,7 @@ def test_doctor_says_what_to_do_about_each_missing_part(tmp_path: Path) -> None:
         "redis": "failed",
         "model": "ok",
         "rules": "ok",
+        "queues": "ok",
     }
 
 
