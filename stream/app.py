@@ -23,7 +23,7 @@ from stream.ingest.chunks import ChunkTracker, faust_app, read_lags
 from stream.ingest.sources import Decoder
 from stream.names import Keys
 from stream.notify.notifier import Notifier
-from stream.notify.notify_journal import RedisJournal
+from stream.notify.redis_journal import RedisJournal
 from stream.notify.routes_live import LiveRoutes
 from stream.notify.routing import Routing
 from stream.operations.ledger_writer import LedgerWriter

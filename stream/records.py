@@ -141,6 +141,7 @@ class Handling(msgspec.Struct, frozen=True, kw_only=True):
         "resolved",
         "expired",
         "silenced",
+        "unsilenced",
         "flapping",
     ] = ""
     by: str = ""
