@@ -249,7 +249,7 @@ class Worker:
 
     async def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that the rules read would silence them; RuleError names the rule.
-        self._rules.check(predictor.heads)
+        await asyncio.to_thread(self._rules.check, predictor.heads)
         await self._ledger.model(predictor)
         self.pipeline.batcher.swap(
             predictor,
