@@ -69,7 +69,7 @@ class Worker:
         self._subjects = SubjectFinder.load(settings.subjects)
         self._rules = LiveRules(settings, predictor.heads)
         if routes := settings.alerting.routes:
-            check_receivers(Routing.load(routes))
+            check_receivers(Routing.load(routes), settings)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
         self._stack = contextlib.AsyncExitStack()
         self.swaps = 0
@@ -236,7 +236,9 @@ class Worker:
         alerting, keys = self.settings.alerting, Keys(self.settings.redis.prefix)
 
         def notifier(routing: Routing | None) -> Notifier:
-            sinks = build_sinks(routing, redis=redis, outbox=outbox) if routing else {}
+            sinks = (
+                build_sinks(routing, self.settings, redis=redis, outbox=outbox) if routing else {}
+            )
             return Notifier(RedisJournal(redis, keys, alerting), routing, sinks, alerting)
 
         for service in (

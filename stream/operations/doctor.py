@@ -43,7 +43,7 @@ async def examine(settings: Settings, load_model: Callable[[], Predictor]) -> li
     if predictor is not None:
         checks.append(_rules(settings, predictor))
     if settings.alerting.routes is not None:
-        checks.append(_routes(settings.alerting.routes))
+        checks.append(_routes(settings.alerting.routes, settings))
     return checks
 
 
@@ -124,10 +124,10 @@ def _rules(settings: Settings, predictor: Predictor) -> Check:
     return Check("rules", "ok", f"{len(rules)} rules")
 
 
-def _routes(path: Path) -> Check:
+def _routes(path: Path, settings: Settings) -> Check:
     try:
         routing = Routing.load(path)
-        check_receivers(routing)
+        check_receivers(routing, settings)
     except RouteError as error:
         return Check("routes", "failed", str(error))
     return Check("routes", "ok", f"receivers {', '.join(routing.receivers)}")
