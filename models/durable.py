@@ -8,9 +8,9 @@ import uuid
 from pathlib import Path
 
 
-def write_through(file: Path, content: bytes) -> None:
-    """Return when the disk has it."""
-    with file.open("wb") as out:
+def write_through(file: Path, content: bytes, *, new: bool = False) -> None:
+    """Return when the disk has it. new: FileExistsError where the file is there already."""
+    with file.open("xb" if new else "wb") as out:
         out.write(content)
         out.flush()
         os.fsync(out.fileno())

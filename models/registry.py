@@ -13,13 +13,12 @@ import hashlib
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
 import msgspec
 
 from models.description import CONFIG, WEIGHTS, Checkpoint, read_description, read_verified
-from models.durable import put_whole
+from models.durable import put_whole, write_through
 from models.spec import ModelError
 
 CHAMPION = "champion"
@@ -236,14 +235,16 @@ class Registry:
         return content
 
     def _write(self, place: str, content: bytes, *, new: bool = False) -> None:
-        mode: dict[str, Any] = {"mode": "create"} if new else {}
         try:
             self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
-            if self._local and not new:
+            # Half a move of an alias counts as none, see history().
+            if self._local and new:
+                # fsspec looks before it writes, so that two writers could both win.
+                write_through(Path(place), content, new=True)
+            elif self._local:
                 put_whole(Path(place), content)
             else:
-                # Half a move of an alias counts as none, see history().
-                self._files.pipe_file(place, content, **mode)
+                self._files.pipe_file(place, content, mode="create" if new else "overwrite")
         except FileExistsError:
             raise
         except OSError as error:

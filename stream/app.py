@@ -23,7 +23,7 @@ from stream.ingest.chunks import ChunkTracker, faust_app, read_lags
 from stream.ingest.sources import Decoder
 from stream.names import Keys
 from stream.notify.notifier import Notifier
-from stream.notify.notify_journal import RedisJournal
+from stream.notify.redis_journal import RedisJournal
 from stream.notify.routes_live import LiveRoutes
 from stream.notify.routing import Routing
 from stream.operations.ledger_writer import LedgerWriter
@@ -71,7 +71,7 @@ class Worker:
         check_queues(settings.queues, predictor.heads)
         self._rules = LiveRules(settings, predictor.heads)
         if routes := settings.alerting.routes:
-            check_receivers(Routing.load(routes))
+            check_receivers(Routing.load(routes), settings)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
         self._stack = contextlib.AsyncExitStack()
         self.swaps = 0
@@ -238,7 +238,9 @@ class Worker:
         alerting, keys = self.settings.alerting, Keys(self.settings.redis.prefix)
 
         def notifier(routing: Routing | None) -> Notifier:
-            sinks = build_sinks(routing, redis=redis, outbox=outbox) if routing else {}
+            sinks = (
+                build_sinks(routing, self.settings, redis=redis, outbox=outbox) if routing else {}
+            )
             return Notifier(RedisJournal(redis, keys, alerting), routing, sinks, alerting)
 
         for service in (
@@ -251,7 +253,7 @@ class Worker:
 
     async def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that rules or queues read would silence them; the error names it.
-        self._rules.check(predictor.heads)
+        await asyncio.to_thread(self._rules.check, predictor.heads)
         check_queues(self.settings.queues, predictor.heads)
         await self._ledger.model(predictor)
         self.pipeline.batcher.swap(

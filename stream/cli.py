@@ -35,6 +35,7 @@ from stream.demo.embedded import EmbeddedError
 from stream.ingest.text import printable
 from stream.logs import set_up_logging
 from stream.notify.silences import SilenceError
+from stream.outbox import TooLargeForTopicError
 from stream.publish import InputError
 from stream.rules.rule_error import RuleError
 from stream.settings import SettingsError, load_settings
@@ -55,6 +56,7 @@ class _Commands(click.Group):
             EmbeddedError,
             LifecycleError,
             SilenceError,
+            TooLargeForTopicError,
             TrainerError,
             RedisError,
             KafkaError,

@@ -13,10 +13,9 @@ from models.spec import BatchInfo, Scores
 from stream.ingest.chunks import Chunk
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.readable import abstain, why_unreadable
-from stream.ingest.sources import RawRecord
 from stream.names import Topics
 from stream.outbox import Outgoing
-from stream.records import Event, Origin, Scored, encode, model_text
+from stream.records import Event, RawRecord, Scored, encode, model_text
 from stream.rules.rule_set import Known, Match, RuleSet
 from stream.settings import Queue
 from stream.signals.windows import Windows
@@ -162,17 +161,7 @@ def to_scored(
 
 def unscorable(record: RawRecord, error: str, now: datetime) -> DeadLetter:
     """The dead letter of a record whose text the model can't score."""
-    return DeadLetter(
-        origin=Origin(record.topic, record.partition, record.offset),
-        reason="model_error",
-        field="text",
-        detail=error[:500],
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-        timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
-        time=now,
-    )
+    return DeadLetter.of(record, now, reason="model_error", field="text", detail=error[:500])
 
 
 def _refuse(shipment: Shipment, letter: DeadLetter, topics: Topics) -> None:

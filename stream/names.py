@@ -38,6 +38,7 @@ class Keys:
     def __init__(self, prefix: str = "bw:") -> None:
         self.prefix = prefix
         self.alerts_open = f"{prefix}alerts:open"
+        self.alerts_quiet = f"{prefix}alerts:quiet"
         self.alerts_stream = f"{prefix}alerts:stream"
         self.alerts_live = f"{prefix}alerts:live"
         self.novelty = f"{prefix}novelty"

@@ -1,7 +1,8 @@
 """One micro-batch out to Kafka: keyed batches, sent together, confirmed before anyone is told.
 
 A batch that fails is sent again until Kafka has it; what can't be sent keeps its source records
-unacknowledged, so an outage delays and never loses.
+unacknowledged, so an outage delays and never loses. Only a record that its topic will never take
+ends the sending.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from itertools import count
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 
 from stream.patience import Patience
 
-# Large enough for a dead letter that wraps the largest record we take (see records.DeadLetter).
+# Large enough for a dead letter that wraps the largest record (see ingest/dead_letter.py).
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 MAX_BATCH_BYTES = 256 * 1024
 
@@ -36,8 +37,12 @@ class Outgoing(NamedTuple):
     timestamp_ms: int | None = None
 
 
+class TooLargeForTopicError(Exception):
+    """No retry sends this record; the message names its topic and size, and what to set."""
+
+
 class RecordSink(Protocol):
-    """Whatever takes records and returns when they are safe."""
+    """Whatever takes records and returns when they are safe. Raises TooLargeForTopicError."""
 
     async def send(self, records: Sequence[Outgoing]) -> None: ...
 
@@ -58,7 +63,6 @@ class Outbox:
             acks="all",
             compression_type="zstd",
             max_batch_size=MAX_BATCH_BYTES,
-            max_request_size=MAX_REQUEST_BYTES,
             # Batches arrive whole; an idempotent producer retries inside this time without
             # repeating or reordering, which a send of our own could not promise.
             request_timeout_ms=120_000,
@@ -69,7 +73,10 @@ class Outbox:
         await self._producer.stop()
 
     async def send(self, records: Sequence[Outgoing]) -> None:
-        """Return when every record is confirmed by all in-sync replicas. Never gives up."""
+        """Return when every record is confirmed by all in-sync replicas.
+
+        Never gives up, but for a record that is too large: TooLargeForTopicError.
+        """
         places = await self._place(records)
         await asyncio.gather(
             *(
@@ -109,10 +116,12 @@ class Outbox:
     async def _send_partition(self, topic: str, partition: int, records: list[Outgoing]) -> None:
         patience = Patience(f"Kafka does not confirm records on {topic}", logger)
         sent = 0
+        most = len(records)
         while sent < len(records):
             batch = self._producer.create_batch()
             end = sent
-            while end < len(records) and (
+            # The first record of a batch may be of any size.
+            while end < min(len(records), sent + most) and (
                 batch.append(
                     key=records[end].key,
                     value=records[end].value,
@@ -123,21 +132,23 @@ class Outbox:
             ):
                 end += 1
             try:
-                if end == sent:  # larger than a batch may be: it travels alone
-                    record = records[sent]
-                    confirmed = await self._producer.send(
-                        topic,
-                        value=record.value,
-                        key=record.key,
-                        partition=partition,
-                        timestamp_ms=record.timestamp_ms,
-                        headers=list(record.headers),
-                    )
-                    end += 1
-                else:
-                    confirmed = await self._producer.send_batch(batch, topic, partition=partition)
+                confirmed = await self._producer.send_batch(batch, topic, partition=partition)
                 await confirmed
+            except MessageSizeTooLargeError:
+                # A broker bounds whole batches, so those of a topic with little room are halved.
+                most = (end - sent) // 2
+                if not most:
+                    raise _too_large(topic, records[sent]) from None
+                continue
             except (KafkaError, OSError) as error:
                 await patience.wait(error)
                 continue
             sent = end
+
+
+def _too_large(topic: str, record: Outgoing) -> TooLargeForTopicError:
+    size = len(record.key or b"") + len(record.value or b"")
+    return TooLargeForTopicError(
+        f"topic {topic} does not take a record of {size} bytes; set max.message.bytes of that "
+        f"topic to {MAX_REQUEST_BYTES}"
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -30,6 +31,25 @@ class Origin(msgspec.Struct, frozen=True):
     @property
     def record_id(self) -> str:
         return f"{self.topic}-{self.partition}-{self.offset}"
+
+
+class RawRecord(Protocol):
+    """What we need of aiokafka's ConsumerRecord; timestamp in ms since the epoch, -1 for none."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +141,7 @@ class Handling(msgspec.Struct, frozen=True, kw_only=True):
         "resolved",
         "expired",
         "silenced",
+        "unsilenced",
         "flapping",
     ] = ""
     by: str = ""

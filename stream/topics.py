@@ -69,25 +69,28 @@ async def prepare_topics(settings: Settings) -> None:
 def wanted_topics(settings: Settings) -> dict[str, dict[str, str]]:
     """Every topic a worker touches, with the settings it is created with."""
     topics = settings.topics
-    names = [
-        *(source.topic for source in settings.sources),
+    # What is made of a record is little larger than the record, and that may be 4 MB.
+    roomy = {"max.message.bytes": str(MAX_REQUEST_BYTES)}
+    made_of_records = [
         *(topics.queue(queue.name) for queue in settings.queues),
         topics.scored,
         topics.alerts,
         topics.review,
-        topics.feedback,
-        topics.shadow,
+        topics.dead_letter,
     ]
-    wanted: dict[str, dict[str, str]] = {name: {} for name in names}
+    others = [*(source.topic for source in settings.sources), topics.feedback, topics.shadow]
+    wanted: dict[str, dict[str, str]] = {
+        **{name: {} for name in others},
+        **dict.fromkeys(made_of_records, roomy),
+    }
     wanted[topics.models] = {"cleanup.policy": "compact"}
     wanted[topics.replays] = {"cleanup.policy": "compact"}
     # Keys repeat but for the entries, which a worker writes when something new comes into force.
     wanted[topics.ledger] = {
         "cleanup.policy": "compact,delete",
         "retention.ms": str(LEDGER_DAYS * 86_400_000),
-        "max.message.bytes": str(MAX_REQUEST_BYTES),
+        **roomy,
     }
-    wanted[topics.dead_letter] = {"max.message.bytes": str(MAX_REQUEST_BYTES)}
     return wanted
 
 

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from models.spec import Head
 from stream.ingest.dead_letter import DeadLetter
-from stream.records import Origin, Shadowed, decode_shadowed, model_text, utc_now
+from stream.records import Shadowed, decode_shadowed, model_text, utc_now
 from trainer.drift import Answers
 from trainer.errors import ServiceError
 from trainer.feedback import Accepted, Refusal, read_feedback
@@ -127,16 +127,12 @@ def _take(record: ConsumerRecord, heads: Sequence[Head], reading: Reading) -> No
         reading.accepted.append(Accepted(record.partition, record.offset, feedback))
         return
     reading.refused.append(
-        DeadLetter(
-            origin=Origin(record.topic, record.partition, record.offset),
+        DeadLetter.of(
+            record,
+            now,
             reason=feedback.reason,
             field=feedback.field,
             detail=feedback.detail,
-            key=record.key,
-            value=record.value,
-            headers=tuple(record.headers),
-            timestamp_ms=record.timestamp,
-            time=now,
         )
     )
 

@@ -14,11 +14,12 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from stream.alerts.store import transition_of
 from stream.names import Keys
 from stream.notify.lease import RENEW_S, Lease
 from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
-from stream.records import decode_alert, encode
+from stream.records import encode
 from stream.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,8 @@ class ChangeLog:
         entries: Any = await self._redis.xrange(self._stream, begin, "+", count=PAGE)
         if not entries:
             return False
-        alerts = [decode_alert(fields[b"alert"]) for _, fields in entries if b"change" in fields]
+        changes = (transition_of(fields) for _, fields in entries if b"change" in fields)
+        alerts = [alert for alert in changes if alert]
         await self._outbox.send(
             [Outgoing(self._topic, alert.fingerprint.encode(), encode(alert)) for alert in alerts]
         )

@@ -18,7 +18,9 @@ from stream.names import Keys
 from stream.records import Alert, decode_alert, utc_now
 from stream.settings import Alerting
 
-Action = Literal["acknowledge", "assign", "comment", "resolve", "expire", "silence", "flap"]
+Action = Literal[
+    "acknowledge", "assign", "comment", "resolve", "expire", "silence", "unsilence", "flap"
+]
 
 MAX_COMMENT_CHARS = 2_000
 SWEEP_ALERTS = 500
@@ -84,6 +86,14 @@ class Lifecycle:
         answer = await self._change("silence", alert_id, by=by, comment=reason, detail=silence_id)
         return bool(answer[0] == b"changed")
 
+    async def unsilence(self, alert_id: str, silence_id: str) -> bool:
+        """Say that the silence hides the alert no longer. False where that was said."""
+        why = f"silence {silence_id} is over"
+        answer = await self._change(
+            "unsilence", alert_id, by=SWEEPER, comment=why, detail=silence_id
+        )
+        return bool(answer[0] == b"changed")
+
     async def mark_flapping(self, alert_id: str, reason: str) -> bool:
         answer = await self._change("flap", alert_id, by=SWEEPER, comment=reason)
         return bool(answer[0] == b"changed")
@@ -91,36 +101,29 @@ class Lifecycle:
     async def resolve_quiet(self, now: float | None = None) -> int:
         """Resolve open alerts that have been quiet; how many this call resolved.
 
-        Quiet is alerting.quiet_s since the last event in event time, as it is now in epoch seconds,
-        and since the last transition by the clock of Redis: neither a replay of old records nor a
-        clock of ours that is ahead resolves what is alive. Any number of workers may call it; each
-        alert is resolved once.
+        Quiet is what the alert's rule says, else alerting.quiet_s, since the last event in event
+        time, as it is now in epoch seconds, and since the last transition by the clock of Redis:
+        neither a replay of old records nor a clock of ours that is ahead resolves what is alive.
+        Any number of workers may call it; each alert is resolved once.
         """
         now = time.time() if now is None else now
-        quiet_s = self._alerting.quiet_s
         resolved, start = 0, 0
         while True:
             found: list[Any] = await self._redis.zrange(
-                self._keys.alerts_open,
+                self._keys.alerts_quiet,
                 "-inf",
-                now - quiet_s,
+                now,
                 byscore=True,
                 offset=start,
                 num=SWEEP_ALERTS,
             )
             for alert_id in found:
-                answer = await self._change(
-                    "expire",
-                    alert_id.decode(),
-                    by=SWEEPER,
-                    comment=f"no event for {quiet_s:g} s",
-                    detail=str(quiet_s),
-                    now=now,
-                )
+                answer = await self._change("expire", alert_id.decode(), by=SWEEPER, now=now)
                 if answer[0] == b"changed":
                     resolved += 1
                 elif answer[0] == b"absent":
                     await self._redis.zrem(self._keys.alerts_open, alert_id)
+                    await self._redis.zrem(self._keys.alerts_quiet, alert_id)
                 else:
                     start += 1
             if len(found) < SWEEP_ALERTS:
@@ -154,7 +157,7 @@ class Lifecycle:
         alert_id: str,
         *,
         by: str,
-        comment: str,
+        comment: str = "",
         detail: str = "",
         now: float | None = None,
     ) -> list[bytes]:
@@ -166,6 +169,8 @@ class Lifecycle:
                 keys.alerts_open,
                 keys.alerts_stream,
                 keys.silence(detail),
+                keys.alerts_quiet,
+                keys.fingerprint(alert_id.rpartition("-")[0]),
             ],
             args=[
                 action,

@@ -94,6 +94,7 @@ class AlertStore:
             gone = [name for name, alert in zip(names, found, strict=True) if alert is None]
             if gone:
                 await self._redis.zrem(self._keys.alerts_open, *gone)
+                await self._redis.zrem(self._keys.alerts_quiet, *gone)
             kept.extend(alert for alert in found if alert is not None and keeps(alert))
             if len(ids) < page:
                 break
@@ -148,6 +149,7 @@ class AlertStore:
             keys.alerts_open,
             keys.alerts_stream,
             keys.lasting(match.subject),
+            keys.alerts_quiet,
         ]
         quiet_us = _microseconds(rule.quiet_s or self._alerting.quiet_s)
         seen = [match.outcome, mark, microseconds(scored)]
@@ -195,6 +197,14 @@ def alert_from_hash(fields: Any) -> Alert:
     for name in JSON_FIELDS & values.keys():
         values[name] = msgspec.json.decode(values[name])
     return msgspec.convert(values, Alert, strict=False)
+
+
+def transition_of(fields: Any) -> Alert | None:
+    """What an entry of the alert stream says; None where it is no transition of ours."""
+    try:
+        return decode_alert(fields[b"alert"])
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _literal(text: str) -> str:

@@ -25,7 +25,7 @@ def route(settings: Settings, labels: str, as_json: bool) -> None:
             "(BELLWETHER_ALERTING__ROUTES)"
         )
     routing = Routing.load(settings.alerting.routes)
-    check_receivers(routing)
+    check_receivers(routing, settings)
     given = _labels(labels)
     found = [
         {

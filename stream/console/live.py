@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from stream.alerts.store import transition_of
 from stream.console.rows import row_of
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
 from stream.notify.silences import ActiveSilences
 from stream.patience import Patience
-from stream.records import decode_alert, utc_now
+from stream.records import utc_now
 from stream.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class Hub:
                 for _, entries in found or ():
                     for entry_id, fields in entries:
                         last = entry_id
-                        self._show(fields[b"alert"])
+                        self._show(fields)
                 if not found:
                     await asyncio.sleep(POLL_S)
             except (RedisError, OSError) as error:
@@ -169,9 +170,9 @@ class Hub:
                 self._set_redis_fault(f"{type(error).__name__}: {error}")
             self._tell_status()
 
-    def _show(self, transition: bytes) -> None:
-        if self._viewers:
-            row = row_of(decode_alert(transition), self.silences, utc_now())
+    def _show(self, fields: Mapping[bytes, bytes]) -> None:
+        if self._viewers and (alert := transition_of(fields)):
+            row = row_of(alert, self.silences, utc_now())
             self._offer(f"alert:{row.id}", frame_of("alert", row))
 
     def _set_redis_fault(self, fault: str) -> None:

@@ -214,7 +214,7 @@ class Recent:
         for record in records:
             try:
                 decoded = topic.decode(record.value or b"")
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 continue  # anyone may write there; the trainer and dead letters say what is refused
             topic.add(record.key, Seen(record.timestamp, decoded))
             if name == self._settings.topics.models and self.caught_up:

@@ -20,9 +20,9 @@ from stream.explain.explained import (
     decide,
 )
 from stream.ingest.dead_letter import DeadLetter
-from stream.ingest.sources import Decoder, RawRecord
+from stream.ingest.sources import Decoder
 from stream.judge import to_scored
-from stream.records import Alert, Event, Evidence, Origin, Scored, model_text
+from stream.records import Alert, Event, Evidence, Origin, RawRecord, Scored, model_text
 from stream.rules.conditions import fields_used
 from stream.rules.rule_file import read_rule_file
 from stream.settings import Settings

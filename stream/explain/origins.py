@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.connection import kafka_arguments
-from stream.ingest.sources import RawRecord
 from stream.operations.topic_log import MAX_FETCH_BYTES, places_of
-from stream.records import Origin
+from stream.records import Origin, RawRecord
 from stream.settings import Settings
 
 READ_DEADLINE_S = 10.0

@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import msgspec
 import orjson
 
-from stream.records import Int64, Origin
+from stream.records import Int64, Origin, RawRecord
 
 LONGEST_AS_TEXT = 4 / 3
+# Together they fit what we send at most (outbox.MAX_REQUEST_BYTES), however JSON has to write them.
 MAX_WRAPPED_BYTES = 4_000_000
+MAX_KEY_BYTES = 256 * 1024
+MAX_HEADER_BYTES = 256 * 1024
 # Headers of a replayed record: the id of its first dead letter, and which attempt this is.
 REPLAY_OF = "bellwether-replay-of"
 REPLAY_ATTEMPT = "bellwether-replay-attempt"
@@ -27,7 +30,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A record that can't be processed, whole, with the reason and the field at fault.
 
     timestamp_ms is the record's Kafka time, None if unknown. value_bytes is how long the value was
-    where the letter holds less of it, else -1.
+    where the letter holds less of it, else -1. left_out names what was too large to be held at all.
     """
 
     origin: Origin
@@ -40,6 +43,33 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     timestamp_ms: int | None = None
     time: datetime
     value_bytes: int = -1
+    left_out: tuple[Literal["key", "headers"], ...] = ()
+
+    @classmethod
+    def of(cls, record: RawRecord, now: datetime, *, reason: str, field: str, detail: str) -> Self:
+        """Of a record as it came, without a key or headers of more than MAX_..._BYTES."""
+        left_out: list[Literal["key", "headers"]] = []
+        key = record.key
+        if key is not None and len(key) > MAX_KEY_BYTES:
+            key = None
+            left_out.append("key")
+        # Kafka lets a header have no value.
+        headers = tuple((name, content or b"") for name, content in record.headers)
+        if sum(len(name.encode()) + len(content) for name, content in headers) > MAX_HEADER_BYTES:
+            headers = ()
+            left_out.append("headers")
+        return cls(
+            origin=Origin(record.topic, record.partition, record.offset),
+            reason=reason,
+            field=field,
+            detail=detail,
+            key=key,
+            value=record.value,
+            headers=headers,
+            timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
+            time=now,
+            left_out=tuple(left_out),
+        )
 
     @property
     def id(self) -> str:
@@ -58,8 +88,16 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         return int(attempt) if re.fullmatch("[1-9][0-9]{0,3}", attempt) else 1
 
     @property
-    def cut(self) -> bool:
-        return self.value_bytes > len(self.value or b"")
+    def missing(self) -> str:
+        """What the letter holds less of than the record had, in words; empty if it is whole."""
+        held = len(self.value or b"")
+        of_value = [f"all but {held} of its {self.value_bytes} bytes"]
+        return " and ".join(
+            [
+                *(of_value if self.value_bytes > held else []),
+                *(f"its {one}" for one in self.left_out),
+            ]
+        )
 
     def _header(self, name: str) -> str:
         return dict(self.headers).get(name, b"").decode(errors="replace")
@@ -86,10 +124,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
                 "encoding": encoding,
                 "value_bytes": max(self.value_bytes, len(self.value or b"")),
                 "headers": [
-                    # Kafka allows a header without a value.
-                    [name, base64.b64encode(content or b"").decode()]
-                    for name, content in self.headers
+                    [name, base64.b64encode(content).decode()] for name, content in self.headers
                 ],
+                "left_out": self.left_out,
                 "timestamp_ms": self.timestamp_ms,
                 "first": self.first,
                 "attempt": self.attempt,
@@ -120,6 +157,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
                 timestamp_ms=letter.timestamp_ms,
                 time=letter.time,
                 value_bytes=letter.value_bytes if cut else -1,
+                left_out=letter.left_out,
             )
         except (msgspec.DecodeError, ValueError) as error:
             raise UnreadableLetterError(f"is no dead letter ({error})") from error
@@ -141,6 +179,7 @@ class _LetterOnTheWire(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     time: Annotated[datetime, msgspec.Meta(tz=True)]
     value_bytes: Int64 = -1
+    left_out: tuple[Literal["key", "headers"], ...] = ()
     timestamp_ms: Int64 | None = None
 
 

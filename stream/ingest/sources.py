@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -33,32 +32,14 @@ from stream.ingest.fields import (
 )
 from stream.ingest.mapping import FieldError, FieldMapping
 from stream.ingest.text import clean_text, printable
-from stream.records import Event, Origin
+from stream.records import Event, Origin, RawRecord
 from stream.settings import Limits, SettingsError, Source
 
+# No datetime lies farther ahead, and timedelta takes no infinity.
 _FOREVER_S = 1e12
 
 MAX_DETAIL_CHARS = 300
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-class RawRecord(Protocol):
-    """What we need of aiokafka's ConsumerRecord; timestamp in ms since the epoch, -1 for none."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class Decoder:
@@ -89,7 +70,7 @@ class Decoder:
         try:
             return self._event(record, origin, now)
         except RefusalError as refusal:
-            return self._dead_letter(record, origin, now, refusal)
+            return self._dead_letter(record, now, refusal)
 
     def _event(self, record: RawRecord, origin: Origin, now: datetime) -> Event:
         for name, content in record.headers:
@@ -98,7 +79,8 @@ class Decoder:
                 raise RefusalError(
                     OVERSIZE, "", f"a batch that unpacks to {size}; send smaller ones"
                 )
-        fields = _load(record.value, self._max_bytes)
+        self._bound(record)
+        fields = _load(record.value)
         try:
             identity, text, title, time, author, tickers, customer, lang = self._mapping.take(
                 fields
@@ -151,34 +133,35 @@ class Decoder:
             )
         return time
 
-    def _dead_letter(
-        self, record: RawRecord, origin: Origin, now: datetime, refusal: RefusalError
-    ) -> DeadLetter:
+    def _bound(self, record: RawRecord) -> None:
+        """Key and headers count too: what they hold goes onto our topics as well."""
+        size = len(record.value or b"") + len(record.key or b"")
+        size += sum(len(name) + len(content or b"") for name, content in record.headers)
+        if size > self._max_bytes:
+            raise RefusalError(
+                OVERSIZE,
+                "",
+                f"{size} bytes, key and headers included, are more than limits.max_record_bytes "
+                f"{self._max_bytes}",
+            )
+
+    def _dead_letter(self, record: RawRecord, now: datetime, refusal: RefusalError) -> DeadLetter:
         detail = refusal.problem
         if refusal.field:
             detail = f"{self._mapping.expressions[refusal.field]} {detail}"
-        return DeadLetter(
-            origin=origin,
+        return DeadLetter.of(
+            record,
+            now,
             reason=refusal.reason,
             field=refusal.field,
             detail=printable(clean_text(detail, MAX_DETAIL_CHARS))[:MAX_DETAIL_CHARS],
-            key=record.key,
-            value=record.value,
-            # Kafka lets a header have no value, which the record's type does not know.
-            headers=tuple((name, content or b"") for name, content in record.headers),
-            timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
-            time=now,
         )
 
 
-def _load(value: bytes | None, max_bytes: int) -> dict[str, Any]:
+def _load(value: bytes | None) -> dict[str, Any]:
     """The record's object; the last of duplicate names counts, as in most JSON readers."""
     if value is None:
         raise RefusalError(TOMBSTONE, "", "the record has no value")
-    if len(value) > max_bytes:
-        raise RefusalError(
-            OVERSIZE, "", f"{len(value)} bytes are more than limits.max_record_bytes {max_bytes}"
-        )
     try:
         fields = orjson.loads(value.removeprefix(_BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:

@@ -83,6 +83,8 @@ class Courier:
 
     async def abandon(self) -> None:
         """Leave everything to another worker. What is being sent this moment may still arrive."""
+        if not self._held:
+            return
         await end(self._task)
         self._queue = asyncio.Queue(QUEUE)
         self._held.clear()

@@ -11,20 +11,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
 
 import msgspec
 
 from stream.durations import seconds
 from stream.notify.delivery import Courier, Outcome
-from stream.notify.grouping import Groups, Member, Write
+from stream.notify.grouping import Member
 from stream.notify.inhibition import Inhibitors
+from stream.notify.journal import Journal, JournalError
+from stream.notify.lease import LEASE_S, RENEW_S
 from stream.notify.matchers import labels_of
 from stream.notify.notification import Sink
 from stream.notify.routing import Routing
-from stream.notify.silences import ActiveSilences, Silence
+from stream.notify.silences import ActiveSilences
 from stream.patience import Patience
 from stream.records import Alert
 from stream.settings import Alerting
@@ -34,45 +35,8 @@ logger = logging.getLogger(__name__)
 
 TICK_S = 0.2
 BREATH_S = 0.01
-RENEW_S = 2.5
 LAST_LOOK_S = 2.0
 LOOK_AT_SILENCES_S = 1.0
-
-
-class JournalError(Exception):
-    """What the notifier knows can't be read or written now."""
-
-
-class Page(NamedTuple):
-    """Transitions up to a position. lost: some are gone, and alerts are the open ones instead."""
-
-    position: str
-    alerts: Sequence[Alert]
-    lost: bool
-
-
-class Known(NamedTuple):
-    """What the notifier before this one knew. hidden maps alerts to why they are."""
-
-    position: str
-    groups: Groups
-    hidden: dict[str, str]
-
-
-class Journal(Protocol):
-    """Where the notifier's knowledge is kept. Every method may raise JournalError."""
-
-    async def lead(self) -> bool: ...
-    async def resign(self) -> None: ...
-    async def load(self) -> Known: ...
-    async def read(self, position: str) -> Page: ...
-    async def commit(
-        self, position: str, writes: Sequence[Write], hidden: Mapping[str, str]
-    ) -> bool: ...
-    async def count(self, receiver: str, *, error: str) -> None: ...
-    async def silences(self) -> list[Silence]: ...
-    async def say_silenced(self, alert_id: str, silence: Silence) -> None: ...
-    async def mark_flapping(self, alert: Alert) -> bool: ...
 
 
 class Notifier:
@@ -95,6 +59,7 @@ class Notifier:
         self._routing = routing
         self._flapping_s = alerting.flapping_window_s
         self._stopping = asyncio.Event()
+        self._leads_until = 0.0
         self._outcomes: list[Outcome] = []
         self._couriers = {
             name: Courier(
@@ -126,29 +91,41 @@ class Notifier:
         patience = Patience("the notifier can't go on", logger)
         while not self._stopping.is_set():
             try:
-                if await self._journal.lead():
+                if await self._holds_lease():
                     logger.info("this worker tells the receivers now")
                     await self._lead()
                     if self._stopping.is_set():
                         return
                     logger.warning("another worker tells the receivers now")
-                    for courier in self._couriers.values():
-                        await courier.abandon()
+                await self._abandon()  # after an error, too, during which the lease was lost
                 patience = Patience("the notifier can't go on", logger)
                 await self._pause(RENEW_S)
             except Exception as error:  # noqa: BLE001 - no fault of telling may end the worker
+                if time.monotonic() >= self._leads_until:
+                    await self._abandon()
                 await patience.wait(error)
+
+    async def _holds_lease(self) -> bool:
+        asked = time.monotonic()
+        leads = await self._journal.lead()
+        self._leads_until = asked + LEASE_S if leads else 0.0
+        return leads
+
+    async def _abandon(self) -> None:
+        """Leave to whoever leads now what is still being sent."""
+        await asyncio.gather(*(courier.abandon() for courier in self._couriers.values()))
 
     async def _lead(self) -> None:
         """Return when another worker leads, or after the last round when stopping."""
         self._position, self._groups, self._hidden = await self._journal.load()
         self._adopt()
         self._silences = ActiveSilences()
+        await self._look_at_silences(first=True)
         renew_at, look_at = time.monotonic() + RENEW_S, 0.0
         while True:
             if time.monotonic() >= renew_at:
                 renew_at = time.monotonic() + RENEW_S
-                if not await self._journal.lead():
+                if not await self._holds_lease():
                     return
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + LOOK_AT_SILENCES_S
@@ -207,23 +184,27 @@ class Notifier:
         if flapping:
             handling = msgspec.structs.replace(alert.handling, flapping=True)
             alert = msgspec.structs.replace(alert, handling=handling)
-        await self._say_if_silenced(alert)
+        await self._say_silence(alert)
         if self._routing:
             self._groups.take(alert, self._routing, now)
 
-    async def _look_at_silences(self) -> None:
+    async def _look_at_silences(self, *, first: bool = False) -> None:
         known = self._silences.ids
         self._silences = ActiveSilences(await self._journal.silences())
-        if self._silences.ids - known:
-            for alert in list(self._groups.open_alerts()):
-                await self._say_if_silenced(alert)
+        # At first too: a silence may have ended while nobody led.
+        if first or self._silences.ids != known:
+            for alert in await self._journal.open_alerts():
+                await self._say_silence(alert)
 
-    async def _say_if_silenced(self, alert: Alert) -> None:
-        if alert.state in {"resolved", "silenced"}:
+    async def _say_silence(self, alert: Alert) -> None:
+        """Publish that a silence hides the alert, or does no longer, where that is news."""
+        if alert.state == "resolved":
             return
         silence = self._silences.hiding(labels_of(alert))
         if silence and alert.handling.silence != silence.id:
             await self._journal.say_silenced(alert.id, silence)
+        elif alert.handling.silence and not silence:
+            await self._journal.say_unsilenced(alert)
 
     def _let_speak(self, now: float) -> dict[str, str]:
         """Decide for every due group; the alerts for which it changed why they are hidden."""

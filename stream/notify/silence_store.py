@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from stream.alerts.store import transition_of
 from stream.names import Keys
 from stream.notify.matchers import Matcher, all_hold, labels_of
 from stream.notify.silences import Silence, SilenceError, check
-from stream.records import Alert, decode_alert, utc_now
+from stream.records import Alert, utc_now
 
 MAX_SILENCES = 1_000
 PREVIEW_S = 3_600
@@ -105,8 +106,8 @@ class SilenceStore:
         latest: dict[str, Alert] = {}
         while entries := await self._entries(begin, PREVIEW_PAGE):
             for _, fields in entries:
-                alert = decode_alert(fields[b"alert"])
-                latest[alert.id] = alert
+                if alert := transition_of(fields):
+                    latest[alert.id] = alert
             begin = f"({entries[-1][0].decode()}"
         first = await self._entries("-", 1)
         began = int(first[0][0].partition(b"-")[0]) / 1000 if first else 0.0

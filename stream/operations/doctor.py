@@ -45,7 +45,7 @@ async def examine(settings: Settings, load_model: Callable[[], Predictor]) -> li
         checks.append(_rules(settings, predictor))
         checks.append(_queues(settings, predictor))
     if settings.alerting.routes is not None:
-        checks.append(_routes(settings.alerting.routes))
+        checks.append(_routes(settings.alerting.routes, settings))
     return checks
 
 
@@ -134,10 +134,10 @@ def _queues(settings: Settings, predictor: Predictor) -> Check:
     return Check("queues", "ok", ", ".join(queue.name for queue in settings.queues))
 
 
-def _routes(path: Path) -> Check:
+def _routes(path: Path, settings: Settings) -> Check:
     try:
         routing = Routing.load(path)
-        check_receivers(routing)
+        check_receivers(routing, settings)
     except RouteError as error:
         return Check("routes", "failed", str(error))
     return Check("routes", "ok", f"receivers {', '.join(routing.receivers)}")

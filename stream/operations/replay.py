@@ -99,12 +99,8 @@ def refusals(
     again: bool,
 ) -> Iterator[str]:
     """Why a dead letter is not sent again; none if it may be. latest is by the first failure."""
-    if letter.cut:
-        kept = len(letter.value or b"")
-        yield (
-            f"only {kept} of its {letter.value_bytes} bytes were kept; "
-            f"send it again from where it came"
-        )
+    if letter.missing:
+        yield f"{letter.missing} could not be kept; send it again from where it came"
     if letter.origin.topic not in topics:
         yield (
             f"came from {letter.origin.topic}, which is no source of these settings; "

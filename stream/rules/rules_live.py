@@ -33,11 +33,11 @@ class LiveRules:
         self.file, self.present = self._load(heads)
 
     def check(self, heads: Sequence[Head]) -> None:
-        """Whether the rules can be judged by a model with these heads, which then count.
+        """Whether the rules in force can be judged by a model with these heads, which then count.
 
         Raises RuleError naming the rule that can't.
         """
-        self._load(heads)
+        self._compile(self.file, heads)
         self._heads = heads
 
     def start(self, take: Callable[[RuleSet], Awaitable[None]]) -> None:
@@ -68,11 +68,13 @@ class LiveRules:
 
     def _load(self, heads: Sequence[Head]) -> tuple[RuleFile, RuleSet]:
         file = read_rule_file(self._settings.alerting.rules, tuple(self._settings.subjects.fields))
-        rules = RuleSet.of(
+        return file, self._compile(file, heads)
+
+    def _compile(self, file: RuleFile, heads: Sequence[Head]) -> RuleSet:
+        return RuleSet.of(
             file,
             heads,
             signals=self._settings.signals,
             clock=time.perf_counter,
             slow_s=self._settings.alerting.slow_rule_ms / 1_000,
         )
-        return file, rules

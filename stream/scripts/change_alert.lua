@@ -5,10 +5,11 @@
 --       3 open      open alert ids by last event time (sorted set)
 --       4 stream    every transition (stream, capped)
 --       5 silence   the silence that hides it, for "silence" (hash, TTL); else any key
--- ARGV  1 action: acknowledge, assign, comment, resolve, expire, silence or flap
+--       6 quiet     open alert ids by when they will have been quiet (sorted set)
+--       7 current   the fingerprint's present episode (hash, TTL), which must outlive the alert
+-- ARGV  1 action: acknowledge, assign, comment, resolve, expire, silence, unsilence or flap
 --       2 who        3 when, ISO 8601       4 comment
---       5 detail: assignee, silence id, or for expire the seconds of quiet where the alert
---         does not say its own
+--       5 detail: assignee or silence id
 --       6 seconds now                       7 keep, seconds
 --       8 stream length                     9 channel
 --       10… name, kind pairs of an alert's fields; kind is text or json
@@ -70,8 +71,7 @@ elseif action == 'assign' then
 elseif action == 'resolve' then
   shown, done = 'resolved', 'resolved'
 elseif action == 'expire' then
-  local own = tonumber(kept[7] or '')
-  local quiet_s = own and own / 1000000 or tonumber(detail)
+  local quiet_s = tonumber(kept[7]) / 1000000
   -- Every transition renews the TTL, so what is left of it says how long ago the last one was: by
   -- the clock of Redis, as that of the worker that sweeps may be set wrong.
   local untouched_s = (tonumber(kept[5]) or tonumber(ARGV[7])) - redis.call('PTTL', KEYS[1]) / 1000
@@ -79,6 +79,7 @@ elseif action == 'expire' then
     return unchanged()
   end
   shown, done = 'resolved', 'expired'
+  comment = string.format('no event for %.14g s', quiet_s)
 elseif action == 'silence' then
   if handling.silence == detail or redis.call('EXISTS', KEYS[5]) == 0 then
     return unchanged()
@@ -86,6 +87,12 @@ elseif action == 'silence' then
   shown, done = 'silenced', 'silenced'
   handling.silence = detail
   redis.call('HINCRBY', KEYS[5], 'hidden', 1)
+elseif action == 'unsilence' then
+  if handling.silence ~= detail then
+    return unchanged()
+  end
+  shown, done = grown, 'unsilenced'
+  handling.silence = ''
 elseif action == 'flap' then
   if handling.flapping then
     return unchanged()
@@ -106,11 +113,13 @@ if shown ~= 'silenced' then
 end
 if shown == 'resolved' then
   redis.call('ZREM', KEYS[3], kept[4])
+  redis.call('ZREM', KEYS[6], kept[4])
 end
 redis.call('EXPIRE', KEYS[1], ARGV[7])
+redis.call('EXPIRE', KEYS[7], ARGV[7])
 redis.call('RPUSH', KEYS[2], cjson.encode({
   sequence = sequence, action = done, state = shown, by = who, at = ARGV[3], comment = comment,
-  detail = (action == 'assign' or action == 'silence') and detail or '',
+  detail = detail,
 }))
 redis.call('EXPIRE', KEYS[2], ARGV[7])
 local result = transition(shown)

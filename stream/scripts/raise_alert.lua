@@ -9,6 +9,7 @@
 --       4 stream     every transition (stream, capped)
 --       5 lasting    the rules that have, or lately had, an alert or a wait about the subject (set), whether
 --                    they wait or resolve or not: the next version of their file may have them do so
+--       6 quiet      open alert ids by when they will have been quiet, in event time (sorted set)
 -- ARGV  1 outcome: holds, resolves or fails (then only 2 to 6 are given: 4 is the rule, 6 the prefix of 16)
 --       2 fingerprint   3 event time, microseconds   4 event time, ISO 8601
 --       5 quiet   6 for   7 cooldown, all in microseconds
@@ -153,7 +154,7 @@ else
   id = mark .. '-' .. episode
   alert = ARGV[16] .. id
   sequence, state = 1, 'firing'
-  redis.call('DEL', KEYS[2])
+  redis.call('DEL', KEYS[2], alert)
 end
 evidence = '[' .. evidence .. ']'
 -- What people did about the alert; change_alert.lua writes it.
@@ -187,8 +188,10 @@ redis.call('HSET', KEYS[2], 'id', id, 'episode', episode, 'last_us', whole(last_
 if state == 'resolved' then
   redis.call('HSET', KEYS[2], 'ended_us', whole(at))
   redis.call('ZREM', KEYS[3], id)
+  redis.call('ZREM', KEYS[6], id)
 else
   redis.call('ZADD', KEYS[3], string.format('%.6f', last_us / 1000000), id)
+  redis.call('ZADD', KEYS[6], string.format('%.6f', (last_us + quiet) / 1000000), id)
 end
 redis.call('EXPIRE', KEYS[2], keep)
 -- Scores are event times, so only a look tells which open alerts have expired. Two looks for at most
@@ -196,6 +199,7 @@ redis.call('EXPIRE', KEYS[2], keep)
 for _, other in ipairs(redis.call('ZRANDMEMBER', KEYS[3], 2)) do
   if redis.call('EXISTS', ARGV[16] .. other) == 0 then
     redis.call('ZREM', KEYS[3], other)
+    redis.call('ZREM', KEYS[6], other)
   end
 end
 redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[15], '*', 'alert', transition)

@@ -15,12 +15,13 @@ from stream.notify.notification import Notification, Sink
 from stream.notify.route_file import ReceiverConfig, RouteError
 from stream.notify.routing import Routing
 from stream.outbox import RecordSink
-from stream.settings import TOPIC_NAME
+from stream.settings import TOPIC_NAME, Settings
 from stream.sinks import payloads
 from stream.sinks.addresses import check_url
 from stream.sinks.redis_stream import RedisSink
 from stream.sinks.topic import TopicSink
 from stream.sinks.webhook import WebhookSink
+from stream.topics import wanted_topics
 
 # What each type reads beside name, type, timeout, give_up_after and send_resolved.
 _FIELDS = {
@@ -40,18 +41,21 @@ _FIELDS = {
 _COMMON = {"name", "type", "timeout", "give_up_after", "send_resolved"}
 
 
-def check_receivers(routing: Routing) -> None:
+def check_receivers(routing: Routing, settings: Settings) -> None:
     """Raises RouteError, naming receiver and field, for one that could never be told."""
     for config in routing.receivers.values():
-        _check(config)
+        _check(config, settings)
 
 
-def build_sinks(routing: Routing, *, redis: Redis, outbox: RecordSink) -> Mapping[str, Sink]:
+def build_sinks(
+    routing: Routing, settings: Settings, *, redis: Redis, outbox: RecordSink
+) -> Mapping[str, Sink]:
     """A sink for each receiver. Raises RouteError."""
+    check_receivers(routing, settings)
     return {name: _build(one, redis, outbox) for name, one in routing.receivers.items()}
 
 
-def _check(config: ReceiverConfig) -> None:
+def _check(config: ReceiverConfig, settings: Settings) -> None:
     defaults = ReceiverConfig(name=config.name, type=config.type)
     for field in ReceiverConfig.__struct_fields__:
         if field in _COMMON or field in _FIELDS[config.type]:
@@ -66,18 +70,17 @@ def _check(config: ReceiverConfig) -> None:
             seconds(getattr(config, field))
         except ValueError as error:
             raise _refused(config, f"{field} {getattr(config, field)!r}: {error}") from None
-    _check_place(config)
+    _check_place(config, settings)
 
 
-def _check_place(config: ReceiverConfig) -> None:
-    if config.type == "topic" and not TOPIC_NAME.fullmatch(config.topic):
-        raise _refused(
-            config, "topic must be a Kafka topic name: letters, digits, '.', '_' and '-'"
-        )
-    if config.type == "redis" and not config.stream:
-        raise _refused(config, "stream is missing; name the Redis stream to add to")
+def _check_place(config: ReceiverConfig, settings: Settings) -> None:
+    if config.type == "topic":
+        _check_topic(config, settings)
+    if config.type == "redis":
+        _check_stream(config, settings)
     if config.type == "webhook":
-        if config.payload == "pagerduty" and not _secret(config):
+        secret = _secret(config)
+        if config.payload == "pagerduty" and not secret:
             raise _refused(config, "pagerduty needs its routing key in secret_env or secret_file")
         try:
             check_url(_url(config), allow_internal=config.allow_internal)
@@ -87,8 +90,32 @@ def _check_place(config: ReceiverConfig) -> None:
         _apprise(config)
 
 
+def _check_topic(config: ReceiverConfig, settings: Settings) -> None:
+    if not TOPIC_NAME.fullmatch(config.topic):
+        raise _refused(
+            config, "topic must be a Kafka topic name: letters, digits, '.', '_' and '-'"
+        )
+    if config.topic in wanted_topics(settings):
+        raise _refused(
+            config,
+            f"topic {config.topic} is a source or holds other records of ours, whose readers would "
+            "find notifications there; name another",
+        )
+
+
+def _check_stream(config: ReceiverConfig, settings: Settings) -> None:
+    if not config.stream:
+        raise _refused(config, "stream is missing; name the Redis stream to add to")
+    prefix, ours = settings.redis.prefix, f"{settings.redis.prefix}notifications"
+    if config.stream.startswith(prefix) and not config.stream.startswith(ours):
+        raise _refused(
+            config,
+            f"stream {config.stream} is among our own keys; name one that begins with {ours}, or "
+            f"not with {prefix}",
+        )
+
+
 def _build(config: ReceiverConfig, redis: Redis, outbox: RecordSink) -> Sink:
-    _check(config)
     timeout_s = float(seconds(config.timeout))
     if config.type == "topic":
         return TopicSink(outbox, config.topic, timeout_s)

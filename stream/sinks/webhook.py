@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC
@@ -111,6 +112,8 @@ def _asked_s(value: str | None) -> float | None:
         return None
     try:
         asked_s = float(value)
+        if math.isnan(asked_s):
+            return None
     except ValueError:
         try:
             moment = parsedate_to_datetime(value)

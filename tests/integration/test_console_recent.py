@@ -71,7 +71,9 @@ async def test_the_latest_records_are_kept_followed_and_found_again_after_an_out
         assert recent.scored == []
         await prepare_topics(settings)
         await send(settings, *(event(settings, f"e-{n}") for n in range(30)))
-        await send(settings, Outgoing(settings.topics.scored, b"x", b"not ours"))
+        strange = [b"not ours", b'{"id":"\xff\xfe"}']
+        for topic in (settings.topics.scored, settings.topics.feedback):
+            await send(settings, *(Outgoing(topic, b"x", content) for content in strange))
         signs = [Sign("w", NOON), Sign("w", NOON, ended=True), RulesText("r", "# rules")]
         ledger = settings.topics.ledger
         await send(settings, *(Outgoing(ledger, one.key, encode_entry(one)) for one in signs))

@@ -226,6 +226,26 @@ async def test_a_tombstone_and_a_record_too_large_are_dead_letters(settings: Set
     }
 
 
+async def test_a_key_or_header_too_large_to_pass_on_stops_nothing(settings: Settings) -> None:
+    topic = settings.sources[0].topic
+    async with running(settings) as worker:
+        packed = {"compression.type": "zstd", "message.max.bytes": 100_000_000}
+        writer = Producer({"bootstrap.servers": settings.kafka.bootstrap, **packed})
+        writer.produce(topic, b'{"id": "key", "text": "x"}', key=bytes(20_000_000), partition=0)
+        heavy = [("trace", bytes(20_000_000)), ("empty", None)]
+        writer.produce(topic, b"no json", key=b"k", headers=heavy, partition=0)
+        assert await asyncio.to_thread(writer.flush, DEADLINE_S) == 0
+        await publish(settings, 0, b'{"id": "after", "text": "goes on"}')
+        await settle(worker, 3)
+        letters = (await list_dead_letters(settings, limit=10)).letters
+    assert {(letter.reason, letter.key, letter.left_out) for letter in letters} == {
+        ("oversize", None, ("key",)),
+        ("oversize", b"k", ("headers",)),
+    }
+    (scored,) = await read(settings, settings.topics.scored, 1)
+    assert scored["id"] == "after"
+
+
 async def test_a_batch_that_unpacks_to_too_much_is_one_dead_letter_and_the_stream_goes_on(
     settings: Settings,
 ) -> None:

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
-import { clock, empty, figure, h, moment, number, put, section, severity, span, stateOf, subjectLink, table, time } from "./dom.js";
+import { clock, empty, figure, h, moment, number, put, section, severity, stateOf, subjectLink, table, time } from "./dom.js";
 import { Evidence } from "./evidence.js";
 import { windowTable } from "./windows.js";
 import { attempt, content, isShortcut, keepShowing, on, showKeys } from "./shell.js";
@@ -90,7 +90,6 @@ function timeline(alert, history) {
 
 function detailOf({ action, detail }) {
   if (action === "assigned") return ` to ${detail}`;
-  if (action === "expired") return ` after ${span(Number(detail))} without an event`;
   return ` (${detail})`;
 }
 

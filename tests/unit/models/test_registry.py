@@ -225,3 +225,21 @@ def test_an_unknown_version_is_named_with_those_that_there_are(
     known = registry.add(tiny_checkpoint).version
     with pytest.raises(ModelError, match=rf"has no version 'tiny-123' \(it has {known}\)"):
         registry.describe("tiny-123")
+
+
+def test_of_two_writers_of_one_move_one_looks_again(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both looked before either wrote, so that neither saw the other's file."""
+    registry = Registry(str(tmp_path / "registry"))
+    version = registry.add(tiny_checkpoint).version
+    registry.clear(CHAMPION, by="eve", why="first", now=NOW)
+    numbers = iter([0, 1])
+    monkeypatch.setattr(registry, "_last_number", lambda _: next(numbers))
+    there = registry._files.exists
+    monkeypatch.setattr(
+        registry._files, "exists", lambda place: "/aliases/" not in place and there(place)
+    )
+    registry.point(CHAMPION, version, by="ann", why="second", now=NOW)
+    moves = registry.history(CHAMPION)
+    assert [(move.number, move.why) for move in moves] == [(1, "first"), (2, "second")]

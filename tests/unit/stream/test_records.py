@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import orjson
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.spec import BatchInfo, HeadScore
 from stream.ingest.dead_letter import DeadLetter
+from stream.outbox import MAX_REQUEST_BYTES
 from stream.records import Origin, Scored, Subject, decode_scored, encode
 
 NOW = datetime(2026, 3, 12, 10, 10, tzinfo=UTC)
@@ -126,3 +128,43 @@ def test_a_dead_letter_too_large_for_its_topic_is_cut_and_says_how_long_it_was()
     assert len(encoded) < 6_000_000
     assert orjson.loads(encoded)["value_bytes"] == 9_000_000
     assert DeadLetter.decode(encoded).value == b"\x00" * 4_000_000
+
+
+class Raw(NamedTuple):
+    key: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    value: bytes | None = b"\x01" * 9_000_000
+    topic: str = "news"
+    partition: int = 1
+    offset: int = 2
+    timestamp: int = -1
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "left_out"),
+    [
+        (b"\xff" * 262_144, (("\x01" * 262_000, b"v"), ("none", None)), ()),
+        (b"k" * 262_145, (("h", b"v"),), ("key",)),
+        (None, (("h" * 200_000, b"v" * 200_000),), ("headers",)),
+        (b"k" * 9_000_000, (("h", b"v" * 9_000_000),), ("key", "headers")),
+    ],
+)
+def test_a_dead_letter_of_any_record_fits_a_request(
+    key: bytes | None, headers: tuple[tuple[str, bytes | None], ...], left_out: tuple[str, ...]
+) -> None:
+    letter = DeadLetter.of(Raw(key, headers), NOW, reason="oversize", field="", detail="d")
+    wire = letter.encode()
+    assert len(wire) + len(letter.key or b"") < MAX_REQUEST_BYTES
+    again = DeadLetter.decode(wire)
+    assert again.left_out == left_out
+    assert again.key == (None if "key" in left_out else key)
+    assert all(f"its {part}" in again.missing for part in left_out)
+    assert "all but 4000000 of its 9000000 bytes" in again.missing
+
+
+def test_a_header_without_a_value_is_an_empty_one() -> None:
+    headers = (("bellwether-replay-of", None), ("trace", None))
+    letter = DeadLetter.of(Raw(b"k", headers, b"x"), NOW, reason="bad", field="", detail="")
+    assert letter.headers == (("bellwether-replay-of", b""), ("trace", b""))
+    assert letter.first == letter.id
+    assert DeadLetter.decode(letter.encode()).missing == ""

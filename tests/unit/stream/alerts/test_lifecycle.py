@@ -33,8 +33,10 @@ def store(client: Redis) -> AlertStore:
     return AlertStore(client, Keys(), ALERTING)
 
 
-async def fire(client: Redis, after_s: float = 0, *, subject: str = "ticker:A") -> Alert:
-    rule = Rule(name="r", when="true", subject="ticker", severity="warning", title="t")
+async def fire(
+    client: Redis, after_s: float = 0, *, subject: str = "ticker:A", quiet: str = ""
+) -> Alert:
+    rule = Rule(name="r", when="true", subject="ticker", severity="warning", title="t", quiet=quiet)
     event = scored(id=f"e{after_s}", after_s=after_s)
     found = Match(rule, subject, 'About "A"\n<b> ✓', "s")
     (alert,) = (await store(client).raise_alerts([(event, found)])).transitions
@@ -157,12 +159,12 @@ async def test_flapping_is_marked_once(client: Redis) -> None:
     assert (await fire(client, 1)).handling.flapping
 
 
-async def pass_time(client: Redis, *alert_ids: str) -> None:
-    """For Redis the last transition of these alerts, or of all, is longer ago than is quiet."""
+async def pass_time(client: Redis, *alert_ids: str, past_s: float = QUIET_S + 1) -> None:
+    """For Redis the last transition of these alerts, or of all, is so much longer ago."""
     names = alert_ids or [name.decode() for name in await client.zrange(Keys().alerts_open, 0, -1)]
     for name in names:
         left_ms = await client.pttl(Keys().alert(name))
-        await client.pexpire(Keys().alert(name), left_ms - round((QUIET_S + 1) * 1000))
+        await client.pexpire(Keys().alert(name), left_ms - round(past_s * 1000))
 
 
 async def test_quiet_ends_an_alert_once_whoever_looks(client: Redis) -> None:
@@ -174,6 +176,65 @@ async def test_quiet_ends_an_alert_once_whoever_looks(client: Redis) -> None:
     assert [(one.state, one.sequence) for one in transitions] == [("firing", 1), ("resolved", 2)]
     assert transitions[-1].handling.action == "expired"
     assert await store(client).list_open(10) == []
+
+
+async def test_a_rules_own_quiet_ends_its_alerts_sooner_or_later(client: Redis) -> None:
+    """All are a minute past half the usual quiet, by event time and by the clock of Redis."""
+    assert (utc_now() - NOON).total_seconds() > QUIET_S / 2
+    for name, quiet in (("A", "50s"), ("B", ""), ("C", "5m")):
+        await fire(client, subject=f"ticker:{name}", quiet=quiet)
+    for past_s, left in ((QUIET_S / 2 + 1, ["B", "C"]), (QUIET_S / 2, ["C"]), (QUIET_S * 2, [])):
+        await pass_time(client, past_s=past_s)
+        assert await desk(client).resolve_quiet() == 1
+        still = await store(client).list_open(10)
+        assert sorted(one.subject for one in still) == [f"ticker:{name}" for name in left]
+    said = {one.subject: one.handling.comment for one in await stream(client)}
+    assert said == {
+        "ticker:A": "no event for 50 s",
+        "ticker:B": "no event for 100 s",
+        "ticker:C": "no event for 300 s",
+    }
+    assert await client.zcard(Keys().alerts_quiet) == 0
+
+
+async def test_a_change_keeps_the_fingerprint_as_long_as_its_alert(client: Redis) -> None:
+    fired = await fire(client)
+    await client.pexpire(Keys().fingerprint(fired.fingerprint), 5_000)
+    await desk(client).comment(fired.id, "looks into it", by="ann")
+    assert await client.ttl(Keys().fingerprint(fired.fingerprint)) > 900
+
+
+async def test_an_alert_of_a_forgotten_fingerprint_begins_anew(client: Redis) -> None:
+    fired = await fire(client)
+    await desk(client).acknowledge(fired.id, by="ann")
+    await client.delete(Keys().fingerprint(fired.fingerprint))
+    again = await fire(client, 1)
+    assert (again.id, again.sequence, again.handling.acknowledged_by) == (fired.id, 1, "")
+    assert await store(client).get(again.id) == again
+
+
+async def test_the_end_of_a_silence_is_said_once_and_shows_the_alert_as_it_is(
+    client: Redis,
+) -> None:
+    fired = await fire(client)
+    lifecycle = desk(client)
+    await lifecycle.acknowledge(fired.id, by="ann")
+    silence = await SilenceStore(client, Keys()).create(
+        [parse_matcher("rule=r")], author="ann", reason="planned", lasts_s=60
+    )
+    assert not await lifecycle.unsilence(fired.id, silence.id)
+    assert await lifecycle.silence(fired.id, silence.id, by="ann", reason="planned")
+    assert not await lifecycle.unsilence(fired.id, "another")
+    assert await lifecycle.unsilence(fired.id, silence.id)
+    assert not await lifecycle.unsilence(fired.id, silence.id)
+    last = (await stream(client))[-1]
+    assert (last.state, last.handling.action, last.handling.silence) == (
+        "acknowledged",
+        "unsilenced",
+        "",
+    )
+    assert await store(client).get(fired.id) == last
+    assert (await lifecycle.history(fired.id))[-1].comment == f"silence {silence.id} is over"
 
 
 async def test_neither_a_replay_nor_a_future_event_ends_by_quiet(client: Redis) -> None:

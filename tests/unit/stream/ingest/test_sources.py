@@ -55,6 +55,23 @@ def refused(
     return decoded
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"key": b"k" * 49_000},
+        {"headers": (("h", b"v" * 49_000),)},
+        {"headers": (("h" * 49_000, b""),)},
+    ],
+)
+def test_key_and_headers_count_in_a_records_size(beside: dict[str, Any]) -> None:
+    value = {"text": "x" * 2_000}
+    letter = decode(value, **beside)
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "oversize"
+    assert "key and headers included" in letter.detail
+    assert isinstance(decode(value), Event)
+
+
 def test_the_default_fields_need_no_mapping() -> None:
     assert event(
         {
@@ -206,7 +223,8 @@ class TestRecord:
         assert event(b'{"text": "first", "text": "second"}').text == "second"
 
     def test_a_record_of_exactly_the_largest_size_is_read(self) -> None:
-        padding = 50_000 - len('{"text": "a", "p": ""}')
+        beside = len("key") + len("trace") + len(b"\x00\xff")
+        padding = 50_000 - beside - len('{"text": "a", "p": ""}')
         assert event(b'{"text": "a", "p": "%s"}' % (b"x" * padding)).text == "a"
 
 

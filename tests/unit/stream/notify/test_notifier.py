@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ import stream.notify.notifier
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.names import Keys
+from stream.notify.journal import JournalError
 from stream.notify.matchers import parse_matcher
 from stream.notify.notification import Notification, TryAgainError
 from stream.notify.notifier import Notifier
-from stream.notify.notify_journal import RedisJournal
+from stream.notify.redis_journal import RedisJournal
 from stream.notify.routing import Routing
 from stream.notify.silence_store import SilenceStore
 from stream.records import Alert, Severity
@@ -241,6 +243,51 @@ async def test_a_silence_hides_counts_and_says_so_once(desk: Desk) -> None:
     assert [one.firing for one in desk.one.got] == [2]
 
 
+@pytest.mark.parametrize("led", [True, False])
+async def test_the_end_of_a_silence_is_published_also_if_nobody_led(desk: Desk, led: bool) -> None:
+    silences = SilenceStore(desk.client, KEYS)
+    silence = await silences.create(
+        [parse_matcher("rule=one")], author="ann", reason="planned", lasts_s=600
+    )
+    fired = await desk.fire()
+
+    async def actions(*wanted: str) -> bool:
+        return [line.action for line in await desk.lifecycle.history(fired.id)] == [*wanted]
+
+    if led:
+        async with desk.running():
+            await desk.until(lambda: actions("silenced"))
+            await silences.end(silence.id)
+            await desk.until(lambda: actions("silenced", "unsilenced"))
+    else:
+        async with desk.killed():
+            await desk.until(lambda: actions("silenced"))
+        await silences.end(silence.id)
+        async with desk.running():
+            await desk.until(lambda: actions("silenced", "unsilenced"))
+    standing = await desk.store.get(fired.id)
+    assert standing is not None
+    assert (standing.state, standing.handling.silence) == ("updated", "")
+
+
+async def test_a_stranger_in_the_stream_is_passed_over(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await desk.client.xadd(KEYS.alerts_stream, {"notification": "{}"})
+    await desk.client.xadd(KEYS.alerts_stream, {"alert": b"\xff", "change": "acknowledged"})
+    await desk.fire()
+    async with desk.running():
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.noted(1)
+    assert "2 entries of bw:alerts:stream are no transitions" in caplog.text
+    since = datetime.fromtimestamp(0, UTC)
+    preview = await SilenceStore(desk.client, KEYS).preview(
+        [parse_matcher("rule=one")], since=since
+    )
+    assert (preview.alerts, preview.hidden) == (1, 1)
+
+
 async def hidden_count(desk: Desk, number: int) -> bool:
     return len(await desk.hidden()) == number
 
@@ -359,6 +406,27 @@ async def test_who_lost_the_lease_writes_nothing_and_stops_telling(desk: Desk) -
         assert not notifier._task.done()
     assert await desk.client.get(KEYS.notify("lease")) == b"another"
     assert desk.one.got == []
+
+
+async def test_who_lost_redis_for_longer_than_the_lease_stops_sending(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then another worker may tell the receivers: two that send would send twice."""
+    monkeypatch.setattr(stream.notify.notifier, "LEASE_S", 0.2)
+    desk.one.gate.clear()
+    async with desk.running() as notifier:
+        await desk.fire()
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.until(lambda: len(desk.one.got) == 1)
+        sending = notifier._couriers["one"]._task
+
+        async def away(*_: Any) -> bool:
+            raise JournalError("Redis is away")
+
+        monkeypatch.setattr(notifier._journal, "lead", away)
+        await desk.until(sending.cancelled)
+    assert len(desk.one.got) == 1
 
 
 async def test_a_dead_receiver_holds_up_no_other(desk: Desk) -> None:

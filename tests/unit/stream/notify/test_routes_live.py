@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from stream import watched_file
 from stream.notify.notifier import Notifier
-from stream.notify.notify_journal import RedisJournal
+from stream.notify.redis_journal import RedisJournal
 from stream.notify.routes_live import LiveRoutes
 from stream.notify.routing import Routing
 from tests.unit.stream.notify.test_notifier import (

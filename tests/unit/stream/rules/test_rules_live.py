@@ -99,6 +99,13 @@ async def test_a_file_that_is_gone_for_a_moment_is_read_when_it_is_back(
     await bench.until(lambda: bench.names() == {"back"})
 
 
+async def test_a_model_is_held_against_the_rules_in_force_not_a_broken_file(bench: Bench) -> None:
+    bench.path.write_text("[[rule]]\nname = ")
+    bench.live.check(DEFAULT_HEADS)
+    with pytest.raises(RuleError, match="unknown name 'sentiment'"):
+        bench.live.check((Head(name="mood", labels=("calm", "angry")),))
+
+
 async def test_a_model_that_the_rules_do_not_fit_is_refused(bench: Bench) -> None:
     with pytest.raises(RuleError, match="unknown name 'sentiment'"):
         bench.live.check((Head(name="mood", labels=("calm", "angry")),))

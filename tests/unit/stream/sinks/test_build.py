@@ -15,6 +15,7 @@ from stream.notify.notification import RefusedError, TryAgainError
 from stream.notify.route_file import RouteError
 from stream.notify.routing import Routing
 from stream.outbox import Outgoing
+from stream.settings import Settings
 from stream.sinks.apprise_service import AppriseSink
 from stream.sinks.build import build_sinks, check_receivers
 from stream.sinks.redis_stream import RedisSink
@@ -42,8 +43,8 @@ def routing(folder: Path, receiver: str) -> Routing:
 
 async def test_the_example_file_is_valid_and_makes_a_sink_of_each_receiver() -> None:
     found = Routing.load(EXAMPLE)
-    check_receivers(found)
-    sinks = build_sinks(found, redis=FakeAsyncRedis(), outbox=FakeOutbox())
+    check_receivers(found, Settings())
+    sinks = build_sinks(found, Settings(), redis=FakeAsyncRedis(), outbox=FakeOutbox())
     assert sinks.keys() == {"desk", "support", "pager"}
     labels = {"severity": "critical", "subject_kind": "customer"}
     assert [node.receiver for node in found.routes_of(labels)] == ["pager", "support"]
@@ -55,13 +56,23 @@ async def test_the_example_file_is_valid_and_makes_a_sink_of_each_receiver() -> 
         ('type = "topic"', "topic must be a Kafka topic name"),
         ('type = "topic"\ntopic = "a b"', "topic must be a Kafka topic name"),
         ('type = "topic"\ntopic = "a"\nstream = "s"', "stream means nothing for type topic"),
+        (
+            'type = "topic"\ntopic = "bellwether.alerts"',
+            "alerts is a source or holds",
+        ),
+        ('type = "topic"\ntopic = "news"', "topic news is a source or holds"),
         ('type = "redis"', "stream is missing"),
+        (
+            'type = "redis"\nstream = "bw:alerts:stream"',
+            "begins with bw:notifications",
+        ),
         ('type = "webhook"', "url is missing"),
         ('type = "webhook"\nurl = "gopher://x"', "url must be an http"),
         ('type = "webhook"\nurl = "http://10.0.0.1/"', "internal address"),
         ('type = "webhook"\nurl = "http://a.example"\nurl_env = "X"', "give one of url"),
         ('type = "webhook"\nurl_env = "NOT_SET_ANYWHERE"', "the environment has no NOT_SET"),
         ('type = "webhook"\nurl_file = "/absent"', "can't be read"),
+        ('type = "webhook"\nurl = "http://a.example"\nsecret_env = "NOT_SET"', "has no NOT_SET"),
         ('type = "webhook"\npayload = "pagerduty"', "routing key in secret_env"),
         ('type = "webhook"\nurl = "http://a.example"\ntimeout = "fast"', "timeout 'fast': write"),
         ('type = "apprise"', "url is missing"),
@@ -72,7 +83,7 @@ def test_a_receiver_that_could_never_be_told_is_refused(
     tmp_path: Path, receiver: str, said: str
 ) -> None:
     with pytest.raises(RouteError, match=f"receiver 'r': .*{said}"):
-        check_receivers(routing(tmp_path, receiver))
+        check_receivers(routing(tmp_path, receiver), Settings())
 
 
 def test_neither_an_error_nor_the_log_quotes_a_secret(
@@ -81,11 +92,11 @@ def test_neither_an_error_nor_the_log_quotes_a_secret(
     for value in ("gopher://key-1234@x/", "http://user:key-1234@x.example/"):
         monkeypatch.setenv("HOOK", value)
         with pytest.raises(RouteError) as caught:
-            check_receivers(routing(tmp_path, 'type = "webhook"\nurl_env = "HOOK"'))
+            check_receivers(routing(tmp_path, 'type = "webhook"\nurl_env = "HOOK"'), Settings())
         assert "key-1234" not in str(caught.value)
     monkeypatch.setenv("HOOK", "nosuchservice://key-1234")
     with pytest.raises(RouteError, match="apprise understands") as caught:
-        check_receivers(routing(tmp_path, 'type = "apprise"\nurl_env = "HOOK"'))
+        check_receivers(routing(tmp_path, 'type = "apprise"\nurl_env = "HOOK"'), Settings())
     assert "key-1234" not in str(caught.value) + caplog.text
 
 
@@ -94,10 +105,10 @@ def test_secrets_come_from_a_file_too(tmp_path: Path) -> None:
     found = routing(
         tmp_path, f'type = "webhook"\npayload = "pagerduty"\nsecret_file = "{tmp_path}/key"'
     )
-    check_receivers(found)
+    check_receivers(found, Settings())
     (tmp_path / "key").write_text("\n")
     with pytest.raises(RouteError, match="is empty"):
-        check_receivers(found)
+        check_receivers(found, Settings())
 
 
 async def test_a_redis_stream_takes_each_notification_once(client: Redis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,20 +12,22 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream.alerts.lifecycle import Lifecycle
-from stream.alerts.store import AlertStore
+from stream.alerts.store import AlertStore, transition_of
 from stream.names import Keys
 from stream.notify.grouping import Group, Groups, Member, Write
+from stream.notify.journal import JournalError, Known, Page
 from stream.notify.lease import Lease
-from stream.notify.notifier import JournalError, Known, Page
 from stream.notify.silence_store import SilenceStore
 from stream.notify.silences import Silence
-from stream.records import Alert, decode_alert
+from stream.records import Alert
 from stream.settings import Alerting
 
 START = "0-0"
 PAGE = 500
 
 _json = msgspec.json.Encoder().encode
+
+logger = logging.getLogger(__name__)
 
 
 class RedisJournal:
@@ -75,16 +78,21 @@ class RedisJournal:
         stream = self._keys.alerts_stream
         async with _errors():
             if position != START and not await self._redis.xrange(stream, position, position):
-                first = await self._redis.xrange(stream, count=1)
                 # Redis numbers entries by its clock: an emptied stream goes on with higher ids.
-                last: Any = first and await self._redis.xrevrange(stream, count=1)
+                last: Any = await self._redis.xrevrange(stream, count=1)
                 if last:
-                    alerts = await self._store.list_open(self._alerting.stream_length * 10)
-                    return Page(last[0][0].decode(), alerts, lost=True)
+                    return Page(last[0][0].decode(), await self.open_alerts(), lost=True)
             entries: Any = await self._redis.xrange(stream, f"({position}", "+", count=PAGE)
         if not entries:
             return Page(position, [], lost=False)
-        alerts = [decode_alert(fields[b"alert"]) for _, fields in entries]
+        alerts = [alert for _, fields in entries if (alert := transition_of(fields))]
+        if len(alerts) < len(entries):
+            logger.warning(
+                "%d entries of %s are no transitions and are passed over; something else writes "
+                "there",
+                len(entries) - len(alerts),
+                stream,
+            )
         return Page(entries[-1][0].decode(), alerts, lost=False)
 
     async def commit(
@@ -113,11 +121,19 @@ class RedisJournal:
         async with _errors():
             return await self._silences.active()
 
+    async def open_alerts(self) -> list[Alert]:
+        async with _errors():
+            return await self._store.list_open(self._alerting.stream_length * 10)
+
     async def say_silenced(self, alert_id: str, silence: Silence) -> None:
         async with _errors():
             await self._lifecycle.silence(
                 alert_id, silence.id, by=silence.author, reason=silence.reason
             )
+
+    async def say_unsilenced(self, alert: Alert) -> None:
+        async with _errors():
+            await self._lifecycle.unsilence(alert.id, alert.handling.silence)
 
     async def mark_flapping(self, alert: Alert) -> bool:
         """Note an episode; True and marked where its fingerprint came too often lately."""
