@@ -191,7 +191,7 @@ class Worker:
             in_work=self.telemetry.in_flight,
             finished=self.telemetry.settled,
             troubles=present_troubles(),
-            awaits_model=done.texts + done.failed <= shipped,
+            awaits_model=done.texts + done.failed <= shipped + self.pipeline.held,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -24,11 +24,15 @@ from stream.tickets import REVIEW, route
 
 
 class Work(msgspec.Struct, frozen=True):
-    """An event on its way through the model, with the record and the chunk it came from."""
+    """An event on its way through the model, with the record and the chunk it came from.
+
+    number counts what a pipeline sent to the model.
+    """
 
     event: Event
     record: RawRecord
     chunk: Chunk
+    number: int
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from itertools import count
 from typing import Protocol, TypeVar
 
 from redis.exceptions import RedisError
@@ -15,6 +16,7 @@ from models.results import Result
 from models.spec import Predictor
 from stream.alerts.store import Raised
 from stream.entrance import Entrance
+from stream.in_order import InOrder
 from stream.ingest.chunks import Chunk, ChunkTracker
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.sources import Decoder
@@ -99,6 +101,8 @@ class Pipeline:
         self._telemetry = telemetry
         self._entrances: defaultdict[str, Entrance] = defaultdict(lambda: Entrance(capacity))
         self._loop = asyncio.get_running_loop()
+        self._numbers = count()
+        self._in_order: InOrder[tuple[str, int], Result[Work]] = InOrder()
         self._finished: deque[Finished] = deque()
         self._any_finished = asyncio.Event()
         self._named_errors: set[str] = set()
@@ -135,17 +139,29 @@ class Pipeline:
                 refused.append(Refused(decoded, chunk))
             else:
                 text = model_text(decoded.title, decoded.text)
-                work.append((Work(decoded, record, chunk), text))
+                number = next(self._numbers)
+                self._in_order.enter(chunk.tp, number)
+                work.append((Work(decoded, record, chunk, number), text))
         if work:
             self.batcher.submit(work)
         if refused:
             self._finish(refused)
 
     def _deliver_from_model_thread(self, results: list[Result[Work]]) -> None:
-        self._loop.call_soon_threadsafe(self._finish, results)
+        self._loop.call_soon_threadsafe(self._finish_scored, results)
 
     def _break_from_model_thread(self, error: Exception) -> None:
         self._loop.call_soon_threadsafe(self.fail, error)
+
+    @property
+    def held(self) -> int:
+        """Texts that are scored and wait for one before them in their partition."""
+        return self._in_order.held
+
+    def _finish_scored(self, results: list[Result[Work]]) -> None:
+        free = self._in_order.finish((one.item.chunk.tp, one.item.number, one) for one in results)
+        if free:
+            self._finish(free)
 
     def _finish(self, finished: Sequence[Finished]) -> None:
         self._finished.extend(finished)

@@ -80,6 +80,7 @@ PURE = (
     "stream.explain.explained",
     "stream.subjects.finder",
     "stream.durations",
+    "stream.in_order",
     "stream.signals.windows",
     "stream.signals.figures",
     "stream.rules.hostile",

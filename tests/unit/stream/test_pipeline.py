@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
+import threading
 from collections.abc import AsyncIterator, Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from models.spec import Scores
 from models.stub import StubPredictor
 from stream.alerts.evidence import evidence, fingerprint
 from stream.alerts.store import Raised
@@ -112,14 +114,20 @@ class Gate:
 class Stand:
     """A pipeline with an agent on a hand-fed stream."""
 
-    def __init__(self, predictor: StubPredictor | None = None, *, capacity: int = 100) -> None:
+    def __init__(
+        self,
+        predictor: StubPredictor | None = None,
+        *,
+        capacity: int = 100,
+        max_batch_tokens: int = 256,
+    ) -> None:
         self.gate = Gate()
         self.acks: list[int] = []
         self.telemetry = Telemetry()
         self.tracker = ChunkTracker(lambda: 1)
         self.pipeline = Pipeline(
             predictor=predictor or StubPredictor(),
-            max_batch_tokens=256,
+            max_batch_tokens=max_batch_tokens,
             languages=("en",),
             subjects=SubjectFinder.load(Subjects()),
             rules=RuleSet.load(None),
@@ -189,9 +197,9 @@ async def stands() -> AsyncIterator[Any]:
     running: list[tuple[Stand, asyncio.Task[None]]] = []
 
     def start(
-        predictor: StubPredictor | None = None, *, capacity: int = 100, kind: str = "news"
+        predictor: StubPredictor | None = None, *, kind: str = "news", **options: int
     ) -> Stand:
-        stand = Stand(predictor, capacity=capacity)
+        stand = Stand(predictor, **options)
         decoder = Decoder(Source(topic=kind, kind=kind), Limits())  # type: ignore[arg-type]
         agent = chunk_agent(decoder, stand.tracker, stand.pipeline, stand.pipeline.fail)
         stand.pipeline.start()
@@ -251,6 +259,47 @@ async def test_a_text_the_model_cannot_score_is_a_dead_letter_with_its_own_bytes
     letter = DeadLetter.decode(record.value)
     assert (letter.reason, letter.field, letter.value) == ("model_error", "text", bad)
     assert len(stand.values("bellwether.scored")) == 2
+
+
+class Overtaken(StubPredictor):
+    """Two lanes, a text a batch; a batch with the word "slow" waits until it is let go."""
+
+    lanes = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+
+    def predict(self, tokens: Sequence[list[int]], kinds: Sequence[str] = ()) -> list[Scores]:
+        if tokens == self.tokenize(["slow"]):
+            assert self.let_go.wait(DEADLINE_S)
+        return super().predict(tokens, kinds)
+
+
+async def test_a_partitions_records_come_out_in_order_though_batches_overtake(stands: Any) -> None:
+    predictor = Overtaken()
+    stand = stands(predictor, max_batch_tokens=1)
+    other = stand.beside()
+    second = asyncio.ensure_future(
+        chunk_agent(
+            Decoder(Source(topic="social", kind="social"), Limits()),
+            stand.tracker,
+            stand.pipeline,
+            stand.pipeline.fail,
+        )(other)
+    )
+    stand.feed(b'{"text": "slow"}', b'{"text": "two"}', b"no json", b'{"text": "three"}')
+    other.feed(b'{"text": "another partition"}', topic="social")
+    await stand.until(lambda: stand.pipeline.held == 2)
+    await stand.until(lambda: other.acks)
+    assert [one["text"] for one in stand.values("bellwether.scored")] == ["another partition"]
+    assert len(stand.values("bellwether.dead-letter")) == 1
+    predictor.let_go.set()
+    await stand.until(lambda: stand.acks)
+    ours = [one["text"] for one in stand.values("bellwether.scored") if one["source"] == "news"]
+    assert ours == ["slow", "two", "three"]
+    assert stand.pipeline.held == 0
+    second.cancel()
 
 
 async def test_alerts_follow_their_scored_records_out(stands: Any) -> None:
