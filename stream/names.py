@@ -12,6 +12,9 @@ SUBJECT_KINDS = ("ticker", "sector", "customer", "topic")
 EVENT_KINDS = ("source", "event")
 """What a rule may also raise an alert about."""
 
+OWN_LABELS = ("rule", "severity", "subject", "subject_kind")
+"""Labels every alert has from itself; a rule may not give them."""
+
 
 class Topics:
     """Names of our own topics under a prefix; users' source topics keep their own names."""

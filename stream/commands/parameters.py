@@ -1,7 +1,9 @@
-"""Values that several commands take: a moment, a span of time, a matcher."""
+"""Values that several commands take: a moment, a span of time, a matcher and its label."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,8 +11,11 @@ import click
 
 from stream.durations import seconds
 from stream.ingest.event_time import parse_time
+from stream.names import OWN_LABELS
 from stream.notify.matchers import Matcher, MatcherError, parse_matcher
 from stream.records import utc_now
+from stream.rules.rule_error import RuleError
+from stream.settings import Settings
 
 
 class Moment(click.ParamType):
@@ -59,3 +64,19 @@ class MatcherValue(click.ParamType):
             return parse_matcher(value)
         except MatcherError as error:
             self.fail(str(error), param, ctx)
+
+
+def warn_of_unset_labels(settings: Settings, names: Iterable[str]) -> None:
+    """One line on stderr for each label that no alert has by the rules of these settings."""
+    from stream.rules.rule_file import read_sound_rules
+
+    try:
+        file, _ = read_sound_rules(settings.alerting.rules, tuple(settings.subjects.fields))
+    except RuleError:
+        # Whoever only routes or silences need not have the workers' rules at hand.
+        return
+    known = {*OWN_LABELS, *(name for rule in file.rules.values() for name in rule.labels)}
+    for name in sorted(set(names) - known):
+        close = difflib.get_close_matches(name, known, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+        click.echo(f"warning: no rule sets a label {name!r}; {remedy}", err=True)

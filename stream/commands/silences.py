@@ -11,7 +11,7 @@ import click
 from stream import show
 from stream.commands.alerts import author_option
 from stream.commands.options import config_option, json_option, with_redis
-from stream.commands.parameters import MatcherValue, Span
+from stream.commands.parameters import MatcherValue, Span, warn_of_unset_labels
 from stream.notify.matchers import Matcher
 from stream.records import utc_now
 from stream.settings import Settings
@@ -44,6 +44,8 @@ def silence(
 ) -> None:
     """Do not notify anyone of alerts that match; they stay on the topics and in the list."""
     from stream.notify.silence_store import PREVIEW_S, SilenceStore
+
+    warn_of_unset_labels(settings, (matcher.name for matcher in matchers))
 
     async def ask(redis: Any, keys: Any) -> tuple[Any, Any]:
         store = SilenceStore(redis, keys)
