@@ -15,7 +15,7 @@ import msgspec
 
 from stream import show
 from stream.commands.options import FILE, config_option, json_option, with_redis
-from stream.commands.parameters import MatcherValue, Moment
+from stream.commands.parameters import AlertId, MatcherValue, Moment, Person, Remark
 from stream.connection import StartError
 from stream.notify.matchers import Matcher
 from stream.records import Alert, AlertState, Severity, utc_now
@@ -31,9 +31,15 @@ COLUMNS = ("id", "severity", "state", "count", "last_seen", "subject", "title")
 
 
 author_option = click.option(
-    "--author", default=getpass.getuser, show_default="your login", help="Who does it."
+    "--author",
+    default=getpass.getuser,
+    show_default="your login",
+    type=Person(),
+    help="Who does it.",
 )
-comment_option = click.option("--comment", default="", help="Why; kept in the alert's history.")
+comment_option = click.option(
+    "--comment", default="", type=Remark(), help="Why; kept in the alert's history."
+)
 
 
 def search_options(command: F) -> F:
@@ -85,7 +91,7 @@ def list_alerts(
 
 @alerts.command("show")
 @config_option
-@click.argument("alert_id")
+@click.argument("alert_id", type=AlertId())
 @json_option
 @click.pass_obj
 def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
@@ -119,7 +125,7 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
 
 @alerts.command()
 @config_option
-@click.argument("alert_id")
+@click.argument("alert_id", type=AlertId())
 @author_option
 @comment_option
 @json_option
@@ -131,8 +137,8 @@ def ack(settings: Settings, alert_id: str, author: str, comment: str, as_json: b
 
 @alerts.command()
 @config_option
-@click.argument("alert_id")
-@click.option("--to", required=True, help="Who is to work on it.")
+@click.argument("alert_id", type=AlertId())
+@click.option("--to", required=True, type=Person(), help="Who is to work on it.")
 @author_option
 @comment_option
 @json_option
@@ -148,8 +154,8 @@ def assign(
 
 @alerts.command()
 @config_option
-@click.argument("alert_id")
-@click.argument("text")
+@click.argument("alert_id", type=AlertId())
+@click.argument("text", type=Remark(needed=True))
 @author_option
 @json_option
 @click.pass_obj
@@ -160,7 +166,7 @@ def comment(settings: Settings, alert_id: str, text: str, author: str, as_json: 
 
 @alerts.command()
 @config_option
-@click.argument("alert_id")
+@click.argument("alert_id", type=AlertId())
 @author_option
 @comment_option
 @json_option

@@ -16,6 +16,7 @@ from models.spec import ModelError
 from stream import show
 from stream.commands.console import LabelLogFile
 from stream.commands.options import FILE, config_option, json_option, open_registry
+from stream.commands.parameters import Person
 from stream.commands.version_view import differences, learnt, lineage, moves, told
 from stream.connection import kafka_arguments
 from stream.ingest.text import printable
@@ -29,7 +30,12 @@ from stream.settings import Settings
 NO_NEWS = ("format", "version")
 SHOWN_DIGITS = 12
 
-who = click.option("--author", default=getpass.getuser, help="Who decides; else the login name.")
+who = click.option(
+    "--author",
+    default=getpass.getuser,
+    type=Person(),
+    help="Who decides; else the login name.",
+)
 
 
 @click.group()

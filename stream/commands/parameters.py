@@ -1,4 +1,4 @@
-"""Values that several commands take: a moment, a span of time, a matcher and its label."""
+"""Values that several commands take: times, matchers and their labels, names, remarks, ids."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from stream.connection import StartError
 from stream.durations import seconds
 from stream.ingest.event_time import parse_time
-from stream.names import OWN_LABELS
+from stream.ingest.text import clean_remark
+from stream.names import OWN_LABELS, is_alert_id
 from stream.notify.matchers import Matcher, MatcherError, parse_matcher
 from stream.records import utc_now
 from stream.rules.rule_error import RuleError
@@ -64,6 +66,47 @@ class MatcherValue(click.ParamType):
             return parse_matcher(value)
         except MatcherError as error:
             self.fail(str(error), param, ctx)
+
+
+class Remark(click.ParamType):
+    """What a person says about an alert, on several lines or one; needed: it may not be blank."""
+
+    name = "TEXT"
+
+    def __init__(self, *, needed: bool = False) -> None:
+        self._needed = needed
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        remark = clean_remark(value)
+        if self._needed and not remark:
+            self.fail("is blank; write something", param, ctx)
+        return remark
+
+
+class Person(click.ParamType):
+    """The name of somebody, on one line."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        person = " ".join(clean_remark(value).split())
+        if not person:
+            self.fail("is blank; name somebody", param, ctx)
+        return person
+
+
+class AlertId(click.ParamType):
+    """Raises StartError for what no alert has as its id."""
+
+    name = "ALERT_ID"
+
+    def convert(self, value: Any, _param: Any, _ctx: Any) -> str:
+        if not is_alert_id(value):
+            raise StartError(
+                f"alert {value!r} is not in Redis, as an id is written like 3f2c9a70b1d44e55-1 "
+                "(`bellwether alerts list` shows the open ones)"
+            )
+        return str(value)
 
 
 def warn_of_unset_labels(settings: Settings, names: Iterable[str]) -> None:

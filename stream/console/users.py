@@ -124,7 +124,7 @@ def read_users(file: Path) -> UsersFile:
         return msgspec.json.decode(file.read_bytes(), type=UsersFile)
     except OSError as error:
         raise _unreadable(file, error) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"setting console.users: {file} is no users file ({error}); put it right, or move it "
             "away and add the users again"
