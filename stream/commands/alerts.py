@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 COLUMNS = ("id", "severity", "state", "count", "last_seen", "subject", "title")
+LEAST = ("count", "last_seen", "state")
 
 
 author_option = click.option(
@@ -86,7 +87,9 @@ def list_alerts(
     if as_json:
         show.json_object({"alerts": found})
     else:
-        show.table("alerts" if "resolved" in states else "open alerts", found, columns=COLUMNS)
+        show.table(
+            "alerts" if "resolved" in states else "open alerts", found, columns=COLUMNS, least=LEAST
+        )
 
 
 @alerts.command("show")
@@ -120,7 +123,7 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
         show.stdout.print(f"not notified: {hidden}", markup=False)
     if history:
         columns = ("at", "action", "by", "detail", "comment", "state", "sequence")
-        show.table("history", history, columns=columns)
+        show.table("history", history, columns=columns, least=("sequence", "state"))
 
 
 @alerts.command()
@@ -280,4 +283,6 @@ def _change(
     if as_json:
         show.json_object(done)
     else:
-        show.table("changed" if done.changed else "was so", [done.alert], columns=COLUMNS)
+        show.table(
+            "changed" if done.changed else "was so", [done.alert], columns=COLUMNS, least=LEAST
+        )

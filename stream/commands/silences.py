@@ -71,7 +71,7 @@ def silence(
     )
     if seen.examples:
         columns = ("id", "severity", "state", "subject", "title")
-        show.table("the latest of them", seen.examples, columns=columns)
+        show.table("the latest of them", seen.examples, columns=columns, least=("state",))
 
 
 @click.command()

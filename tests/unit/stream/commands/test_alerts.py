@@ -99,3 +99,13 @@ def test_an_id_that_leads_to_another_key_is_not_there(person: Console, command: 
     ran = person.run(command, f"{alert.id}:history")
     assert isinstance(ran.exception, StartError)
     assert "is not in Redis" in str(ran.exception)
+
+
+def test_all_events_of_the_evidence_are_shown_whole(person: Console) -> None:
+    texts = [f"first {'a' * 400} end", "second, as short", "third, the last"]
+    alert = person.fire(*texts)
+    shown = person.run("show", alert.id).output
+    for text in texts:
+        assert text in shown
+    lines = [line for line in shown.splitlines() if "event_id e-" in line]
+    assert [line.split("│")[1].strip() for line in lines] == ["evidence", "", ""]
