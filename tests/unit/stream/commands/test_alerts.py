@@ -101,7 +101,10 @@ def test_an_id_that_leads_to_another_key_is_not_there(person: Console, command: 
     assert "is not in Redis" in str(ran.exception)
 
 
-def test_all_events_of_the_evidence_are_shown_whole(person: Console) -> None:
+def test_all_events_of_the_evidence_are_shown_whole(
+    person: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.show.stdout.width", 2_000)
     texts = [f"first {'a' * 400} end", "second, as short", "third, the last"]
     alert = person.fire(*texts)
     shown = person.run("show", alert.id).output

@@ -238,7 +238,10 @@ def test_words_are_quoted_since_they_keep_their_commas() -> None:
     assert str(explained_view._strongest(weighed)) == '"crashing," +1.11, "lost" +0.98'
 
 
-def test_what_the_windows_held_is_shown_whole(tmp_path: Path) -> None:
+def test_what_the_windows_held_is_shown_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.show.stdout.width", 2_000)
     raised = alert(tmp_path, event())
     figures = {f"figure_{number}": number for number in range(60)}
     found = explain(tmp_path, msgspec.structs.replace(raised, signal=figures), {})
