@@ -75,9 +75,7 @@ def list_dead_letters(
         return
     columns = ("id", "reason", "field", "detail", "attempt", "replayed", "begins with")
     rows = [_row(letter, listing) for letter in listing.letters]
-    show.table(
-        "dead letters", rows, columns=columns, least=("attempt", "replayed", "field", "begins with")
-    )
+    show.table("dead letters", rows, columns=columns)
     if listing.unreadable:
         show.stderr.print(f"{listing.unreadable} records on the topic are no dead letters")
 
