@@ -5,7 +5,10 @@ from __future__ import annotations
 import glob
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_through(file: Path, content: bytes, *, new: bool = False) -> None:
@@ -18,9 +21,19 @@ def write_through(file: Path, content: bytes, *, new: bool = False) -> None:
 
 def put_whole(file: Path, content: bytes) -> None:
     """Write the file, or replace it, in one step."""
+    with written_whole(file) as out:
+        out.write(content)
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[BinaryIO]:
+    """What is written within replaces the file at the end; an error leaves it as it was."""
     temporary = file.with_name(f".{file.name}-{uuid.uuid4().hex[:8]}")
     try:
-        write_through(temporary, content)
+        with temporary.open("wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)

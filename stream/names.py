@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 SourceKind = Literal["news", "social", "ticket"]
@@ -11,6 +12,12 @@ SUBJECT_KINDS = ("ticker", "sector", "customer", "topic")
 """What the stream finds an event to be about, beside the kinds that subjects.fields adds."""
 EVENT_KINDS = ("source", "event")
 """What a rule may also raise an alert about."""
+
+MAX_ID_CHARS = 512
+"""Of an event's id, wherever it is taken."""
+
+OWN_LABELS = ("rule", "severity", "subject", "subject_kind")
+"""Labels every alert has from itself; a rule may not give them."""
 
 
 class Topics:
@@ -87,3 +94,11 @@ class Keys:
         """Which of the latest events of a partition are in the windows, and their order."""
         begin = f"{self.prefix}signals:{topic}:{partition}"
         return f"{begin}:seen", f"{begin}:order"
+
+
+_ALERT_ID = re.compile(r"[0-9a-f]{16}-[0-9]{1,10}")
+
+
+def is_alert_id(text: str) -> bool:
+    """Whether an alert can have this id; what can't be one may lead to another key in Redis."""
+    return bool(_ALERT_ID.fullmatch(text))

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 import orjson
 
 from models.batcher import Batcher
+from models.durable import put_whole, written_whole
 from models.results import Result
 from models.spec import Predictor
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.sources import Decoder
 from stream.judge import to_scored, unscorable
-from stream.publish import InputError, read_lines
-from stream.records import Event, encode, model_text, utc_now
+from stream.publish import InputError, read_lines, unknown_source
+from stream.records import Event, Origin, encode, model_text, utc_now
 from stream.settings import Settings
 from stream.subjects.finder import SubjectFinder
 from stream.subjects.first_events import FirstEvents
@@ -55,17 +57,22 @@ def score_file(
 ) -> Summary:
     """Score every line of path into output; lines that can't be read go beside it, with reasons.
 
+    Both files are written whole or, where anything is raised, left as they were.
     Raises InputError when a file can't be read or written, and what the model raised when it
     can't go on.
     """
     refused_path = output.with_name(f"{output.name}.dead-letters.jsonl")
-    refused_path.unlink(missing_ok=True)
+    for written in (output, refused_path):
+        if written.exists() and path.exists() and written.samefile(path):
+            raise InputError(
+                f"input file {path} is also where {written} would be written; name another --output"
+            )
     subjects = SubjectFinder.load(settings.subjects)
     first_events = FirstEvents(settings.novelty)
     scored = copies = 0
     refused: list[DeadLetter] = []
     try:
-        with output.open("wb") as sink:
+        with _sink(output) as sink:
             for decoded in _decoded_slices(path, settings):
                 work = [(line, one) for line, one in decoded if isinstance(one, Event)]
                 refused.extend(one for _, one in decoded if isinstance(one, DeadLetter))
@@ -92,11 +99,14 @@ def score_file(
                     scored += 1
                     copies += bool(record.copy_of)
                 progress(len(decoded))
-        if refused:
-            with refused_path.open("wb") as sink:
-                sink.writelines(letter.encode() + b"\n" for letter in refused)
+            if refused:
+                put_whole(refused_path, b"".join(letter.encode() + b"\n" for letter in refused))
+            else:
+                refused_path.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"output file {output} can't be written: {error}") from error
+        raise InputError(
+            f"output file {output} can't be written: {error.strerror or error}"
+        ) from error
     return Summary(
         scored=scored,
         copies=copies,
@@ -104,6 +114,14 @@ def score_file(
         dead_letter_file=str(refused_path) if refused else None,
         model=predictor.version,
     )
+
+
+def _sink(output: Path) -> AbstractContextManager[BinaryIO]:
+    if output.exists() and not output.is_file():
+        # A pipe or /dev/null takes what comes; a folder says that it is none.
+        return output.open("wb")
+    # A link goes on leading to where it led.
+    return written_whole(output.resolve())
 
 
 def score_in_order(
@@ -144,9 +162,15 @@ def _decoded_slices(
     default = decoders[settings.sources[0].kind]
     decoded: list[tuple[_Line, Event | DeadLetter]] = []
     for _, number, line in read_lines([path]):
-        topic, decoder = decoders.get(_kind(line), default)
-        record = _Line(topic, 0, number - 1, None, line, -1, ())
-        decoded.append((record, decoder.decode(record, utc_now())))
+        place = number - 1
+        kind = _kind(line)
+        topic, decoder = decoders.get(kind, default)
+        record = _Line(topic, 0, place, None, line, -1, ())
+        if kind and kind not in decoders:
+            origin = Origin(path.name, 0, place)
+            decoded.append((record, unknown_source(origin, None, line, decoders)))
+        else:
+            decoded.append((record, decoder.decode(record, utc_now())))
         if len(decoded) == SLICE_LINES:
             yield decoded
             decoded = []
@@ -155,9 +179,12 @@ def _decoded_slices(
 
 
 def _kind(line: bytes) -> str:
+    """What the line says its source is; empty where it says nothing, as records of a topic do."""
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
         return ""
     kind = fields.get("source") if isinstance(fields, dict) else None
-    return kind if isinstance(kind, str) else ""
+    if kind is None:
+        return ""
+    return kind.strip() and kind if isinstance(kind, str) else repr(kind)

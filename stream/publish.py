@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
@@ -50,7 +51,10 @@ def _open(path: Path) -> IO[bytes]:
 
 
 class Addresser:
-    """Decides which topic a line belongs to: by its `source`, else by what is wrong with it."""
+    """Decides which topic a line belongs to: by its `source`, else by what is wrong with it.
+
+    refused counts the dead letters made here, by reason.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._topics: dict[str, str] = {
@@ -58,6 +62,7 @@ class Addresser:
         }
         self._fallback = settings.sources[0].topic
         self._dead_letter = settings.topics.dead_letter
+        self.refused: Counter[str] = Counter()
 
     def address(self, path: Path, number: int, line: bytes) -> Outgoing:
         """The line unchanged on its source topic, keyed by its id.
@@ -76,16 +81,24 @@ class Addresser:
         key = str(identity).encode(errors="replace") if isinstance(identity, str | int) else None
         if topic is not None:
             return Outgoing(topic, key, line)
-        letter = DeadLetter(
-            origin=Origin(path.name, 0, number),
-            reason="unknown_source",
-            field="source",
-            detail=f"source must be one of {', '.join(sorted(self._topics))}",
-            key=key,
-            value=line,
-            time=utc_now(),
-        )
+        letter = unknown_source(Origin(path.name, 0, number), key, line, self._topics)
+        self.refused[letter.reason] += 1
         return Outgoing(self._dead_letter, key, letter.encode())
+
+
+def unknown_source(
+    origin: Origin, key: bytes | None, line: bytes, kinds: Iterable[str]
+) -> DeadLetter:
+    """For a line whose `source` is none of the configured kinds."""
+    return DeadLetter(
+        origin=origin,
+        reason="unknown_source",
+        field="source",
+        detail=f"source must be one of {', '.join(sorted(kinds))}",
+        key=key,
+        value=line,
+        time=utc_now(),
+    )
 
 
 async def publish(

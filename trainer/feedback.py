@@ -9,10 +9,12 @@ from typing import NamedTuple
 import msgspec
 
 from models.spec import Head
+from stream.names import MAX_ID_CHARS
 from stream.records import FEEDBACK_VERSION, Feedback
 
 MAX_FEEDBACK_BYTES = 64_000
 MAX_NAME_CHARS = 200
+_LENGTHS = (("id", MAX_NAME_CHARS), ("event_id", MAX_ID_CHARS), ("author", MAX_NAME_CHARS))
 # Clocks of different machines are never quite the same.
 MAX_FUTURE = timedelta(minutes=5)
 
@@ -70,12 +72,12 @@ def _fault(feedback: Feedback, heads: Sequence[Head], now: datetime) -> Refusal 
             "version",
             f"is {feedback.version}; this program reads version {FEEDBACK_VERSION}",
         )
-    for name in ("id", "event_id", "author"):
+    for name, most in _LENGTHS:
         value: str = getattr(feedback, name)
         if not value.strip():
             return Refusal("empty_field", name, "is empty; say who or what it is")
-        if len(value) > MAX_NAME_CHARS:
-            return Refusal("too_long", name, f"is longer than {MAX_NAME_CHARS} characters")
+        if len(value) > most:
+            return Refusal("too_long", name, f"is longer than {most} characters")
     return _time_fault(feedback.time, now) or _label_fault(feedback, heads)
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from stream import show
 from stream.commands.options import FILE, config_option, json_option, with_redis
-from stream.commands.parameters import MatcherValue, Moment
+from stream.commands.parameters import AlertId, MatcherValue, Moment, Person, Remark
 from stream.connection import StartError
 from stream.notify.matchers import Matcher
 from stream.records import Alert, AlertState, Severity, utc_now
@@ -28,12 +28,19 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 COLUMNS = ("id", "severity", "state", "count", "last_seen", "subject", "title")
+LEAST = ("count", "last_seen", "state")
 
 
 author_option = click.option(
-    "--author", default=getpass.getuser, show_default="your login", help="Who does it."
+    "--author",
+    default=getpass.getuser,
+    show_default="your login",
+    type=Person(),
+    help="Who does it.",
 )
-comment_option = click.option("--comment", default="", help="Why; kept in the alert's history.")
+comment_option = click.option(
+    "--comment", default="", type=Remark(), help="Why; kept in the alert's history."
+)
 
 
 def search_options(command: F) -> F:
@@ -80,12 +87,14 @@ def list_alerts(
     if as_json:
         show.json_object({"alerts": found})
     else:
-        show.table("alerts" if "resolved" in states else "open alerts", found, columns=COLUMNS)
+        show.table(
+            "alerts" if "resolved" in states else "open alerts", found, columns=COLUMNS, least=LEAST
+        )
 
 
 @alerts.command("show")
 @config_option
-@click.argument("alert_id")
+@click.argument("alert_id", type=AlertId())
 @json_option
 @click.pass_obj
 def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
@@ -114,12 +123,12 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
         show.stdout.print(f"not notified: {hidden}", markup=False)
     if history:
         columns = ("at", "action", "by", "detail", "comment", "state", "sequence")
-        show.table("history", history, columns=columns)
+        show.table("history", history, columns=columns, least=("sequence", "state"))
 
 
 @alerts.command()
 @config_option
-@click.argument("alert_id")
+@click.argument("alert_id", type=AlertId())
 @author_option
 @comment_option
 @json_option
@@ -131,8 +140,8 @@ def ack(settings: Settings, alert_id: str, author: str, comment: str, as_json: b
 
 @alerts.command()
 @config_option
-@click.argument("alert_id")
-@click.option("--to", required=True, help="Who is to work on it.")
+@click.argument("alert_id", type=AlertId())
+@click.option("--to", required=True, type=Person(), help="Who is to work on it.")
 @author_option
 @comment_option
 @json_option
@@ -148,8 +157,8 @@ def assign(
 
 @alerts.command()
 @config_option
-@click.argument("alert_id")
-@click.argument("text")
+@click.argument("alert_id", type=AlertId())
+@click.argument("text", type=Remark(needed=True))
 @author_option
 @json_option
 @click.pass_obj
@@ -160,7 +169,7 @@ def comment(settings: Settings, alert_id: str, text: str, author: str, as_json: 
 
 @alerts.command()
 @config_option
-@click.argument("alert_id")
+@click.argument("alert_id", type=AlertId())
 @author_option
 @comment_option
 @json_option
@@ -274,4 +283,6 @@ def _change(
     if as_json:
         show.json_object(done)
     else:
-        show.table("changed" if done.changed else "was so", [done.alert], columns=COLUMNS)
+        show.table(
+            "changed" if done.changed else "was so", [done.alert], columns=COLUMNS, least=LEAST
+        )

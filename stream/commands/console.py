@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stream import show
-from stream.commands.options import FILE, config_option, json_option, open_registry, run_service
+from stream.commands.options import (
+    FILE,
+    config_option,
+    json_option,
+    load_heads,
+    open_registry,
+    run_service,
+)
 from stream.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from models.registry import Registry
-    from models.spec import Head
     from stream.console.desk import Moved
     from trainer.label_log import LabelLog
 
@@ -56,6 +61,7 @@ def add_user(
 ) -> None:
     """Put a user into the users file, or give a known one a new password and role.
 
+    A known user's API token stays, unless --token makes another.
     The password is asked for, or read from stdin where that is no terminal.
     """
     from stream.console.users import (
@@ -78,9 +84,11 @@ def add_user(
     if len(password) < LEAST_PASSWORD_CHARS:
         raise click.UsageError(f"a password has {LEAST_PASSWORD_CHARS} characters or more")
     made = secrets.token_urlsafe(32) if token else ""
-    add(target, User(name, role, hash_password(password), token_hash(made) if made else ""))
+    user = User(name, role, hash_password(password), token_hash(made) if made else "")
     record = {"name": name, "role": role, "file": str(target)}
-    show.record("user", record | ({"token": made} if made else {}), as_json=as_json)
+    if add(target, user).token:
+        record |= {"token": made} if made else {"kept": "the API token; --token makes another"}
+    show.record("user", record, as_json=as_json)
 
 
 @asynccontextmanager
@@ -94,7 +102,7 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
         desk_of(
             settings,
             registry=registry,
-            heads=lambda: _heads(settings, registry),
+            heads=lambda: load_heads(settings),
             labels=LabelLogFile(settings),
             explain=alert_words(settings),
         ) as desk,
@@ -156,18 +164,6 @@ class LabelLogFile:
             return []
         with closing(open_to_read(self._folder)) as log:
             return found(log)
-
-
-def _heads(settings: Settings, registry: Registry | None) -> tuple[Head, ...]:
-    """The heads of the model that serves, without loading it. Raises ModelError."""
-    from models.description import CONFIG, read_description, shipped
-    from models.registry import CHAMPION
-
-    champion = registry.alias(CHAMPION) if registry else None
-    if registry and champion:
-        return registry.describe(champion.version).heads
-    file = (settings.model.path or shipped()) / CONFIG
-    return read_description(file.read_bytes(), str(file)).heads
 
 
 def _password() -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SHOWN_BYTES = 160
+LEAST = ("attempt", "replayed", "begins with")
+"""Columns that a narrow terminal does without."""
 
 
 def _filters(command: Callable[..., T]) -> Callable[..., T]:
@@ -73,9 +75,9 @@ def list_dead_letters(
             }
         )
         return
-    columns = ("id", "reason", "field", "detail", "attempt", "replayed", "begins with")
+    columns = ("id", "reason", "field", "detail", *LEAST)
     rows = [_row(letter, listing) for letter in listing.letters]
-    show.table("dead letters", rows, columns=columns)
+    show.table("dead letters", rows, columns=columns, least=LEAST)
     if listing.unreadable:
         show.stderr.print(f"{listing.unreadable} records on the topic are no dead letters")
 

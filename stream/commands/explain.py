@@ -15,6 +15,7 @@ from stream.commands.options import (
     progress_bar,
     with_redis,
 )
+from stream.commands.parameters import AlertId
 from stream.connection import StartError
 from stream.ingest.text import clean_text
 from stream.records import Alert
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @config_option
-@click.argument("alert_id", required=False)
+@click.argument("alert_id", required=False, type=AlertId())
 @click.option("--text", help="Explain this text instead of an alert.")
 @click.option("--head", help="Only this head; else those the rule reads, or all for a text.")
 @click.option(

@@ -34,6 +34,10 @@ def score(settings: Settings, file: Path, output: Path, model: Path | None, as_j
     from stream.offline import score_file
     from stream.publish import count_lines
 
+    if str(output) == "-":
+        raise click.BadParameter(
+            "scored records go to a file, which is written whole; name one", param_hint="--output"
+        )
     predictor = load_predictor(settings, model)
     predictor.warm_up()
     with progress_bar(as_json) as progress:

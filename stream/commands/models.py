@@ -16,6 +16,7 @@ from models.spec import ModelError
 from stream import show
 from stream.commands.console import LabelLogFile
 from stream.commands.options import FILE, config_option, json_option, open_registry
+from stream.commands.parameters import Person, Remark
 from stream.commands.version_view import differences, learnt, lineage, moves, told
 from stream.connection import kafka_arguments
 from stream.ingest.text import printable
@@ -29,14 +30,12 @@ from stream.settings import Settings
 NO_NEWS = ("format", "version")
 SHOWN_DIGITS = 12
 
-
-def _given(_context: click.Context, _parameter: click.Parameter, why: str) -> str:
-    if not why.strip():
-        raise click.BadParameter("is empty; say why, for whoever looks at the history")
-    return why
-
-
-who = click.option("--author", default=getpass.getuser, help="Who decides; else the login name.")
+who = click.option(
+    "--author",
+    default=getpass.getuser,
+    type=Person(),
+    help="Who decides; else the login name.",
+)
 
 
 @click.group()
@@ -165,7 +164,10 @@ def add_model(settings: Settings, folder: Path, as_json: bool) -> None:
 @click.argument("version")
 @who
 @click.option(
-    "--why", required=True, callback=_given, help="The reason, for whoever looks at the history."
+    "--why",
+    required=True,
+    type=Remark(needed=True),
+    help="The reason, for whoever looks at the history.",
 )
 @json_option
 @click.pass_obj
@@ -181,7 +183,7 @@ def promote(settings: Settings, version: str, author: str, why: str, as_json: bo
 @models.command("rollback")
 @config_option
 @who
-@click.option("--why", default="rolled back", show_default=True, callback=_given)
+@click.option("--why", default="rolled back", show_default=True, type=Remark(needed=True))
 @json_option
 @click.pass_obj
 def rollback(settings: Settings, author: str, why: str, as_json: bool) -> None:

@@ -27,6 +27,6 @@ def doctor(settings: Settings, as_json: bool) -> None:
     if as_json:
         show.json_object({"healthy": healthy, "checks": checks})
     else:
-        show.table("doctor", checks, columns=("name", "status", "detail"))
+        show.rows("doctor", ((one.name, f"{one.status}: {one.detail}") for one in checks))
     if not healthy:
         sys.exit(FAILED)

@@ -1,16 +1,23 @@
-"""Values that several commands take: a moment, a span of time, a matcher."""
+"""Values that several commands take: times, matchers and their labels, names, remarks, ids."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
+from stream.connection import StartError
 from stream.durations import seconds
 from stream.ingest.event_time import parse_time
+from stream.ingest.text import clean_remark
+from stream.names import OWN_LABELS, is_alert_id
 from stream.notify.matchers import Matcher, MatcherError, parse_matcher
 from stream.records import utc_now
+from stream.rules.rule_error import RuleError
+from stream.settings import Settings
 
 
 class Moment(click.ParamType):
@@ -59,3 +66,60 @@ class MatcherValue(click.ParamType):
             return parse_matcher(value)
         except MatcherError as error:
             self.fail(str(error), param, ctx)
+
+
+class Remark(click.ParamType):
+    """What a person says about an alert, on several lines or one; needed: it may not be blank."""
+
+    name = "TEXT"
+
+    def __init__(self, *, needed: bool = False) -> None:
+        self._needed = needed
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        remark = clean_remark(value)
+        if self._needed and not remark:
+            self.fail("is blank; write something", param, ctx)
+        return remark
+
+
+class Person(click.ParamType):
+    """The name of somebody, on one line."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        person = " ".join(clean_remark(value).split())
+        if not person:
+            self.fail("is blank; name somebody", param, ctx)
+        return person
+
+
+class AlertId(click.ParamType):
+    """Raises StartError for what no alert has as its id."""
+
+    name = "ALERT_ID"
+
+    def convert(self, value: Any, _param: Any, _ctx: Any) -> str:
+        if not is_alert_id(value):
+            raise StartError(
+                f"alert {value!r} is not in Redis, as an id is written like 3f2c9a70b1d44e55-1 "
+                "(`bellwether alerts list` shows the open ones)"
+            )
+        return str(value)
+
+
+def warn_of_unset_labels(settings: Settings, names: Iterable[str]) -> None:
+    """One line on stderr for each label that no alert has by the rules of these settings."""
+    from stream.rules.rule_file import read_sound_rules
+
+    try:
+        file, _ = read_sound_rules(settings.alerting.rules, tuple(settings.subjects.fields))
+    except RuleError:
+        # Whoever only routes or silences need not have the workers' rules at hand.
+        return
+    known = {*OWN_LABELS, *(name for rule in file.rules.values() for name in rule.labels)}
+    for name in sorted(set(names) - known):
+        close = difflib.get_close_matches(name, known, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+        click.echo(f"warning: no rule sets a label {name!r}; {remedy}", err=True)

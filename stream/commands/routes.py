@@ -6,6 +6,7 @@ import click
 
 from stream import show
 from stream.commands.options import config_option, json_option
+from stream.commands.parameters import warn_of_unset_labels
 from stream.settings import Settings, SettingsError
 
 
@@ -27,6 +28,7 @@ def route(settings: Settings, labels: str, as_json: bool) -> None:
     routing = Routing.load(settings.alerting.routes)
     check_receivers(routing, settings)
     given = _labels(labels)
+    warn_of_unset_labels(settings, {*given, *routing.label_names()})
     found = [
         {
             "receiver": node.receiver,

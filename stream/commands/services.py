@@ -234,7 +234,9 @@ def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -
     from stream.publish import publish as send
     from stream.topics import prepare_topics
 
-    async def play() -> dict[str, int]:
+    addresser = Addresser(settings)
+
+    async def play() -> int:
         await prepare_topics(settings)
         outbox = Outbox(kafka_arguments(settings.kafka))
         await outbox.start()
@@ -243,13 +245,20 @@ def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -
                 task = progress.add_task("published", total=None)
                 await send(
                     read_lines([file]),
-                    addresser=Addresser(settings),
+                    addresser=addresser,
                     outbox=outbox,
                     rate=rate,
                     published=lambda batch: progress.advance(task, len(batch)),
                 )
-                return {"published": int(progress.tasks[0].completed)}
+                return int(progress.tasks[0].completed)
         finally:
             await outbox.stop()
 
-    show.record("published", asyncio.run(play()), as_json=as_json)
+    sent = asyncio.run(play())
+    refused = addresser.refused
+    summary = {
+        "published": sent - refused.total(),
+        "dead_letters": refused.total(),
+        "dead_letters_by_reason": dict(refused),
+    }
+    show.record("published", summary, as_json=as_json)

@@ -11,7 +11,7 @@ import click
 from stream import show
 from stream.commands.alerts import author_option
 from stream.commands.options import config_option, json_option, with_redis
-from stream.commands.parameters import MatcherValue, Span
+from stream.commands.parameters import MatcherValue, Remark, Span, warn_of_unset_labels
 from stream.notify.matchers import Matcher
 from stream.records import utc_now
 from stream.settings import Settings
@@ -29,7 +29,9 @@ from stream.settings import Settings
 )
 @click.option("--for", "lasts_s", required=True, type=Span(), help="How long: 30m, 2h, 7d.")
 @author_option
-@click.option("--comment", default="", help="Why; everyone sees it. A preview needs none.")
+@click.option(
+    "--comment", default="", type=Remark(), help="Why; everyone sees it. A preview needs none."
+)
 @click.option("--preview", is_flag=True, help="Only say what it would hide.")
 @json_option
 @click.pass_obj
@@ -44,6 +46,8 @@ def silence(
 ) -> None:
     """Do not notify anyone of alerts that match; they stay on the topics and in the list."""
     from stream.notify.silence_store import PREVIEW_S, SilenceStore
+
+    warn_of_unset_labels(settings, (matcher.name for matcher in matchers))
 
     async def ask(redis: Any, keys: Any) -> tuple[Any, Any]:
         store = SilenceStore(redis, keys)
@@ -67,7 +71,7 @@ def silence(
     )
     if seen.examples:
         columns = ("id", "severity", "state", "subject", "title")
-        show.table("the latest of them", seen.examples, columns=columns)
+        show.table("the latest of them", seen.examples, columns=columns, least=("state",))
 
 
 @click.command()

@@ -1,0 +1,1 @@
+"""The web console: pages, their API, and who may use them."""

@@ -9,10 +9,11 @@ import msgspec
 
 from stream.alerts.alert_search import Search
 from stream.alerts.lifecycle import MAX_COMMENT_CHARS, Change, Entry
-from stream.console.desk import Desk
+from stream.console.desk import Desk, alert_id
 from stream.console.highlight import shared_words
 from stream.console.operations import Asked, Operation
 from stream.console.rows import Row, row_of, rows_of
+from stream.ingest.text import clean_remark
 from stream.notify.matchers import parse_matcher
 from stream.notify.silences import Silence
 from stream.records import Alert, utc_now
@@ -24,6 +25,14 @@ MAX_NAME_CHARS = 100
 Text = Annotated[str, msgspec.Meta(max_length=MAX_COMMENT_CHARS)]
 SomeText = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+
+
+def said(field: str, text: str) -> str:
+    """What a person wrote, cleaned; a blank one refuses the body, by ValueError."""
+    cleaned = clean_remark(text)
+    if not cleaned:
+        raise ValueError(f"{field} is blank; write something")
+    return cleaned
 
 
 class AlertsQuery(msgspec.Struct, frozen=True):
@@ -55,14 +64,23 @@ class AlertDetail(msgspec.Struct, frozen=True):
 class Comment(msgspec.Struct, frozen=True):
     comment: Text = ""
 
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "comment", clean_remark(self.comment))
+
 
 class Remark(msgspec.Struct, frozen=True):
     comment: SomeText
 
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "comment", said("comment", self.comment))
 
-class Assignment(msgspec.Struct, frozen=True):
+
+class Assignment(Comment, frozen=True, kw_only=True):
     to: Name
-    comment: Text = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        msgspec.structs.force_setattr(self, "to", " ".join(said("to", self.to).split()))
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -79,7 +97,7 @@ async def list_alerts(asked: Asked) -> AlertList:
 async def _list(desk: Desk, query: AlertsQuery) -> AlertList:
     matchers = [parse_matcher(text) for text in query.matcher]
     now = utc_now()
-    await desk.hub.refresh_silences()
+    in_force = await desk.hub.refresh_silences()
     silences = desk.hub.silences
 
     def keeps(alert: Alert) -> bool:
@@ -93,7 +111,7 @@ async def _list(desk: Desk, query: AlertsQuery) -> AlertList:
     return AlertList(
         rows_of(found[: query.limit], silences, now),
         len(found) > query.limit,
-        await desk.silences.active(),
+        in_force,
     )
 
 
@@ -127,7 +145,7 @@ async def acknowledge(asked: Asked) -> Changed:
     return _changed(
         asked,
         await asked.desk.lifecycle.acknowledge(
-            asked.path["id"], by=asked.by.name, comment=asked.body.comment
+            alert_id(asked.path["id"]), by=asked.by.name, comment=asked.body.comment
         ),
     )
 
@@ -137,7 +155,7 @@ async def assign(asked: Asked) -> Changed:
     return _changed(
         asked,
         await asked.desk.lifecycle.assign(
-            asked.path["id"], to=body.to, by=asked.by.name, comment=body.comment
+            alert_id(asked.path["id"]), to=body.to, by=asked.by.name, comment=body.comment
         ),
     )
 
@@ -145,7 +163,9 @@ async def assign(asked: Asked) -> Changed:
 async def comment(asked: Asked) -> Changed:
     return _changed(
         asked,
-        await asked.desk.lifecycle.comment(asked.path["id"], asked.body.comment, by=asked.by.name),
+        await asked.desk.lifecycle.comment(
+            alert_id(asked.path["id"]), asked.body.comment, by=asked.by.name
+        ),
     )
 
 
@@ -153,7 +173,7 @@ async def resolve(asked: Asked) -> Changed:
     return _changed(
         asked,
         await asked.desk.lifecycle.resolve(
-            asked.path["id"], by=asked.by.name, comment=asked.body.comment
+            alert_id(asked.path["id"]), by=asked.by.name, comment=asked.body.comment
         ),
     )
 

@@ -22,7 +22,7 @@ from stream.console.operations import NotFoundError
 from stream.console.prices import Prices
 from stream.console.recent import Recent
 from stream.console.shared import Lately, Shared
-from stream.names import Keys
+from stream.names import Keys, is_alert_id
 from stream.notify.silence_store import SilenceStore
 from stream.outbox import Outbox, Outgoing
 from stream.records import Alert
@@ -67,7 +67,7 @@ class LabelLog(Protocol):
         ...
 
 
-class Courier:
+class Sender:
     """Sends records to Kafka, connecting when there is something to send."""
 
     def __init__(self, settings: Settings) -> None:
@@ -113,7 +113,7 @@ class Desk:
     lifecycle: Lifecycle
     silences: SilenceStore
     signals: SignalStore
-    courier: Courier
+    sender: Sender
     recent: Recent
     hub: Hub
     registry: Registry | None
@@ -127,9 +127,20 @@ class Desk:
 
     async def alert(self, identity: str) -> Alert:
         """The alert of that id; NotFoundError where Redis has none."""
-        alert = await self.alerts.get(identity)
+        alert = await self.alerts.get(alert_id(identity))
         if alert is None:
-            raise NotFoundError(
-                f"alert {identity!r} is not in Redis; it never was, or alerting.keep_s is over"
-            )
+            raise _not_there(identity)
         return alert
+
+
+def alert_id(identity: str) -> str:
+    """What a path names, if an alert can be meant by it; else NotFoundError."""
+    if not is_alert_id(identity):
+        raise _not_there(identity)
+    return identity
+
+
+def _not_there(identity: str) -> NotFoundError:
+    return NotFoundError(
+        f"alert {identity!r} is not in Redis; it never was, or alerting.keep_s is over"
+    )

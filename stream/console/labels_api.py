@@ -13,7 +13,7 @@ from models.spec import Head
 from stream.console.alerts_api import Name
 from stream.console.operations import Asked, Operation, RefusedError
 from stream.console.teaching import Item, Progress, in_review, progress, useful
-from stream.names import SourceKind
+from stream.names import MAX_ID_CHARS, SourceKind
 from stream.outbox import Outgoing
 from stream.records import Feedback, encode, utc_now
 from stream.tickets import deciding
@@ -80,7 +80,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """id is the caller's name for this verdict: sent again with the same id, it counts once."""
 
     id: Name
-    event_id: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    event_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)]
     head: str
     label: str
     source: SourceKind | Literal[""] = ""
@@ -145,7 +145,7 @@ async def give_feedback(asked: Asked) -> Feedback:
         source=verdict.source,
     )
     topic = asked.desk.settings.topics.feedback
-    await asked.desk.courier.send([Outgoing(topic, said.event_id.encode(), encode(said))])
+    await asked.desk.sender.send([Outgoing(topic, said.event_id.encode(), encode(said))])
     return said
 
 

@@ -19,7 +19,7 @@ from stream.alerts.store import transition_of
 from stream.console.rows import row_of
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
-from stream.notify.silences import ActiveSilences
+from stream.notify.silences import ActiveSilences, Silence
 from stream.patience import Patience
 from stream.records import utc_now
 from stream.tasks import end
@@ -121,13 +121,15 @@ class Hub:
         """Send an event to everyone; of one name the latest counts."""
         self._offer(event, frame_of(event, value))
 
-    async def refresh_silences(self) -> None:
+    async def refresh_silences(self) -> list[Silence]:
         """Take over the silences in force, and have lists loaded again where they changed."""
-        fresh = ActiveSilences(await self._store.active())
+        found = await self._store.active()
+        fresh = ActiveSilences(found)
         changed = fresh.ids != self.silences.ids
         self.silences = fresh
         if changed:
             self.tell(RELOAD, {})
+        return found
 
     async def _follow(self) -> None:
         patience = Patience("Redis does not give the alerts", logger)

@@ -89,7 +89,7 @@ async def roll_back_champion(asked: Asked) -> Alias:
 
 async def _announced(asked: Asked, alias: Alias) -> Alias:
     # Workers look at the registry each minute anyway; the announcement makes them look now.
-    await asked.desk.courier.send([announcement(asked.desk.settings.topics, alias)])
+    await asked.desk.sender.send([announcement(asked.desk.settings.topics, alias)])
     return alias
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiokafka.errors import KafkaError
+from redis.exceptions import ConnectionError as RedisAwayError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisSlowError
 
 from models.spec import ModelError
 from stream.alerts.lifecycle import LifecycleError
@@ -79,8 +81,10 @@ def status_of(error: Exception) -> int | None:
 
 
 def sentence_of(error: Exception) -> str:
-    if isinstance(error, RedisError):
+    if isinstance(error, RedisAwayError | RedisSlowError):
         return f"Redis can't be reached ({error}); nothing was changed, try again when it is back"
+    if isinstance(error, RedisError):
+        return f"Redis refuses this ({error}); `bellwether doctor` looks at it"
     if isinstance(error, TimeoutError | KafkaError):
         return "Kafka does not confirm; look at Health, and try again when it is back"
     return str(error)

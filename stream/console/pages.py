@@ -164,6 +164,9 @@ async def _to_alerts(_: web.Request) -> web.StreamResponse:
 
 
 def _inside(path: str) -> str:
-    """A path of ours to go on to; another host's would make the login a trap."""
-    inside = path.startswith("/") and not path.startswith(("//", "/\\"))
-    return path if inside else "/alerts"
+    """A path of ours to go on to; another host's would make the login a trap.
+
+    What browsers and yarl drop or turn round on the way, tabs and backslashes, is no path of ours.
+    """
+    inside = path.startswith("/") and not path.startswith("//") and "\\" not in path
+    return path if inside and path.isprintable() else "/alerts"

@@ -29,7 +29,7 @@ from stream.console import (
     thresholds_api,
     words_api,
 )
-from stream.console.desk import Courier, Desk, LabelLog
+from stream.console.desk import Desk, LabelLog, Sender
 from stream.console.explanations import Explain, Explanations
 from stream.console.guard import IDENTITY, add_headers, fault, guard, require
 from stream.console.live import Hub
@@ -100,7 +100,7 @@ async def desk_of(
 
     recent = Recent(settings, heard_of_model)
     hub = Hub(redis, keys, lambda: recent.fault)
-    courier = Courier(settings)
+    sender = Sender(settings)
     recent.start()
     hub.start()
     try:
@@ -112,7 +112,7 @@ async def desk_of(
             lifecycle=Lifecycle(redis, keys, settings.alerting),
             silences=SilenceStore(redis, keys),
             signals=signals_of(settings, redis, keys),
-            courier=courier,
+            sender=sender,
             recent=recent,
             hub=hub,
             registry=registry,
@@ -124,7 +124,7 @@ async def desk_of(
     finally:
         await hub.stop()
         await recent.stop()
-        await courier.stop()
+        await sender.stop()
         await redis.aclose()
 
 
@@ -191,7 +191,10 @@ def _handler(operation: Operation) -> Callable[[web.Request], Any]:
         require(identity, operation.role)
         body = None
         if operation.body:
-            body = msgspec.json.decode(await request.read(), type=operation.body)
+            try:
+                body = msgspec.json.decode(await request.read(), type=operation.body)
+            except UnicodeDecodeError as error:
+                raise msgspec.DecodeError(f"the body is not UTF-8 ({error.reason})") from None
         asked = Asked(
             desk=request.app[DESK],
             by=identity,

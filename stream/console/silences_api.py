@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from stream.alerts.alert_search import Search
-from stream.console.alerts_api import MAX_ROWS, SomeText
+from stream.console.alerts_api import MAX_ROWS, SomeText, said
 from stream.console.operations import Asked, Operation, RefusedError
 from stream.console.rows import Row, rows_of
 from stream.durations import seconds
@@ -35,6 +35,9 @@ class NewSilence(Matchers, frozen=True):
 
     lasts: str
     reason: SomeText
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "reason", said("reason", self.reason))
 
 
 class PreviewAnswer(msgspec.Struct, frozen=True):

@@ -124,17 +124,24 @@ def read_users(file: Path) -> UsersFile:
         return msgspec.json.decode(file.read_bytes(), type=UsersFile)
     except OSError as error:
         raise _unreadable(file, error) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"setting console.users: {file} is no users file ({error}); put it right, or move it "
             "away and add the users again"
         ) from None
 
 
-def add_user(file: Path, user: User) -> None:
-    """Put a user into the file, in place of one of that name; only its owner may read it."""
+def add_user(file: Path, user: User) -> User:
+    """Put a user into the file, in place of one of that name; only its owner may read it.
+
+    Returns the user as kept: one without a token keeps the token of the one it replaces, since
+    programs go on with it.
+    """
     known = read_users(file) if file.exists() else UsersFile(secrets.token_urlsafe(32))
     others = [one for one in known.users if one.name != user.name]
+    if not user.token:
+        before = next((one for one in known.users if one.name == user.name), user)
+        user = msgspec.structs.replace(user, token=before.token)
     content = msgspec.json.format(
         msgspec.json.encode(UsersFile(known.secret, (*others, user))), indent=2
     )
@@ -150,6 +157,7 @@ def add_user(file: Path, user: User) -> None:
             f"setting console.users: {file} can't be written ({error.strerror}); "
             "correct the path or its access rights"
         ) from None
+    return user
 
 
 def _unreadable(file: Path, error: OSError) -> SettingsError:

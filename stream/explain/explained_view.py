@@ -60,14 +60,14 @@ def _alert(explained: ExplainedAlert) -> RenderableType:
     }
     for name, value in rows.items():
         if value:
-            grid.add_row(Text(name, style="dim"), Text(show.plain(value)))
-    return Panel(grid, title=Text(show.plain(alert.title)), title_align="left")
+            grid.add_row(Text(name, style="dim"), Text(show.whole(value)))
+    return _panel(grid, alert.title)
 
 
 def _event(event: ExplainedEvent) -> RenderableType:
     copies = f", {event.copies} copies" if event.copies else ""
     title = f"{event.source} {event.event_id}, {event.time:%Y-%m-%d %H:%M:%S} UTC{copies}"
-    return Panel(Group(*_heads(event.explained)), title=Text(show.plain(title)), title_align="left")
+    return _panel(Group(*_heads(event.explained)), title)
 
 
 def _heads(explained: ExplainedText) -> Iterator[RenderableType]:
@@ -99,13 +99,13 @@ def _head(name: str, head: ExplainedHead) -> RenderableType:
     )
     edit = head.smallest_edit
     if edit:
-        removed = ", ".join(show.plain(word) for word in edit.removed)
+        removed = ", ".join(_quoted(word) for word in edit.removed)
         grid.add_row("without", Text(f"{removed}: {show.plain(edit.label)} {edit.confidence:.2f}"))
     else:
         grid.add_row("without", "no few words change the label")
     for number, neighbour in enumerate(head.nearest):
         line = f"{neighbour.similarity:.2f} {neighbour.label}: {neighbour.text}"
-        grid.add_row("" if number else "nearest", Text(show.plain(line)))
+        grid.add_row("" if number else "nearest", Text(show.whole(line)))
     return grid
 
 
@@ -131,7 +131,12 @@ def _style(word: Word, most: float) -> str:
 
 def _strongest(attribution: Attribution) -> Text:
     words = sorted(attribution.words, key=lambda word: -abs(word.weight))[:LISTED_WORDS]
-    return Text(", ".join(f"{show.plain(word.text)} {word.weight:+.2f}" for word in words))
+    return Text(", ".join(f"{_quoted(word.text)} {word.weight:+.2f}" for word in words))
+
+
+def _quoted(word: str) -> str:
+    """Words keep their commas, so quotes tell where one ends."""
+    return f'"{show.plain(word)}"'
 
 
 def _replay(replay: Replay) -> RenderableType:
@@ -146,10 +151,15 @@ def _replay(replay: Replay) -> RenderableType:
     decision = replay.decision
     grid.add_row(
         "decision",
-        Text("the same" if decision.repeated else f"not repeated: {show.plain(decision.why)}"),
+        Text("the same" if decision.repeated else f"not repeated: {show.whole(decision.why)}"),
     )
     title = "replay: all matches" if replay.matches else "replay: differs"
-    return Panel(grid, title=title, title_align="left")
+    return _panel(grid, title)
+
+
+def _panel(content: RenderableType, title: str) -> RenderableType:
+    """As wide as what it holds: what reads a pipe has no width."""
+    return Panel(content, title=Text(show.plain(title)), title_align="left", expand=False)
 
 
 def _figure(value: object) -> str:

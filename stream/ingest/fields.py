@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from stream.ingest.language import detect_language
 from stream.ingest.text import clean_text
+from stream.names import MAX_ID_CHARS
 from stream.records import Origin
 
 # Reasons of a dead letter.
@@ -21,7 +22,6 @@ BAD_VALUE = "bad_value"
 BAD_TIME = "bad_time"
 ABSURD_TIME = "absurd_time"
 
-MAX_ID_CHARS = 512
 MAX_NAME_CHARS = 512
 MAX_LANG_CHARS = 35
 MAX_TICKERS = 50
@@ -29,7 +29,6 @@ MAX_TICKER_CHARS = 32
 
 _LANGUAGE_TAG = re.compile(r"[a-z]{2,8}(?:-[a-z0-9]{1,8})*")
 _TICKER_SEPARATORS = re.compile(r"[\s,;]+")
-# No datetime lies farther ahead, and timedelta takes no infinity.
 _JSON_TYPES = {
     dict: "an object",
     list: "a list",
@@ -88,7 +87,13 @@ def name_of(field: str, value: Any) -> str:
         return str(value)
     if type(value) is not str:
         refuse_type(field, value, "a string or an integer")
-    return clean_text(value, MAX_NAME_CHARS)
+    name = clean_text(value, MAX_NAME_CHARS + 1)
+    if len(name) > MAX_NAME_CHARS and field == "customer":
+        # Alerts are by customer, and two that are cut could become one.
+        raise RefusalError(
+            BAD_VALUE, field, f"has more than {MAX_NAME_CHARS} characters; so many are allowed"
+        )
+    return name[:MAX_NAME_CHARS]
 
 
 def language_of(value: Any, text: str) -> str:

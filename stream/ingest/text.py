@@ -44,6 +44,12 @@ def clean_text(text: str, max_chars: int) -> str:
     return text[:max_chars].rstrip(" ")
 
 
+def clean_remark(text: str) -> str:
+    """What a person wrote, without terminal commands and invisible characters; its lines stay."""
+    text = unicodedata.normalize("NFC", _HARMFUL.sub("", text))
+    return "\n".join(" ".join(line.split()) for line in text.splitlines()).strip()
+
+
 def printable(text: str) -> str:
     r"""Text that can't steer a terminal, forge a log line or turn the reading direction.
 

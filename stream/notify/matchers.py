@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
-from stream.records import Alert
+from stream.records import Alert, Severity
 
 MAX_PATTERN_CHARS = 500
 MAX_MATCHED_CHARS = 1_000
-OWN_LABELS = ("rule", "severity", "subject", "subject_kind")
-"""Labels every alert has; a rule's own labels of these names do not replace them."""
+SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 Operator = Literal["=", "!=", "=~", "!~"]
 
 _MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
+_WORDS = re.compile(r"\w+(?:\|\w+)+")
 _ESCAPED = re.compile(r"""\\(["\\])""")
 
 
@@ -47,7 +47,31 @@ class Matcher(msgspec.Struct, frozen=True):
 
 
 def parse_matcher(text: str) -> Matcher:
-    """'rule=x', 'subject=~"ticker:.*"'. Raises MatcherError."""
+    """What a person wrote: 'rule=x', 'subject=~"ticker:.*"'. Raises MatcherError."""
+    matcher = read_matcher(text)
+    if matcher.name == "severity":
+        _refuse_impossible(matcher, text)
+    return matcher
+
+
+def _refuse_impossible(matcher: Matcher, text: str) -> None:
+    """A misspelt severity would match nothing, or everything, and nobody would notice."""
+    is_pattern = matcher.operator in {"=~", "!~"}
+    words = matcher.value.split("|") if is_pattern and _WORDS.fullmatch(matcher.value) else ()
+    for value in words or (matcher.value,):
+        if not (
+            any(_matches(severity, value) for severity in SEVERITIES)
+            if is_pattern
+            else value in SEVERITIES
+        ):
+            raise MatcherError(
+                f"{text!r}: no alert has the severity {value!r}; "
+                f"severities are {', '.join(SEVERITIES)}"
+            )
+
+
+def read_matcher(text: str) -> Matcher:
+    """As parse_matcher, for one that was kept: also one that can match nothing."""
     found = _MATCHER.fullmatch(text)
     if found is None:
         raise MatcherError(

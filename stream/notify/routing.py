@@ -5,7 +5,7 @@ The vocabulary and the way of matching are Alertmanager's (its page "Configurati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -100,6 +100,13 @@ class Routing:
         """The deepest routes that match, in the order of the file; never empty."""
         return _descend(self.root, labels)
 
+    def label_names(self) -> set[str]:
+        """Labels that matchers of the file ask for."""
+        matchers = [*_matchers_within(self.root)]
+        for rule in self.inhibit_rules:
+            matchers += (*rule.source, *rule.target)
+        return {matcher.name for matcher in matchers}
+
     def muted(self, mute: Sequence[str], active: Sequence[str], now: datetime) -> bool:
         """Whether time intervals keep a route silent now. Names the file no longer has do not."""
         known = self._calendars
@@ -180,6 +187,12 @@ class Routing:
 
     def _refused(self, section: str, reason: str) -> RouteError:
         return RouteError(f"{where(self._path, self._places, section)}: {reason}")
+
+
+def _matchers_within(node: Node) -> Iterator[Matcher]:
+    yield from node.matchers
+    for child in node.children:
+        yield from _matchers_within(child)
 
 
 def _descend(node: Node, labels: Mapping[str, str]) -> list[Node]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
-from stream.notify.matchers import Matcher, all_hold, parse_matcher
+from stream.names import EVENT_KINDS, SUBJECT_KINDS
+from stream.notify.matchers import SEVERITIES, Matcher, all_hold, read_matcher
+
+_NAMES = ("q7x-zk40", "0v9-wwq", "7" * 30)
+"""Of rules and subjects: such that only a pattern which takes any name takes all of them."""
 
 
 class SilenceError(Exception):
@@ -32,7 +36,7 @@ class ActiveSilences:
     def __init__(self, silences: Iterable[Silence] = ()) -> None:
         ordered = sorted(silences, key=lambda silence: (silence.created, silence.id))
         self._silences = [
-            (silence, [parse_matcher(text) for text in silence.matchers]) for silence in ordered
+            (silence, [read_matcher(text) for text in silence.matchers]) for silence in ordered
         ]
         self.ids = frozenset(silence.id for silence in ordered)
 
@@ -50,8 +54,21 @@ class ActiveSilences:
 
 def check(matchers: Sequence[Matcher]) -> None:
     """Raises SilenceError where the matchers would hide every alert there can be."""
-    if not matchers or all(matcher.holds({}) for matcher in matchers):
+    if all_hold(matchers, {}) or all(all_hold(matchers, labels) for labels in _any_alerts()):
         raise SilenceError(
             "this silence would hide every alert, also those that nobody foresaw; give at least "
-            "one matcher that an alert without labels does not pass, such as rule=NAME"
+            "one matcher that names what is to be hidden, such as rule=NAME"
         )
+
+
+def _any_alerts() -> Iterator[dict[str, str]]:
+    """The labels of alerts so unlike that what hides all of them hides any other."""
+    for severity in SEVERITIES:
+        for kind in (*SUBJECT_KINDS, *EVENT_KINDS):
+            for name in _NAMES:
+                yield {
+                    "rule": name,
+                    "severity": severity,
+                    "subject": f"{kind}:{name}",
+                    "subject_kind": kind,
+                }

@@ -50,8 +50,11 @@ async def examine(settings: Settings, load_model: Callable[[], Predictor]) -> li
 
 
 def _sources(settings: Settings) -> Check:
-    for source in settings.sources:
-        Decoder(source, settings.limits)
+    try:
+        for source in settings.sources:
+            Decoder(source, settings.limits)
+    except SettingsError as error:
+        return Check("sources", "failed", str(error))
     listed = ", ".join(f"{source.topic} ({source.kind})" for source in settings.sources)
     return Check("sources", "ok", listed)
 
@@ -111,7 +114,7 @@ def _model(load_model: Callable[[], Predictor]) -> tuple[Check, Predictor | None
     try:
         predictor = load_model()
         predictor.warm_up()
-    except ModelError as error:
+    except (ModelError, SettingsError) as error:
         return Check("model", "failed", str(error)), None
     return Check("model", "ok", f"{predictor.version}: {predictor.description}"), predictor
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from stream import durations
-from stream.names import EVENT_KINDS, SUBJECT_KINDS, SourceKind
+from stream.names import EVENT_KINDS, OWN_LABELS, SUBJECT_KINDS, SourceKind
 from stream.records import Severity
 from stream.rules.rule_error import RuleError
 
@@ -24,8 +24,6 @@ MAX_FILE_BYTES = 1_000_000
 MAX_RULES = 500
 MAX_LABELS = 20
 MAX_LABEL_CHARS = 200
-OWN_LABELS = ("rule", "severity", "subject_kind")
-"""Labels that every alert has; a rule may not give them."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")

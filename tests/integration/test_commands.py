@@ -16,6 +16,7 @@ from models.registry import Registry
 BELLWETHER = Path(sys.executable).with_name("bellwether")
 NOTHING_LISTENS = "127.0.0.1:1"
 TIMEOUT_S = 90
+ALERT = "0123456789abcdef-1"
 
 
 def bellwether(*arguments: str | Path, folder: Path, **environment: str) -> tuple[int, str, str]:
@@ -49,8 +50,9 @@ MISSPELT = "[[queues]]\nname = 'plastic'\ntopics = ['card']\n[[queues]]\nname = 
         ("[alerting]\nrules = 'absent.toml'\n", ["worker"], 2, "absent.toml"),
         ("[worker]\nstart_timeout_s = 1\n", ["worker"], 1, "Kafka at 127.0.0.1:1"),
         ("", ["alerts", "list"], 1, "Redis can't be reached"),
-        ("", ["alerts", "show", "x"], 1, "Redis can't be reached"),
-        ("", ["alerts", "ack", "x"], 1, "Redis can't be reached"),
+        ("", ["alerts", "show", ALERT], 1, "Redis can't be reached"),
+        ("", ["alerts", "ack", ALERT], 1, "Redis can't be reached"),
+        ("", ["alerts", "ack", "x:history"], 1, "alert 'x:history' is not in Redis"),
         ("", ["alerts", "silence", "--matcher", "rule=~(", "--for", "2h"], 2, "unclosed group"),
         ("", ["alerts", "silence", "--matcher", "rule=x", "--for", "soon"], 2, "whole number"),
         ("", ["alerts", "export", "--until", "2h"], 2, "--until needs --since"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import orjson
@@ -10,8 +11,9 @@ import pytest
 from models.spec import ModelError
 from models.stub import StubPredictor
 from stream.ingest.dead_letter import DeadLetter
-from stream.offline import score_file
+from stream.offline import SLICE_LINES, score_file
 from stream.publish import InputError
+from stream.records import Origin
 from stream.settings import load_settings
 
 
@@ -48,6 +50,24 @@ def test_source_names_the_kind_and_a_missing_one_is_the_first(tmp_path: Path) ->
     assert [(r["source"], r["id"]) for r in read(output)] == [
         ("ticket", "tickets-0-0"),
         ("news", "news-0-1"),
+    ]
+
+
+def test_an_unknown_source_is_a_dead_letter_as_it_is_for_publish(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    lines = [b'{"source": "blog", "text": "a"}', b'{"source": 7, "text": "b"}']
+    path = write(
+        tmp_path, *lines, b'{"source": null, "text": "c"}', b'{"source": " ", "text": "d"}'
+    )
+    summary = score_file(path, output, settings=load_settings(None), predictor=StubPredictor())
+    assert [record["source"] for record in read(output)] == ["news", "news"]
+    assert summary.dead_letter_file is not None
+    letters = [
+        DeadLetter.decode(line) for line in Path(summary.dead_letter_file).read_bytes().splitlines()
+    ]
+    assert [(one.reason, one.field, one.value, one.origin) for one in letters] == [
+        ("unknown_source", "source", line, Origin("in.jsonl", 0, place))
+        for place, line in enumerate(lines)
     ]
 
 
@@ -105,3 +125,60 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
             settings=load_settings(None),
             predictor=StubPredictor(),
         )
+
+
+@pytest.mark.parametrize("output", ["in.jsonl", "link.jsonl"])
+def test_an_input_that_is_the_output_is_refused_and_left_whole(tmp_path: Path, output: str) -> None:
+    path = write(tmp_path, b'{"text": "a"}')
+    (tmp_path / "link.jsonl").symlink_to(path)
+    with pytest.raises(InputError, match=r"input file .*in\.jsonl .*name another --output"):
+        score_file(path, tmp_path / output, settings=load_settings(None), predictor=StubPredictor())
+    assert path.read_bytes() == b'{"text": "a"}'
+
+
+def test_an_input_that_is_the_dead_letter_file_is_refused_and_left_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl.dead-letters.jsonl"
+    path.write_bytes(b'{"text": "a"}')
+    with pytest.raises(InputError, match="name another --output"):
+        score_file(
+            path, tmp_path / "out.jsonl", settings=load_settings(None), predictor=StubPredictor()
+        )
+    assert path.read_bytes() == b'{"text": "a"}'
+
+
+def test_a_run_that_fails_leaves_what_an_earlier_one_wrote_and_nothing_of_its_own(
+    tmp_path: Path,
+) -> None:
+    output = tmp_path / "out.jsonl"
+    earlier = write(tmp_path, b'{"text": "a"}', b"not json")
+    score_file(earlier, output, settings=load_settings(None), predictor=StubPredictor())
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    broken = [b'{"text": "a b"}'] * SLICE_LINES + [b'{"text": "the"}']
+    before[earlier] = write(tmp_path, *broken).read_bytes()
+    with pytest.raises(ModelError):
+        score_file(
+            earlier, output, settings=load_settings(None), predictor=StubPredictor(fail_on="the")
+        )
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_clean_run_takes_the_dead_letters_of_an_earlier_one_away(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    for line in (b"not json", b'{"text": "a"}'):
+        score_file(
+            write(tmp_path, line), output, settings=load_settings(None), predictor=StubPredictor()
+        )
+    assert {file.name for file in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl"}
+
+
+def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        path = write(tmp_path, b'{"text": "a"}')
+        score_file(path, pipe, settings=load_settings(None), predictor=StubPredictor())
+        assert orjson.loads(os.read(reader, 100_000))["text"] == "a"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()

@@ -52,6 +52,13 @@ def test_an_unknown_source_is_a_dead_letter_that_says_where_it_stood(line: bytes
     assert letter.origin.offset == 3
 
 
+def test_what_is_refused_is_counted_by_reason() -> None:
+    addresser = Addresser(load_settings(None))
+    for line in (b'{"source": "mail"}', b'{"source": "news"}', b"not json", b'{"text": "a"}'):
+        addresser.address(FILE, 1, line)
+    assert addresser.refused == {"unknown_source": 2}
+
+
 def test_gzip_is_unpacked_and_blank_lines_are_no_lines(tmp_path: Path) -> None:
     path = tmp_path / "feed.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"a": 1}\n\n  \n{"b": 2}\n'))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.spec import Head
+from stream.names import MAX_ID_CHARS
 from stream.records import Feedback
 from tests.fakes import NOON, settle
 from trainer.feedback import MAX_FEEDBACK_BYTES, Accepted, Refusal, Text, read_feedback
@@ -177,3 +178,13 @@ def test_bytes_that_are_no_utf8_are_refused_and_do_not_end_the_trainer() -> None
     refusal = read_feedback(b'{"id": "caf\xe9"}', HEADS, NOON)
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "not_json"
+
+
+def test_an_event_may_have_any_id_that_sources_take() -> None:
+    assert isinstance(
+        read_feedback(orjson.dumps(row(event_id="e" * MAX_ID_CHARS)), HEADS, NOON), Feedback
+    )
+    for field, length in (("event_id", MAX_ID_CHARS), ("author", 200)):
+        refusal = read_feedback(orjson.dumps(row(**{field: "e" * (length + 1)})), HEADS, NOON)
+        assert isinstance(refusal, Refusal)
+        assert (refusal.reason, refusal.field) == ("too_long", field)

@@ -27,3 +27,10 @@ def test_figures_are_tables_that_name_what_a_label_is_taken_for(
     assert {"texts 10", "accuracy 0.500", "calibration error 0.400"} <= shown
     assert "low 10 1.000 0.500 0.667 high 3, medium 2" in shown
     assert "0.87 to 0.93 10 0.900 0.500" in shown
+
+
+def test_score_says_that_it_writes_to_a_file_only() -> None:
+    ran = CliRunner().invoke(files.score, ["in.jsonl", "--output", "-"], obj=load_settings(None))
+    assert ran.exit_code == 2
+    assert "--output" in ran.output
+    assert "name one" in ran.output

@@ -150,7 +150,7 @@ def test_versions_that_differ_in_their_weights_alone_are_told_apart(
 def test_a_move_of_the_champion_needs_a_reason(shelf: Shelf, command: list[str]) -> None:
     ran = CliRunner().invoke(main, ["models", *command, "--why", " "])
     assert ran.exit_code == 2
-    assert "say why" in ran.output
+    assert "--why': is blank" in ran.output
 
 
 def test_reliability_is_a_line_a_head_without_empty_bins(shelf: Shelf) -> None:

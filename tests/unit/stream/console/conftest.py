@@ -21,7 +21,7 @@ from models.spec import DEFAULT_HEADS, ModelError
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.connection_settings import Console
-from stream.console.desk import Courier, Desk, Moved
+from stream.console.desk import Desk, Moved, Sender
 from stream.console.explanations import Explanations
 from stream.console.live import Hub
 from stream.console.recent import Recent
@@ -39,8 +39,8 @@ DEADLINE_S = 20.0
 PASSWORD = "correct horse battery"
 
 
-class RememberingCourier:
-    """stream.console.desk.Courier that keeps what it is given, or finds Kafka away."""
+class RememberingSender:
+    """stream.console.desk.Sender that keeps what it is given, or finds Kafka away."""
 
     def __init__(self) -> None:
         self.sent: list[Outgoing] = []
@@ -125,7 +125,7 @@ def desk_over(client: Redis, settings: Settings, **changes: Any) -> Desk:
         "lifecycle": Lifecycle(client, keys, settings.alerting),
         "silences": SilenceStore(client, keys),
         "signals": signals_of(settings, client, keys),
-        "courier": cast("Courier", RememberingCourier()),
+        "sender": cast("Sender", RememberingSender()),
         "recent": recent,
         "hub": Hub(client, keys, lambda: recent.fault),
         "registry": None,

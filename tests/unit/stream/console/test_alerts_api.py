@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from redis.exceptions import BusyLoadingError, ResponseError
 
 from models.spec import HeadScore
 from stream.console.desk import Desk
+from stream.console.operations import sentence_of, status_of
 from stream.console.thresholds_api import values_around
+from stream.notify.silence_store import SilenceStore
 from stream.records import Subject
 from tests.fakes import scored
 from tests.unit.stream.console.conftest import Caller, fire, put
@@ -79,6 +84,82 @@ async def test_errors_say_what_is_wrong(page: Caller, desk: Desk) -> None:
         f"/api/v1/alerts/{alert.id}/comment", data=b"{", headers={"X-CSRF-Token": page.csrf}
     )
     assert no_json.status == 400
+
+
+async def test_blank_words_are_refused_and_what_steers_a_terminal_is_taken_out(
+    page: Caller, desk: Desk
+) -> None:
+    alert = await fire(desk)
+    path = f"/alerts/{alert.id}"
+    for blank in (" ", "\u200b", "\x1b[2J"):
+        answer = await page.post(f"{path}/comment", {"comment": blank}, status=422)
+        assert "comment is blank" in answer["error"]
+        answer = await page.post(f"{path}/assign", {"to": blank}, status=422)
+        assert "to is blank" in answer["error"]
+        silence = {"matchers": ["rule=x"], "lasts": "2h", "reason": blank}
+        assert "reason is blank" in (await page.post("/silences", silence, status=422))["error"]
+    await page.post(f"{path}/assign", {"to": " bob\n", "comment": "\x1b]0;x\x07his"})
+    await page.post(f"{path}/comment", {"comment": "one\x1b[31m &lt;\ntwo\x00"})
+    history = (await page.get(path))["history"]
+    assert [(one["detail"], one["comment"]) for one in history] == [
+        ("bob", "his"),
+        ("", "one &lt;\ntwo"),
+    ]
+
+
+async def test_an_id_that_leads_to_another_key_is_not_found(page: Caller, desk: Desk) -> None:
+    alert = await fire(desk)
+    await page.post(f"/alerts/{alert.id}/comment", {"comment": "first"})
+    path = f"/alerts/{alert.id}:history"
+    for answer in (
+        await page.client.get(f"/api/v1{path}"),
+        await page.client.get(f"/api/v1{path}/thresholds"),
+        await page.client.post(
+            f"/api/v1{path}/acknowledge", json={}, headers={"X-CSRF-Token": page.csrf}
+        ),
+    ):
+        assert answer.status == 404
+        assert "is not in Redis" in (await answer.json())["error"]
+
+
+async def test_a_body_that_is_no_utf8_is_the_callers_fault(page: Caller, desk: Desk) -> None:
+    alert = await fire(desk)
+    answer = await page.client.post(
+        f"/api/v1/alerts/{alert.id}/comment",
+        data=b'{"comment": "\xff"}',
+        headers={"X-CSRF-Token": page.csrf},
+    )
+    assert answer.status == 400
+    assert "not UTF-8" in (await answer.json())["error"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (BusyLoadingError("refused"), "Redis can't be reached (refused)"),
+        (ResponseError("WRONGTYPE"), "Redis refuses this (WRONGTYPE)"),
+    ],
+)
+def test_only_a_redis_that_is_away_is_said_to_be_out_of_reach(error: Exception, words: str) -> None:
+    assert status_of(error) == 503
+    assert words in sentence_of(error)
+
+
+async def test_the_list_reads_the_silences_once(
+    page: Caller, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+    active = SilenceStore.active
+
+    async def counted(store: SilenceStore) -> Any:
+        nonlocal reads
+        reads += 1
+        return await active(store)
+
+    await desk.hub.stop()
+    monkeypatch.setattr(SilenceStore, "active", counted)
+    await page.get("/alerts")
+    assert reads == 1
 
 
 async def test_a_silence_is_previewed_made_shown_and_ended(page: Caller, desk: Desk) -> None:

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient
 from stream.console.desk import Desk
 from stream.console.sessions import LOGIN_ATTEMPTS
 from stream.console.users import User, add_user, hash_password, read_users
+from stream.settings import SettingsError
 from tests.unit.stream.console.conftest import Caller, fire, log_in, opened, with_users
 
 Connect = Callable[[Desk], Awaitable[TestClient[Any, Any]]]
@@ -34,6 +35,29 @@ async def test_without_a_session_there_is_nothing_but_the_login(guarded: Any) ->
         assert (await guarded.get(path)).status == 401
     assert (await guarded.post("/api/v1/silences", json={})).status == 401
     assert (await guarded.get("/alive")).status == 200
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        "//evil.com",
+        "/\\evil.com",
+        "/\t/evil.com",
+        "/\n/evil.com",
+        "/\r\t\\evil.com",
+        "http://evil.com",
+    ],
+)
+async def test_a_login_leads_to_no_other_host(guarded: Any, trap: str) -> None:
+    answer = await log_in(guarded, "ann", next=trap)
+    assert (answer.status, answer.headers["Location"]) == (303, "/alerts")
+
+
+async def test_a_users_file_that_is_no_utf8_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "users.json"
+    file.write_bytes(b'{"secret": "\xff"}')
+    with pytest.raises(SettingsError, match="is no users file"):
+        read_users(file)
 
 
 async def test_a_login_gives_a_cookie_that_scripts_and_other_sites_do_not_get(

@@ -11,10 +11,11 @@ import msgspec
 from models.spec import HeadScore
 from stream.console.desk import Desk
 from stream.console.teaching import in_review
+from stream.names import MAX_ID_CHARS
 from stream.records import Feedback, RoutedTicket
 from stream.tickets import route
 from tests.fakes import NOON, scored, scores
-from tests.unit.stream.console.conftest import Caller, KnownLabels, RememberingCourier, put
+from tests.unit.stream.console.conftest import Caller, KnownLabels, RememberingSender, put
 
 VERDICT = {"id": "v-1", "event_id": "t-1", "head": "risk", "label": "high", "source": "ticket"}
 
@@ -45,7 +46,7 @@ def said(event_id: str, head: str, label: str, author: str, after_s: float = 0) 
 
 async def test_a_verdict_becomes_a_feedback_record(page: Caller, desk: Desk) -> None:
     answer = await page.post("/feedback", VERDICT)
-    (sent,) = cast("RememberingCourier", desk.courier).sent
+    (sent,) = cast("RememberingSender", desk.sender).sent
     assert (sent.topic, sent.key) == (desk.settings.topics.feedback, b"t-1")
     record = msgspec.json.decode(sent.value or b"", type=Feedback)
     assert msgspec.to_builtins(record) == answer
@@ -58,11 +59,17 @@ async def test_a_label_the_model_has_not_is_refused(page: Caller, desk: Desk) ->
     assert "low, medium, high" in wrong["error"]
     wrong = await page.post("/feedback", {**VERDICT, "head": "mood"}, status=409)
     assert "sentiment, topic, risk" in wrong["error"]
-    assert cast("RememberingCourier", desk.courier).sent == []
+    assert cast("RememberingSender", desk.sender).sent == []
+
+
+async def test_an_event_of_any_id_that_sources_take_can_be_labelled(page: Caller) -> None:
+    answer = await page.post("/feedback", {**VERDICT, "event_id": "e" * MAX_ID_CHARS})
+    assert len(answer["event_id"]) == MAX_ID_CHARS
+    await page.post("/feedback", {**VERDICT, "event_id": "e" * (MAX_ID_CHARS + 1)}, status=422)
 
 
 async def test_without_kafka_the_person_is_told(page: Caller, desk: Desk) -> None:
-    cast("RememberingCourier", desk.courier).away = True
+    cast("RememberingSender", desk.sender).away = True
     answer = await page.post("/feedback", VERDICT, status=503)
     assert "Kafka does not confirm" in answer["error"]
 

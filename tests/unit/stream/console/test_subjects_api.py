@@ -86,7 +86,7 @@ async def test_a_promotion_is_written_and_announced(
     champion = registry.alias(CHAMPION)
     assert champion
     assert champion.version == first
-    topics = [sent.topic for sent in desk.courier.sent]  # type: ignore[attr-defined]
+    topics = [sent.topic for sent in desk.sender.sent]  # type: ignore[attr-defined]
     assert topics == [desk.settings.topics.models] * 2
 
 

@@ -230,3 +230,21 @@ def test_what_is_printed_steers_no_terminal(tmp_path: Path, monkeypatch: Any) ->
     assert "\x1b[31mred" not in printed
     for expected in (r"\x1b[31mred", "Trouble", "1.235", "2 copies", "no few words", "replay"):
         assert expected in printed
+
+
+def test_words_are_quoted_since_they_keep_their_commas() -> None:
+    words = (Word("crashing,", 1.11, True), Word("lost", 0.98, True))
+    weighed = Attribution("topic", "other", 0.9, 2.0, -1.0, 0.01, 32, words)
+    assert str(explained_view._strongest(weighed)) == '"crashing," +1.11, "lost" +0.98'
+
+
+def test_what_the_windows_held_is_shown_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.show.stdout.width", 2_000)
+    raised = alert(tmp_path, event())
+    figures = {f"figure_{number}": number for number in range(60)}
+    found = explain(tmp_path, msgspec.structs.replace(raised, signal=figures), {})
+    with show.stdout.capture() as captured:
+        explained_view.print_alert(found)
+    assert "figure_59 59" in captured.get()

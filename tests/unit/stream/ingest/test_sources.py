@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream.ingest.dead_letter import DeadLetter
-from stream.ingest.fields import MAX_ID_CHARS, MAX_TICKER_CHARS, MAX_TICKERS
+from stream.ingest.fields import MAX_TICKER_CHARS, MAX_TICKERS
 from stream.ingest.sources import Decoder
+from stream.names import MAX_ID_CHARS
 from stream.records import Event, Origin
 from stream.settings import Fields, Limits, SettingsError, Source
 
@@ -338,6 +339,13 @@ class TestNames:
         assert getattr(event({"text": "b", field: " A&amp;B\u0007 "}), field) == "A&B"
         assert getattr(event({"text": "b", field: 1042}), field) == "1042"
         assert getattr(event({"text": "b", field: None}), field) == ""
+
+    def test_a_customer_is_never_cut_since_two_could_become_one(self) -> None:
+        assert event({"text": "b", "customer": f"{'x' * 512} "}).customer == "x" * 512
+        letter = refused({"text": "b", "customer": "x" * 513})
+        assert (letter.reason, letter.field) == ("bad_value", "customer")
+        assert "512" in letter.detail
+        assert event({"text": "b", "author": "x" * 513}).author == "x" * 512
 
     @pytest.mark.parametrize("field", ["author", "customer"])
     @pytest.mark.parametrize("value", [True, 1.5, ["a"], {"name": "a"}])

@@ -52,6 +52,29 @@ def test_a_bad_matcher_is_refused_with_the_reason(text: str, said: str) -> None:
         parse_matcher(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "severity=criticl",
+        "severity!=Critical",
+        "severity=",
+        "severity=~criticl",
+        "severity!~err.*",
+        "severity=~criticl|warning",
+    ],
+)
+def test_a_severity_that_no_alert_has_is_refused_with_those_there_are(text: str) -> None:
+    with pytest.raises(MatcherError, match="severities are info, warning, critical"):
+        parse_matcher(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["severity=info", "severity=~crit.*", "severity=~info|warning", "severity!~(a|i).*"]
+)
+def test_a_severity_that_alerts_have_is_taken(text: str) -> None:
+    assert parse_matcher(text).name == "severity"
+
+
 def test_a_pattern_that_backtracking_engines_choke_on_answers() -> None:
     assert not parse_matcher("rule=~(a+)+b").holds({"rule": "a" * 900})
 

@@ -71,11 +71,54 @@ async def test_an_expired_silence_leaves_the_list(client: Redis) -> None:
     assert await client.zcard(Keys().silences) == 0
 
 
-@pytest.mark.parametrize("matcher", ["rule!=x", "rule=~.*", "team="])
-async def test_a_silence_that_hides_whatever_comes_is_refused(client: Redis, matcher: str) -> None:
+@pytest.mark.parametrize(
+    "matchers",
+    [
+        ["rule!=x"],
+        ["rule=~.*"],
+        ["team="],
+        ["subject=~.+"],
+        ["severity=~warning|critical|info"],
+        ["severity=~.*i.*"],
+        ["rule=~.+"],
+        ["rule=~[a-z0-9-]+"],
+        ["subject=~.*:.*"],
+        ["subject_kind=~ticker|sector|customer|topic|source|event"],
+        ["rule!=x", "severity=~[a-z]+", "team=~.*"],
+    ],
+)
+async def test_a_silence_that_hides_whatever_comes_is_refused(
+    client: Redis, matchers: list[str]
+) -> None:
     store = SilenceStore(client, Keys())
     with pytest.raises(SilenceError, match="would hide every alert"):
-        await store.create([parse_matcher(matcher)], author="a", reason="why", lasts_s=60)
+        await store.create(
+            [parse_matcher(text) for text in matchers], author="a", reason="why", lasts_s=60
+        )
+
+
+@pytest.mark.parametrize(
+    "matchers",
+    [
+        ["severity=~warning|info"],
+        ["subject=~ticker:.*"],
+        ["rule=~fraud-.*"],
+        ["rule=~.+", "severity=info"],
+        ["team=~.+"],
+    ],
+)
+async def test_a_silence_that_leaves_some_alerts_is_made(
+    client: Redis, matchers: list[str]
+) -> None:
+    store = SilenceStore(client, Keys())
+    assert await store.create(
+        [parse_matcher(text) for text in matchers], author="a", reason="why", lasts_s=60
+    )
+
+
+def test_a_silence_kept_with_a_severity_that_is_none_hides_nothing_and_stops_nobody() -> None:
+    active = ActiveSilences([silence("s", "severity=criticl")])
+    assert active.hiding({"severity": "critical"}) is None
 
 
 async def test_a_silence_without_a_reason_is_refused(client: Redis) -> None:

@@ -225,6 +225,7 @@ def test_a_sound_condition_is_taken(tmp_path: Path, when: str) -> None:
         ({"resolve": "nonsense"}, "unknown name 'nonsense'"),
         ({"resolve": "event.text"}, "resolve must be true or false"),
         ({"labels": {"severity": "x"}}, "label 'severity' is set by the alert itself"),
+        ({"labels": {"subject": "x"}}, "label 'subject' is set by the alert itself"),
         ({"labels": {"a-b": "x"}}, "label 'a-b' must be letters"),
         ({"labels": {"a": "x" * 201}}, "label 'a' is longer than 200"),
         ({"subject": "event", "when": "signal.events > 1"}, "subject is 'event', which has no"),

@@ -1,0 +1,114 @@
+"""What a person does about an alert, and how an alert is shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+from fakeredis import FakeAsyncRedis, FakeServer
+
+from stream.alerts.store import AlertStore
+from stream.commands import alerts
+from stream.connection import StartError
+from stream.names import Keys
+from stream.records import Alert
+from stream.rules.rule_set import Match, Rule
+from stream.settings import Settings, load_settings
+from tests.fakes import scored
+
+Ask = Callable[[Any, Keys], Coroutine[Any, Any, Any]]
+
+
+class Console:
+    """A person's terminal beside an imitated Redis."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self._server = server
+
+    async def with_redis(self, _settings: Settings, ask: Ask) -> Any:
+        async with FakeAsyncRedis(server=self._server) as client:
+            return await ask(client, Keys())
+
+    def fire(self, *texts: str) -> Alert:
+        """One alert with the texts as its evidence."""
+        rule = Rule(name="r", when="true", subject="ticker", severity="warning", title="t")
+        match = Match(rule, "ticker:HALC", "Bad news on HALC", "s")
+        events = [
+            scored(id=f"e-{place}", text=text, after_s=place) for place, text in enumerate(texts)
+        ]
+
+        async def ask(redis: Any, keys: Keys) -> Alert:
+            store = AlertStore(redis, keys, load_settings(None).alerting)
+            raised = await store.raise_alerts([(event, match) for event in events])
+            return raised.transitions[-1]
+
+        alert: Alert = asyncio.run(self.with_redis(load_settings(None), ask))
+        return alert
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(alerts.alerts, arguments, obj=load_settings(None))
+
+    def history(self, alert: Alert) -> list[dict[str, Any]]:
+        shown = orjson.loads(self.run("show", alert.id, "--json").output)
+        history: list[dict[str, Any]] = shown["history"]
+        return history
+
+
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch) -> Console:
+    console = Console(FakeServer())
+    monkeypatch.setattr(alerts, "with_redis", console.with_redis)
+    return console
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\u200b", "\x1b[2J"])
+def test_blank_words_and_names_are_refused_and_change_nothing(person: Console, blank: str) -> None:
+    alert = person.fire("text")
+    for arguments, named in (
+        (("comment", alert.id, blank), "TEXT"),
+        (("assign", alert.id, "--to", blank), "--to"),
+        (("assign", alert.id, "--to", "bob", "--author", blank), "--author"),
+        (("ack", alert.id, "--author", blank), "--author"),
+    ):
+        ran = person.run(*arguments)
+        assert ran.exit_code == 2
+        assert named in ran.output
+        assert "is blank" in ran.output
+    assert person.history(alert) == []
+
+
+def test_what_steers_a_terminal_is_taken_out_of_words_and_names(person: Console) -> None:
+    alert = person.fire("text")
+    person.run("comment", alert.id, "one\x1b[31m &lt;\ntwo\x00", "--author", " ann\n\x1b[2J")
+    person.run("assign", alert.id, "--to", "bo\u202eb\r", "--author", "ann", "--comment", "\x07his")
+    history = person.history(alert)
+    assert [(one["by"], one["detail"], one["comment"]) for one in history] == [
+        ("ann", "", "one &lt;\ntwo"),
+        ("ann", "bob", "his"),
+    ]
+
+
+@pytest.mark.parametrize("command", ["show", "ack", "resolve"])
+def test_an_id_that_leads_to_another_key_is_not_there(person: Console, command: str) -> None:
+    alert = person.fire("text")
+    person.run("comment", alert.id, "first", "--author", "ann")
+    ran = person.run(command, f"{alert.id}:history")
+    assert isinstance(ran.exception, StartError)
+    assert "is not in Redis" in str(ran.exception)
+
+
+def test_all_events_of_the_evidence_are_shown_whole(
+    person: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.show.stdout.width", 2_000)
+    texts = [f"first {'a' * 400} end", "second, as short", "third, the last"]
+    alert = person.fire(*texts)
+    shown = person.run("show", alert.id).output
+    for text in texts:
+        assert text in shown
+    lines = [line for line in shown.splitlines() if "event_id e-" in line]
+    assert [line.split("│")[1].strip() for line in lines] == ["evidence", "", ""]
