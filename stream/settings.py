@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ from stream.connection_settings import Console, Http, Kafka, Redis, Section, lit
 from stream.names import SourceKind, Topics
 from stream.signals.signal_settings import Signals
 from stream.subjects.subject_settings import Novelty, Subjects
+from stream.toml_text import TomlError, parse_toml
 
 TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -264,14 +264,14 @@ def load_settings(path: Path | None) -> Settings:
     values: dict[str, Any] = {}
     if path is not None or file.exists():
         try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
+            values, _ = parse_toml(file.read_bytes())
         except OSError as error:
             raise SettingsError(
                 f"settings file {file}: can't be read ({error.strerror}); "
                 "give --config a readable file"
             ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"settings file {file}: is not valid TOML ({error})") from None
+        except TomlError as error:
+            raise SettingsError(f"settings file {file}: {error}") from None
     if secret := literal_secret(values):
         raise SettingsError(
             f"setting {secret}: a secret may not stand in {file}; set "

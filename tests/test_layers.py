@@ -63,6 +63,7 @@ LEAVES = (
     "stream.connection_settings",
     "stream.subjects.subject_settings",
     "stream.signals.signal_settings",
+    "stream.toml_text",
 )
 PURE = (
     "stream.ingest.sources",
@@ -128,10 +129,12 @@ OURS_ALLOWED = {
         "stream.connection_settings",
         "stream.signals.signal_settings",
         "stream.subjects.subject_settings",
+        "stream.toml_text",
     ),
     "stream.subjects.subject_settings": ("stream.connection_settings", "stream.names"),
     "stream.signals.signal_settings": ("stream.connection_settings",),
     "stream.connection_settings": (),
+    "stream.toml_text": (),
     **dict.fromkeys(PURE, (*LEAVES, *PURE)),
     "stream.explain.explained": (*LEAVES, *PURE, "models.explanation"),
     "trainer.gate": LEAVES,

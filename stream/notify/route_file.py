@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ import msgspec
 
 from stream.notify.time_intervals import TimeInterval
 from stream.settings import SettingsError
+from stream.toml_text import TomlError, parse_toml
 
 MAX_FILE_BYTES = 1_000_000
 
@@ -127,14 +127,13 @@ def read_route_file(path: Path) -> tuple[RouteFile, Places]:
         content = path.read_bytes()
         if len(content) > MAX_FILE_BYTES:
             raise RouteError(f"routing file {path}: larger than {MAX_FILE_BYTES:,} bytes")
-        text = content.decode()
-        table = tomllib.loads(text)
+        table, text = parse_toml(content)
     except OSError as error:
         raise RouteError(
             f"routing file {path}: can't be read ({error.strerror}); correct alerting.routes"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RouteError(f"routing file {path}: is not valid TOML ({error})") from None
+    except TomlError as error:
+        raise RouteError(f"routing file {path}: {error}") from None
     places = Places(text)
     try:
         return msgspec.convert(table, RouteFile), places

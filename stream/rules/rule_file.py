@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -19,6 +18,7 @@ from stream import durations
 from stream.names import EVENT_KINDS, OWN_LABELS, SUBJECT_KINDS, SourceKind
 from stream.records import Severity
 from stream.rules.rule_error import RuleError
+from stream.toml_text import TomlError, parse_toml
 
 MAX_FILE_BYTES = 1_000_000
 MAX_RULES = 500
@@ -119,11 +119,10 @@ def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
 def read_sound_rules(path: Path | None, kinds: Sequence[str] = ()) -> tuple[RuleFile, list[str]]:
     """The same without faulty rules, and the faults. Raises RuleError where there are no rules."""
     where = "the shipped rules" if path is None else f"rule file {path}"
-    text = _read(path, where)
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RuleError(f"{where}: is not valid TOML ({error})") from None
+        table, text = parse_toml(_read(path, where))
+    except TomlError as error:
+        raise RuleError(f"{where}: {error}") from None
     if unknown := set(table) - {"rule", "test"}:
         raise RuleError(
             f"{where}: unknown table {min(unknown)!r}; rules are [[rule]], examples [[test]]"
@@ -147,7 +146,7 @@ def read_sound_rules(path: Path | None, kinds: Sequence[str] = ()) -> tuple[Rule
     return RuleFile(where, rules, tuple(tests), text), faults
 
 
-def _read(path: Path | None, where: str) -> str:
+def _read(path: Path | None, where: str) -> bytes:
     try:
         source = files("stream.rules") / "default_rules.toml" if path is None else path
         content = source.read_bytes()
@@ -157,10 +156,7 @@ def _read(path: Path | None, where: str) -> str:
         ) from None
     if len(content) > MAX_FILE_BYTES:
         raise RuleError(f"{where}: larger than {MAX_FILE_BYTES:,} bytes; split it")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise RuleError(f"{where}: is not valid TOML ({error})") from None
+    return content
 
 
 def _tables(table: dict[str, Any], text: str, where: str, name: str) -> list[Placed]:

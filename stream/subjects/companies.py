@@ -6,7 +6,6 @@ A TOML file with one table a sector and one line a company, as in companies.toml
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 
 from stream.settings import SettingsError
+from stream.toml_text import TomlError, parse_toml
 
 MAX_FILE_BYTES = 10_000_000
 MIN_NAME_CHARS = 2
@@ -84,10 +84,9 @@ def _read(content: bytes, where: str) -> dict[str, Company]:
     if len(content) > MAX_FILE_BYTES:
         raise SettingsError(f"{where}: is larger than {MAX_FILE_BYTES:,} bytes; leave some out")
     try:
-        text = content.decode()
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{where}: is not valid TOML ({error})") from None
+        table, text = parse_toml(content)
+    except TomlError as error:
+        raise SettingsError(f"{where}: {error}") from None
     companies: dict[str, Company] = {}
     taken: dict[str, str] = {}
     for sector, ticker, entry in _entries(table, where):
