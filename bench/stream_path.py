@@ -39,6 +39,7 @@ def measure(texts: Sequence[str]) -> dict[str, float]:
         EmbeddedRedis() as redis,
         NamedTemporaryFile(suffix=".toml") as no_rules,
     ):
+        Path(no_rules.name).write_text("rule = []\n")
         quiet = settings_on(broker.bootstrap, redis.url, alerting={"rules": Path(no_rules.name)})
         alerting = settings_on(broker.bootstrap, redis.url)
         broker.create_topics([*wanted_topics(quiet), "plain-out"])

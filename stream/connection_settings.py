@@ -13,16 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 # stand in a settings file, which is copied, committed and shown.
 SECRETS = (("kafka", "password"), ("redis", "password"), ("http", "token"))
 LEAST_TOKEN_CHARS = 16
+LAST_PORT = 65_535
 Sasl = Literal["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Kafka(Section):
     bootstrap: str = "localhost:9092"
-    group: str = "bellwether"
+    group: str = Field("bellwether", min_length=1, description="the consumer group")
     prefix: str = "bellwether."
     partitions: int = Field(4, ge=1, description="of the topics we create ourselves")
     replication: int = Field(-1, ge=-1, description="-1 leaves it to the brokers")
@@ -36,6 +37,17 @@ class Kafka(Section):
     username: str | None = None
     password: SecretStr | None = None
     password_file: Path | None = None
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _names_brokers(cls, bootstrap: str) -> str:
+        for broker in bootstrap.split(","):
+            host, _, port = broker.strip().rpartition(":")
+            if not host or not port.isdecimal() or not 0 < int(port) <= LAST_PORT:
+                raise ValueError(
+                    f"is {bootstrap!r}; write host:port, several with commas between them"
+                )
+        return bootstrap
 
     @field_validator("replication")
     @classmethod

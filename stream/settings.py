@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from stream.signals.signal_settings import Signals
 from stream.subjects.subject_settings import Novelty, Subjects
 from stream.toml_text import TomlError, parse_toml
 
+LANGUAGE_CODE = re.compile("[a-z]{2,3}")
 TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
@@ -66,6 +68,15 @@ class Model(Section):
     languages: tuple[str, ...] = Field(
         ("en",), description="ISO 639-1 codes that the model reads; empty for all"
     )
+
+    @field_validator("languages")
+    @classmethod
+    def _languages_are_codes(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        for code in languages:
+            if not LANGUAGE_CODE.fullmatch(code):
+                raise ValueError(f"holds {code!r}; write ISO 639-1 codes, such as en or de")
+        return languages
+
     shadow_share: float = Field(
         0.1, ge=0.0, le=1.0, description="of the events, answered by a challenger too; 0 for none"
     )
@@ -284,7 +295,17 @@ def load_settings(path: Path | None) -> Settings:
         # Of a list or section given whole, for example BELLWETHER_SOURCES.
         raise SettingsError(f"environment: {error}; it must be JSON") from None
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentence(fault) for fault in error.errors())) from None
+        raise SettingsError("; ".join(map(_sentence, _causes(error.errors())))) from None
+
+
+def _causes(faults: Sequence[Any]) -> list[Any]:
+    """Without those that only follow, as a list that counts as empty for a faulty item."""
+    places = [fault["loc"] for fault in faults]
+    return [
+        fault
+        for fault in faults
+        if not any(len(one) > len(at := fault["loc"]) and one[: len(at)] == at for one in places)
+    ]
 
 
 def _sentence(fault: Any) -> str:

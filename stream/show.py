@@ -68,13 +68,19 @@ def rows(title: str, pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def table(
-    title: str, rows: Sequence[Any], *, columns: Sequence[str], least: Sequence[str] = ()
+    title: str,
+    rows: Sequence[Any],
+    *,
+    columns: Sequence[str],
+    least: Sequence[str] = (),
+    shown: int | None = None,
 ) -> None:
     """A row a record; what names it, in the first column, stays whole unless it is long.
 
     Where words would have to be broken, the columns of least are left out, the first first.
+    shown: how many rows at most; the title says how many there are.
     """
-    records = [msgspec.to_builtins(row, builtin_types=(datetime,)) for row in rows]
+    records = [msgspec.to_builtins(row, builtin_types=(datetime,)) for row in rows[:shown]]
     cells = {column: [_cell(fields[column]) for fields in records] for column in columns}
     left_out: list[str] = []
     while (widths := _widths(cells)) is None and len(left_out) < len(least):
@@ -87,6 +93,8 @@ def table(
     for row in zip(*cells.values(), strict=True):
         grid.add_row(*map(Text, row))
     stdout.print(grid)
+    if shown and len(rows) > shown:
+        stdout.print(f"… and {len(rows) - shown} more; --json has all")
     if left_out:
         stdout.print(f"no room for {', '.join(left_out)}; a wider terminal or --json shows them")
 

@@ -57,26 +57,30 @@ _decode = msgspec.json.Decoder(Label).decode
 
 def read_labels(path: Path, rules: Collection[str]) -> list[Label]:
     """Raises InputError naming the line; rules are the names that a label may give."""
-    labels: list[Label] = []
+    labels: dict[tuple[str, str, str], Label] = {}
     for _, number, line in read_lines([path]):
         where = f"labels file {path}, line {number}"
         try:
             label = _decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(
                 f'{where}: is no label ({error}); write {{"event_id": "…", "alert": true}}'
             ) from None
         if label.rule and label.rule not in rules:
             raise InputError(f"{where}: no rule is named {label.rule!r}")
-        labels.append(label)
-    return labels
+        of = (label.event_id, label.source, label.rule)
+        if labels.setdefault(of, label) != label:
+            raise InputError(
+                f"{where}: contradicts a line above about event {label.event_id!r}; keep one"
+            )
+    return list(labels.values())
 
 
 class Marks:
     """What is known of the events of one run, and which of them alerts held."""
 
     def __init__(self, labels: Iterable[Label], rules: Mapping[str, Collection[str]]) -> None:
-        """Rules are the names of rules by rule set. Of two labels for the same, the later holds."""
+        """Rules are the names of rules by rule set; labels as read_labels gives them."""
         self._said: dict[str, dict[tuple[str, str], bool]] = defaultdict(dict)
         for label in labels:
             self._said[label.event_id][label.source, label.rule] = label.alert
@@ -84,6 +88,16 @@ class Marks:
         self._seen: set[Event] = set()
         # By rule set and rule, the labelled events of each alert.
         self._held: dict[tuple[str, str], dict[str, set[Event]]] = defaultdict(dict)
+
+    @property
+    def matched(self) -> int:
+        """How many of the labelled ids were among the records."""
+        return len({event_id for _, event_id in self._seen})
+
+    @property
+    def labelled(self) -> int:
+        """How many ids have labels."""
+        return len(self._said)
 
     def feed(self, scored: Scored, transitions: Iterable[tuple[str, Alert]]) -> None:
         """A record, and what it caused by rule set."""

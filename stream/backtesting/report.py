@@ -72,7 +72,10 @@ class Swept(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """repeats are records delivered again, passed over. first and last are event times."""
+    """repeats are records delivered again, passed over. first and last are event times.
+
+    labelled is how many events have labels, labels_matched how many of them were among the records.
+    """
 
     records: int
     repeats: int
@@ -80,6 +83,8 @@ class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     last: datetime | None
     seconds: float
     records_per_second: float
+    labelled: int | None = None
+    labels_matched: int | None = None
     result: Alerted | None = None
     other: Alerted | None = None
     comparison: Side | None = None
@@ -105,6 +110,8 @@ def summarise(
         run.last,
         round(seconds, 3),
         round(records / seconds, 1) if seconds > 0 else 0.0,
+        labelled=marks.labelled if marks else None,
+        labels_matched=marks.matched if marks else None,
     )
     if sweep:
         taken = steps({name: outcome.alerts for name, outcome in outcomes.items()})
@@ -135,6 +142,8 @@ def show_summary(summary: Summary) -> None:
         "last": summary.last,
         "records_per_second": summary.records_per_second,
     }
+    if summary.labelled is not None:
+        head["labels"] = f"{summary.labels_matched} of {summary.labelled} events are in the records"
     if summary.comparison and summary.result and summary.other:
         _show_comparison(head, summary.comparison, summary.result, summary.other)
     elif summary.sweep:
@@ -157,7 +166,8 @@ def show_summary(summary: Summary) -> None:
             {"day": day, "alerts": sum(counts.values()), "rules": counts}
             for day, counts in summary.result.by_day.items()
         ]
-        show.table("days", days[:SHOWN], columns=("day", "alerts", "rules"))
+        if days:
+            show.table("days", days, columns=("day", "alerts", "rules"), shown=SHOWN)
 
 
 def _show_comparison(head: dict[str, Any], side: Side, first: Alerted, second: Alerted) -> None:
@@ -184,9 +194,7 @@ def _table(title: str, rows: Sequence[Row]) -> None:
         show.stdout.print(f"{title}: none")
         return
     columns = ("first_seen", "rule", "subject", "count", "title")
-    show.table(title, rows[:SHOWN], columns=columns)
-    if len(rows) > SHOWN:
-        show.stdout.print(f"… and {len(rows) - SHOWN} more; --json has all")
+    show.table(title, rows, columns=columns, shown=SHOWN)
 
 
 def _alerted(

@@ -53,7 +53,7 @@ async def read_topic(
             where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
             try:
                 held.append((_decode_turn(record.value).place, where, record.value))
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise _no_record(where, error) from None
     held.sort(key=lambda one: one[0])
     found(len(held))
@@ -65,9 +65,9 @@ def _decode(content: bytes, where: str, *parts: object) -> Scored:
     """Where is a template that parts fill, but only if a record is wrong."""
     try:
         return decode_scored(content)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _no_record(where.format(*parts), error) from None
 
 
-def _no_record(where: str, error: msgspec.DecodeError) -> InputError:
+def _no_record(where: str, error: Exception) -> InputError:
     return InputError(f"{where}: is no scored record ({error}); `bellwether score` writes them")

@@ -15,7 +15,7 @@ import msgspec
 
 from stream import show
 from stream.commands.options import FILE, config_option, json_option, with_redis
-from stream.commands.parameters import AlertId, MatcherValue, Moment, Person, Remark
+from stream.commands.parameters import AlertId, MatcherValue, Moment, Person, Remark, check_span
 from stream.connection import StartError
 from stream.notify.matchers import Matcher
 from stream.records import Alert, AlertState, Severity, utc_now
@@ -207,6 +207,7 @@ def export(
     matchers = _matchers(severity, rule, subject, labels)
     if since is not None:
         search = Search(states, matchers)
+        check_span(since, until)
         found = asyncio.run(_find_in_topic(settings, search, since, until or utc_now()))
     elif until is None:
         search = Search(states or get_args(AlertState), matchers)

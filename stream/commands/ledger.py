@@ -11,7 +11,7 @@ import msgspec
 
 from stream import show
 from stream.commands.options import FAILED, config_option, json_option
-from stream.commands.parameters import Moment
+from stream.commands.parameters import Moment, check_span
 from stream.operations.ledger import (
     Record,
     RulesText,
@@ -50,6 +50,7 @@ def ledger(
         raise click.UsageError("give one of --at, --since (and --until), --rules")
     if until and not since:
         raise click.UsageError("--until needs --since")
+    check_span(since, until)
     now = utc_now()
     records = asyncio.run(_read(settings))
     if version:
@@ -80,7 +81,7 @@ async def _read(settings: Settings) -> list[Record]:
     async for record in read_log(settings, settings.topics.ledger):
         try:
             found.append(decode.decode(record.value or b""))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             sys.stderr.write(
                 f"bellwether: {record.topic}, partition {record.partition}, offset "
                 f"{record.offset}: is no record of the ledger ({error})\n"

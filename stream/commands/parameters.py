@@ -40,6 +40,14 @@ class Moment(click.ParamType):
             )
 
 
+def check_span(since: datetime | None, until: datetime | None) -> None:
+    """Raises UsageError for a span that ends before it begins."""
+    if since and until and since >= until:
+        raise click.UsageError(
+            f"--until {until.isoformat()} is not after --since {since.isoformat()}; swap the two"
+        )
+
+
 class Span(click.ParamType):
     """How long, in seconds: 90s, 15m, 2h, 7d."""
 

@@ -23,7 +23,7 @@ from stream.commands.options import (
     load_heads,
     progress_bar,
 )
-from stream.commands.parameters import Moment
+from stream.commands.parameters import Moment, check_span
 from stream.rules.rule_error import RuleError
 from stream.settings import Settings
 
@@ -105,6 +105,12 @@ def run_examples(settings: Settings, file: Path, as_json: bool) -> None:
         sys.exit(FAILED)
 
 
+def _one(_context: click.Context, _parameter: click.Parameter, given: Sequence[str]) -> str | None:
+    if len(given) > 1:
+        raise click.BadParameter("one value at a time can be swept; run it once for each")
+    return given[0] if given else None
+
+
 @click.command()
 @config_option
 @click.option("--rules", "file", type=FILE, help="The rule file; else the one of the settings.")
@@ -115,7 +121,12 @@ def run_examples(settings: Settings, file: Path, as_json: bool) -> None:
 @click.option("--until", type=Moment(), help="Read the scored topic up to this time.")
 @click.option("--compare", "other", type=FILE, help="A second rule file, shown beside the first.")
 @click.option("--routes", type=FILE, help="A routing file: who would have been told how often.")
-@click.option("--sweep", help="RULE.NAME=0.8,0.85,0.9: what each value would have cost.")
+@click.option(
+    "--sweep",
+    multiple=True,
+    callback=_one,
+    help="RULE.NAME=0.8,0.85,0.9: what each value would have cost.",
+)
 @click.option("--labels", type=FILE, help="Which events should have alerted: precision and recall.")
 @json_option
 @click.pass_obj
@@ -140,6 +151,7 @@ def backtest(
 
     if (source is None) == (since is None and until is None):
         raise click.UsageError("give either --input FILE, or --since and --until for the topic")
+    check_span(since, until)
     if sweep and (other or routes):
         raise click.UsageError("--sweep can't be combined with --compare or --routes")
     heads = load_heads(settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib.resources import files
@@ -128,6 +127,9 @@ def read_sound_rules(path: Path | None, kinds: Sequence[str] = ()) -> tuple[Rule
             f"{where}: unknown table {min(unknown)!r}; rules are [[rule]], examples [[test]]"
         )
     entries, tests = (_tables(table, text, where, name) for name in ("rule", "test"))
+    if not entries and "rule" not in table:
+        # Such as an editor or a full disk leaves behind; it must not end all alerting.
+        raise RuleError(f"{where}: has no rules; add one, or write rule = [] if that is meant")
     if len(entries) > MAX_RULES:
         raise RuleError(f"{where}: has {len(entries)} rules; {MAX_RULES} at most are allowed")
     rules: dict[str, Rule] = {}
@@ -137,13 +139,16 @@ def read_sound_rules(path: Path | None, kinds: Sequence[str] = ()) -> tuple[Rule
             rules[placed.where] = _convert(placed, kinds)
         except RuleError as error:
             faults += error.faults
-    names = Counter(rule.name for rule in rules.values())
-    faults += [
-        f"{where}: {'two' if count == 2 else count} rules are named {name!r}; names must differ"  # noqa: PLR2004
-        for name, count in names.items()
-        if count > 1
-    ]
+    for placed_ones in (entries, tests):
+        faults += _repeated_names(placed_ones)
     return RuleFile(where, rules, tuple(tests), text), faults
+
+
+def _repeated_names(tables: Sequence[Placed]) -> Iterator[str]:
+    names = [placed.entry.get("name") for placed in tables]
+    for at, (placed, name) in enumerate(zip(tables, names, strict=True)):
+        if isinstance(name, str) and name in names[:at]:
+            yield f"{placed.where}: another above has this name; names must differ"
 
 
 def _read(path: Path | None, where: str) -> bytes:
@@ -193,6 +198,8 @@ def _convert(placed: Placed, kinds: Sequence[str]) -> Rule:
         except msgspec.ValidationError:
             remedy = _WANTED.get(name, "a string in quotes")
             faults.append(f"{where}: {name} is {entry[name]!r}; write {remedy}")
+    if entry.get("sources") == []:
+        faults.append(f"{where}: sources is empty; name a kind of source, or leave it out for all")
     if faults:
         raise RuleError(*faults)
     rule = msgspec.convert(entry, Rule)

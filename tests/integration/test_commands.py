@@ -57,6 +57,15 @@ MISSPELT = "[[queues]]\nname = 'plastic'\ntopics = ['card']\n[[queues]]\nname = 
         ("", ["alerts", "silence", "--matcher", "rule=x", "--for", "soon"], 2, "whole number"),
         ("", ["alerts", "export", "--until", "2h"], 2, "--until needs --since"),
         ("", ["alerts", "export", "--since", "2h"], 1, "Kafka at 127.0.0.1:1"),
+        ("", ["alerts", "export", "--since", "1h", "--until", "2h"], 2, "is not after --since"),
+        ("", ["ledger", "--since", "1h", "--until", "2h"], 2, "is not after --since"),
+        ("", ["backtest", "--since", "1h", "--until", "2h"], 2, "is not after --since"),
+        (
+            "",
+            ["backtest", "--input", "in.jsonl", "--sweep", "a.for=1h", "--sweep", "b.for=1h"],
+            2,
+            "one value at a time",
+        ),
         ("", ["alerts", "route", "--labels", "rule=x"], 2, "alerting.routes"),
         ("[alerting]\nroutes = 'absent.toml'\n", ["worker"], 2, "absent.toml"),
         ("[alerting]\nroutes = 'in.jsonl'\n", ["doctor"], 1, "not valid TOML"),
@@ -85,7 +94,7 @@ def test_a_mistake_is_one_sentence_and_an_exit_code(
         BELLWETHER_REDIS__URL=f"redis://{NOTHING_LISTENS}/0",
     )
     assert returned == code, stderr
-    assert named in stdout + stderr
+    assert named in " ".join((stdout + stderr).split())
     assert "Traceback" not in stdout + stderr
 
 

@@ -57,6 +57,13 @@ def test_a_source_maps_its_own_fields(tmp_path: Path) -> None:
     ("text", "named"),
     [
         ("[kafka]\npartitions = 0\n", "kafka.partitions"),
+        ("[kafka]\ngroup = ''\n", "kafka.group"),
+        ("[kafka]\nbootstrap = ''\n", "kafka.bootstrap: is ''; write host:port"),
+        ("[kafka]\nbootstrap = 'a:9092,b'\n", "kafka.bootstrap"),
+        ("[kafka]\nbootstrap = 'a:99999'\n", "kafka.bootstrap"),
+        ("[signals]\nlong_half_life_s = inf\n", "signals.long_half_life_s"),
+        ("[limits]\nmax_future_s = nan\n", "limits.max_future_s"),
+        ("[model]\nlanguages = ['english']\n", "model.languages: holds 'english'"),
         ("[kafka]\nreplication = 0\n", "kafka.replication: is a number of copies"),
         ("[kafka]\nbootstap = 'x'\n", "kafka.bootstap"),
         ("[model]\nprecision = 'fp8'\n", "model.precision"),
@@ -81,3 +88,17 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, named: str) -> None
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"absent\.toml: can't be read"):
         load_settings(tmp_path / "absent.toml")
+
+
+def test_a_faulty_source_is_told_once(tmp_path: Path) -> None:
+    file = tmp_path / "bellwether.toml"
+    file.write_text("[[sources]]\ntopic = 'a'\nkind = 'mail'\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(file)
+    assert str(caught.value).count("setting ") == 1
+
+
+def test_several_brokers_may_be_named(tmp_path: Path) -> None:
+    file = tmp_path / "bellwether.toml"
+    file.write_text("[kafka]\nbootstrap = 'a:9092, [::1]:9093'\n")
+    assert load_settings(file).kafka.bootstrap == "a:9092, [::1]:9093"

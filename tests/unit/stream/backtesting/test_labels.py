@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from stream.backtesting.labels import Label, Marks, Quality, read_labels
+from stream.backtesting.scored_log import read_file
 from stream.cli import main
 from stream.publish import InputError
 from stream.records import encode
@@ -45,6 +46,8 @@ def test_precision_and_recall_of_each_rule(tmp_path: Path) -> None:
     assert orjson.loads(done.stdout)["result"]["quality"] == [
         {"rule": name, **ours} for name in ("all rules", "bad-news")
     ]
+    found = orjson.loads(done.stdout)
+    assert (found["labels_matched"], found["labelled"]) == (4, 5)
     swept = CliRunner().invoke(main, [*asked, "--sweep", "bad-news.sentiment.confidence=0.7,0.99"])
     steps = orjson.loads(swept.stdout)["sweep"]
     assert [step["quality"]["recall"] for step in steps] == [1.0, 0.0]
@@ -68,6 +71,7 @@ def test_what_an_alert_waited_for_counts_and_what_resolved_it_does_not() -> None
         ({"event_id": "e1"}, "line 2: is no label .*alert"),
         ({"event_id": "e1", "alert": True, "rule": "other"}, "no rule is named 'other'"),
         ({"event_id": "e1", "alert": True, "labels": 1}, "unknown field"),
+        ({"event_id": "e0", "alert": False}, "line 2: contradicts a line above"),
     ],
 )
 def test_a_faulty_label_is_named_with_its_line(
@@ -76,3 +80,13 @@ def test_a_faulty_label_is_named_with_its_line(
     path = labels_file(tmp_path, [{"event_id": "e0", "alert": True}, row])
     with pytest.raises(InputError, match=named):
         read_labels(path, {"bad-news"})
+
+
+def test_bytes_that_are_not_utf8_are_named_with_their_line(tmp_path: Path) -> None:
+    labels, records = tmp_path / "labels.jsonl", tmp_path / "records.jsonl"
+    labels.write_bytes(b'{"event_id": "\xff", "alert": true}\n')
+    with pytest.raises(InputError, match="line 1: is no label"):
+        read_labels(labels, set())
+    records.write_bytes(encode(EVENTS[0]).replace(b'"id":"', b'"id":"\xff', 1))
+    with pytest.raises(InputError, match="line 1: is no scored record"):
+        list(read_file(records))

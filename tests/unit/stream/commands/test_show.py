@@ -105,3 +105,13 @@ def test_each_of_several_has_a_row_of_its_own_and_is_shown_whole(screen: io.Stri
     assert "a" * 400 in joined
     assert "b" * 2_000 + "…" in joined
     assert "b" * 2_001 not in joined
+
+
+def test_a_table_cut_short_says_how_many_rows_there_are(screen: io.StringIO) -> None:
+    rows = [{"id": f"row-{number}"} for number in range(30)]
+    show.table("alerts", rows, columns=("id",), shown=20)
+    printed = screen.getvalue()
+    assert "alerts: 30" in printed
+    assert "… and 10 more; --json has all" in printed
+    assert "row-19" in printed
+    assert "row-20" not in printed

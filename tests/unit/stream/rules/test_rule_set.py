@@ -253,6 +253,8 @@ def test_a_file_with_too_many_rules_or_no_tables_is_refused(tmp_path: Path) -> N
         ("rule = ['x']", "begin each rule with [[rule]]"),
         ("[rule]\nname = 'a'", "begin each rule with [[rule]]"),
         ("[[rules]]", "unknown table 'rules'"),
+        ("", "has no rules; add one, or write rule = []"),
+        ("# nothing but this\n", "has no rules"),
         ("# " + "x" * 1_000_000, "larger than 1,000,000 bytes"),
     ]:
         path.write_text(content)
@@ -271,8 +273,19 @@ def test_rules_written_inline_are_named_without_a_line(tmp_path: Path) -> None:
 def test_two_rules_of_one_name_are_refused(tmp_path: Path) -> None:
     path = rule_file(tmp_path)
     path.write_text(path.read_text() * 2)
-    with pytest.raises(RuleError, match="two rules are named 'a-rule'"):
+    with pytest.raises(RuleError, match="line 7, rule 'a-rule': another above has this name"):
         RuleSet.load(path)
+
+
+def test_a_file_may_say_that_it_has_no_rules_on_purpose(tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text("rule = []\n")
+    assert len(RuleSet.load(path)) == 0
+
+
+def test_a_rule_without_any_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RuleError, match="sources is empty"):
+        RuleSet.load(rule_file(tmp_path, sources=[]))
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
