@@ -15,9 +15,9 @@ from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.readable import abstain, why_unreadable
 from stream.names import Topics
 from stream.outbox import Outgoing
+from stream.queue_settings import Queue
 from stream.records import Event, RawRecord, Scored, encode, model_text
 from stream.rules.rule_set import Known, Match, RuleSet
-from stream.settings import Queue
 from stream.signals.windows import Windows
 from stream.subjects.finder import SubjectFinder
 from stream.tickets import REVIEW, route

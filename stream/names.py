@@ -18,6 +18,8 @@ MAX_ID_CHARS = 512
 
 OWN_LABELS = ("rule", "severity", "subject", "subject_kind")
 """Labels every alert has from itself; a rule may not give them."""
+TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+"""What Kafka takes as the name of a topic."""
 
 
 class Topics:

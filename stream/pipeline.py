@@ -25,9 +25,9 @@ from stream.names import Topics
 from stream.operations.telemetry import Telemetry
 from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
+from stream.queue_settings import Queue
 from stream.records import Alert, Scored, encode, model_text, utc_now
 from stream.rules.rule_set import Known, Match, RuleSet
-from stream.settings import Queue
 from stream.signals.signal_store import Observed
 from stream.subjects.finder import SubjectFinder
 from stream.tasks import end

@@ -12,13 +12,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.exceptions import SettingsError as UnreadableVariableError
 
 from stream.connection_settings import Console, Http, Kafka, Redis, Section, literal_secret
-from stream.names import SourceKind, Topics
+from stream.names import TOPIC_NAME, SourceKind, Topics
+from stream.queue_settings import DEFAULT_QUEUES, Queue
 from stream.signals.signal_settings import Signals
 from stream.subjects.subject_settings import Novelty, Subjects
 from stream.toml_text import TomlError, parse_toml
 
 LANGUAGE_CODE = re.compile("[a-z]{2,3}")
-TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class SettingsError(Exception):
@@ -95,44 +95,10 @@ class Limits(Section):
     oldest_time: str = "1990-01-01T00:00:00Z"
 
 
-class Queue(Section):
-    """A ticket queue; the first whose matchers hold takes a ticket. An empty one holds always."""
-
-    name: str
-    topics: tuple[str, ...] = ()
-    risks: tuple[str, ...] = ()
-    heads: dict[str, tuple[str, ...]] = Field({}, description="labels by head, of other heads")
-
-    @property
-    def matchers(self) -> dict[str, tuple[str, ...]]:
-        """By head, the labels of which it must give one."""
-        asked = {"topic": self.topics, "risk": self.risks, **self.heads}
-        return {head: labels for head, labels in asked.items() if labels}
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_legal(cls, name: str) -> str:
-        if not TOPIC_NAME.fullmatch(name):
-            raise ValueError("must be usable in a Kafka topic name: letters, digits, '.', '_', '-'")
-        if name == "review":
-            raise ValueError("is reserved for the doubtful tickets; choose another name")
-        return name
-
-
 DEFAULT_SOURCES = (
     Source(topic="news", kind="news"),
     Source(topic="social", kind="social"),
     Source(topic="tickets", kind="ticket"),
-)
-DEFAULT_QUEUES = (
-    Queue(name="fraud", topics=("fraud_security",)),
-    Queue(name="legal", topics=("regulation_legal",)),
-    Queue(name="urgent", risks=("high",)),
-    Queue(name="access", topics=("account_access",)),
-    Queue(name="cards", topics=("cards",)),
-    Queue(name="payments", topics=("transfers_topups",)),
-    Queue(name="billing", topics=("billing_fees",)),
-    Queue(name="general"),
 )
 
 

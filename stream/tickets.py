@@ -6,8 +6,9 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from models.spec import Head, HeadScore
+from stream.queue_settings import DEFAULT_QUEUES, Queue
 from stream.records import Priority, RoutedTicket, Scored
-from stream.settings import DEFAULT_QUEUES, Queue, SettingsError
+from stream.settings import SettingsError
 
 REVIEW = "review"
 DECIDING_HEADS = ("topic", "risk")

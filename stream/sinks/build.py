@@ -11,11 +11,12 @@ from typing import Any
 from redis.asyncio import Redis
 
 from stream.durations import seconds
+from stream.names import TOPIC_NAME
 from stream.notify.notification import Notification, Sink
 from stream.notify.route_file import ReceiverConfig, RouteError
 from stream.notify.routing import Routing
 from stream.outbox import RecordSink
-from stream.settings import TOPIC_NAME, Settings
+from stream.settings import Settings
 from stream.sinks import payloads
 from stream.sinks.addresses import check_url
 from stream.sinks.redis_stream import RedisSink

@@ -27,9 +27,10 @@ from stream.names import Topics
 from stream.operations.telemetry import Telemetry
 from stream.outbox import Outgoing
 from stream.pipeline import Pipeline
+from stream.queue_settings import DEFAULT_QUEUES
 from stream.records import Alert, Scored, decode_scored
 from stream.rules.rule_set import Match, RuleSet
-from stream.settings import DEFAULT_QUEUES, Limits, Source
+from stream.settings import Limits, Source
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_settings import Signals
 from stream.signals.signal_store import Observed

@@ -10,8 +10,9 @@ import pytest
 from models.spec import DEFAULT_HEADS, Head, HeadScore
 from models.stub import StubPredictor
 from stream.app import Worker
+from stream.queue_settings import DEFAULT_QUEUES, Queue
 from stream.records import Scored
-from stream.settings import DEFAULT_QUEUES, Queue, Settings, SettingsError
+from stream.settings import Settings, SettingsError
 from stream.tickets import check_queues, deciding, route
 from tests.fakes import scored, scores
 
