@@ -24,12 +24,16 @@ def wrong_placeholders(rule: Rule, heads: Sequence[Head]) -> list[str]:
         *(name for head in heads for name in _head_placeholders(head.name)),
         *(f"signal.{name}" for name in FIGURES),
     ]
-    return [
-        f"{field} has the unknown placeholder {{{placeholder}}}; known are {', '.join(known)}"
-        for field, template in (("title", rule.title), ("summary", rule.summary))
-        for placeholder in _PLACEHOLDER.findall(template)
-        if placeholder not in known
-    ]
+    faults = []
+    for field, template in (("title", rule.title), ("summary", rule.summary)):
+        faults += [
+            f"{field} has the unknown placeholder {{{placeholder}}}; known are {', '.join(known)}"
+            for placeholder in _PLACEHOLDER.findall(template)
+            if placeholder not in known
+        ]
+        if "{" in _PLACEHOLDER.sub("", template):
+            faults.append(f"{field} has a {{ that no }} closes")
+    return faults
 
 
 def _head_placeholders(head: str) -> tuple[str, str]:

@@ -214,6 +214,7 @@ def test_a_sound_condition_is_taken(tmp_path: Path, when: str) -> None:
         ({"subject": "planet"}, "subject is 'planet'; write one of ticker"),
         ({"name": "Has Spaces"}, "name must be lower-case"),
         ({"title": "{nonsense}"}, "title has the unknown placeholder {nonsense}"),
+        ({"title": "{subject"}, "title has a { that no } closes"),
         ({"summary": "{mood}"}, "summary has the unknown placeholder {mood}"),
         ({"sources": ["mail"]}, "sources is ['mail']; write a list of news, social"),
         ({"whem": "x"}, "unknown field 'whem'; did you mean 'when'?"),
