@@ -35,7 +35,7 @@ from stream.ingest.text import clean_text, printable
 from stream.records import Event, Origin, RawRecord
 from stream.settings import Limits, SettingsError, Source
 
-# No datetime lies farther ahead, and timedelta takes no infinity.
+# No datetime lies farther ahead, and timedelta takes not much more.
 _FOREVER_S = 1e12
 
 MAX_DETAIL_CHARS = 300

@@ -171,7 +171,7 @@ async def test_what_would_be_incomplete_or_lead_nowhere_is_refused_with_the_reas
     outcome = await replay(settings, Wanted())
     assert (outcome.replayed, outcome.unreadable) == (0, len(garbage))
     why = {refused.id: refused.why for refused in outcome.refused}
-    assert "only 4000000 of its 4000001 bytes" in why[large.id]
+    assert "all but 4000000 of its 4000001 bytes could not be kept" in why[large.id]
     assert "no source of these settings" in why["feed.jsonl-0-2"]
     assert len(outcome.refused) == 2
     missing = await replay(settings, Wanted(ids=("nobody-0-0",)))
