@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import msgspec
 import orjson
@@ -17,26 +17,14 @@ from models.spec import Predictor
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.sources import Decoder
 from stream.judge import to_scored, unscorable
-from stream.publish import InputError, read_lines, unknown_source
-from stream.records import Event, Origin, encode, model_text, utc_now
+from stream.publish import InputError, Line, read_lines, unknown_source
+from stream.records import Event, encode, model_text, utc_now
 from stream.settings import Settings
 from stream.subjects.finder import SubjectFinder
 from stream.subjects.first_events import FirstEvents
 
 # Lines in work at once: enough to fill batches of one length, little enough to stay in memory.
 SLICE_LINES = 2_000
-
-
-class _Line(NamedTuple):
-    """A line of a file in the shape of a Kafka record; the offset is its place in the file."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp: int
-    headers: tuple[tuple[str, bytes], ...]
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -154,22 +142,22 @@ def score_in_order(
 
 def _decoded_slices(
     path: Path, settings: Settings
-) -> Iterator[list[tuple[_Line, Event | DeadLetter]]]:
+) -> Iterator[list[tuple[Line, Event | DeadLetter]]]:
     decoders: dict[str, tuple[str, Decoder]] = {
         source.kind: (source.topic, Decoder(source, settings.limits))
         for source in reversed(settings.sources)
     }
     default = decoders[settings.sources[0].kind]
-    decoded: list[tuple[_Line, Event | DeadLetter]] = []
+    decoded: list[tuple[Line, Event | DeadLetter]] = []
     for _, number, line in read_lines([path]):
         place = number - 1
         kind = _kind(line)
         topic, decoder = decoders.get(kind, default)
-        record = _Line(topic, 0, place, None, line, -1, ())
         if kind and kind not in decoders:
-            origin = Origin(path.name, 0, place)
-            decoded.append((record, unknown_source(origin, None, line, decoders)))
+            record = Line(path.name, place, line)
+            decoded.append((record, unknown_source(record, decoders)))
         else:
+            record = Line(topic, place, line)
             decoded.append((record, decoder.decode(record, utc_now())))
         if len(decoded) == SLICE_LINES:
             yield decoded

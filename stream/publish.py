@@ -8,13 +8,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import orjson
 
 from stream.ingest.dead_letter import DeadLetter
 from stream.outbox import Outgoing, RecordSink
-from stream.records import Origin, utc_now
+from stream.records import utc_now
 from stream.settings import Settings
 
 BATCH_LINES = 256
@@ -50,6 +50,18 @@ def _open(path: Path) -> IO[bytes]:
     return cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
+class Line(NamedTuple):
+    """A line of a file in the shape of a Kafka record; the offset is its place in the file."""
+
+    topic: str
+    offset: int
+    value: bytes
+    key: bytes | None = None
+    partition: int = 0
+    timestamp: int = -1
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
 class Addresser:
     """Decides which topic a line belongs to: by its `source`, else by what is wrong with it.
 
@@ -81,23 +93,20 @@ class Addresser:
         key = str(identity).encode(errors="replace") if isinstance(identity, str | int) else None
         if topic is not None:
             return Outgoing(topic, key, line)
-        letter = unknown_source(Origin(path.name, 0, number), key, line, self._topics)
+        letter = unknown_source(Line(path.name, number, line, key), self._topics)
         self.refused[letter.reason] += 1
-        return Outgoing(self._dead_letter, key, letter.encode())
+        return Outgoing(self._dead_letter, letter.key, letter.encode())
 
 
-def unknown_source(
-    origin: Origin, key: bytes | None, line: bytes, kinds: Iterable[str]
-) -> DeadLetter:
+def unknown_source(line: Line, kinds: Iterable[str]) -> DeadLetter:
     """For a line whose `source` is none of the configured kinds."""
-    return DeadLetter(
-        origin=origin,
+    known = ", ".join(sorted(kinds))
+    return DeadLetter.of(
+        line,
+        utc_now(),
         reason="unknown_source",
         field="source",
-        detail=f"source must be one of {', '.join(sorted(kinds))}",
-        key=key,
-        value=line,
-        time=utc_now(),
+        detail=f"source must be one of {known}",
     )
 
 

@@ -20,6 +20,9 @@ Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 FEEDBACK_VERSION = 1
 
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)
+"""What a decoder raises for bytes that are not ours; the second where a string is not UTF-8."""
+
 
 class Origin(msgspec.Struct, frozen=True):
     """Where a record was read: names it for ever, also when it carries no id of its own."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from models.durable import put_whole
+from stream.records import DECODE_ERRORS
 from trainer.drift import WINDOW, Seen
 
 DRIFT_FILE = "drift.json"
@@ -41,7 +42,7 @@ def recall_seen(folder: Path, champion: str) -> Seen:
     try:
         kept = msgspec.json.decode(content, type=_Kept)
         fault = _fault(kept, champion)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except DECODE_ERRORS:
         fault = "is damaged"
     if fault:
         logger.warning("%s %s and is thrown away; drift begins a new reference", file, fault)
@@ -54,7 +55,7 @@ def look(folder: Path) -> Seen | None:
     """What is kept, for whoever only looks on; None where nothing is, or nothing to be used."""
     try:
         kept = msgspec.json.decode((folder / DRIFT_FILE).read_bytes(), type=_Kept)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *DECODE_ERRORS):
         return None
     return None if _fault(kept, kept.seen.champion) else kept.seen
 

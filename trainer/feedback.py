@@ -10,7 +10,7 @@ import msgspec
 
 from models.spec import Head
 from stream.names import MAX_ID_CHARS
-from stream.records import FEEDBACK_VERSION, Feedback
+from stream.records import DECODE_ERRORS, FEEDBACK_VERSION, Feedback
 
 MAX_FEEDBACK_BYTES = 64_000
 MAX_NAME_CHARS = 200
@@ -60,7 +60,7 @@ def read_feedback(
         message, _, path = str(error).partition(" - at `$.")
         missing = message.partition("missing required field `")[2]
         return Refusal("wrong_type", (path or missing).rstrip("`"), message)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except DECODE_ERRORS as error:
         return Refusal("not_json", "", str(error))
     return _fault(feedback, heads, now) or feedback
 

@@ -65,8 +65,8 @@ def fit(
     texts in train, about heads that known has too: their answers are learnt beside the labels
     (Clark et al. 2019, "BAM! Born-Again Multi-Task Networks").
     After each epoch the state goes to state_file, and a later call with the same identity (whatever
-    names data, parent and config) goes on from there. Raises FitError when no
-    validation text has a label.
+    names data, parent and config) goes on from there. Raises FitError when no validation
+    text has a label.
     """
     watch = watch or Watch()
     if not any(example.labels for example in validation):

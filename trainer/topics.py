@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from models.spec import Head
 from stream.ingest.dead_letter import DeadLetter
-from stream.records import Shadowed, decode_shadowed, model_text, utc_now
+from stream.records import DECODE_ERRORS, Shadowed, decode_shadowed, model_text, utc_now
 from trainer.drift import Answers
 from trainer.errors import ServiceError
 from trainer.feedback import Accepted, Refusal, read_feedback
@@ -140,7 +140,7 @@ def _take(record: ConsumerRecord, heads: Sequence[Head], reading: Reading) -> No
 def _shadowed(payload: bytes | None) -> list[Shadowed]:
     try:
         return [decode_shadowed(payload or b"")]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except DECODE_ERRORS:
         return []
 
 
@@ -148,7 +148,7 @@ def _scored(payload: bytes | None) -> _ScoredText | None:
     # Only workers write to this topic; what is no scored record there is no event to speak of.
     try:
         return _decode(payload or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except DECODE_ERRORS:
         return None
 
 

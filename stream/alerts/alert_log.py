@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-import msgspec
-
 from stream.operations.topic_log import read_log
-from stream.records import Alert, decode_alert
+from stream.records import DECODE_ERRORS, Alert, decode_alert
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -28,7 +26,7 @@ async def read_alerts(settings: Settings, *, since: datetime, until: datetime) -
             continue
         try:
             alert = decode_alert(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except DECODE_ERRORS:
             strange += 1
             continue
         if alert.id not in latest or alert.sequence > latest[alert.id].sequence:

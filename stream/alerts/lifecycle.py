@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from redis.asyncio import Redis
 
-from stream.alerts.store import JSON_FIELDS
+from stream.alerts.store import JSON_FIELDS, forget_open
 from stream.names import Keys
 from stream.records import Alert, decode_alert, utc_now
 from stream.settings import Alerting
@@ -122,8 +122,7 @@ class Lifecycle:
                 if answer[0] == b"changed":
                     resolved += 1
                 elif answer[0] == b"absent":
-                    await self._redis.zrem(self._keys.alerts_open, alert_id)
-                    await self._redis.zrem(self._keys.alerts_quiet, alert_id)
+                    await forget_open(self._redis, self._keys, alert_id)
                 else:
                     start += 1
             if len(found) < SWEEP_ALERTS:

@@ -22,7 +22,7 @@ from stream.alerts.evidence import (
     labels_of,
 )
 from stream.names import Keys
-from stream.records import Alert, Scored, decode_alert
+from stream.records import DECODE_ERRORS, Alert, Scored, decode_alert
 from stream.settings import Alerting
 from stream.signals.windows import microseconds
 
@@ -93,8 +93,7 @@ class AlertStore:
             found = await self._read([self._keys.alert(name) for name in names])
             gone = [name for name, alert in zip(names, found, strict=True) if alert is None]
             if gone:
-                await self._redis.zrem(self._keys.alerts_open, *gone)
-                await self._redis.zrem(self._keys.alerts_quiet, *gone)
+                await forget_open(self._redis, self._keys, *gone)
             kept.extend(alert for alert in found if alert is not None and keeps(alert))
             if len(ids) < page:
                 break
@@ -199,11 +198,17 @@ def alert_from_hash(fields: Any) -> Alert:
     return msgspec.convert(values, Alert, strict=False)
 
 
+async def forget_open(redis: Redis, keys: Keys, *expired: str | bytes) -> None:
+    """Drop ids of alerts that Redis has no more from the sets of open ones."""
+    for places in (keys.alerts_open, keys.alerts_quiet):
+        await redis.zrem(places, *expired)
+
+
 def transition_of(fields: Any) -> Alert | None:
     """What an entry of the alert stream says; None where it is no transition of ours."""
     try:
         return decode_alert(fields[b"alert"])
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+    except (KeyError, *DECODE_ERRORS):
         return None
 
 

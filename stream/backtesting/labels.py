@@ -16,7 +16,7 @@ import msgspec
 
 from stream.names import SourceKind
 from stream.publish import InputError, read_lines
-from stream.records import Alert, Scored
+from stream.records import DECODE_ERRORS, Alert, Scored
 
 ALL_RULES = "all rules"
 
@@ -62,7 +62,7 @@ def read_labels(path: Path, rules: Collection[str]) -> list[Label]:
         where = f"labels file {path}, line {number}"
         try:
             label = _decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except DECODE_ERRORS as error:
             raise InputError(
                 f'{where}: is no label ({error}); write {{"event_id": "…", "alert": true}}'
             ) from None

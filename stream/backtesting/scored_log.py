@@ -10,7 +10,7 @@ import msgspec
 
 from stream.operations.topic_log import read_log
 from stream.publish import InputError, read_lines
-from stream.records import Scored, decode_scored
+from stream.records import DECODE_ERRORS, Scored, decode_scored
 from stream.settings import Settings
 
 
@@ -53,7 +53,7 @@ async def read_topic(
             where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
             try:
                 held.append((_decode_turn(record.value).place, where, record.value))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except DECODE_ERRORS as error:
                 raise _no_record(where, error) from None
     held.sort(key=lambda one: one[0])
     found(len(held))
@@ -65,7 +65,7 @@ def _decode(content: bytes, where: str, *parts: object) -> Scored:
     """Where is a template that parts fill, but only if a record is wrong."""
     try:
         return decode_scored(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except DECODE_ERRORS as error:
         raise _no_record(where.format(*parts), error) from None
 
 

@@ -7,7 +7,6 @@ import sys
 from datetime import datetime
 
 import click
-import msgspec
 
 from stream import show
 from stream.commands.options import FAILED, config_option, json_option
@@ -21,7 +20,7 @@ from stream.operations.ledger import (
     spans,
 )
 from stream.operations.topic_log import read_log
-from stream.records import utc_now
+from stream.records import DECODE_ERRORS, utc_now
 from stream.settings import Settings
 from stream.topics import LEDGER_DAYS
 
@@ -81,7 +80,7 @@ async def _read(settings: Settings) -> list[Record]:
     async for record in read_log(settings, settings.topics.ledger):
         try:
             found.append(decode.decode(record.value or b""))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except DECODE_ERRORS as error:
             sys.stderr.write(
                 f"bellwether: {record.topic}, partition {record.partition}, offset "
                 f"{record.offset}: is no record of the ledger ({error})\n"

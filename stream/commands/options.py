@@ -94,8 +94,9 @@ def model_folder(settings: Settings, path: Path | None = None) -> Path:
     from models.description import shipped
 
     if path is None and settings.model.registry:
-        version = RegistryChampions(settings).version()
-        path = open_registry(settings).folder(version) if version else None
+        champions = RegistryChampions(settings)
+        version = champions.version()
+        path = champions.registry.folder(version) if version else None
     return path or settings.model.path or shipped()
 
 
@@ -113,8 +114,10 @@ def load_heads(settings: Settings) -> tuple[Head, ...]:
     """The heads of the model that load_predictor would load, without loading it."""
     from models.description import CONFIG, read_description, shipped
 
-    if settings.model.registry and (version := RegistryChampions(settings).version()):
-        return open_registry(settings).describe(version).heads
+    if settings.model.registry:
+        champions = RegistryChampions(settings)
+        if version := champions.version():
+            return champions.registry.describe(version).heads
     file = (settings.model.path or shipped()) / CONFIG
     try:
         content = file.read_bytes()
@@ -131,7 +134,7 @@ class RegistryChampions:
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError or ModelError."""
         self._settings = settings
-        self._registry = open_registry(settings)
+        self.registry = open_registry(settings)
 
     def version(self) -> str | None:
         from models.registry import CHAMPION
@@ -144,11 +147,11 @@ class RegistryChampions:
         return self._named(CHALLENGER) if self._settings.model.shadow_share else None
 
     def _named(self, name: str) -> str | None:
-        alias = self._registry.alias(name)
+        alias = self.registry.alias(name)
         return alias.version or None if alias else None
 
     def load(self, version: str, beside: Predictor | None = None) -> Predictor:
-        predictor = _load(self._settings, self._registry.folder(version), beside)
+        predictor = _load(self._settings, self.registry.folder(version), beside)
         if beside:
             predictor.warm_up()
         return predictor

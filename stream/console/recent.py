@@ -22,7 +22,14 @@ from stream.connection import StartError, kafka_arguments
 from stream.operations.ledger import Entry, Sign
 from stream.operations.topic_log import places_of
 from stream.patience import Patience
-from stream.records import Feedback, RoutedTicket, Scored, decode_routed_ticket, decode_scored
+from stream.records import (
+    DECODE_ERRORS,
+    Feedback,
+    RoutedTicket,
+    Scored,
+    decode_routed_ticket,
+    decode_scored,
+)
 from stream.settings import Settings
 from stream.tasks import end
 
@@ -214,7 +221,7 @@ class Recent:
         for record in records:
             try:
                 decoded = topic.decode(record.value or b"")
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except DECODE_ERRORS:
                 continue  # anyone may write there; the trainer and dead letters say what is refused
             topic.add(record.key, Seen(record.timestamp, decoded))
             if name == self._settings.topics.models and self.caught_up:

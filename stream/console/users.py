@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from stream.records import DECODE_ERRORS
 from stream.settings import SettingsError
 from stream.watched_file import stamp
 
@@ -124,7 +125,7 @@ def read_users(file: Path) -> UsersFile:
         return msgspec.json.decode(file.read_bytes(), type=UsersFile)
     except OSError as error:
         raise _unreadable(file, error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except DECODE_ERRORS as error:
         raise SettingsError(
             f"setting console.users: {file} is no users file ({error}); put it right, or move it "
             "away and add the users again"

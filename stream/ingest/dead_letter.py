@@ -90,14 +90,11 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def missing(self) -> str:
         """What the letter holds less of than the record had, in words; empty if it is whole."""
+        parts = [f"its {one}" for one in self.left_out]
         held = len(self.value or b"")
-        of_value = [f"all but {held} of its {self.value_bytes} bytes"]
-        return " and ".join(
-            [
-                *(of_value if self.value_bytes > held else []),
-                *(f"its {one}" for one in self.left_out),
-            ]
-        )
+        if self.value_bytes > held:
+            parts.insert(0, f"all but {held} of its {self.value_bytes} bytes")
+        return " and ".join(parts)
 
     def _header(self, name: str) -> str:
         return dict(self.headers).get(name, b"").decode(errors="replace")

@@ -73,12 +73,6 @@ class Decoder:
             return self._dead_letter(record, now, refusal)
 
     def _event(self, record: RawRecord, origin: Origin, now: datetime) -> Event:
-        for name, content in record.headers:
-            if name == UNPACKS_TO_TOO_MUCH:
-                size = (content or b"").decode(errors="replace")
-                raise RefusalError(
-                    OVERSIZE, "", f"a batch that unpacks to {size}; send smaller ones"
-                )
         self._bound(record)
         fields = _load(record.value)
         try:
@@ -136,7 +130,13 @@ class Decoder:
     def _bound(self, record: RawRecord) -> None:
         """Key and headers count too: what they hold goes onto our topics as well."""
         size = len(record.value or b"") + len(record.key or b"")
-        size += sum(len(name) + len(content or b"") for name, content in record.headers)
+        for name, content in record.headers:
+            size += len(name) + len(content or b"")
+            if name == UNPACKS_TO_TOO_MUCH:
+                unpacked = (content or b"").decode(errors="replace")
+                raise RefusalError(
+                    OVERSIZE, "", f"a batch that unpacks to {unpacked}; send smaller ones"
+                )
         if size > self._max_bytes:
             raise RefusalError(
                 OVERSIZE,

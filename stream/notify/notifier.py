@@ -121,7 +121,8 @@ class Notifier:
         self._adopt()
         self._silences = ActiveSilences()
         await self._look_at_silences(first=True)
-        renew_at, look_at = time.monotonic() + RENEW_S, 0.0
+        began = time.monotonic()
+        renew_at, look_at = began + RENEW_S, began + LOOK_AT_SILENCES_S
         while True:
             if time.monotonic() >= renew_at:
                 renew_at = time.monotonic() + RENEW_S
@@ -204,7 +205,7 @@ class Notifier:
         if silence and alert.handling.silence != silence.id:
             await self._journal.say_silenced(alert.id, silence)
         elif alert.handling.silence and not silence:
-            await self._journal.say_unsilenced(alert)
+            await self._journal.say_unsilenced(alert.id, alert.handling.silence)
 
     def _let_speak(self, now: float) -> dict[str, str]:
         """Decide for every due group; the alerts for which it changed why they are hidden."""

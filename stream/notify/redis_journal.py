@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class RedisJournal:
-    """stream.notify.notifier.Journal over Redis; every Redis error is a JournalError."""
+    """stream.notify.journal.Journal over Redis; every Redis error is a JournalError."""
 
     def __init__(self, redis: Redis, keys: Keys, alerting: Alerting) -> None:
         self._redis = redis
@@ -131,9 +131,9 @@ class RedisJournal:
                 alert_id, silence.id, by=silence.author, reason=silence.reason
             )
 
-    async def say_unsilenced(self, alert: Alert) -> None:
+    async def say_unsilenced(self, alert_id: str, silence_id: str) -> None:
         async with _errors():
-            await self._lifecycle.unsilence(alert.id, alert.handling.silence)
+            await self._lifecycle.unsilence(alert_id, silence_id)
 
     async def mark_flapping(self, alert: Alert) -> bool:
         """Note an episode; True and marked where its fingerprint came too often lately."""

@@ -9,6 +9,7 @@ import msgspec
 
 from stream.ingest.dead_letter import DeadLetter, UnreadableLetterError
 from stream.operations.topic_log import read_log
+from stream.records import DECODE_ERRORS
 from stream.settings import Settings
 
 
@@ -99,7 +100,7 @@ async def read_replays(settings: Settings) -> dict[str, Replay]:
     async for record in read_log(settings, settings.topics.replays):
         try:
             replay = _decode_replay(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except DECODE_ERRORS:
             continue  # a tombstone, or not ours: as if it had not been replayed
         replays[replay.id] = replay
     return replays

@@ -127,7 +127,7 @@ def read_sound_rules(path: Path | None, kinds: Sequence[str] = ()) -> tuple[Rule
             f"{where}: unknown table {min(unknown)!r}; rules are [[rule]], examples [[test]]"
         )
     entries, tests = (_tables(table, text, where, name) for name in ("rule", "test"))
-    if not entries and "rule" not in table:
+    if "rule" not in table:
         # Such as an editor or a full disk leaves behind; it must not end all alerting.
         raise RuleError(f"{where}: has no rules; add one, or write rule = [] if that is meant")
     if len(entries) > MAX_RULES:
