@@ -41,7 +41,7 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=512, help="texts of the model measurement")
     parser.add_argument(
-        "--rounds", type=int, default=5, help="of model, flood, beside, start and rollback"
+        "--rounds", type=int, default=5, help="of model, path, flood, beside, start and rollback"
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument(
@@ -91,10 +91,10 @@ def _batching(options: argparse.Namespace) -> None:
 
 
 def _path(options: argparse.Namespace) -> None:
-    rates = stream_path.measure(load_texts(options.texts, options.records))
+    rates = stream_path.measure(load_texts(options.texts, options.records), rounds=options.rounds)
     print_rates(
         f"around the model (a no-op one), {options.records} records: records a second",
-        {name: [rate] for name, rate in rates.items()},
+        rates,
         base=next(iter(rates)),
     )
 

@@ -31,11 +31,15 @@ def own_broker() -> Iterator[str]:
 
 
 def settings_on(bootstrap: str, redis_url: str, **sections: dict[str, Any]) -> Settings:
-    """The default ones on these parts, in a consumer group of their own; sections change more."""
+    """The default ones on these parts, with a consumer group and keys of their own.
+
+    So nothing is a redelivery of what was measured before. sections change more.
+    """
     base = load_settings(None)
+    own = uuid.uuid4().hex
     changed = {
-        "kafka": {"bootstrap": bootstrap, "group": uuid.uuid4().hex},
-        "redis": {"url": redis_url},
+        "kafka": {"bootstrap": bootstrap, "group": own},
+        "redis": {"url": redis_url, "prefix": f"{own}:"},
         **sections,
     }
     return base.model_copy(

@@ -1,7 +1,8 @@
 """Ratios below which something has become slow, on any machine; CI runs it after the tests.
 
-Both sides of a ratio run in turn in this process and are measured in its processor time, which
-neighbours on the same cores change little. A floor lies a quarter or more below what was measured
+Both sides of a ratio run in turn in this process and are measured in its processor time. Neighbours
+on the same cores only ever add to that, and to one round more than to another, so of the path each
+side's best round counts. A floor lies a quarter or more below what was measured
 (docs/performance.md), so that only a change of the code reaches it.
 """
 
@@ -17,6 +18,7 @@ from bench.peers.scoring import padded_predictor
 from models.predictor import load_predictor
 
 ROUNDS = 5
+PATH_ROUNDS = 3
 # Ours through the batcher to sorted batches of 16 with padding, both in fp32.
 PACKED = 0.95
 # A worker around a no-op model to a plain aiokafka loop that neither checks nor judges.
@@ -26,16 +28,17 @@ PATH_WITH_RULES = 0.025
 
 def measure(texts: Sequence[str], records: Sequence[str]) -> list[str]:
     """Print each ratio beside its floor; returns those that are below, in words."""
-    rates = stream_path.measure(records)
-    plain = rates["plain, per CPU-second"]
+    rates = stream_path.measure(records, rounds=PATH_ROUNDS)
+    best = {name: max(of_rounds) for name, of_rounds in rates.items()}
+    plain = best["plain aiokafka loop, per CPU-second"]
     checked = {
         "through the batcher / padded batches": (_packed(texts), PACKED),
         "worker, no rules / plain loop": (
-            rates["worker, no rules, per CPU-second"] / plain,
+            best["worker, no rules, per CPU-second"] / plain,
             PATH,
         ),
         "worker, shipped rules / plain loop": (
-            rates["worker, shipped rules, per CPU-second"] / plain,
+            best["worker, shipped rules, per CPU-second"] / plain,
             PATH_WITH_RULES,
         ),
     }
