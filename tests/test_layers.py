@@ -43,6 +43,7 @@ TORCH_USERS = (
     "trainer.fit",
     "trainer.learner",
     "trainer.measure",
+    "trainer.probe",
     "trainer.prune",
     "trainer.questions",
     "trainer.recall",

@@ -60,7 +60,8 @@ def fit(
 
     known are heads that this encoder already serves. Those of them among heads start from what they
     know. Where the encoder changes, those without a label in a text learn to answer as before
-    (learning without forgetting, Li and Hoiem 2016); where it does not, they stay bit for bit.
+    (learning without forgetting, Li and Hoiem 2016), and heads new to it start from a linear probe;
+    where it does not, those it has stay bit for bit.
     teacher is the encoder that known was fitted on, if encoder has been adapted since. advice is of
     texts in train, about heads that known has too: their answers are learnt beside the labels
     (Clark et al. 2019, "BAM! Born-Again Multi-Task Networks").

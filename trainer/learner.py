@@ -19,6 +19,7 @@ from trainer.adapters import Method, unfreeze
 from trainer.batches import Texts, hide_tokens
 from trainer.errors import FitError
 from trainer.measure import pooled_vectors, targets_of
+from trainer.probe import start_from_probe
 from trainer.resume import State
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -135,6 +136,11 @@ class Learner:
             with torch.inference_mode():
                 answers = known(vectors)
             self._before = {name: answers[name].clone() for name in learnt}
+            if new := {head.name for head in heads}.difference(learnt):
+                if teacher:
+                    vectors = pooled_vectors(encoder, texts.tokens, bf16=config.bf16)
+                every = targets_of(texts, range(len(texts)), encoder.device)
+                start_from_probe(self.joint, vectors, every, new)
         # Which texts learn the answers in _before: those without a label, and those with advice.
         self._counts = {
             name: (torch.tensor(texts.targets[name]) == MISSING).float().to(encoder.device)

@@ -14,10 +14,11 @@ from models.encoder import Encoder, load_encoder
 from models.heads import JointHeads
 from models.spec import Head
 from tests.tiny_model import write_tiny_encoder
+from trainer.batches import Texts
 from trainer.dataset import Example
 from trainer.errors import FitError
 from trainer.fit import Watch, _chosen, fit
-from trainer.learner import Advice, FitConfig
+from trainer.learner import Advice, FitConfig, Learner
 from trainer.measure import Epoch, pooled_vectors
 
 HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="place", labels=("sea", "town")))
@@ -159,3 +160,19 @@ def test_a_specialist_is_heard_beside_the_labels(folder):
 def test_the_latest_epoch_that_is_as_good_as_the_best_is_kept(accuracies, texts, kept):
     epochs = [Epoch(at, 0.1, 0.1, {"mood": one}) for at, one in enumerate(accuracies, start=1)]
     assert _chosen(epochs, texts).number == kept
+
+
+def test_a_new_head_starts_where_a_probe_of_the_encoder_ends(folder):
+    encoder = load_encoder(str(folder))
+    known = JointHeads(HEADS[1:], encoder.hidden)
+    config = dataclasses.replace(FAST, method="full")
+    texts = Texts(examples(), encoder, HEADS, config.max_tokens)
+    learner = Learner(
+        encoder, texts, HEADS, config, known=known, teacher=None, advice=None, steps=1
+    )
+    with torch.inference_mode():
+        answers = learner.joint(pooled_vectors(encoder, texts.tokens))
+    right = answers["mood"].argmax(dim=1) == torch.tensor(texts.targets["mood"])
+    assert right.all()
+    (_, place) = learner.joint.rows()[1]
+    assert torch.equal(learner.joint.linear.weight[place], known.linear.weight)
