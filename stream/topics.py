@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -20,8 +21,8 @@ logger = logging.getLogger(__name__)
 async def prepare_topics(settings: Settings) -> None:
     """Create our own topics and any source topic that is missing.
 
-    Waits up to worker.start_timeout_s for a broker. Raises StartError when none answers, or when a
-    topic is missing and may not be created.
+    Waits up to worker.start_timeout_s for a broker, and for one that can create what is missing.
+    Raises StartError when none does, or when a topic is missing and may not be created.
     """
     admin = await _connect(settings)
     try:
@@ -33,6 +34,7 @@ async def prepare_topics(settings: Settings) -> None:
                 f"topics {', '.join(sorted(missing))} do not exist and kafka.create_topics is off; "
                 "create them or turn it on"
             )
+        await _wait_for_controller(admin, settings, missing)
         sources = {source.topic for source in settings.sources}
         for name in sorted(missing & sources):
             logger.warning(
@@ -92,6 +94,26 @@ def wanted_topics(settings: Settings) -> dict[str, dict[str, str]]:
         **roomy,
     }
     return wanted
+
+
+async def _wait_for_controller(
+    admin: AIOKafkaAdminClient, settings: Settings, missing: Collection[str]
+) -> None:
+    """New topics are asked of the controller, and aiokafka breaks where there is none."""
+    kafka = settings.kafka
+    patience = Patience(f"waiting for a controller among the brokers of {kafka.bootstrap}", logger)
+    while True:
+        cluster = await admin.describe_cluster()
+        controller = cluster.get("controller_id", -1)  # brokers before 0.10 do not say
+        if controller in {broker["node_id"] for broker in cluster["brokers"]}:
+            return
+        if patience.waited_s > settings.worker.start_timeout_s:
+            raise StartError(
+                f"topics {', '.join(sorted(missing))} do not exist, and Kafka at {kafka.bootstrap} "
+                f"has no controller that could create them after {patience.waited_s:.0f} s; "
+                "start the brokers that are down, or create the topics yourself"
+            )
+        await patience.wait(LookupError("none creates topics"))
 
 
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from stream.cli import main
+from stream.ingest.dead_letter import Reason
 from stream.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +64,13 @@ def test_every_command_is_in_the_readme():
     code = " ".join(re.findall(r"`([^`\n]+)`", README))
     missing = [name for name in _commands(main) if not re.search(rf"\b{name}\b", code)]
     assert not missing, f"README.md does not name: {missing}"
+
+
+def test_every_reason_of_a_dead_letter_has_its_meaning():
+    page = (ROOT / "docs" / "on-call.md").read_text(encoding="utf-8")
+    table = page.partition("| reason | meaning |")[2]
+    cells = re.findall(r"^\| (`[a-z_0-9`, ]+) \|", table, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == sorted(get_args(Reason))
 
 
 def test_every_picture_in_the_documentation_is_there_and_shown():

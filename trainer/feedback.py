@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from models.spec import Head
+from stream.ingest.dead_letter import Reason
 from stream.names import MAX_ID_CHARS
 from stream.records import DECODE_ERRORS, FEEDBACK_VERSION, Feedback
 
@@ -24,7 +25,7 @@ _decode = msgspec.json.Decoder(Feedback).decode
 class Refusal(NamedTuple):
     """Why a record of the feedback topic teaches nothing, and the field at fault."""
 
-    reason: str
+    reason: Reason
     field: str
     detail: str
 

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from stream import show
 from stream.commands.options import FAILED, config_option, json_option
 from stream.commands.parameters import Moment
-from stream.ingest.dead_letter import DeadLetter
+from stream.ingest.dead_letter import DeadLetter, Reason
 from stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,13 @@ def _filters(command: Callable[..., T]) -> Callable[..., T]:
     for option in (
         click.option("--since", type=Moment(), help="Only failures since then; ISO 8601 or 2h."),
         click.option("--topic", "topics", multiple=True, help="Only records of this source topic."),
-        click.option("--reason", "reasons", multiple=True, help="Only failures of this reason."),
+        click.option(
+            "--reason",
+            "reasons",
+            type=click.Choice(get_args(Reason)),
+            multiple=True,
+            help="Only failures of this reason.",
+        ),
     ):
         command = option(command)
     return command

@@ -163,7 +163,7 @@ def try_all(
 def values_around(path: str, number: str) -> list[str]:
     """Other values to try, the number's own left out; a probability stays in 0..1."""
     value = float(number)
-    if path.startswith("signal.") or not 0 < value < 1:
+    if path.startswith(("signal.", "event.attributes.")) or not 0 <= value <= 1:
         near = [value * factor for factor in FACTORS]
     else:
         near = [value + step for step in SHARE_STEPS if 0 < value + step < 1]

@@ -23,6 +23,32 @@ REPLAY_ATTEMPT = "bellwether-replay-attempt"
 # Header of what stands for a whole batch (unpack.py); its value says what it would unpack to.
 UNPACKS_TO_TOO_MUCH = "bellwether-unpacks-to-too-much"
 
+Reason = Literal[
+    # Of a record of a source.
+    "tombstone",
+    "oversize",
+    "not_utf8",
+    "not_json",
+    "not_an_object",
+    "no_text",
+    "wrong_type",
+    "bad_value",
+    "bad_time",
+    "absurd_time",
+    "model_error",
+    # Of a line of a file.
+    "unknown_source",
+    # Of feedback, which shares some of the above.
+    "empty",
+    "too_large",
+    "unknown_version",
+    "empty_field",
+    "too_long",
+    "future_time",
+    "unknown_head",
+    "unknown_label",
+]
+
 _Encoding = Literal["utf-8", "base64", "none"]
 
 
@@ -31,6 +57,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
     timestamp_ms is the record's Kafka time, None if unknown. value_bytes is how long the value was
     where the letter holds less of it, else -1. left_out names what was too large to be held at all.
+    reason is a Reason, unless another version of this program wrote the letter.
     """
 
     origin: Origin
@@ -46,7 +73,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[Literal["key", "headers"], ...] = ()
 
     @classmethod
-    def of(cls, record: RawRecord, now: datetime, *, reason: str, field: str, detail: str) -> Self:
+    def of(
+        cls, record: RawRecord, now: datetime, *, reason: Reason, field: str, detail: str
+    ) -> Self:
         """Of a record as it came, without a key or headers of more than MAX_..._BYTES."""
         left_out: list[Literal["key", "headers"]] = []
         key = record.key

@@ -5,22 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, NoReturn
 
+from stream.ingest.dead_letter import Reason
 from stream.ingest.language import detect_language
 from stream.ingest.text import clean_text
 from stream.names import MAX_ID_CHARS
 from stream.records import Origin
-
-# Reasons of a dead letter.
-TOMBSTONE = "tombstone"
-OVERSIZE = "oversize"
-NOT_UTF8 = "not_utf8"
-NOT_JSON = "not_json"
-NOT_AN_OBJECT = "not_an_object"
-NO_TEXT = "no_text"
-WRONG_TYPE = "wrong_type"
-BAD_VALUE = "bad_value"
-BAD_TIME = "bad_time"
-ABSURD_TIME = "absurd_time"
 
 MAX_NAME_CHARS = 512
 MAX_LANG_CHARS = 35
@@ -42,7 +31,7 @@ _JSON_TYPES = {
 class RefusalError(Exception):
     """field is of Event, or empty for the whole record; problem follows the field's name."""
 
-    def __init__(self, reason: str, field: str, problem: str) -> None:
+    def __init__(self, reason: Reason, field: str, problem: str) -> None:
         super().__init__(reason, field, problem)
         self.reason = reason
         self.field = field
@@ -65,10 +54,10 @@ def identity_of(value: Any, origin: Origin) -> str:
         return origin.record_id
     if len(value) > MAX_ID_CHARS:
         raise RefusalError(
-            BAD_VALUE, "id", f"has {len(value)} characters; {MAX_ID_CHARS} at most are allowed"
+            "bad_value", "id", f"has {len(value)} characters; {MAX_ID_CHARS} at most are allowed"
         )
     if not value.isprintable():
-        raise RefusalError(BAD_VALUE, "id", f"is {quote(value)}, with unprintable characters")
+        raise RefusalError("bad_value", "id", f"is {quote(value)}, with unprintable characters")
     return value
 
 
@@ -91,7 +80,7 @@ def name_of(field: str, value: Any) -> str:
     if len(name) > MAX_NAME_CHARS and field == "customer":
         # Alerts are by customer, and two that are cut could become one.
         raise RefusalError(
-            BAD_VALUE, field, f"has more than {MAX_NAME_CHARS} characters; so many are allowed"
+            "bad_value", field, f"has more than {MAX_NAME_CHARS} characters; so many are allowed"
         )
     return name[:MAX_NAME_CHARS]
 
@@ -122,7 +111,7 @@ def tickers_of(value: Any) -> tuple[str, ...]:
         ticker = clean_text(item, MAX_TICKER_CHARS + 1).lstrip("$").strip().upper()
         if len(ticker) > MAX_TICKER_CHARS:
             raise RefusalError(
-                BAD_VALUE,
+                "bad_value",
                 "tickers",
                 f"holds {quote(ticker)}, longer than {MAX_TICKER_CHARS} characters",
             )
@@ -132,7 +121,7 @@ def tickers_of(value: Any) -> tuple[str, ...]:
 
 
 def refuse_type(field: str, value: Any, wanted: str, *, prefix: str = "is") -> NoReturn:
-    raise RefusalError(WRONG_TYPE, field, f"{prefix} {json_type(value)}; {wanted} is needed")
+    raise RefusalError("wrong_type", field, f"{prefix} {json_type(value)}; {wanted} is needed")
 
 
 def json_type(value: Any) -> str:

@@ -11,15 +11,6 @@ from stream.ingest.attributes import bound_attributes
 from stream.ingest.dead_letter import UNPACKS_TO_TOO_MUCH, DeadLetter
 from stream.ingest.event_time import EPOCH, parse_time
 from stream.ingest.fields import (
-    ABSURD_TIME,
-    BAD_TIME,
-    NO_TEXT,
-    NOT_AN_OBJECT,
-    NOT_JSON,
-    NOT_UTF8,
-    OVERSIZE,
-    TOMBSTONE,
-    WRONG_TYPE,
     RefusalError,
     identity_of,
     json_type,
@@ -80,11 +71,11 @@ class Decoder:
                 fields
             )
         except FieldError as error:
-            raise RefusalError(WRONG_TYPE, error.field, error.problem) from None
+            raise RefusalError("wrong_type", error.field, error.problem) from None
         clean_title = text_of("title", title, self._max_chars)
         body = text_of("text", text, self._max_chars) or clean_title
         if not body:
-            raise RefusalError(NO_TEXT, "text", "is missing or blank, and there is no title")
+            raise RefusalError("no_text", "text", "is missing or blank, and there is no title")
         return Event(
             id=identity_of(identity, origin),
             source=self._kind,
@@ -111,17 +102,17 @@ class Decoder:
         try:
             time = parse_time(value)
         except ValueError as error:
-            raise RefusalError(BAD_TIME, "time", f"is {quote(value)}, {error}") from None
+            raise RefusalError("bad_time", "time", f"is {quote(value)}, {error}") from None
         return self._plausible(time, now)
 
     def _plausible(self, time: datetime, now: datetime) -> datetime:
         if time < self._oldest:
             raise RefusalError(
-                ABSURD_TIME, "time", f"is {time.isoformat()}, before limits.oldest_time"
+                "absurd_time", "time", f"is {time.isoformat()}, before limits.oldest_time"
             )
         if time - now > self._max_ahead:
             raise RefusalError(
-                ABSURD_TIME,
+                "absurd_time",
                 "time",
                 f"is {time.isoformat()}, more than limits.max_future_s ahead of {now.isoformat()}",
             )
@@ -135,11 +126,11 @@ class Decoder:
             if name == UNPACKS_TO_TOO_MUCH:
                 unpacked = (content or b"").decode(errors="replace")
                 raise RefusalError(
-                    OVERSIZE, "", f"a batch that unpacks to {unpacked}; send smaller ones"
+                    "oversize", "", f"a batch that unpacks to {unpacked}; send smaller ones"
                 )
         if size > self._max_bytes:
             raise RefusalError(
-                OVERSIZE,
+                "oversize",
                 "",
                 f"{size} bytes, key and headers included, are more than limits.max_record_bytes "
                 f"{self._max_bytes}",
@@ -161,7 +152,7 @@ class Decoder:
 def _load(value: bytes | None) -> dict[str, Any]:
     """The record's object; the last of duplicate names counts, as in most JSON readers."""
     if value is None:
-        raise RefusalError(TOMBSTONE, "", "the record has no value")
+        raise RefusalError("tombstone", "", "the record has no value")
     try:
         fields = orjson.loads(value.removeprefix(_BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:
@@ -169,12 +160,12 @@ def _load(value: bytes | None) -> dict[str, Any]:
             value.decode()
         except UnicodeDecodeError as fault:
             raise RefusalError(
-                NOT_UTF8, "", f"byte {fault.start} is not UTF-8; send JSON in UTF-8"
+                "not_utf8", "", f"byte {fault.start} is not UTF-8; send JSON in UTF-8"
             ) from None
-        raise RefusalError(NOT_JSON, "", f"the record is not JSON: {error}") from None
+        raise RefusalError("not_json", "", f"the record is not JSON: {error}") from None
     if type(fields) is not dict:
         raise RefusalError(
-            NOT_AN_OBJECT, "", f"the record is {json_type(fields)}; an object is needed"
+            "not_an_object", "", f"the record is {json_type(fields)}; an object is needed"
         )
     return fields
 
@@ -184,5 +175,5 @@ def _broker_time(timestamp_ms: int) -> datetime:
         return EPOCH + timedelta(milliseconds=timestamp_ms)
     except OverflowError:
         raise RefusalError(
-            ABSURD_TIME, "time", f"is missing, and the Kafka timestamp is {timestamp_ms} ms"
+            "absurd_time", "time", f"is missing, and the Kafka timestamp is {timestamp_ms} ms"
         ) from None

@@ -37,6 +37,16 @@ _LABEL = re.compile(
 )
 _LABEL_BEHIND = re.compile(r"""((?:'[^']*'|"[^"]*"))\s*[=!]=\s*([A-Za-z_]\w*)\s*\.\s*label\b""")
 _SCORE_KEY = re.compile(r"""\b([A-Za-z_]\w*)\s*\.\s*scores\s*\[\s*((?:'[^']*'|"[^"]*"))\s*\]""")
+# Only where nothing is reckoned on either side, as in 2.0 * sentiment.confidence > 1.5.
+_SHARE = re.compile(
+    r"""
+    (?: ^ | && | \|\| | [(\[?:,] ) \s*
+    ([A-Za-z_]\w*) \s*\.\s* (confidence|relevance|novelty) \s*
+    (<=?|>=?|==|!=) \s* (-?\d+(?:\.\d+)?)
+    (?= \s* (?: $ | && | \|\| | [)\]?:,] ) )
+    """,
+    re.VERBOSE,
+)
 _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 
 
@@ -45,8 +55,9 @@ def compile_condition(
 ) -> Any:
     """A cel.Program that gives a bool on any event of a model with these heads.
 
-    Raises RuleError, beginning with where, on bad syntax, an unknown name, field or label, on what
-    could take long on some event, and on anything but a bool for a sample event.
+    Raises RuleError, beginning with where, on bad syntax, an unknown name, field or label, on a
+    number that a share never passes, on what could take long on some event, and on anything but a
+    bool for a sample event.
     """
     if len(expression) > MAX_EXPRESSION_CHARS:
         raise RuleError(f"{where}: {field} is longer than {MAX_EXPRESSION_CHARS:,} characters")
@@ -59,6 +70,7 @@ def compile_condition(
         raise RuleError(f"{where}: {field} is not valid CEL ({detail})") from None
     _check_names(expression, program.variables(), heads, where)
     _check_labels(expression, heads, where)
+    _check_shares(expression, heads, f"{where}: {field}")
     try:
         outcome = program.execute(cel.Context(variables=sample(heads)))
     except KeyError:
@@ -123,6 +135,25 @@ def _check_labels(expression: str, heads: Sequence[Head], where: str) -> None:
                 raise RuleError(
                     f"{where}: {name} has no label {label!r}{_hint(label, labels[name])}"
                 )
+
+
+def _check_shares(expression: str, heads: Sequence[Head], where: str) -> None:
+    """A comparison that no event decides is a slip, such as 90 for 0.9.
+
+    Except >= 0 and <= 1, by which people mean any.
+    """
+    names = {"event", "subject", *(head.name for head in heads)}
+    bare = _STRING_OR_COMMENT.sub(
+        lambda found: "" if found[0].startswith("//") else "''", expression
+    )
+    for name, of, sign, number in _SHARE.findall(bare):
+        bound = float(number)
+        passed = 0 <= bound <= 1 and (sign, bound) not in {("<", 0), (">", 1)}
+        if name in names and not passed:
+            raise RuleError(
+                f"{where} asks whether {name}.{of} {sign} {number}, but it is from 0 to 1, so that "
+                "every event gives the same answer; write a number in between"
+            )
 
 
 def _is_bound(name: str, expression: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from stream.ingest.mapping import compile_name
 from stream.ingest.text import clean_text
+from stream.names import MAX_ID_CHARS
 from stream.records import Event, Subject
 from stream.settings import SettingsError
 from stream.subjects.companies import KnowledgeBase
@@ -39,7 +40,6 @@ SPOKEN_AT_CHARS = 50
 
 FIELD_ROOTS = ("attributes", "author", "lang")
 MAX_VALUES = 20
-MAX_ID_CHARS = 200
 
 
 class SubjectFinder:
@@ -121,12 +121,15 @@ def _field(kind: str, path: str) -> tuple[str, Any]:
 
 
 def _values(found: Any) -> list[str]:
-    """Strings and whole numbers, alone or in a list, as ids of subjects; anything else is none."""
+    """Strings and whole numbers, alone or in a list, as ids of subjects; anything else is none.
+
+    Nor is one that is too long: two that are cut could become one.
+    """
     listed = found if isinstance(found, list) else [found]
     ids: dict[str, None] = {}
     for item in listed[:MAX_VALUES]:
-        if (type(item) is str or type(item) is int) and (
-            one := clean_text(str(item), MAX_ID_CHARS)
-        ):
-            ids[one] = None
+        if type(item) is str or type(item) is int:
+            one = clean_text(str(item), MAX_ID_CHARS + 1)
+            if one and len(one) <= MAX_ID_CHARS:
+                ids[one] = None
     return list(ids)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from click.testing import CliRunner
 
 from stream.commands.dead_letters import dead_letters
-from stream.ingest.dead_letter import DeadLetter
+from stream.ingest.dead_letter import DeadLetter, Reason
 from stream.operations import letter_log
 from stream.operations.letter_log import Listing
 from stream.records import Origin
@@ -35,3 +37,11 @@ def test_a_dead_letter_is_listed_with_how_its_record_begins_as_text(
     assert "begins with" in ran.output
     assert r"<xml>�\x1b[31m" in ran.output
     assert ran.output.count("x") < 250
+
+
+@pytest.mark.parametrize("command", ["list", "replay"])
+def test_a_reason_that_is_none_is_refused_with_those_that_are(command: str) -> None:
+    ran = CliRunner().invoke(dead_letters, [command, "--reason", "no_txt"])
+    assert ran.exit_code == 2
+    assert "'no_txt' is not one of" in ran.output
+    assert all(f"'{reason}'" in ran.output for reason in get_args(Reason))

@@ -239,6 +239,9 @@ async def test_thresholds_of_a_rule_that_is_gone_are_refused(page: Caller, desk:
     ("path", "number", "others"),
     [
         ("sentiment.confidence", "0.9", ["0.8", "0.85", "0.95", "0.98"]),
+        ("subject.relevance", "1.0", ["0.9", "0.95"]),
+        ("subject.relevance", "0", ["0.05", "0.08"]),
+        ("event.attributes.stars", "1", ["0.5", "0.75", "1.5", "2"]),
         ("signal.volume", "0.004", ["0.002", "0.003", "0.006", "0.008"]),
         ("signal.sentiment_z", "-2.0", ["-1", "-1.5", "-3", "-4"]),
         ("signal.volume", "20000", ["10000", "15000", "30000", "40000"]),

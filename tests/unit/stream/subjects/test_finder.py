@@ -78,7 +78,8 @@ def test_customer_and_topic_follow_and_other_is_no_topic() -> None:
         (True, []),
         ({"x": 1}, []),
         (["", [], 1.5], []),
-        ("x" * 500, ["x" * 200]),
+        (["x" * 511 + "1", "x" * 511 + "2"], ["x" * 511 + "1", "x" * 511 + "2"]),
+        (["x" * 513, "a"], ["a"]),
         ([str(number) for number in range(50)], [str(number) for number in range(20)]),
     ],
 )
