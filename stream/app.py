@@ -70,8 +70,9 @@ class Worker:
         self._subjects = SubjectFinder.load(settings.subjects)
         check_queues(settings.queues, predictor.heads)
         self._rules = LiveRules(settings, predictor.heads)
-        if routes := settings.alerting.routes:
-            check_receivers(Routing.load(routes), settings)
+        self._routes = LiveRoutes(settings.alerting.routes)
+        if self._routes.routing:
+            check_receivers(self._routes.routing, settings)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
         self._stack = contextlib.AsyncExitStack()
         self.swaps = 0
@@ -246,10 +247,11 @@ class Worker:
         for service in (
             Sweeper(Lifecycle(redis, keys, alerting), alerting.quiet_s),
             ChangeLog(redis, keys, outbox, self.settings.topics.alerts),
-            LiveRoutes(alerting.routes, notifier),
         ):
             service.start()
             self._stack.push_async_callback(service.stop)
+        self._routes.start(notifier)
+        self._stack.push_async_callback(self._routes.stop)
 
     async def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that rules or queues read would silence them; the error names it.

@@ -17,19 +17,21 @@ logger = logging.getLogger(__name__)
 
 
 class LiveRoutes:
-    """start() and stop() frame its use, on one event loop.
+    """start() and stop() frame its use, on one event loop; routing is the one in force.
 
     A notifier writes down all it knows, so the next one goes on where it stopped. A file that can't
     be used leaves the old one in force.
     """
 
-    def __init__(self, path: Path | None, build: Callable[[Routing | None], Notifier]) -> None:
-        """None tells nobody. Raises RouteError, as build may."""
+    def __init__(self, path: Path | None) -> None:
+        """None tells nobody. Raises RouteError."""
         self._watched = WatchedFile(path) if path else None
-        self._build = build
-        self._notifier = build(Routing.load(path) if path else None)
+        self.routing = Routing.load(path) if path else None
 
-    def start(self) -> None:
+    def start(self, build: Callable[[Routing | None], Notifier]) -> None:
+        """Tell people from now on. Raises RouteError, as build may."""
+        self._build = build
+        self._notifier = build(self.routing)
         self._notifier.start()
         self._task = asyncio.create_task(self._follow(), name="routes")
 
@@ -48,6 +50,6 @@ class LiveRoutes:
                 logger.warning("the old routes stay in force: %s", error)
                 continue
             await self._notifier.stop()
-            self._notifier = notifier
+            self.routing, self._notifier = routing, notifier
             notifier.start()
             logger.info("%d receivers from %s are told", len(routing.receivers), self._watched.path)

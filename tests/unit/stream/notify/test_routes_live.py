@@ -34,7 +34,7 @@ class Bench(Desk):
         super().__init__(client, folder)
         self.path = folder / "routes.toml"
         self.built: list[Routing | None] = []
-        self.live = LiveRoutes(self.path, self.build)
+        self.live = LiveRoutes(self.path)
 
     def build(self, routing: Routing | None) -> Notifier:
         self.built.append(routing)
@@ -60,7 +60,7 @@ async def bench(
 ) -> AsyncIterator[Bench]:
     monkeypatch.setattr(watched_file, "LOOK_EVERY_S", 0.01)
     made = Bench(client, tmp_path)
-    made.live.start()
+    made.live.start(made.build)
     yield made
     await made.live.stop()
 
@@ -99,9 +99,21 @@ async def test_a_file_that_can_not_be_used_leaves_the_old_routes(
     assert len(bench.built) == 1
 
 
+async def test_a_file_that_breaks_while_the_worker_starts_leaves_the_routes_it_was_checked_with(
+    client: Redis, tmp_path: Path
+) -> None:
+    desk = Bench(client, tmp_path)
+    desk.write("no routes")
+    desk.live.start(desk.build)
+    await desk.live.stop()
+    (routing,) = desk.built
+    assert routing
+    assert set(routing.receivers) == {"one", "two"}
+
+
 async def test_without_a_file_there_is_nothing_to_follow(client: Redis, tmp_path: Path) -> None:
     desk = Bench(client, tmp_path)
-    live = LiveRoutes(None, desk.build)
-    live.start()
+    live = LiveRoutes(None)
+    live.start(desk.build)
     await live.stop()
-    assert desk.built[1:] == [None]
+    assert desk.built == [None]
