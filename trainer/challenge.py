@@ -91,7 +91,6 @@ def challenge_deep(
         validation,
         config,
         known=root.joint,
-        teacher=root.encoder,
         watch=watch,
     )
     weights = _one_difference(root, fitted.weights)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 
 from models.heads import MISSING, JointHeads
+from trainer.refit import minimise
 
 DECAY = 1e-4
 STEPS = 100
@@ -45,16 +46,10 @@ def _probe(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     weight = vectors.new_zeros(labels, vectors.shape[1], requires_grad=True)
     bias = vectors.new_zeros(labels, requires_grad=True)
-    optimiser = torch.optim.LBFGS(
-        [weight, bias], max_iter=STEPS, history_size=20, line_search_fn="strong_wolfe"
-    )
 
     def loss() -> torch.Tensor:
-        optimiser.zero_grad()
-        total = F.cross_entropy(F.linear(vectors, weight, bias), targets)
-        total = total + DECAY / 2 * weight.square().sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
+        fit = F.cross_entropy(F.linear(vectors, weight, bias), targets)
+        return fit + DECAY / 2 * weight.square().sum()
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    minimise([weight, bias], loss, STEPS)
     return weight.detach(), bias.detach()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
@@ -61,20 +61,32 @@ def _fit(
     before = F.linear(reminders, weight, bias)
     all_count = torch.ones(len(reminders))
     change = [torch.zeros_like(part, requires_grad=True) for part in (weight, bias)]
-    optimiser = torch.optim.LBFGS(
-        change, max_iter=STEPS, history_size=20, line_search_fn="strong_wolfe"
-    )
 
     def loss() -> torch.Tensor:
-        optimiser.zero_grad()
         new_weight, new_bias = weight + change[0], bias + change[1]
         taught = F.cross_entropy(F.linear(vectors, new_weight, new_bias), targets, reduction="sum")
         total = LABEL_WEIGHT * taught + STAY_WEIGHT * sum(part.square().sum() for part in change)
         if len(reminders):
             now = F.linear(reminders, new_weight, new_bias)
             total = total + len(reminders) * distillation_loss(now, before, all_count)
+        return total
+
+    minimise(change, loss, STEPS)
+    return (weight + change[0]).detach(), (bias + change[1]).detach()
+
+
+def minimise(
+    parameters: Sequence[torch.Tensor], loss: Callable[[], torch.Tensor], steps: int
+) -> None:
+    """Take parameters in place to where a convex loss of them is least, in so many steps."""
+    optimiser = torch.optim.LBFGS(
+        parameters, max_iter=steps, history_size=20, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        total = loss()
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return (weight + change[0]).detach(), (bias + change[1]).detach()
+    optimiser.step(closure)  # type: ignore[no-untyped-call]

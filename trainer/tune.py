@@ -120,7 +120,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
             validation,
             config,
             known=start.known,
-            teacher=start.teacher,
+            teacher=start.teacher if request.adapt_epochs else None,
             watch=watch,
             state_file=unfinished(request.output, stage),
             identity=_identity(request, start.parent, config, stage),
