@@ -26,7 +26,8 @@ async def prepare_topics(settings: Settings) -> None:
     """
     admin = await _connect(settings)
     try:
-        missing = wanted_topics(settings).keys() - set(await admin.list_topics())
+        wanted = wanted_topics(settings)
+        missing = wanted.keys() - set(await admin.list_topics())
         if not missing:
             return
         if not settings.kafka.create_topics:
@@ -42,7 +43,6 @@ async def prepare_topics(settings: Settings) -> None:
                 name,
                 settings.kafka.partitions,
             )
-        wanted = wanted_topics(settings)
         replication = settings.kafka.replication
         response = await admin.create_topics(
             [
