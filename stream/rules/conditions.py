@@ -38,15 +38,14 @@ _LABEL = re.compile(
 _LABEL_BEHIND = re.compile(r"""((?:'[^']*'|"[^"]*"))\s*[=!]=\s*([A-Za-z_]\w*)\s*\.\s*label\b""")
 _SCORE_KEY = re.compile(r"""\b([A-Za-z_]\w*)\s*\.\s*scores\s*\[\s*((?:'[^']*'|"[^"]*"))\s*\]""")
 # Only where nothing is reckoned on either side, as in 2.0 * sentiment.confidence > 1.5.
-_SHARE = re.compile(
-    r"""
-    (?: ^ | && | \|\| | [(\[?:,] ) \s*
-    ([A-Za-z_]\w*) \s*\.\s* (confidence|relevance|novelty) \s*
-    (<=?|>=?|==|!=) \s* (-?\d+(?:\.\d+)?)
-    (?= \s* (?: $ | && | \|\| | [)\]?:,] ) )
-    """,
-    re.VERBOSE,
-)
+_SHARE = r"""([A-Za-z_]\w*) \s*\.\s* (confidence | relevance | novelty | scores\s*\.\s*\w+)"""
+_BEFORE = r"(?: ^ | && | \|\| | [(\[?:,] ) \s*"
+_AFTER = r"(?= \s* (?: $ | && | \|\| | [)\]?:,] ) )"
+_SIGN = r"\s* (<=?|>=?|==|!=) \s*"
+_NUMBER = r"(-?\d+(?:\.\d+)?)"
+_SHARE_FIRST = re.compile(_BEFORE + _SHARE + _SIGN + _NUMBER + _AFTER, re.VERBOSE)
+_NUMBER_FIRST = re.compile(_BEFORE + _NUMBER + _SIGN + _SHARE + _AFTER, re.VERBOSE)
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 
 
@@ -146,7 +145,11 @@ def _check_shares(expression: str, heads: Sequence[Head], where: str) -> None:
     bare = _STRING_OR_COMMENT.sub(
         lambda found: "" if found[0].startswith("//") else "''", expression
     )
-    for name, of, sign, number in _SHARE.findall(bare):
+    comparisons = _SHARE_FIRST.findall(bare) + [
+        (name, of, _TURNED.get(sign, sign), number)
+        for number, sign, name, of in _NUMBER_FIRST.findall(bare)
+    ]
+    for name, of, sign, number in comparisons:
         bound = float(number)
         passed = 0 <= bound <= 1 and (sign, bound) not in {("<", 0), (">", 1)}
         if name in names and not passed:
