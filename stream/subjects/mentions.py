@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Collection
 from enum import Enum
 from typing import NamedTuple
@@ -24,19 +25,23 @@ _LISTED = re.compile(
 _SHORTEST_BARE_SYMBOL = 3
 # Names as short as "GM" and "3M" must be written in capitals: "gm" says good morning.
 _LONGEST_ACRONYM = 3
+# Bounded at both ends, or a row of digits is gone through again from each of them.
+_PERCENT = r"(?<!\d) [+-]? \d{1,9} (?:\.\d{1,9})? \s? %"
 _MARKETS = re.compile(
-    r"""(?ix) \b (?: shares? | stocks? | shareholders? | investors? | equit(?:y|ies) | dividends?
+    rf"""(?ix) \b (?: shares? | stocks? | shareholders? | investors? | equit(?:y|ies) | dividends?
     | earnings | revenues? | profits? | eps | sales | guidance | outlook | forecasts?
     | quarter(?:ly)? | q[1-4] | fy\d\d | analysts? | upgrade[ds]? | downgrade[ds]? | overweight
     | underweight | buybacks? | ipo | merger | acqui(?:re[ds]?|sition) | takeover | stake
     | market\scap | bullish | bearish | calls | puts | nasdaq | nyse | dow | s&p | sec | ceo | cfo
     | valuation | billion | bn | pre-?market | after-?hours ) \b
-    | [+-]?\d+(?:\.\d+)?\s?% """
+    | {_PERCENT} """
 )
+# A link longer than this is none.
+_LONGEST_LINK = 2_000
 # Where an ambiguous symbol is a company without more ado: CAT shares, CAT +3%.
 _TRADED = re.compile(
-    r"""(?ix) \s* (?: (?: shares? | stocks? | calls | puts | options | earnings | eps | q[1-4]
-    | ceo | cfo )\b | [+-]?\d+(?:\.\d+)?\s?% )"""
+    rf"""(?ix) \s* (?: (?: shares? | stocks? | calls | puts | options | earnings | eps | q[1-4]
+    | ceo | cfo )\b | {_PERCENT} )"""
 )
 
 
@@ -105,7 +110,13 @@ class MentionSearch:
             for _, _, pattern in hits
             if not pattern.ambiguous and pattern.form is not _Form.OTHER
         }
-        of_companies = bool(written or known or certain)
+        # What is asked of the whole text is asked once, however often it names somebody. An
+        # ambiguous name counts in capitals where the text is about companies or markets.
+        shouted = text.isupper()
+        of_markets = bool(written or known or certain) or (
+            any(pattern.ambiguous and pattern.form is not _Form.SYMBOL for _, _, pattern in hits)
+            and _MARKETS.search(text) is not None
+        )
         found = list(tagged)
         for start, end, (company, form, ambiguous) in hits:
             if form is _Form.OTHER or (tagged and _overlaps(tagged, start, end)):
@@ -113,7 +124,11 @@ class MentionSearch:
             if (
                 not ambiguous
                 or company.ticker in certain
-                or _stands_for_company(text, start, end, form, of_companies=of_companies)
+                or (
+                    _is_traded(text, start, end, shouted=shouted)
+                    if form is _Form.SYMBOL
+                    else of_markets and text[start].isupper()
+                )
             ):
                 ticker = next(
                     (symbol for symbol in company.symbols if symbol in written or symbol in known),
@@ -149,16 +164,10 @@ class MentionSearch:
         return kept
 
 
-def _stands_for_company(
-    text: str, start: int, end: int, form: _Form, *, of_companies: bool
-) -> bool:
-    """Whether an ambiguous form means its company: a name in capitals where the text is about
-    companies or markets, a symbol only in brackets or where it is traded.
-    """
-    if form is _Form.SYMBOL:
-        in_brackets = text[start - 1 : start] == "(" and text[end : end + 1] in {")", "."}
-        return in_brackets or (not text.isupper() and _TRADED.match(text, end) is not None)
-    return text[start].isupper() and (of_companies or _MARKETS.search(text) is not None)
+def _is_traded(text: str, start: int, end: int, *, shouted: bool) -> bool:
+    """Whether a word that is also a symbol is meant as one: in brackets or where it is traded."""
+    in_brackets = text[start - 1 : start] == "(" and text[end : end + 1] in {")", "."}
+    return in_brackets or (not shouted and _TRADED.match(text, end) is not None)
 
 
 def _tags(text: str, folded: str) -> list[Mention]:
@@ -176,7 +185,9 @@ def _tags(text: str, folded: str) -> list[Mention]:
 
 
 def _overlaps(mentions: list[Mention], start: int, end: int) -> bool:
-    return any(start < mention.end and mention.start < end for mention in mentions)
+    """Of mentions in the order of the text, none inside another."""
+    before = bisect_left(mentions, end, key=lambda mention: mention.start)
+    return before > 0 and start < mentions[before - 1].end
 
 
 def _is_word(text: str, start: int, end: int) -> bool:
@@ -185,7 +196,8 @@ def _is_word(text: str, start: int, end: int) -> bool:
         return False
     if end < len(text) and (text[end].isalnum() or text[end] == "_"):
         return False
-    return "://" not in text[text.rfind(" ", 0, start) + 1 : start]
+    since = max(0, start - _LONGEST_LINK)
+    return "://" not in text[text.rfind(" ", since, start) + 1 or since : start]
 
 
 def _fold(text: str) -> str:

@@ -107,6 +107,25 @@ PIECES = [
 ]
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Oracle " * 30_000,
+        "Oracle " + "1" * 200_000,
+        "Meta " * 20 + "1" * 200_000,
+        "Meta/" * 40_000,
+        "CAT " * 50_000,
+        "$AB Meta " * 20_000,
+        "CAT" + " " * 200_000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_text_made_to_be_slow_takes_no_longer_than_others_of_its_length(text: str) -> None:
+    """Looked through once for each name or digit in it, each of these would take hours."""
+    assert {mention.ticker for mention in SEARCH.find(text)} <= {"AB", "META"}
+
+
 @example("NYSE: CATAT&T$AAPL")
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=30).map("".join))
 def test_any_text_is_searched_and_offsets_are_those_of_the_text(text: str) -> None:
