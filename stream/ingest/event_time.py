@@ -19,14 +19,15 @@ _NANOSECONDS_BELOW = 2**63
 # Shorter digits are a year or a date: 20260131 is no epoch time after 1990.
 _NUMBER = re.compile(r"-?[0-9]{9,19}(?:\.[0-9]{1,9})?", re.ASCII)
 _UTC_NAME = re.compile(r"\s*(?:z|utc|gmt)\Z", re.IGNORECASE)
+_LAST_WORD = re.compile(r"\S*[^\W\d]\S*\Z")
 MAX_TIME_CHARS = 64
 
 
 def parse_time(value: str | float) -> datetime:
     """UTC time of ISO 8601, RFC 2822 or epoch seconds, milliseconds, microseconds, nanoseconds.
 
-    Without an offset it is UTC. Raises ValueError when it can't be read or has no place in the
-    years 1 to 9999.
+    Without an offset it is UTC. Raises ValueError when it can't be read, names a zone that is
+    neither UTC nor one of RFC 2822, or has no place in the years 1 to 9999.
     """
     try:
         if isinstance(value, str):
@@ -60,9 +61,13 @@ def _parse_other(text: str) -> datetime:
     except ValueError:
         pass
     try:
-        return parsedate_to_datetime(text)
+        time = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
         raise ValueError("neither ISO 8601 nor RFC 2822 nor an epoch time") from None
+    # Such a name is dropped without a word, and is an hour in Paris and nine in Tokyo.
+    if time.tzinfo is None and (name := _LAST_WORD.search(text)):
+        raise ValueError(f"{name[0]!r} names no known time zone; give an offset such as +0100")
+    return time
 
 
 def _microseconds(number: float) -> int:
