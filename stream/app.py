@@ -98,7 +98,7 @@ class Worker:
             predictor=self.predictor,
             rules=self._rules.file,
         )
-        await self._ledger.start()
+        signing = await self._ledger.start()
         self._stack.push_async_callback(self._ledger.stop)
 
         folder = tempfile.TemporaryDirectory(prefix="bellwether-faust-")
@@ -140,12 +140,13 @@ class Worker:
             agent = chunk_agent(decoder, self.tracker, self.pipeline, self.pipeline.fail)
             self._app.agent(topic, name=f"source-{source.topic}")(agent)
         self.pipeline.start()
+        self._heed(signing)
         self._stack.push_async_callback(self._rules.stop)
-        self._rules.start(self._judge_by)
+        self._heed(self._rules.start(self._judge_by))
         self._watch_over_alerts(redis, outbox)
         if self._champions:
             self._shadow_report = ShadowReport(outbox, settings.topics.shadow, self.telemetry)
-            self._shadow_report.start()
+            self._heed(self._shadow_report.start())
             self._stack.push_async_callback(self._shadow_report.stop)
             follower = Follower(
                 self._champions,
@@ -155,7 +156,7 @@ class Worker:
                 swap=self._take_over,
                 shadow=self._shadow,
             )
-            await follower.start()
+            self._heed(await follower.start())
             self._stack.push_async_callback(follower.stop)
         await self._app.start()
         folder.cleanup()  # made for Faust's start, which keeps nothing in it
@@ -167,7 +168,9 @@ class Worker:
             give_up=self.pipeline.fail,
         )
         self.watchdog.start()
-        self._stack.push_async_callback(end, asyncio.create_task(trim_for_ever(), name="heap"))
+        trimming = asyncio.create_task(trim_for_ever(), name="heap")
+        self._stack.push_async_callback(end, trimming)
+        self._heed(trimming)
         self.started = True
         logger.info(
             "consuming %s as group %s",
@@ -184,6 +187,16 @@ class Worker:
     def joined(self) -> bool:
         """Whether the consumer group has this worker, with or without partitions."""
         return self.started and self._app.consumer_generation_id > 0
+
+    def _heed(self, task: asyncio.Task[None]) -> None:
+        """End the worker when a task beside the stream ends by an error: no one would miss it."""
+
+        def look(ended: asyncio.Task[None]) -> None:
+            if not ended.cancelled() and (error := ended.exception()):
+                logger.error("the task %s has ended", ended.get_name(), exc_info=error)
+                self.pipeline.fail(error if isinstance(error, Exception) else RuntimeError(error))
+
+        task.add_done_callback(look)
 
     def _look(self) -> Sight:
         done = self.pipeline.batcher.statistics()
@@ -248,9 +261,9 @@ class Worker:
             Sweeper(Lifecycle(redis, keys, alerting), alerting.quiet_s),
             ChangeLog(redis, keys, outbox, self.settings.topics.alerts),
         ):
-            service.start()
+            self._heed(service.start())
             self._stack.push_async_callback(service.stop)
-        self._routes.start(notifier)
+        self._heed(self._routes.start(notifier))
         self._stack.push_async_callback(self._routes.stop)
 
     async def _take_over(self, predictor: Predictor) -> None:

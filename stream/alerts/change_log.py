@@ -39,8 +39,9 @@ class ChangeLog:
         self._outbox = outbox
         self._topic = topic
 
-    def start(self) -> None:
+    def start(self) -> asyncio.Task[None]:
         self._task = asyncio.create_task(self._publish_for_ever(), name="change-log")
+        return self._task
 
     async def stop(self) -> None:
         await end(self._task)

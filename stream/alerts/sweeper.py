@@ -24,8 +24,9 @@ class Sweeper:
         self._lifecycle = lifecycle
         self._every_s = min(max(quiet_s / 10, SHORTEST_S), LONGEST_S)
 
-    def start(self) -> None:
+    def start(self) -> asyncio.Task[None]:
         self._task = asyncio.create_task(self._sweep_for_ever(), name="sweeper")
+        return self._task
 
     async def stop(self) -> None:
         await end(self._task)

@@ -28,12 +28,13 @@ class LiveRoutes:
         self._watched = WatchedFile(path) if path else None
         self.routing = Routing.load(path) if path else None
 
-    def start(self, build: Callable[[Routing | None], Notifier]) -> None:
+    def start(self, build: Callable[[Routing | None], Notifier]) -> asyncio.Task[None]:
         """Tell people from now on. Raises RouteError, as build may."""
         self._build = build
         self._notifier = build(self.routing)
         self._notifier.start()
         self._task = asyncio.create_task(self._follow(), name="routes")
+        return self._task
 
     async def stop(self) -> None:
         await end(self._task)

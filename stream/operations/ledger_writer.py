@@ -32,10 +32,11 @@ class LedgerWriter:
         self._number = 0
         self._turn = asyncio.Lock()
 
-    async def start(self) -> None:
+    async def start(self) -> asyncio.Task[None]:
         """Return when Kafka has what the worker begins with."""
         await self._write("start")
         self._task = asyncio.create_task(self._sign_for_ever(), name="ledger")
+        return self._task
 
     async def stop(self) -> None:
         await end(self._task)

@@ -40,9 +40,10 @@ class LiveRules:
         self._compile(self.file, heads)
         self._heads = heads
 
-    def start(self, take: Callable[[RuleSet], Awaitable[None]]) -> None:
+    def start(self, take: Callable[[RuleSet], Awaitable[None]]) -> asyncio.Task[None]:
         """Look at the file from now on; take gets the new rules on the event loop."""
         self._task = asyncio.get_running_loop().create_task(self._follow(take), name="rules")
+        return self._task
 
     async def stop(self) -> None:
         await end(self._task)

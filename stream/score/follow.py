@@ -12,12 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 
-from models.spec import ModelError, Predictor
+from models.spec import Predictor
 from stream.heap import give_back
-from stream.rules.rule_error import RuleError
-from stream.settings import SettingsError
 from stream.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -71,10 +68,11 @@ class Follower:
             topic, enable_auto_commit=False, auto_offset_reset="latest", **kafka
         )
 
-    async def start(self) -> None:
-        """Raises KafkaError when no broker answers."""
+    async def start(self) -> asyncio.Task[None]:
+        """What it does from now on. Raises KafkaError when no broker answers."""
         await self._consumer.start()
         self._task = asyncio.create_task(self._follow(), name="follower")
+        return self._task
 
     async def stop(self) -> None:
         await end(self._task)
@@ -94,9 +92,11 @@ class Follower:
                     look_at = loop.time() + LOOK_ANYWAY_S
                     await self._look()
                     await self._look_at_challenger()
-            except (ModelError, RuleError, SettingsError, KafkaError, OSError) as error:
-                # The running model goes on; a champion that can't be served must not end it.
-                logger.error("the champion is not served: %s", error)  # noqa: TRY400
+            except Exception as error:  # noqa: BLE001 - a device or a store raises what it likes
+                # The running model goes on; a champion that can't be served must not end it, and
+                # whoever takes that champion back must be heard.
+                kind = type(error).__name__
+                logger.error("the champion is not served: %s (%s)", error, kind)  # noqa: TRY400
                 await asyncio.sleep(RETRY_S)
 
     async def _look(self) -> None:
@@ -122,9 +122,10 @@ class Follower:
             return
         try:
             challenger = await asyncio.to_thread(self._champions.load, wanted, running)
-        except ModelError as error:
+        except Exception as error:  # noqa: BLE001 - as above
             # Nothing depends on it; it is tried again at the next look.
-            logger.warning("the challenger is not run in shadow: %s", error)
+            kind = type(error).__name__
+            logger.warning("the challenger is not run in shadow: %s (%s)", error, kind)
             return
         self._shadow(challenger)
         self._in_shadow = wanted

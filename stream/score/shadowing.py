@@ -28,8 +28,9 @@ class ShadowReport:
         self._unsent: list[Outgoing] = []
         self._any_unsent = asyncio.Event()
 
-    def start(self) -> None:
+    def start(self) -> asyncio.Task[None]:
         self._task = self._loop.create_task(self._send_for_ever(), name="shadow")
+        return self._task
 
     async def stop(self) -> None:
         await end(self._task)

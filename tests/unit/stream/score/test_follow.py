@@ -1,9 +1,11 @@
-"""A champion that these settings can't serve leaves the running model in force."""
+"""A champion that can't be served leaves the running model in force, and the next is looked at."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
+
+import pytest
 
 from models.stub import StubPredictor
 from stream.score.follow import Follower
@@ -33,15 +35,29 @@ class Champions:
         return StubPredictor(version=version)
 
 
-async def test_a_champion_without_what_the_queues_ask_for_is_named_and_not_served(
-    monkeypatch, caplog
+@pytest.mark.parametrize(
+    "error",
+    [
+        SettingsError("setting queues.0.topics: head topic has no label 'cards'"),
+        RuntimeError("CUDA out of memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_champion_that_cannot_be_served_is_named_and_the_next_one_is_looked_at(
+    monkeypatch, caplog, error: Exception
 ) -> None:
     monkeypatch.setattr("stream.score.follow.AIOKafkaConsumer", lambda *_, **__: NoNews())
-    refused = asyncio.Event()
+    monkeypatch.setattr("stream.score.follow.RETRY_S", 0.0)
+    monkeypatch.setattr("stream.score.follow.LOOK_ANYWAY_S", 0.0)
+    looks = 0
+    served = asyncio.Event()
 
     async def swap(_fresh: object) -> None:
-        refused.set()
-        raise SettingsError("setting queues.0.topics: head topic has no label 'cards'")
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise error
+        served.set()
 
     follower = Follower(
         Champions(),
@@ -53,8 +69,6 @@ async def test_a_champion_without_what_the_queues_ask_for_is_named_and_not_serve
     )
     await follower.start()
     async with asyncio.timeout(10):
-        await refused.wait()
-        while "the champion is not served: setting queues.0.topics" not in caplog.text:
-            await asyncio.sleep(0.01)
-    assert not follower._task.done()
+        await served.wait()
+    assert f"the champion is not served: {error} ({type(error).__name__})" in caplog.text
     await follower.stop()
