@@ -19,8 +19,9 @@ from redis.asyncio import Redis
 
 from models.stub import StubPredictor
 from stream.alerts.store import AlertStore
+from stream.alerts.sweeper import Sweeper
 from stream.app import Worker
-from stream.connection import kafka_arguments
+from stream.connection import StartError, kafka_arguments
 from stream.ingest.unpack import MAX_UNPACKED_BYTES
 from stream.names import Keys
 from stream.operations.letter_log import list_dead_letters
@@ -177,7 +178,16 @@ async def test_a_worker_at_work_has_no_files_that_a_kill_would_leave(
         assert await asyncio.to_thread(os.listdir, tmp_path) == []
 
 
-async def test_what_a_worker_says_of_itself(settings: Settings) -> None:
+async def test_what_a_worker_says_of_itself(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_it = asyncio.Event()
+
+    async def broken_sweeper(_self: Sweeper) -> None:
+        await break_it.wait()
+        raise RuntimeError("the test broke it")
+
+    monkeypatch.setattr(Sweeper, "_sweep_for_ever", broken_sweeper)
     worker = Worker(settings, StubPredictor())
     monitor = WorkerMonitor(worker)
     assert monitor.health().ok
@@ -204,7 +214,9 @@ async def test_what_a_worker_says_of_itself(settings: Settings) -> None:
         assert f'bellwether_lag_records{{partition="0",topic="{topic}"}} 0.0' in page
         assert "bellwether_latency_seconds_count 20.0" in page
         assert any(line.startswith("bellwether_alert_transitions_total{") for line in page)
-        worker.pipeline.fail(RuntimeError("the test broke it"))
+        break_it.set()  # a task beside the stream, which nothing waits for
+        with pytest.raises(StartError, match="the test broke it"):
+            await asyncio.wait_for(worker.run(asyncio.Event()), DEADLINE_S)
         assert monitor.health().details == {"worker": "RuntimeError: the test broke it"}
         assert not monitor.health().ok
     finally:
