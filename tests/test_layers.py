@@ -87,6 +87,7 @@ PURE = (
     "stream.signals.windows",
     "stream.signals.figures",
     "stream.rules.hostile",
+    "stream.rules.idle",
     "stream.rules.rule_error",
     "stream.rules.variables",
     "stream.rules.necessary",

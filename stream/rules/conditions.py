@@ -10,7 +10,9 @@ from typing import Any
 import cel
 
 from models.spec import Head
+from stream.names import SOURCE_KINDS
 from stream.rules.hostile import find_danger
+from stream.rules.idle import find_idle
 from stream.rules.rule_error import RuleError
 from stream.rules.variables import EVENT_FIELDS, HEAD_FIELDS, SUBJECT_FIELDS, sample
 from stream.signals.figures import FIGURES
@@ -33,19 +35,12 @@ _STRING_OR_COMMENT = re.compile(
 _PATH = re.compile(r"(?<![\w.\])])([A-Za-z_]\w*+)((?:\s*\.\s*[A-Za-z_]\w*+(?!\s*\())*)")
 _TYPE_NAMES = {"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"}
 _LABEL = re.compile(
-    r"""\b([A-Za-z_]\w*)\s*\.\s*label\s*(?:[=!]=\s*|in\s*\[)((?:\s*,?\s*(?:'[^']*'|"[^"]*"))+)"""
+    r"""\b([A-Za-z_]\w*)\s*\.\s*(?:label|source)\s*(?:[=!]=\s*|in\s*\[)((?:\s*,?\s*(?:'[^']*'|"[^"]*"))+)"""
 )
-_LABEL_BEHIND = re.compile(r"""((?:'[^']*'|"[^"]*"))\s*[=!]=\s*([A-Za-z_]\w*)\s*\.\s*label\b""")
+_LABEL_BEHIND = re.compile(
+    r"""((?:'[^']*'|"[^"]*"))\s*[=!]=\s*([A-Za-z_]\w*)\s*\.\s*(?:label|source)\b"""
+)
 _SCORE_KEY = re.compile(r"""\b([A-Za-z_]\w*)\s*\.\s*scores\s*\[\s*((?:'[^']*'|"[^"]*"))\s*\]""")
-# Only where nothing is reckoned on either side, as in 2.0 * sentiment.confidence > 1.5.
-_SHARE = r"""([A-Za-z_]\w*) \s*\.\s* (confidence | relevance | novelty | scores\s*\.\s*\w+)"""
-_BEFORE = r"(?: ^ | && | \|\| | [(\[?:,] ) \s*"
-_AFTER = r"(?= \s* (?: $ | && | \|\| | [)\]?:,] ) )"
-_SIGN = r"\s* (<=?|>=?|==|!=) \s*"
-_NUMBER = r"(-?\d+(?:\.\d+)?)"
-_SHARE_FIRST = re.compile(_BEFORE + _SHARE + _SIGN + _NUMBER + _AFTER, re.VERBOSE)
-_NUMBER_FIRST = re.compile(_BEFORE + _NUMBER + _SIGN + _SHARE + _AFTER, re.VERBOSE)
-_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 
 
@@ -55,7 +50,7 @@ def compile_condition(
     """A cel.Program that gives a bool on any event of a model with these heads.
 
     Raises RuleError, beginning with where, on bad syntax, an unknown name, field or label, on a
-    number that a share never passes, on what could take long on some event, and on anything but a
+    comparison that no event decides, on what could take long on some event, and on anything but a
     bool for a sample event.
     """
     if len(expression) > MAX_EXPRESSION_CHARS:
@@ -69,7 +64,8 @@ def compile_condition(
         raise RuleError(f"{where}: {field} is not valid CEL ({detail})") from None
     _check_names(expression, program.variables(), heads, where)
     _check_labels(expression, heads, where)
-    _check_shares(expression, heads, f"{where}: {field}")
+    if idle := find_idle(strip(expression), heads):
+        raise RuleError(f"{where}: {field} {idle}")
     try:
         outcome = program.execute(cel.Context(variables=sample(heads)))
     except KeyError:
@@ -86,10 +82,17 @@ def compile_condition(
     return program
 
 
+def strip(expression: str) -> str:
+    """The expression with every string empty and without comments, which may hold anything."""
+    return _STRING_OR_COMMENT.sub(
+        lambda found: "" if found[0].startswith("//") else "''", expression
+    )
+
+
 def fields_used(expression: str) -> dict[str, set[str]]:
     """Variable to the fields of it that an expression reads; a "*" among them stands for all."""
     used: dict[str, set[str]] = {}
-    for name, rest in _PATH.findall(_STRING_OR_COMMENT.sub("''", expression)):
+    for name, rest in _PATH.findall(strip(expression)):
         steps = [step.strip() for step in rest.split(".")[1:]]
         used.setdefault(name, set()).add(steps[0] if steps else "*")
     return used
@@ -105,7 +108,7 @@ def _check_names(
         "signal": FIGURES,
     }
     labels = {head.name: head.labels for head in heads}
-    for path, rest in _PATH.findall(_STRING_OR_COMMENT.sub("''", expression)):
+    for path, rest in _PATH.findall(strip(expression)):
         steps = [step.strip() for step in rest.split(".")[1:]]
         if path not in known:
             # Names bound by macros (x in list.exists(x, ...)) are variables without a field check.
@@ -124,39 +127,16 @@ def _check_names(
 
 
 def _check_labels(expression: str, heads: Sequence[Head], where: str) -> None:
-    labels = {head.name: head.labels for head in heads}
+    labels: dict[str, Sequence[str]] = {head.name: head.labels for head in heads}
+    labels["event"] = SOURCE_KINDS
     behind = [(name, literal) for literal, name in _LABEL_BEHIND.findall(expression)]
     keys = _SCORE_KEY.findall(expression)
     for name, literals in [*_LABEL.findall(expression), *behind, *keys]:
         for single, double in _LITERAL.findall(literals):
             label = single or double
             if name in labels and label not in labels[name]:
-                raise RuleError(
-                    f"{where}: {name} has no label {label!r}{_hint(label, labels[name])}"
-                )
-
-
-def _check_shares(expression: str, heads: Sequence[Head], where: str) -> None:
-    """A comparison that no event decides is a slip, such as 90 for 0.9.
-
-    Except >= 0 and <= 1, by which people mean any.
-    """
-    names = {"event", "subject", *(head.name for head in heads)}
-    bare = _STRING_OR_COMMENT.sub(
-        lambda found: "" if found[0].startswith("//") else "''", expression
-    )
-    comparisons = _SHARE_FIRST.findall(bare) + [
-        (name, of, _TURNED.get(sign, sign), number)
-        for number, sign, name, of in _NUMBER_FIRST.findall(bare)
-    ]
-    for name, of, sign, number in comparisons:
-        bound = float(number)
-        passed = 0 <= bound <= 1 and (sign, bound) not in {("<", 0), (">", 1)}
-        if name in names and not passed:
-            raise RuleError(
-                f"{where} asks whether {name}.{of} {sign} {number}, but it is from 0 to 1, so that "
-                "every event gives the same answer; write a number in between"
-            )
+                what = "event has no source" if name == "event" else f"{name} has no label"
+                raise RuleError(f"{where}: {what} {label!r}{_hint(label, labels[name])}")
 
 
 def _is_bound(name: str, expression: str) -> bool:

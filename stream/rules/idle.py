@@ -1,0 +1,59 @@
+"""Comparisons that no event decides, such as 90 for 0.9: slips that nobody would notice. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from models.spec import Head
+from stream.names import SOURCE_KINDS
+
+_SHARES = ("negative", "neutral", "positive", "high_risk")
+_RANGES = {
+    **dict.fromkeys(("confidence", "relevance", "novelty"), (0, 1)),
+    **dict.fromkeys((*_SHARES, *(f"{name}_long" for name in _SHARES)), (0, 1)),
+    **dict.fromkeys(("sentiment", "sentiment_long"), (-1, 1)),
+    **dict.fromkeys(("sources_down", "sources_up"), (0, len(SOURCE_KINDS))),
+}
+"""Least and most of a field or figure, both of which occur."""
+_OF_RECORDS = {"event": "event.text", "subject": "subject.id", "signal": "signal.sentiment"}
+
+_NAME = r"([A-Za-z_]\w*)"
+_VALUE = _NAME + r"\s*\.\s*(scores\s*\.\s*\w+|\w+)"
+_SIGN = r"\s*(<=?|>=?|==|!=)\s*"
+_NUMBER = r"(-?\d+(?:\.\d+)?)"
+# Only where nothing is reckoned on either side, as in 2.0 * sentiment.confidence > 1.5.
+_BEFORE = r"(?:^|&&|\|\||[(\[?:,])[\s!]*"
+_AFTER = r"(?=\s*(?:$|&&|\|\||[)\]?:,]))"
+_VALUE_FIRST = re.compile(_BEFORE + _VALUE + _SIGN + _NUMBER + _AFTER)
+_NUMBER_FIRST = re.compile(_BEFORE + _NUMBER + _SIGN + _VALUE + _AFTER)
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_RECORD_FIRST = re.compile(rf"(?<![\w.\])]){_NAME}\s*(?:<|>|==|!=)")
+_RECORD_BEHIND = re.compile(rf"(?:<|>|[<>=!]=)\s*{_NAME}+\s*(?![\w\s.\[(])")
+
+
+def find_idle(bare: str, heads: Sequence[Head]) -> str:
+    """What is wrong with the first such comparison of a condition without strings, "" if none.
+
+    >= and <= at the ends of a range pass: people mean "any" by them.
+    """
+    records = {**_OF_RECORDS, **{head.name: f"{head.name}.label" for head in heads}}
+    for name in (*_RECORD_FIRST.findall(bare), *_RECORD_BEHIND.findall(bare)):
+        if name in records:
+            return f"compares {name}, which is no single value; write {records[name]} or its like"
+    comparisons = _VALUE_FIRST.findall(bare) + [
+        (name, of, _TURNED.get(sign, sign), number)
+        for number, sign, name, of in _NUMBER_FIRST.findall(bare)
+    ]
+    for name, of, sign, number in comparisons:
+        span = (0, 1) if of.startswith("scores") else _RANGES.get(of)
+        if name not in records or span is None:
+            continue
+        least, most = span
+        bound = float(number)
+        if not least <= bound <= most or (sign, bound) in {("<", least), (">", most)}:
+            return (
+                f"asks whether {name}.{of} {sign} {number}, but it is from {least} to {most}, so "
+                "that every event gives the same answer; write a number in between"
+            )
+    return ""
