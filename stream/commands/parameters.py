@@ -117,8 +117,8 @@ class AlertId(click.ParamType):
         return str(value)
 
 
-def warn_of_unset_labels(settings: Settings, names: Iterable[str]) -> None:
-    """One line on stderr for each label that no alert has by the rules of these settings."""
+def warn_of_unknown(settings: Settings, *, labels: Iterable[str], rules: Iterable[str]) -> None:
+    """One line on stderr for each label that no alert has, and each rule that there is not."""
     from stream.rules.rule_file import read_sound_rules
 
     try:
@@ -126,8 +126,13 @@ def warn_of_unset_labels(settings: Settings, names: Iterable[str]) -> None:
     except RuleError:
         # Whoever only routes or silences need not have the workers' rules at hand.
         return
-    known = {*OWN_LABELS, *(name for rule in file.rules.values() for name in rule.labels)}
+    set_labels = {*OWN_LABELS, *(name for rule in file.rules.values() for name in rule.labels)}
+    _warn("no rule sets a label", labels, set_labels)
+    _warn("there is no rule", rules, {rule.name for rule in file.rules.values()})
+
+
+def _warn(what: str, names: Iterable[str], known: set[str]) -> None:
     for name in sorted(set(names) - known):
         close = difflib.get_close_matches(name, known, n=1)
         remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-        click.echo(f"warning: no rule sets a label {name!r}; {remedy}", err=True)
+        click.echo(f"warning: {what} {name!r}; {remedy}", err=True)

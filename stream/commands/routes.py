@@ -6,7 +6,7 @@ import click
 
 from stream import show
 from stream.commands.options import config_option, json_option
-from stream.commands.parameters import warn_of_unset_labels
+from stream.commands.parameters import warn_of_unknown
 from stream.settings import Settings, SettingsError
 
 
@@ -18,7 +18,7 @@ from stream.settings import Settings, SettingsError
 def route(settings: Settings, labels: str, as_json: bool) -> None:
     """Print receiver and path of an alert with these labels; checks the whole routing file."""
     from stream.notify.routing import Routing
-    from stream.sinks.build import check_receivers
+    from stream.sinks.build import SecretError, check_receivers
 
     if settings.alerting.routes is None:
         raise SettingsError(
@@ -26,9 +26,17 @@ def route(settings: Settings, labels: str, as_json: bool) -> None:
             "(BELLWETHER_ALERTING__ROUTES)"
         )
     routing = Routing.load(settings.alerting.routes)
-    check_receivers(routing, settings)
+    try:
+        check_receivers(routing, settings)
+    except SecretError as error:
+        # Whoever asks need not have the workers' secrets.
+        click.echo(f"warning: {error} where workers run", err=True)
     given = _labels(labels)
-    warn_of_unset_labels(settings, {*given, *routing.label_names()})
+    warn_of_unknown(
+        settings,
+        labels={*given, *routing.label_names()},
+        rules={given.get("rule", ""), *routing.rule_names()} - {""},
+    )
     found = [
         {
             "receiver": node.receiver,

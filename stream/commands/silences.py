@@ -11,8 +11,8 @@ import click
 from stream import show
 from stream.commands.alerts import author_option
 from stream.commands.options import config_option, json_option, with_redis
-from stream.commands.parameters import MatcherValue, Remark, Span, warn_of_unset_labels
-from stream.notify.matchers import Matcher
+from stream.commands.parameters import MatcherValue, Remark, Span, warn_of_unknown
+from stream.notify.matchers import Matcher, named_rules
 from stream.records import utc_now
 from stream.settings import Settings
 
@@ -47,7 +47,9 @@ def silence(
     """Do not notify anyone of alerts that match; they stay on the topics and in the list."""
     from stream.notify.silence_store import PREVIEW_S, SilenceStore
 
-    warn_of_unset_labels(settings, (matcher.name for matcher in matchers))
+    warn_of_unknown(
+        settings, labels={matcher.name for matcher in matchers}, rules=named_rules(matchers)
+    )
 
     async def ask(redis: Any, keys: Any) -> tuple[Any, Any]:
         store = SilenceStore(redis, keys)

@@ -18,6 +18,8 @@ SEVERITIES: tuple[str, ...] = get_args(Severity)
 Operator = Literal["=", "!=", "=~", "!~"]
 
 _MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
+# Not in quotes, where a value may hold anything.
+_SECOND = re.compile(r"^[^\"]*,\s*([A-Za-z_]\w*\s*(?:=~|!~|!=|=).*)$", re.DOTALL)
 _WORDS = re.compile(r"\w+(?:\|\w+)+")
 _ESCAPED = re.compile(r"""\\(["\\])""")
 
@@ -49,6 +51,11 @@ class Matcher(msgspec.Struct, frozen=True):
 def parse_matcher(text: str) -> Matcher:
     """What a person wrote: 'rule=x', 'subject=~"ticker:.*"'. Raises MatcherError."""
     matcher = read_matcher(text)
+    if second := _SECOND.search(text):
+        raise MatcherError(
+            f"{text!r} looks like two matchers; give {second[1]!r} as one of its own, or the value "
+            "in double quotes"
+        )
     if matcher.name == "severity":
         _refuse_impossible(matcher, text)
     return matcher
@@ -97,6 +104,11 @@ def read_matcher(text: str) -> Matcher:
 
 def all_hold(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
     return all(matcher.holds(labels) for matcher in matchers)
+
+
+def named_rules(matchers: Iterable[Matcher]) -> set[str]:
+    """The rules that matchers name in full, patterns left out."""
+    return {one.value for one in matchers if one.name == "rule" and one.operator in {"=", "!="}}
 
 
 def labels_of(alert: Alert) -> dict[str, str]:

@@ -13,7 +13,7 @@ import msgspec
 
 from stream.durations import seconds
 from stream.notify.inhibition import InhibitRule
-from stream.notify.matchers import Matcher, MatcherError, all_hold, parse_matcher
+from stream.notify.matchers import Matcher, MatcherError, all_hold, named_rules, parse_matcher
 from stream.notify.route_file import (
     Places,
     Route,
@@ -101,11 +101,17 @@ class Routing:
         return _descend(self.root, labels)
 
     def label_names(self) -> set[str]:
-        """Labels that matchers of the file ask for."""
-        matchers = [*_matchers_within(self.root)]
+        """Labels that the file asks for: in matchers, group_by and equal."""
+        names = {matcher.name for matcher in self._all_matchers()}
+        for node in _within(self.root):
+            names.update(node.group_by)
         for rule in self.inhibit_rules:
-            matchers += (*rule.source, *rule.target)
-        return {matcher.name for matcher in matchers}
+            names.update(rule.equal)
+        return names - {ALL_LABELS}
+
+    def rule_names(self) -> set[str]:
+        """Rules that matchers of the file name."""
+        return named_rules(self._all_matchers())
 
     def muted(self, mute: Sequence[str], active: Sequence[str], now: datetime) -> bool:
         """Whether time intervals keep a route silent now. Names the file no longer has do not."""
@@ -114,6 +120,12 @@ class Routing:
             any(name in known for name in active)
             and not any(name in known and known[name].holds(now) for name in active)
         )
+
+    def _all_matchers(self) -> Iterator[Matcher]:
+        for node in _within(self.root):
+            yield from node.matchers
+        for rule in self.inhibit_rules:
+            yield from (*rule.source, *rule.target)
 
     def _node(self, route: Route, section: str, parent: Node | None) -> Node:
         if section.count(".") > MAX_DEPTH:
@@ -189,10 +201,10 @@ class Routing:
         return RouteError(f"{where(self._path, self._places, section)}: {reason}")
 
 
-def _matchers_within(node: Node) -> Iterator[Matcher]:
-    yield from node.matchers
+def _within(node: Node) -> Iterator[Node]:
+    yield node
     for child in node.children:
-        yield from _matchers_within(child)
+        yield from _within(child)
 
 
 def _descend(node: Node, labels: Mapping[str, str]) -> list[Node]:

@@ -53,11 +53,11 @@ class ActiveSilences:
 
 
 def check(matchers: Sequence[Matcher]) -> None:
-    """Raises SilenceError where the matchers would hide every alert there can be."""
-    if all_hold(matchers, {}) or all(all_hold(matchers, labels) for labels in _any_alerts()):
+    """Raises SilenceError where the matchers would hide any alert that they don't name."""
+    if all(all_hold(matchers, labels) for labels in _any_alerts()):
         raise SilenceError(
-            "this silence would hide every alert, also those that nobody foresaw; give at least "
-            "one matcher that names what is to be hidden, such as rule=NAME"
+            "this silence would hide every alert, or all but those it names, also what nobody "
+            "foresaw; give at least one matcher that names what is to be hidden, such as rule=NAME"
         )
 
 

@@ -42,10 +42,23 @@ _FIELDS = {
 _COMMON = {"name", "type", "timeout", "give_up_after", "send_resolved"}
 
 
+class SecretError(RouteError):
+    """A receiver is right as written, but its secret or address is not on this machine."""
+
+
 def check_receivers(routing: Routing, settings: Settings) -> None:
-    """Raises RouteError, naming receiver and field, for one that could never be told."""
+    """Raises RouteError, naming receiver and field, for one that could never be told.
+
+    SecretError only where nothing else is wrong with any.
+    """
+    missing: SecretError | None = None
     for config in routing.receivers.values():
-        _check(config, settings)
+        try:
+            _check(config, settings)
+        except SecretError as error:
+            missing = missing or error
+    if missing:
+        raise missing
 
 
 def build_sinks(
@@ -181,13 +194,17 @@ def _read(config: ReceiverConfig, field: str, variable: str, file: str) -> str:
     if variable:
         value = os.environ.get(variable, "").strip()
         if not value:
-            raise _refused(config, f"{field}_env: the environment has no {variable}; set it")
+            raise SecretError(
+                str(_refused(config, f"{field}_env: the environment has no {variable}; set it"))
+            )
         return value
     try:
         value = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        raise _refused(config, f"{field}_file {file}: can't be read ({reason})") from None
+        raise SecretError(
+            str(_refused(config, f"{field}_file {file}: can't be read ({reason})"))
+        ) from None
     if not value:
         raise _refused(config, f"{field}_file {file}: is empty")
     return value

@@ -46,15 +46,30 @@ def ask(folder: Path, labels: str, *, table: str = ROUTES, rules: str = RULES) -
     return CliRunner().invoke(routes.route, ["--labels", labels, "--json"], obj=settings)
 
 
+def test_a_secret_that_is_elsewhere_is_no_reason_not_to_answer(tmp_path: Path) -> None:
+    hook = '[[receivers]]\nname = "hook"\ntype = "webhook"\nurl_env = "NO_SUCH_SECRET"\n'
+    ran = ask(tmp_path, "rule=mine", table=ROUTES + hook)
+    assert ran.exit_code == 0
+    assert "has no NO_SUCH_SECRET; set it where workers run" in ran.stderr
+    # What is wrong with the file itself is still a fault.
+    ran = ask(tmp_path, "rule=mine", table=ROUTES + hook.replace("url_env", "topik"))
+    assert ran.exit_code == 1
+
+
 def test_labels_that_no_rule_sets_are_warned_of_in_the_question_and_in_the_file(
     tmp_path: Path,
 ) -> None:
-    ran = ask(tmp_path, "rule=mine,severity=info,subject=ticker:A,tea=x")
+    table = ROUTES.replace("[[route", 'group_by = ["teamm"]\n[[route', 1)
+    table = table.replace('["severity=info"]', '["rule=min"]\nequal = ["subjct"]')
+    ran = ask(tmp_path, "rule=mine,severity=info,subject=ticker:A,tea=x", table=table)
     assert ran.exit_code == 0
     assert [line for line in ran.stderr.splitlines() if "'tea'" in line or "'teem'" in line] == [
         "warning: no rule sets a label 'tea'; did you mean 'team'?",
         "warning: no rule sets a label 'teem'; did you mean 'team'?",
     ]
+    assert "no rule sets a label 'subjct'; did you mean 'subject'?" in ran.stderr
+    assert "no rule sets a label 'teamm'; did you mean 'team'?" in ran.stderr
+    assert "there is no rule 'min'; did you mean 'mine'?" in ran.stderr
     assert "no rule sets a label 'zone'; known are rule, severity" in ran.stderr
 
 

@@ -42,6 +42,7 @@ def test_a_matcher_holds(text: str, holds: bool) -> None:
         ('rule="x', "no closing one"),
         ("rule=~(", "unclosed group"),
         ("rule=~a)|(b", "unopened group"),
+        ("subject=ticker:A,rule=neg", r"two matchers; give 'rule=neg' as one of its own"),
         (r"rule=~(a)\1", "backreferences are not supported"),
         ("rule=~((a{900}){900}){900}", "too much memory|size limit"),
         ("rule=~" + "a" * (MAX_PATTERN_CHARS + 1), "longer than"),

@@ -143,6 +143,14 @@ ROOT = '[route]\nreceiver = "all"\n'
             "two spans over midnight",
         ),
         (
+            ROOT + RECEIVERS + '[[time_intervals]]\nname = "n"\ndays_of_month = ["0:3"]\n',
+            r"days_of_month '0:3' is not known; write \"24\" or \"24:26\"",
+        ),
+        (
+            ROOT + RECEIVERS + '[[time_intervals]]\nname = "n"\nmonths = ["may", "maj"]\n',
+            r"months 'maj' is not known",
+        ),
+        (
             ROOT + RECEIVERS + '[[time_intervals]]\nname = "n"\nweekdays = ["friday:monday"]\n',
             "runs backwards",
         ),
@@ -172,6 +180,12 @@ times = ["09:00-17:00"]
 zone = "Europe/Berlin"
 
 [[time_intervals]]
+name = "holidays"
+days_of_month = ["24:26", "-1"]
+months = ["december", "2"]
+years = ["2026:2027"]
+
+[[time_intervals]]
 name = "night"
 times = ["22:00-24:00", "00:00-06:00"]
 """
@@ -190,6 +204,12 @@ times = ["22:00-24:00", "00:00-06:00"]
         # Summer time: nine o'clock in Berlin is seven in UTC.
         ((), ("office",), "2026-07-09T07:00", False),
         ((), ("office",), "2026-03-14T12:00", True),
+        (("holidays",), (), "2026-12-24T00:00", True),
+        (("holidays",), (), "2027-12-31T12:00", True),
+        (("holidays",), (), "2026-12-30T12:00", False),
+        (("holidays",), (), "2026-11-24T12:00", False),
+        (("holidays",), (), "2028-12-24T12:00", False),
+        (("holidays",), (), "2027-02-28T23:59", True),
         (("gone",), ("gone",), "2026-03-14T12:00", False),
     ],
 )

@@ -101,6 +101,7 @@ async def test_a_silence_that_hides_whatever_comes_is_refused(
     "matchers",
     [
         ["severity=~warning|info"],
+        ["severity!=critical"],
         ["subject=~ticker:.*"],
         ["rule=~fraud-.*"],
         ["rule=~.+", "severity=info"],
