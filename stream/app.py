@@ -22,6 +22,7 @@ from stream.ingest.agents import chunk_agent
 from stream.ingest.chunks import ChunkTracker, faust_app, read_lags
 from stream.ingest.sources import Decoder
 from stream.names import Keys
+from stream.notify.delivery import Tally
 from stream.notify.notifier import Notifier
 from stream.notify.redis_journal import RedisJournal
 from stream.notify.routes_live import LiveRoutes
@@ -67,6 +68,7 @@ class Worker:
         self.predictor = predictor
         self._champions = champions
         self.telemetry = Telemetry()
+        self.deliveries = Tally()
         self._subjects = SubjectFinder.load(settings.subjects)
         check_queues(settings.queues, predictor.heads)
         self._rules = LiveRules(settings, predictor.heads)
@@ -255,7 +257,8 @@ class Worker:
             sinks = (
                 build_sinks(routing, self.settings, redis=redis, outbox=outbox) if routing else {}
             )
-            return Notifier(RedisJournal(redis, keys, alerting), routing, sinks, alerting)
+            journal = RedisJournal(redis, keys, alerting)
+            return Notifier(journal, routing, sinks, alerting, tally=self.deliveries)
 
         for service in (
             Sweeper(Lifecycle(redis, keys, alerting), alerting.quiet_s),

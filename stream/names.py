@@ -76,6 +76,15 @@ class Keys:
         """What the notifier knows: position, groups, group:<key>, hidden, receiver:<name>, …"""
         return f"{self.prefix}notify:{name}"
 
+    @property
+    def receivers(self) -> str:
+        """The names of those that the routing file in force has."""
+        return self.notify("receivers")
+
+    def receiver(self, name: str) -> str:
+        """How it takes what it is sent: sent, failed, error, failed_at, trouble, trouble_since."""
+        return self.notify(f"receiver:{name}")
+
     def fingerprint(self, fingerprint: str) -> str:
         """The current episode of a fingerprint: alert id, episode number, last event time."""
         return f"{self.prefix}fingerprint:{fingerprint}"

@@ -16,6 +16,7 @@ from stream.connection import StartError
 from stream.console.desk import Desk, Moved
 from stream.console.lag import Lag, lag_of
 from stream.console.operations import Asked, Operation
+from stream.console.receivers import ReceiverState, receivers_of
 from stream.console.recent import Seen
 from stream.console.shown_settings import Setting, shown
 from stream.operations.ledger import Entry, Sign, spans
@@ -78,13 +79,17 @@ class TrainerState(msgspec.Struct, frozen=True):
 
 
 class HealthAnswer(msgspec.Struct, frozen=True):
-    """faults says what is away and why, empty strings while all is well."""
+    """faults says what is away and why, empty strings while all is well.
+
+    receivers are those of notifications; none while Redis is away or nobody is told.
+    """
 
     faults: dict[str, str]
     flow: Flow
     lag: list[Lag]
     workers: list[WorkerState]
     trainer: TrainerState
+    receivers: list[ReceiverState]
     open_alerts: int | None
     viewers: int
 
@@ -110,9 +115,20 @@ async def health(asked: Asked) -> HealthAnswer:
     there = not faults["kafka"]
     found = await desk.lately.answer(("health", there), lambda: _measured(desk, there))
     faults["kafka"] = faults["kafka"] or found.fault
-    open_alerts = None if faults["redis"] else await desk.redis.zcard(desk.keys.alerts_open)
+    open_alerts: int | None = None
+    receivers: list[ReceiverState] = []
+    if not faults["redis"]:
+        open_alerts = await desk.redis.zcard(desk.keys.alerts_open)
+        receivers = await receivers_of(desk.redis, desk.keys)
     return HealthAnswer(
-        faults, found.flow, found.lag, found.workers, found.trainer, open_alerts, desk.hub.viewers
+        faults=faults,
+        flow=found.flow,
+        lag=found.lag,
+        workers=found.workers,
+        trainer=found.trainer,
+        receivers=receivers,
+        open_alerts=open_alerts,
+        viewers=desk.hub.viewers,
     )
 
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,6 +29,41 @@ class Outcome(NamedTuple):
     error: str
 
 
+class Trouble(NamedTuple):
+    """Why a receiver has not taken what it is sent, and since when (seconds of time.monotonic)."""
+
+    reason: str
+    since: float
+
+
+class Tally:
+    """What receivers took, by their names: counts of this process, and who is in trouble now."""
+
+    def __init__(self) -> None:
+        self.sent: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.retries: Counter[str] = Counter()
+        self.troubles: dict[str, Trouble] = {}
+
+    def try_again(self, receiver: str, reason: str) -> None:
+        self.retries[receiver] += 1
+        self._note(receiver, reason)
+
+    def end(self, receiver: str, error: str) -> None:
+        (self.failed if error else self.sent)[receiver] += 1
+        self._note(receiver, error)
+
+    def leave(self, receiver: str) -> None:
+        """Somebody else sends to it now, or nobody."""
+        self._note(receiver, "")
+
+    def _note(self, receiver: str, reason: str) -> None:
+        before = self.troubles.pop(receiver, None)
+        if reason:
+            since = before.since if before else time.monotonic()
+            self.troubles[receiver] = Trouble(reason, since)
+
+
 class Courier:
     """One receiver's queue and task, so that a slow or dead one holds up no other.
 
@@ -43,12 +79,14 @@ class Courier:
         *,
         give_up_after_s: float,
         ended: Callable[[Outcome], None],
+        tally: Tally | None = None,
         first_wait_s: float = FIRST_WAIT_S,
     ) -> None:
         self._name = name
         self._sink = sink
         self._give_up_after_s = give_up_after_s
         self._ended = ended
+        self._tally = tally or Tally()
         self._first_wait_s = first_wait_s
         self._queue: asyncio.Queue[Notification] = asyncio.Queue(QUEUE)
         self._held: set[str] = set()
@@ -65,6 +103,7 @@ class Courier:
             async with asyncio.timeout(LAST_SEND_S):
                 await self._idle.wait()
         await end(self._task)
+        self._tally.leave(self._name)
         await self._sink.close()
 
     def offer(self, notification: Notification) -> bool:
@@ -83,6 +122,7 @@ class Courier:
 
     async def abandon(self) -> None:
         """Leave everything to another worker. What is being sent this moment may still arrive."""
+        self._tally.leave(self._name)
         if not self._held:
             return
         await end(self._task)
@@ -98,6 +138,7 @@ class Courier:
                 logger.error(
                     "receiver %s: notification %s given up: %s", self._name, notification.id, error
                 )
+            self._tally.end(self._name, error)
             self._ended(Outcome(notification, error))
 
     async def _deliver(self, notification: Notification) -> str:
@@ -125,6 +166,7 @@ class Courier:
             pause_s = max(asked_s or 0.0, wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             if time.monotonic() - began + pause_s > self._give_up_after_s:
                 return f"{reason} (after {tries} tries in {time.monotonic() - began:.0f} s)"
+            self._tally.try_again(self._name, reason)
             logger.warning(
                 "receiver %s: %s; try %d in %.1f s", self._name, reason, tries + 1, pause_s
             )

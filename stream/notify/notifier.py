@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from stream.durations import seconds
-from stream.notify.delivery import Courier, Outcome
+from stream.notify.delivery import Courier, Outcome, Tally
 from stream.notify.grouping import Member
 from stream.notify.inhibition import Inhibitors
 from stream.notify.journal import Journal, JournalError
@@ -51,9 +51,11 @@ class Notifier:
         routing: Routing | None,
         sinks: Mapping[str, Sink],
         alerting: Alerting,
+        *,
         clock: Callable[[], float] = time.time,
+        tally: Tally | None = None,
     ) -> None:
-        """Sinks by the name of their receiver; clock gives epoch seconds."""
+        """Sinks by the name of their receiver; clock gives epoch seconds; tally counts for all."""
         self._clock = clock
         self._journal = journal
         self._routing = routing
@@ -61,12 +63,15 @@ class Notifier:
         self._stopping = asyncio.Event()
         self._leads_until = 0.0
         self._outcomes: list[Outcome] = []
+        self._tally = tally or Tally()
+        self._noted: dict[str, str] = {}
         self._couriers = {
             name: Courier(
                 name,
                 sink,
                 give_up_after_s=seconds(routing.receivers[name].give_up_after) if routing else 0.0,
                 ended=self._outcomes.append,
+                tally=self._tally,
             )
             for name, sink in sinks.items()
         }
@@ -119,6 +124,8 @@ class Notifier:
         """Return when another worker leads, or after the last round when stopping."""
         self._position, self._groups, self._hidden = await self._journal.load()
         self._adopt()
+        await self._journal.name_receivers(self._couriers)
+        self._noted = {}
         self._silences = ActiveSilences()
         await self._look_at_silences(first=True)
         began = time.monotonic()
@@ -175,11 +182,22 @@ class Notifier:
             name = outcome.notification.receiver
             self._couriers[name].forget(outcome.notification.id)
             await self._journal.count(name, error=outcome.error)
+        await self._note_troubles()
         # What is under way was written down above; only now may it leave.
         for group in self._groups.groups.values():
             if group.sending:
                 self._couriers[group.receiver].offer(group.sending.notification)
         return True
+
+    async def _note_troubles(self) -> None:
+        """For whoever looks from elsewhere; a dead pager must not be known to a log alone."""
+        for name in self._couriers:
+            trouble = self._tally.troubles.get(name)
+            reason = trouble.reason if trouble else ""
+            if reason != self._noted.get(name, ""):
+                for_s = time.monotonic() - trouble.since if trouble else 0.0
+                await self._journal.note_trouble(name, reason, for_s=for_s)
+                self._noted[name] = reason
 
     async def _meet(self, alert: Alert, now: float, *, flapping: bool) -> None:
         if flapping:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -19,11 +20,13 @@ from stream.notify.journal import JournalError, Known, Page
 from stream.notify.lease import Lease
 from stream.notify.silence_store import SilenceStore
 from stream.notify.silences import Silence
-from stream.records import Alert
+from stream.records import Alert, utc_now
 from stream.settings import Alerting
 
 START = "0-0"
 PAGE = 500
+TROUBLE = ("trouble", "trouble_since")
+"""Fields of a receiver's hash while it does not take what it is sent."""
 
 _json = msgspec.json.Encoder().encode
 
@@ -110,12 +113,31 @@ class RedisJournal:
 
     async def count(self, receiver: str, *, error: str) -> None:
         """Count a notification that ended, without an error as sent, with one as failed."""
-        key = self._keys.notify(f"receiver:{receiver}")
+        key = self._keys.receiver(receiver)
         async with _errors(), self._redis.pipeline() as transaction:
             transaction.hincrby(key, "failed" if error else "sent", 1)
             if error:
-                transaction.hset(key, "error", error)
+                transaction.hset(key, mapping={"error": error, "failed_at": _ago(0.0)})
             await transaction.execute()
+
+    async def name_receivers(self, receivers: Collection[str]) -> None:
+        """Those there are now, of which none is in trouble yet."""
+        async with _errors(), self._redis.pipeline() as transaction:
+            transaction.delete(self._keys.receivers)
+            for name in receivers:
+                transaction.sadd(self._keys.receivers, name)
+                transaction.hdel(self._keys.receiver(name), *TROUBLE)
+            await transaction.execute()
+
+    async def note_trouble(self, receiver: str, reason: str, *, for_s: float) -> None:
+        """That the receiver takes nothing, for so long already; without a reason, that it does."""
+        key = self._keys.receiver(receiver)
+        async with _errors():
+            if reason:
+                found: Any = dict(zip(TROUBLE, (reason, _ago(for_s)), strict=True))
+                await self._redis.hset(key, mapping=found)
+            else:
+                await self._redis.hdel(key, *TROUBLE)
 
     async def silences(self) -> list[Silence]:
         async with _errors():
@@ -164,6 +186,10 @@ class RedisJournal:
         if write.gone:
             commands.append(["HDEL", key, *sorted(write.gone)])
         return commands
+
+
+def _ago(seconds: float) -> str:
+    return (utc_now() - timedelta(seconds=seconds)).isoformat()
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from models.results import Statistics
 from stream import patience
+from stream.notify.delivery import Tally
 from stream.operations.telemetry import LATENCY_BOUNDS_S, Telemetry
 
 
@@ -29,6 +31,7 @@ class Reading(NamedTuple):
     model: str
     swaps: int
     stalled: bool
+    deliveries: Tally
 
 
 def exposition(families: Iterable[Metric]) -> bytes:
@@ -97,8 +100,25 @@ def worker_families(reading: Reading) -> Iterator[Metric]:
         telemetry.shadow,
     )
     yield counter("bellwether_model_swaps", "Models taken over while running.", reading.swaps)
+    yield from _notifications(reading.deliveries)
     if reading.batches:
         yield from _batches(reading.batches)
+
+
+def _notifications(tally: Tally) -> Iterator[Metric]:
+    """Of the one worker that tells the receivers; of the others there is nothing to say."""
+    name = "bellwether_notifications"
+    yield counted(name, "Notifications that a receiver took.", ("receiver",), tally.sent)
+    yield counted(f"{name}_failed", "Notifications given up.", ("receiver",), tally.failed)
+    yield counted(f"{name}_retries", "Tries in vain, tried again.", ("receiver",), tally.retries)
+    trouble = GaugeMetricFamily(
+        "bellwether_receiver_trouble_seconds",
+        "How long a receiver has not taken what it is sent; absent while it does.",
+        labels=("receiver",),
+    )
+    for receiver, found in dict(tally.troubles).items():
+        trouble.add_metric((receiver,), time.monotonic() - found.since)
+    yield trouble
 
 
 def _batches(batches: Statistics) -> Iterator[Metric]:

@@ -56,6 +56,7 @@ class WorkerMonitor:
             model=worker.predictor.version,
             swaps=worker.swaps,
             stalled=started and bool(worker.watchdog.stalled),
+            deliveries=worker.deliveries,
         )
         return exposition(worker_families(reading))
 

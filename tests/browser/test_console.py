@@ -17,8 +17,11 @@ from playwright.async_api import Page, expect
 from models.description import read_verified, shipped
 from models.registry import CHAMPION
 from stream.commands.console import serving
+from stream.connection import redis_client
 from stream.connection_settings import Console
 from stream.console.users import User, add_user, hash_password
+from stream.names import Keys
+from stream.notify.redis_journal import RedisJournal
 from stream.records import Scored, utc_now
 from tests.browser.conftest import System, put_in
 from tests.fakes import scored
@@ -250,12 +253,19 @@ async def test_who_taught_the_model_is_told_when_it_changes(system: System, page
     await expect(told).to_contain_text("after 1 label from this page: better on news")
 
 
-async def test_health_shows_the_worker_and_replays_a_dead_letter(
+async def test_health_shows_the_worker_and_a_dead_receiver_and_replays_a_dead_letter(
     system: System, page: Page
 ) -> None:
     await system.publish(0, {"id": "n-1"}, {"id": "n-2", "text": 7})
+    keys, alerting = Keys(system.settings.redis.prefix), system.settings.alerting
+    async with redis_client(system.settings.redis) as redis:
+        journal = RedisJournal(redis, keys, alerting)
+        await journal.name_receivers(["pager"])
+        await journal.note_trouble("pager", "answered 503", for_s=110)
     await page.goto(f"{system.address}/health")
     await expect(page.get_by_role("region", name="Workers")).to_contain_text("at work")
+    receivers = page.get_by_role("region", name="Receivers", exact=True)
+    await expect(receivers).to_contain_text("pagertakes nothing since 2 min: answered 503")
     lag = page.get_by_role("region", name="Lag of the source topics").locator("tbody tr")
     news, social, _ = (source.topic for source in system.settings.sources)
     await expect(lag.nth(0)).to_have_text(f"{news}02")

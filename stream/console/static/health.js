@@ -12,7 +12,7 @@ const counts = (found) => Object.entries(found).sort((a, b) => b[1] - a[1]).map(
 const ms = (value) => (value === null || value === undefined ? "–" : `${number(value)} ms`);
 const bad = (words) => h("strong", { class: "critical" }, words);
 
-await keepShowing(() => get("/health"), ({ faults, flow, lag, workers, trainer, open_alerts, viewers }) => {
+await keepShowing(() => get("/health"), ({ faults, flow, lag, workers, trainer, receivers, open_alerts, viewers }) => {
   const peak = Math.max(...flow.per_minute);
   const [most, ...others] = Object.entries(flow.abstained).sort((a, b) => b[1] - a[1]).map(([head, part]) => `${head} ${share(part)}`);
   put(figures,
@@ -28,6 +28,7 @@ await keepShowing(() => get("/health"), ({ faults, flow, lag, workers, trainer, 
       figure("Padding", share(flow.padding), "of the tokens computed"),
       figure("Abstained", most || "–", others.join(", "))),
     section("Services", services(workers, trainer)),
+    receivers.length ? section("Receivers of notifications", table(["Receiver", "State", "Sent", "Given up", "Last given up"], receivers.map(told), { caption: "Receivers", numbers: [2, 3] })) : null,
     h("div", { class: "two" },
       section(`Scored a minute, last 30 minutes; at most ${number(peak)}`, sparkBars(flow.per_minute, { label: `Events scored in each of the last 30 minutes: ${flow.per_minute.join(", ")}` }),
         h("p", { class: "ends", "aria-hidden": "true" }, h("span", {}, "30 minutes ago"), h("span", {}, "now"))),
@@ -49,6 +50,13 @@ function services(workers, trainer) {
       ? ["Trainer: wrote into its label log ", time(written, { age: true }), " ago. ", ...(at ? ["Its latest verdict, ", time(at), ": ", ...withCode(verdict)] : ["No verdict yet."])]
       : ["Trainer: trainer.folder on this machine has no label log, so nothing is known of it here."])),
   ];
+}
+
+/** A receiver, whether it takes what it is sent, and what it did not. */
+function told(one) {
+  const since = one.trouble && ["takes nothing since ", time(one.trouble_since, { age: true }), `: ${one.trouble}`];
+  return [one.name, since ? bad(since) : "takes what it is sent", number(one.sent), number(one.failed),
+    one.error ? [one.error, one.failed_at ? [", ", time(one.failed_at, { age: true }), " ago"] : ""] : "–"];
 }
 
 /** Device and forward path; the times that decided for it are the title. */

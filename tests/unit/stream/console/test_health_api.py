@@ -12,6 +12,7 @@ from stream.console.desk import Desk
 from stream.console.health_api import flow_of, workers_of
 from stream.console.lag import Lag
 from stream.console.recent import Seen
+from stream.notify.redis_journal import RedisJournal
 from stream.operations.ledger import GONE_AFTER_S, Entry, Sign
 from stream.settings import Settings
 from tests.fakes import NOON, scored
@@ -33,12 +34,25 @@ def entry(worker: str, number: int, *, seconds: float, model: str = "m-1") -> En
 
 async def test_health_says_what_is_away(page: Caller, desk: Desk) -> None:
     await fire(desk)
+    journal = RedisJournal(desk.redis, desk.keys, desk.settings.alerting)
+    await journal.name_receivers(["mail", "pager"])
+    await journal.count("mail", error="")
+    await journal.count("pager", error="answered 404")
+    await journal.note_trouble("pager", "answered 503", for_s=60.0)
     put(desk, desk.settings.topics.scored, scored())
     desk.recent.fault = "no broker"
     answer = await page.get("/health")
     assert answer["faults"] == {"redis": "", "kafka": "no broker"}
     assert (answer["open_alerts"], answer["lag"]) == (1, [])
     assert answer["flow"]["models"] == {"m-1": 1}
+    mail, pager = answer["receivers"]
+    assert (mail["name"], mail["sent"], mail["trouble"]) == ("mail", 1, "")
+    assert (pager["failed"], pager["error"], pager["trouble"]) == (
+        1,
+        "answered 404",
+        "answered 503",
+    )
+    assert pager["trouble_since"] < pager["failed_at"]
     assert answer["flow"]["latency_p50_ms"] == 0
     assert answer["trainer"]["verdict"] == "promoted: better"
     moved = [(one["head"], one["labels"], one["missing"]) for one in answer["trainer"]["drift"]]

@@ -446,6 +446,12 @@ async def test_a_dead_receiver_holds_up_no_other(desk: Desk) -> None:
 async def test_what_was_given_up_is_counted_with_its_error(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def said(field: str) -> bool:
+        return bool(await desk.client.hexists(KEYS.receiver("one"), field))
+
+    async def forgotten(field: str) -> bool:
+        return not await said(field)
+
     desk.one.broken = True
     monkeypatch.setattr("stream.notify.notifier.seconds", lambda _: 0.01)
     async with desk.running():
@@ -455,9 +461,12 @@ async def test_what_was_given_up_is_counted_with_its_error(
         await desk.noted(1, field="failed")
         error = await desk.client.hget(KEYS.notify("receiver:one"), "error")
         assert error.startswith(b"503")
+        await desk.until(lambda: said("trouble"))
         desk.one.broken = False
         desk.now += INTERVAL_S + 1
         await desk.noted(1)
+        await desk.until(lambda: forgotten("trouble"))
+    assert await desk.client.smembers(KEYS.receivers) == {b"one", b"two"}
 
 
 async def test_transitions_that_the_stream_dropped_are_made_up_for(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.results import Statistics
 from stream.judge import Shipment
+from stream.notify.delivery import Tally
 from stream.operations.metrics import Reading, exposition, worker_families
 from stream.operations.telemetry import Telemetry
 from stream.operations.trainer_monitor import TrainerMonitor
@@ -28,6 +29,15 @@ def samples(page: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]
     }
 
 
+def deliveries() -> Tally:
+    tally = Tally()
+    tally.try_again("pager", "503")
+    tally.try_again("mail", "timeout")
+    tally.end("mail", "")
+    tally.end("desk", "404")
+    return tally
+
+
 def page(telemetry: Telemetry, *, batches: Statistics | None = BATCHES) -> bytes:
     reading = Reading(
         telemetry=telemetry,
@@ -37,6 +47,7 @@ def page(telemetry: Telemetry, *, batches: Statistics | None = BATCHES) -> bytes
         model='m"1\n',
         swaps=1,
         stalled=False,
+        deliveries=deliveries(),
     )
     return exposition(worker_families(reading))
 
@@ -61,6 +72,11 @@ def test_every_count_is_on_the_page() -> None:
     assert found["bellwether_tickets_total", (("queue", "fraud"),)] == 1
     assert found["bellwether_rule_errors_total", (("rule", "bad-rule"),)] == 2
     assert found["bellwether_lag_records", (("partition", "0"), ("topic", "news"))] == 7
+    assert found["bellwether_notifications_total", (("receiver", "mail"),)] == 1
+    assert found["bellwether_notifications_failed_total", (("receiver", "desk"),)] == 1
+    assert found["bellwether_notifications_retries_total", (("receiver", "pager"),)] == 1
+    in_trouble = {labels for name, labels in found if name == "bellwether_receiver_trouble_seconds"}
+    assert in_trouble == {(("receiver", "pager"),), (("receiver", "desk"),)}
     assert found["bellwether_model_info", (("version", 'm"1\n'),)] == 1
     assert found["bellwether_batch_tokens_total", ()] == 80
     assert found["bellwether_batch_padded_tokens_total", ()] == 100
