@@ -104,6 +104,7 @@ PURE = (
     "stream.notify.routing",
     "stream.notify.route_file",
     "stream.notify.notification",
+    "stream.notify.group",
     "stream.notify.grouping",
     "stream.rules.rule_set",
     "stream.alerts.episodes",

@@ -3,7 +3,7 @@
 Times are epoch seconds, given by the caller; a clock that is set back, or another worker's that is
 behind, delays nothing by more than an interval. The rules are those of Alertmanager's dispatcher
 and notification log, with two additions for people: an acknowledged alert is not repeated, and one
-whose severity rises is told again.
+whose severity rises is told again, above the severity that was acknowledged too.
 """
 
 from __future__ import annotations
@@ -16,56 +16,11 @@ from typing import Literal
 import msgspec
 
 from stream.alerts.evidence import SEVERITY_RANKS
+from stream.notify.group import Group, Member, Sending, Write
 from stream.notify.matchers import labels_of
 from stream.notify.notification import MAX_ALERTS, Notification
-from stream.notify.routing import Node, Routing, Timing
+from stream.notify.routing import Node, Routing
 from stream.records import Alert
-
-
-class Sending(msgspec.Struct, frozen=True):
-    """A notification under way; kept with the group before it is sent, so no crash loses it."""
-
-    notification: Notification
-    firing: dict[str, str]
-    resolved: tuple[str, ...]
-
-
-class Group(msgspec.Struct, kw_only=True):
-    """Alerts told together to one receiver. told maps alerts it knows to firing to the severity."""
-
-    key: str
-    path: str
-    receiver: str
-    labels: dict[str, str]
-    timing: Timing
-    mute: tuple[str, ...]
-    active: tuple[str, ...]
-    opened: float
-    due: float
-    turn: int = 0
-    sent: float = 0.0
-    told: dict[str, str] = {}
-    sending: Sending | None = None
-
-
-class Member(msgspec.Struct, frozen=True):
-    """An alert in a group, without evidence. since is when the group got it."""
-
-    alert: Alert
-    since: float
-
-    @property
-    def open(self) -> bool:
-        return self.alert.state != "resolved"
-
-
-class Write(msgspec.Struct, frozen=True):
-    """What changed in a group since the last drain; group None: it is over."""
-
-    key: str
-    group: Group | None
-    members: dict[str, Member]
-    gone: frozenset[str]
 
 
 class Groups:
@@ -219,13 +174,12 @@ class Groups:
     def _reason(
         group: Group, firing: Mapping[str, Member], resolved: list[str], now: float
     ) -> Literal["new", "resolved", "repeat"] | None:
-        unattended = [
-            one.alert for one in firing.values() if not one.alert.handling.acknowledged_by
-        ]
-        if any(_rank(alert.severity) > _rank(group.told.get(alert.id)) for alert in unattended):
+        alerts = [one.alert for one in firing.values()]
+        if any(_rank(alert.severity) > _covered(alert, group.told) for alert in alerts):
             return "new"
         if resolved:
             return "resolved"
+        unattended = any(not alert.handling.acknowledged_by for alert in alerts)
         repeats = group.told and now >= group.sent + group.timing.repeat_interval_s
         return "repeat" if unattended and repeats else None
 
@@ -289,6 +243,11 @@ def _matters(new: Alert, old: Alert) -> bool:
         old.handling,
         old.state == "resolved",
     )
+
+
+def _covered(alert: Alert, told: Mapping[str, str]) -> int:
+    """Up to which rank a group need not hear of it: it was told, or somebody looks after it."""
+    return max(_rank(told.get(alert.id)), _rank(alert.handling.acknowledged_severity))
 
 
 def _rank(severity: str | None) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from stream.notify.grouping import Groups, Write
+from stream.notify.group import Write
+from stream.notify.grouping import Groups
 from stream.notify.silences import Silence
 from stream.records import Alert
 

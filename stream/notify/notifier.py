@@ -18,7 +18,7 @@ import msgspec
 
 from stream.durations import seconds
 from stream.notify.delivery import Courier, Outcome
-from stream.notify.grouping import Member
+from stream.notify.group import Member
 from stream.notify.inhibition import Inhibitors
 from stream.notify.journal import Journal, JournalError
 from stream.notify.lease import LEASE_S, RENEW_S

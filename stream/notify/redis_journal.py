@@ -14,7 +14,8 @@ from redis.exceptions import RedisError
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore, transition_of
 from stream.names import Keys
-from stream.notify.grouping import Group, Groups, Member, Write
+from stream.notify.group import Group, Member, Write
+from stream.notify.grouping import Groups
 from stream.notify.journal import JournalError, Known, Page
 from stream.notify.lease import Lease
 from stream.notify.silence_store import SilenceStore

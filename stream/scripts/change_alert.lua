@@ -16,8 +16,8 @@
 -- Returns {"changed" or "unchanged", transition}, {"resolved"} where a resolved alert can't be changed
 -- so, or {"absent"}.
 local kept = redis.call('HMGET', KEYS[1], 'state', 'handling', 'sequence', 'id', 'keep', 'last_us',
-  'quiet_us')
-local state = kept[1]
+  'quiet_us', 'severity')
+local state, severity = kept[1], kept[8]
 if not state then
   return {'absent'}
 end
@@ -57,11 +57,12 @@ elseif closed then
   end
   return unchanged()
 elseif action == 'acknowledge' then
-  if state == 'acknowledged' then
+  -- It covers the severity at which it was given, so after a rise it can be given again.
+  if state == 'acknowledged' and handling.acknowledged_severity == severity then
     return unchanged()
   end
   shown, done = 'acknowledged', 'acknowledged'
-  handling.acknowledged_by = who
+  handling.acknowledged_by, handling.acknowledged_severity = who, severity
 elseif action == 'assign' then
   if handling.assignee == detail then
     return unchanged()

@@ -16,7 +16,7 @@ from stream.alerts.store import AlertStore
 from stream.names import Keys
 from stream.notify.matchers import parse_matcher
 from stream.notify.silence_store import SilenceStore
-from stream.records import Alert, decode_alert, utc_now
+from stream.records import Alert, Severity, decode_alert, utc_now
 from stream.rules.rule_set import Match, Rule
 from stream.settings import Alerting
 from tests.fakes import NOON, scored
@@ -34,9 +34,14 @@ def store(client: Redis) -> AlertStore:
 
 
 async def fire(
-    client: Redis, after_s: float = 0, *, subject: str = "ticker:A", quiet: str = ""
+    client: Redis,
+    after_s: float = 0,
+    *,
+    subject: str = "ticker:A",
+    quiet: str = "",
+    severity: Severity = "warning",
 ) -> Alert:
-    rule = Rule(name="r", when="true", subject="ticker", severity="warning", title="t", quiet=quiet)
+    rule = Rule(name="r", when="true", subject="ticker", severity=severity, title="t", quiet=quiet)
     event = scored(id=f"e{after_s}", after_s=after_s)
     found = Match(rule, subject, 'About "A"\n<b> ✓', "s")
     (alert,) = (await store(client).raise_alerts([(event, found)])).transitions
@@ -120,6 +125,22 @@ async def test_events_after_an_acknowledgement_keep_it_and_what_people_said(clie
     assert (again.id, again.state, again.count) == (fired.id, "acknowledged", 3)
     assert (again.handling.acknowledged_by, again.handling.assignee) == ("ann", "bob")
     assert await store(client).get(fired.id) == again
+
+
+async def test_an_acknowledgement_says_which_severity_it_covers_and_can_be_given_above_it(
+    client: Redis,
+) -> None:
+    fired = await fire(client)
+    first = await desk(client).acknowledge(fired.id, by="ann")
+    risen = await fire(client, 1, severity="critical")
+    again = await desk(client).acknowledge(fired.id, by="bob")
+    said = [one.handling for one in (first.alert, risen, again.alert)]
+    assert [(one.acknowledged_by, one.acknowledged_severity) for one in said] == [
+        ("ann", "warning"),
+        ("ann", "warning"),
+        ("bob", "critical"),
+    ]
+    assert not (await desk(client).acknowledge(fired.id, by="ann")).changed
 
 
 async def test_a_new_episode_begins_untouched(client: Redis) -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.notify.grouping import Group, Groups, Member
+from stream.notify.group import Group, Member
+from stream.notify.grouping import Groups
 from stream.notify.notification import MAX_ALERTS, Notification
 from stream.notify.routing import Routing
 from stream.records import Handling
@@ -171,8 +172,7 @@ def test_an_acknowledged_alert_is_not_repeated_but_a_new_one_beside_it_is_told(
     world = World(routing)
     world.take("a")
     world.run(WAIT + 1)
-    handling = Handling(acknowledged_by="ann")
-    world.take("a", sequence=2, state="acknowledged", handling=handling)
+    world.take("a", sequence=2, state="acknowledged", handling=acknowledged_at("warning"))
     assert world.run(3 * REPEAT) == []
     world.take("b")
     (found,) = world.run(INTERVAL + 1)
@@ -187,6 +187,39 @@ def test_a_rise_in_severity_reaches_the_route_of_the_new_one_and_the_old(routing
     told = world.run(INTERVAL + 1)
     assert sorted((one.receiver, one.reason) for one in told) == [("all", "new"), ("pager", "new")]
     assert world.run(INTERVAL * 3) == []
+
+
+@pytest.mark.parametrize("told_s", [0, WAIT + 1])
+def test_an_acknowledgement_covers_the_severity_at_which_it_was_given(
+    routing: Routing, told_s: int
+) -> None:
+    """Above it all are told whom the alert routes to, and once; somebody still looks after it."""
+    world = World(routing)
+    world.take("a", severity="warning")
+    world.run(told_s)
+    given = acknowledged_at("warning")
+    world.take("a", severity="warning", sequence=2, state="acknowledged", handling=given)
+    assert world.run(INTERVAL * 2) == []
+    world.take("a", severity="critical", sequence=3, state="acknowledged", handling=given)
+    told = world.run(INTERVAL + 1)
+    assert sorted((one.receiver, one.reason) for one in told) == [("all", "new"), ("pager", "new")]
+    assert world.run(REPEAT * 3) == []
+
+
+def test_a_rise_that_was_acknowledged_as_well_is_told_to_nobody(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a", severity="warning")
+    world.run(WAIT + 1)
+    for sequence, covers in enumerate(("warning", "critical"), start=2):
+        handling = acknowledged_at(covers)
+        world.take(
+            "a", severity="critical", sequence=sequence, state="acknowledged", handling=handling
+        )
+    assert world.run(REPEAT * 3) == []
+
+
+def acknowledged_at(severity: Any) -> Handling:
+    return Handling(acknowledged_by="ann", acknowledged_severity=severity)
 
 
 def test_what_is_hidden_is_told_when_it_no_longer_is(routing: Routing) -> None:
