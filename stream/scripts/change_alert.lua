@@ -81,6 +81,11 @@ elseif action == 'expire' then
   end
   shown, done = 'resolved', 'expired'
   comment = string.format('no event for %.14g s', quiet_s)
+  -- In event time it ended when it had been quiet, whenever that was noticed: the cooldown counts
+  -- from there, as where nobody swept before the next match.
+  if redis.call('HGET', KEYS[7], 'id') == kept[4] then
+    redis.call('HSET', KEYS[7], 'ended_us', string.format('%.0f', kept[6] + kept[7]), 'expired', 1)
+  end
 elseif action == 'silence' then
   if handling.silence == detail or redis.call('EXISTS', KEYS[5]) == 0 then
     return unchanged()

@@ -2,9 +2,9 @@
 -- the event did the first time. Atomic. stream/alerts/episodes.py says the same in Python; keep in step.
 --
 -- KEYS  1 judged     what this event already caused (string, TTL; empty: nothing)
---       2 current    the fingerprint's present episode (hash: id, episode, last_us, ended_us) and
---                    what has been waiting for it (pending_us, pending, pending_last_us,
---                    pending_last, pending_count, pending_evidence)
+--       2 current    the fingerprint's present episode (hash: id, episode, last_us, ended_us, and
+--                    expired if the sweeper ended it) and what has been waiting for it (pending_us,
+--                    pending, pending_last_us, pending_last, pending_count, pending_evidence)
 --       3 open       open alert ids by last event time (sorted set)
 --       4 stream     every transition (stream, capped)
 --       5 lasting    the rules that have, or lately had, an alert or a wait about the subject (set), whether
@@ -52,7 +52,8 @@ end
 -- The present episode as KEYS[2] tells it, the key of its alert and the state of that, if any, and
 -- whether the event may still be a part of it.
 local function look(prefix)
-  local current = redis.call('HMGET', KEYS[2], 'id', 'episode', 'last_us', 'ended_us', 'pending_us')
+  local current = redis.call('HMGET', KEYS[2], 'id', 'episode', 'last_us', 'ended_us', 'pending_us',
+    'expired')
   local alert = current[1] and (prefix .. current[1])
   local state = alert and redis.call('HGET', alert, 'state')
   local active = state and state ~= 'resolved' and at <= tonumber(current[3]) + quiet
@@ -124,12 +125,14 @@ else
     local ended = tonumber(current[4])
     if state == 'resolved' then
       ended = ended or last_us
-      -- What ended an episode ended what came before it, however late that arrives.
-      if at <= ended then return remember('') end
+      -- What ended an episode ended what came before it, however late that arrives. Quiet ended it as
+      -- far as was known then: a match from within that time, which comes late, is not over.
+      if at <= (current[6] and last_us or ended) then return remember('') end
     else
       ended = last_us + quiet
     end
-    if at < ended + tonumber(ARGV[7]) then return remember('') end
+    local cooldown = tonumber(ARGV[7])
+    if cooldown > 0 and at < ended + cooldown then return remember('') end
   end
   count, first, first_us, last, evidence = 1, now, at, now, ARGV[10]
   last_us = at

@@ -19,9 +19,10 @@ from stream.notify.silence_store import SilenceStore
 from stream.records import Alert, Severity, decode_alert, utc_now
 from stream.rules.rule_set import Match, Rule
 from stream.settings import Alerting
-from tests.fakes import NOON, scored
+from tests.fakes import NOON, pass_time, scored
 
 QUIET_S = 100.0
+PAST_S = QUIET_S + 1
 ALERTING = Alerting(quiet_s=QUIET_S, keep_s=1_000, replay_s=500)
 
 
@@ -38,10 +39,10 @@ async def fire(
     after_s: float = 0,
     *,
     subject: str = "ticker:A",
-    quiet: str = "",
     severity: Severity = "warning",
+    **fields: str,
 ) -> Alert:
-    rule = Rule(name="r", when="true", subject="ticker", severity=severity, title="t", quiet=quiet)
+    rule = Rule(name="r", when="true", subject="ticker", severity=severity, title="t", **fields)
     event = scored(id=f"e{after_s}", after_s=after_s)
     found = Match(rule, subject, 'About "A"\n<b> ✓', "s")
     (alert,) = (await store(client).raise_alerts([(event, found)])).transitions
@@ -180,17 +181,9 @@ async def test_flapping_is_marked_once(client: Redis) -> None:
     assert (await fire(client, 1)).handling.flapping
 
 
-async def pass_time(client: Redis, *alert_ids: str, past_s: float = QUIET_S + 1) -> None:
-    """For Redis the last transition of these alerts, or of all, is so much longer ago."""
-    names = alert_ids or [name.decode() for name in await client.zrange(Keys().alerts_open, 0, -1)]
-    for name in names:
-        left_ms = await client.pttl(Keys().alert(name))
-        await client.pexpire(Keys().alert(name), left_ms - round(past_s * 1000))
-
-
 async def test_quiet_ends_an_alert_once_whoever_looks(client: Redis) -> None:
     await fire(client)
-    await pass_time(client)
+    await pass_time(client, past_s=PAST_S)
     found = await asyncio.gather(*(desk(client).resolve_quiet() for _ in range(4)))
     assert sum(found) == 1
     transitions = await stream(client)
@@ -216,6 +209,17 @@ async def test_a_rules_own_quiet_ends_its_alerts_sooner_or_later(client: Redis) 
         "ticker:C": "no event for 300 s",
     }
     assert await client.zcard(Keys().alerts_quiet) == 0
+
+
+@pytest.mark.parametrize(("cooldown", "begins"), [("", True), ("1m", False)])
+async def test_a_late_match_from_within_the_quiet_time_is_no_part_of_what_quiet_ended(
+    client: Redis, cooldown: str, begins: bool
+) -> None:
+    await fire(client, 10, cooldown=cooldown)
+    await pass_time(client, past_s=PAST_S)
+    assert await desk(client).resolve_quiet() == 1
+    assert await fire(client, 5, cooldown=cooldown) is None
+    assert bool(await fire(client, 10 + QUIET_S / 2, cooldown=cooldown)) is begins
 
 
 async def test_a_change_keeps_the_fingerprint_as_long_as_its_alert(client: Redis) -> None:
@@ -265,7 +269,7 @@ async def test_neither_a_replay_nor_a_future_event_ends_by_quiet(client: Redis) 
     assert await desk(client).resolve_quiet() == 0
     ahead = (utc_now() - NOON).total_seconds() + 1_000
     await fire(client, ahead, subject="ticker:B")
-    await pass_time(client)
+    await pass_time(client, past_s=PAST_S)
     assert await desk(client).resolve_quiet() == 1
     (left,) = await store(client).list_open(10)
     assert left.subject == "ticker:B"
@@ -284,7 +288,7 @@ async def test_a_worker_whose_clock_is_wrong_neither_ends_nor_keeps_an_alert(
             assert await desk(client).resolve_quiet() == 0
         monkeypatch.undo()
         assert await desk(client).resolve_quiet() == 0
-        await pass_time(client)
+        await pass_time(client, past_s=PAST_S)
         assert await desk(client).resolve_quiet() == 2
 
 
@@ -293,7 +297,7 @@ async def test_the_sweep_sees_past_alerts_that_stay_and_drops_dead_ids(
 ) -> None:
     monkeypatch.setattr("stream.alerts.lifecycle.SWEEP_ALERTS", 2)
     fired = [await fire(client, number, subject=f"ticker:{number}") for number in range(6)]
-    await pass_time(client, *(alert.id for alert in fired[4:]))
+    await pass_time(client, *(alert.id for alert in fired[4:]), past_s=PAST_S)
     await client.delete(Keys().alert(fired[3].id))
     assert await desk(client).resolve_quiet() == 2
     assert await client.zcard(Keys().alerts_open) == 3
@@ -317,7 +321,7 @@ def test_the_stream_and_the_hash_agree_after_any_sequence_of_changes(actions: li
                     alert = await fire(client, number)
                     assert (alert.sequence == 1) is over
                 elif action == "expire":
-                    await pass_time(client)
+                    await pass_time(client, past_s=PAST_S)
                     await lifecycle.resolve_quiet()
                 else:
                     try:
