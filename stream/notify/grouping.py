@@ -9,7 +9,7 @@ whose severity rises is told again, above the severity that was acknowledged too
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -68,11 +68,13 @@ class Groups:
 
     def resolve_all_but(self, open_ids: Collection[str]) -> None:
         """For when transitions were lost: an alert that is not open any more was resolved."""
-        for alert in list(self.open_alerts()):
-            if alert.id not in open_ids:
-                over = msgspec.structs.replace(alert, state="resolved", sequence=alert.sequence + 1)
-                for key in self._holders[alert.id]:
-                    self._put(key, Member(over, self._members[key][alert.id].since))
+        self.resolve(alert.id for alert in list(self.open_alerts()) if alert.id not in open_ids)
+
+    def resolve(self, alert_ids: Iterable[str]) -> None:
+        """For alerts of which no transition says that they are over."""
+        for alert_id in alert_ids:
+            for key in self._holders[alert_id]:
+                self._end(key, alert_id)
 
     def forget(self, key: str) -> None:
         """End a group whatever it holds."""
@@ -217,6 +219,12 @@ class Groups:
         self._members[key][member.alert.id] = member
         self._holders.setdefault(member.alert.id, set()).add(key)
         self._touch(key).add(member.alert.id)
+
+    def _end(self, key: str, alert_id: str) -> None:
+        member = self._members[key][alert_id]
+        sequence = member.alert.sequence + 1
+        over = msgspec.structs.replace(member.alert, state="resolved", sequence=sequence)
+        self._put(key, Member(over, member.since))
 
     def _remove(self, key: str, alert_id: str) -> None:
         del self._members[key][alert_id]

@@ -126,6 +126,11 @@ class RedisJournal:
         async with _errors():
             return await self._store.list_open(self._alerting.stream_length * 10)
 
+    async def gone(self, alert_ids: Sequence[str]) -> list[str]:
+        """Which of these alerts Redis has no more: nobody can end them."""
+        async with _errors():
+            return await self._store.missing(alert_ids)
+
     async def say_silenced(self, alert_id: str, silence: Silence) -> None:
         async with _errors():
             await self._lifecycle.silence(

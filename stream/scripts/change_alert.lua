@@ -10,7 +10,7 @@
 -- ARGV  1 action: acknowledge, assign, comment, resolve, expire, silence, unsilence or flap
 --       2 who        3 when, ISO 8601       4 comment
 --       5 detail: assignee or silence id
---       6 seconds now                       7 keep, seconds
+--       6 seconds now                       7 keep, seconds; as in raise_alert.lua
 --       8 stream length                     9 channel
 --       10… name, kind pairs of an alert's fields; kind is text or json
 -- Returns {"changed" or "unchanged", transition}, {"resolved"} where a resolved alert can't be changed
@@ -111,8 +111,12 @@ end
 
 handling.action, handling.by, handling.at, handling.comment = done, who, ARGV[3], comment
 local sequence = tonumber(kept[3]) + 1
+local keep = tonumber(ARGV[7])
+if not closed and shown ~= 'resolved' then
+  keep = keep + math.ceil((tonumber(kept[7]) or 0) / 1000000)
+end
 redis.call('HSET', KEYS[1], 'handling', cjson.encode(handling), 'sequence', sequence,
-  'keep', ARGV[7])
+  'keep', keep)
 -- A silence hides an alert and does not end it, so the alert keeps the state it really has.
 if shown ~= 'silenced' then
   redis.call('HSET', KEYS[1], 'state', shown)
@@ -121,13 +125,13 @@ if shown == 'resolved' then
   redis.call('ZREM', KEYS[3], kept[4])
   redis.call('ZREM', KEYS[6], kept[4])
 end
-redis.call('EXPIRE', KEYS[1], ARGV[7])
-redis.call('EXPIRE', KEYS[7], ARGV[7])
+redis.call('EXPIRE', KEYS[1], keep)
+redis.call('EXPIRE', KEYS[7], keep)
 redis.call('RPUSH', KEYS[2], cjson.encode({
   sequence = sequence, action = done, state = shown, by = who, at = ARGV[3], comment = comment,
   detail = detail,
 }))
-redis.call('EXPIRE', KEYS[2], ARGV[7])
+redis.call('EXPIRE', KEYS[2], keep)
 local result = transition(shown)
 -- "change" tells these from the transitions that events cause: the worker publishes them on Kafka.
 redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[8], '*', 'alert', result, 'change', done)

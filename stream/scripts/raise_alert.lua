@@ -17,7 +17,8 @@
 --       11 JSON of the labels but severity: ,"rule":…
 --       12 JSON of the fields a match decides: ,"rule":…,"title":… (no braces; no title and summary
 --          of one that resolves: they stay those of the last event that counted)
---       13 keep, seconds   14 replay, seconds   15 stream length
+--       13 keep, seconds; what is open is kept for its quiet time and so long
+--       14 replay, seconds   15 stream length
 --       16 key prefix of alerts   17 channel   18 evidence kept
 --       19 name of the rule
 --       20… name, value pairs of the fields of 12 for the hash
@@ -25,7 +26,7 @@
 -- caller: cjson would turn empty lists into objects and round numbers.
 local outcome, mark, now = ARGV[1], ARGV[2], ARGV[4]
 local at, quiet = tonumber(ARGV[3]), tonumber(ARGV[5])
-local keep, replay = ARGV[13], ARGV[14]
+local replay = ARGV[14]
 
 local function whole(number)
   return string.format('%.0f', number)
@@ -83,9 +84,14 @@ if seen then
   return seen ~= '' and seen
 end
 
+-- Else an alert with a long quiet time would be gone before it is over, and nobody told.
+local keep = tonumber(ARGV[13]) + math.ceil(quiet / 1000000)
+
 if outcome == 'holds' then
   redis.call('SADD', KEYS[5], ARGV[19])
-  redis.call('EXPIRE', KEYS[5], keep)
+  if redis.call('TTL', KEYS[5]) < keep then
+    redis.call('EXPIRE', KEYS[5], keep)
+  end
 end
 
 local current, alert, state, active = look(ARGV[16])
@@ -111,7 +117,7 @@ if active then
   if tonumber(old[7]) > rank then severity, rank = old[6], tonumber(old[7]) end
   evidence = string.sub(old[8], 2, -2)
   if outcome == 'resolves' then
-    state = 'resolved'
+    state, keep = 'resolved', tonumber(ARGV[13])
   else
     -- A person's acknowledgement outlasts what comes after it.
     state = state == 'acknowledged' and state or 'updated'

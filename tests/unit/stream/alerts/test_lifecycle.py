@@ -39,12 +39,13 @@ async def fire(
     after_s: float = 0,
     *,
     subject: str = "ticker:A",
+    rule: str = "r",
     severity: Severity = "warning",
     **fields: str,
 ) -> Alert:
-    rule = Rule(name="r", when="true", subject="ticker", severity=severity, title="t", **fields)
+    made = Rule(name=rule, when="true", subject="ticker", severity=severity, title="t", **fields)
     event = scored(id=f"e{after_s}", after_s=after_s)
-    found = Match(rule, subject, 'About "A"\n<b> ✓', "s")
+    found = Match(made, subject, 'About "A"\n<b> ✓', "s")
     (alert,) = (await store(client).raise_alerts([(event, found)])).transitions
     return alert
 
@@ -209,6 +210,25 @@ async def test_a_rules_own_quiet_ends_its_alerts_sooner_or_later(client: Redis) 
         "ticker:C": "no event for 300 s",
     }
     assert await client.zcard(Keys().alerts_quiet) == 0
+
+
+@pytest.mark.parametrize("touched", [False, True])
+async def test_an_alert_whose_quiet_is_longer_than_keep_lives_until_quiet_ends_it(
+    client: Redis, touched: bool
+) -> None:
+    quiet_s = 3 * ALERTING.keep_s
+    fired = await fire(client, quiet=f"{quiet_s}s")
+    await fire(client, rule="shorter")  # of the same subject
+    if touched:
+        await desk(client).comment(fired.id, "looks into it", by="ann")
+    keys = Keys()
+    for key in (keys.fingerprint(fired.fingerprint), keys.lasting("ticker:A")):
+        assert await client.ttl(key) > quiet_s
+    await pass_time(client, past_s=quiet_s + 1)
+    assert await desk(client).resolve_quiet() == 1
+    assert (await stream(client))[-1].handling.action == "expired"
+    for key in (keys.alert(fired.id), keys.history(fired.id)):
+        assert 0 < await client.ttl(key) <= ALERTING.keep_s
 
 
 @pytest.mark.parametrize(("cooldown", "begins"), [("", True), ("1m", False)])
