@@ -112,6 +112,7 @@ PURE = (
     "stream.backtesting.backtest",
     "stream.backtesting.sweep",
     "stream.alerts.evidence",
+    "stream.alerts.identity",
     "stream.ingest.readable",
     "stream.console.highlight",
     "stream.console.markets",

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from stream.alerts.evidence import SEVERITY_RANKS
+from stream.alerts.identity import is_later
 from stream.notify.group import Group, Member, Sending, Write
 from stream.notify.matchers import labels_of
 from stream.notify.notification import MAX_ALERTS, Notification
@@ -43,23 +44,29 @@ class Groups:
 
     def open_alerts(self) -> Iterator[Alert]:
         for alert_id, keys in self._holders.items():
-            member = self._members[next(iter(keys))][alert_id]
-            if member.open:
-                yield member.alert
+            held = (self._members[key][alert_id] for key in keys)
+            # Where an id is used again, a group may still have to tell the end of the one before.
+            yield from [member.alert for member in held if member.open][:1]
 
     def take(self, alert: Alert, routing: Routing, now: float) -> None:
         """Put one transition where it belongs. One that a group already has changes nothing."""
         lean = _lean(alert)
-        held = self._holders.get(alert.id, set())
-        keys = set(held)
+        routed: set[str] = set()
         if alert.state != "resolved":
             labels = labels_of(alert)
-            keys |= {self._ensure(node, labels, now).key for node in routing.routes_of(labels)}
-        for key in keys:
+            routed = {self._ensure(node, labels, now).key for node in routing.routes_of(labels)}
+        for key in routed | self._holders.get(alert.id, set()):
             known = self._members[key].get(alert.id)
+            if known and is_later(lean, known.alert):
+                if key not in routed:
+                    if known.open:
+                        self._end(key, alert.id)
+                    continue
+                self._forget_told(key, alert.id)
+                known = None
             if known is None:
                 self._put(key, Member(lean, now))
-            elif lean.sequence > known.alert.sequence:
+            elif lean.sequence > known.alert.sequence and not is_later(known.alert, lean):
                 fresh = Member(lean, known.since)
                 if _matters(lean, known.alert):
                     self._put(key, fresh)
@@ -219,6 +226,13 @@ class Groups:
         self._members[key][member.alert.id] = member
         self._holders.setdefault(member.alert.id, set()).add(key)
         self._touch(key).add(member.alert.id)
+
+    def _forget_told(self, key: str, alert_id: str) -> None:
+        """What was told, or is under way, was an earlier alert that had the id."""
+        group = self.groups[key]
+        group.told.pop(alert_id, None)
+        if group.sending:
+            group.sending.firing.pop(alert_id, None)
 
     def _end(self, key: str, alert_id: str) -> None:
         member = self._members[key][alert_id]
