@@ -132,6 +132,7 @@ class Evidence(msgspec.Struct, frozen=True):
 class Handling(msgspec.Struct, frozen=True, kw_only=True):
     """What people, the sweeper or a silence did about an alert; action to comment tell the last.
 
+    acknowledged_severity is what the acknowledgement covers: above it people are told again.
     silence is the id of the silence that hid the alert last. flapping: its fingerprint came and
     went too often lately for anyone to be told each time.
     """
@@ -151,6 +152,7 @@ class Handling(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None = None
     comment: str = ""
     acknowledged_by: str = ""
+    acknowledged_severity: Severity | Literal[""] = ""
     assignee: str = ""
     silence: str = ""
     flapping: bool = False

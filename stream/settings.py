@@ -107,7 +107,7 @@ class Alerting(Section):
     quiet_s: float = Field(
         3600.0, gt=0.0, description="event time without a match that ends an episode"
     )
-    keep_s: int = Field(7 * 86_400, ge=60, description="how long Redis keeps an alert")
+    keep_s: int = Field(7 * 86_400, ge=60, description="how long Redis keeps an alert that is over")
     replay_s: int = Field(
         86_400, ge=60, description="how long Redis recognises a redelivered event"
     )

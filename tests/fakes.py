@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from redis.asyncio import Redis
+
 from models.spec import DEFAULT_HEADS, BatchInfo, Head, HeadScore, Scores
+from stream.names import Keys
 from stream.notify.notification import Notification
 from stream.records import Alert, Event, Evidence, Origin, Scored, Subject
 from trainer.feedback import Accepted, Text
@@ -119,3 +122,11 @@ def settle(
     for event_id, said in by_event.items():
         settlement.take(event_id, said, texts.get(event_id, ()))
     return settlement.settled()
+
+
+async def pass_time(client: Redis, *alert_ids: str, past_s: float) -> None:
+    """For Redis the last transition of these alerts, or of all open ones, is so much longer ago."""
+    names = alert_ids or [name.decode() for name in await client.zrange(Keys().alerts_open, 0, -1)]
+    for name in names:
+        left_ms = await client.pttl(Keys().alert(name))
+        await client.pexpire(Keys().alert(name), left_ms - round(past_s * 1000))

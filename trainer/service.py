@@ -5,33 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from aiokafka import AIOKafkaProducer
 
 from models.registry import CHALLENGER, CHAMPION, Registry
 from models.spec import ModelError
-from stream.names import Topics
 from stream.records import utc_now
 from trainer.challenge import Challenger, challenge_deep, challenge_fast
 from trainer.champion import Champion
 from trainer.drift import Drift
 from trainer.drift_file import keep_seen, recall_seen
-from trainer.errors import TrainerError
+from trainer.errors import LabelLogError, TrainerError
 from trainer.fit import Watch
-from trainer.gate import Limits, judge
+from trainer.gate import judge
 from trainer.label_log import LABELS_FILE, LabelLog
 from trainer.priority import Breaks, in_idle_time
-from trainer.probation import Probation
 from trainer.publish import publish
 from trainer.questions import questions
 from trainer.recall import recall_own
 from trainer.room import once_there_is_room
-from trainer.schedule import Progress, Schedule, Speed, due, next_deep, waits_for
+from trainer.schedule import Progress, Speed, due, next_deep, waits_for
+from trainer.service_config import ServiceConfig
 from trainer.settlement import Label, Settled, Settlement, labels_of
 from trainer.shadow import ShadowRun
 from trainer.status import Status
@@ -49,28 +45,6 @@ ASK_AMONG = 300
 # A kill forgets what drift has counted in so many seconds, of windows of 1,000 answers.
 KEEP_DRIFT_EVERY_S = 5.0
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceConfig:
-    """Where the trainer reads and writes, and when it trains.
-
-    kafka holds the arguments that every client of aiokafka takes to reach the brokers.
-    parent is the first champion of an empty registry, the shipped checkpoint if None. folder holds
-    the label log; remember_events is how many events' texts it keeps for labels to come; deep fits
-    write below tensorboard, if that is set.
-    """
-
-    kafka: Mapping[str, Any]
-    topics: Topics
-    folder: Path
-    parent: Path | None = None
-    remember_events: int = 1_000_000
-    schedule: Schedule
-    limits: Limits
-    probation: Probation
-    drift_above: float
-    tensorboard: Path | None = None
 
 
 class TrainerService:
@@ -133,13 +107,16 @@ class TrainerService:
             self._unasked += len(reading.events)
             try:
                 await self._go_on()
-            except ModelError as error:
-                # A share or a store may be away for a while; the labels wait, and nothing is lost.
+            except (ModelError, LabelLogError) as error:
+                # A share or a store may be away, or full; the labels wait, and nothing is lost.
                 self.status.note_trouble(str(error))
                 await asyncio.sleep(RETRY_S)
 
     async def _go_on(self) -> None:
-        """End what is finished, look who is champion, begin what is due. Raises ModelError."""
+        """End what is finished, look who is champion, begin what is due.
+
+        Raises ModelError or LabelLogError.
+        """
         if self._attempt and self._attempt.done():
             attempt, self._attempt = self._attempt, None
             attempt.result()
@@ -238,7 +215,11 @@ class TrainerService:
         first = self._shadow.questions()
         known = {(one.event_id, one.head) for one in first}
         rest = [one for one in asked if (one.event_id, one.head) not in known]
-        self._log.note_questions([*first, *rest])
+
+        async def note() -> None:
+            self._log.note_questions([*first, *rest])
+
+        await once_there_is_room(note, self._stopping)
 
     async def _train(self, speed: Speed, settled: Settled) -> None:
         begun = time.monotonic()
@@ -251,7 +232,7 @@ class TrainerService:
             # The labels are at fault, not the service: it goes on and waits for more.
             logger.warning("%s fit not done: %s", speed, error)
             self.status.attempts[speed, "not done"] += 1
-            self._note_attempt(speed, settled, [], f"not done: {error}")
+            await self._note_attempt(speed, settled, [], f"not done: {error}")
             return
         finally:
             self.status.fitting = ""
@@ -266,14 +247,21 @@ class TrainerService:
                 ),
                 self._stopping,
             )
-            await (self._shadow.begin(alias) if shadowed else self._champion.crown(alias))
+            if shadowed:
+                await once_there_is_room(lambda: self._shadow.begin(alias), self._stopping)
+            else:
+                await self._champion.crown(alias)
         suspects = labels_of(settled.labels, challenger.doubtful)
-        self._note_attempt(speed, settled, suspects, str(verdict))
+        await self._note_attempt(speed, settled, suspects, str(verdict))
 
-    def _note_attempt(
+    async def _note_attempt(
         self, speed: Speed, settled: Settled, suspects: Sequence[Label], verdict: str
     ) -> None:
-        self._log.attempts.note(settled, suspects, verdict, utc_now(), speed)
+        async def note() -> None:
+            self._log.attempts.note(settled, suspects, verdict, utc_now(), speed)
+
+        # Else the fit would be done again: what it had of labels would count as untried.
+        await once_there_is_room(note, self._stopping)
         # Another champion begins a reference of its own.
         if speed == "deep" and self._drift.seen.champion == self._champion.version:
             tried = self._drift.note_tried()

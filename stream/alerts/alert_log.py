@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
+from stream.alerts.identity import latest
 from stream.operations.topic_log import read_log
 from stream.records import DECODE_ERRORS, Alert, decode_alert
 from stream.settings import Settings
@@ -15,11 +16,11 @@ logger = logging.getLogger(__name__)
 async def read_alerts(settings: Settings, *, since: datetime, until: datetime) -> list[Alert]:
     """Alerts with a transition written in [since, until), each as its last one left it.
 
-    In the order of their first event; the log says how many records are no transitions. Raises
-    StartError without Kafka.
+    An id that was used again stands for two. In the order of their first event; the log says how
+    many records are no transitions. Raises StartError without Kafka.
     """
     until_ms = round(until.timestamp() * 1000)
-    latest: dict[str, Alert] = {}
+    found: dict[str, list[Alert]] = {}
     strange = 0
     async for record in read_log(settings, settings.topics.alerts, since=since):
         if record.timestamp >= until_ms:
@@ -29,8 +30,7 @@ async def read_alerts(settings: Settings, *, since: datetime, until: datetime) -
         except DECODE_ERRORS:
             strange += 1
             continue
-        if alert.id not in latest or alert.sequence > latest[alert.id].sequence:
-            latest[alert.id] = alert
+        found[alert.id] = latest(found.get(alert.id, []), alert)
     if strange:
         logger.warning(
             "%d records on %s are no transitions of alerts and are left out; something else "
@@ -38,4 +38,5 @@ async def read_alerts(settings: Settings, *, since: datetime, until: datetime) -
             strange,
             settings.topics.alerts,
         )
-    return sorted(latest.values(), key=lambda alert: (alert.first_seen, alert.id))
+    alerts = (alert for of_id in found.values() for alert in of_id)
+    return sorted(alerts, key=lambda alert: (alert.first_seen, alert.id))

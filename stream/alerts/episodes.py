@@ -1,7 +1,7 @@
 """The life of alerts in memory, for backtests: what scripts/raise_alert.lua does in Redis. Pure.
 
-Nothing expires here: an alert that Redis forgets after alerting.keep_s is still known. And nothing
-is recognised: whoever gives an event twice has it counted twice.
+Nothing expires here: an alert that Redis forgets alerting.keep_s after its end is still known. And
+nothing is recognised: whoever gives an event twice has it counted twice.
 """
 
 from __future__ import annotations

@@ -119,6 +119,17 @@ class AlertStore:
         fields = await self._redis.hgetall(self._keys.alert(alert_id))
         return alert_from_hash(fields) if fields else None
 
+    async def missing(self, alert_ids: Sequence[str]) -> list[str]:
+        """Which of these alerts Redis does not have."""
+        gone: list[str] = []
+        for some in (alert_ids[at : at + PAGE] for at in range(0, len(alert_ids), PAGE)):
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for alert_id in some:
+                    pipeline.exists(self._keys.alert(alert_id))
+                found = await pipeline.execute()
+            gone += [name for name, there in zip(some, found, strict=True) if not there]
+        return gone
+
     async def _read(self, keys: Sequence[str]) -> list[Alert | None]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for key in keys:

@@ -190,7 +190,8 @@ def trainer_service(settings: Settings) -> TrainerService:
     from trainer.gate import Limits
     from trainer.probation import Probation
     from trainer.schedule import Schedule
-    from trainer.service import ServiceConfig, TrainerService
+    from trainer.service import TrainerService
+    from trainer.service_config import ServiceConfig
 
     chosen = settings.trainer
     if chosen.tensorboard and not find_spec("tensorboard"):

@@ -3,69 +3,25 @@
 Times are epoch seconds, given by the caller; a clock that is set back, or another worker's that is
 behind, delays nothing by more than an interval. The rules are those of Alertmanager's dispatcher
 and notification log, with two additions for people: an acknowledged alert is not repeated, and one
-whose severity rises is told again.
+whose severity rises is told again, above the severity that was acknowledged too.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 
 from stream.alerts.evidence import SEVERITY_RANKS
+from stream.alerts.identity import is_later
+from stream.notify.group import Group, Member, Sending, Write
 from stream.notify.matchers import labels_of
 from stream.notify.notification import MAX_ALERTS, Notification
-from stream.notify.routing import Node, Routing, Timing
+from stream.notify.routing import Node, Routing
 from stream.records import Alert
-
-
-class Sending(msgspec.Struct, frozen=True):
-    """A notification under way; kept with the group before it is sent, so no crash loses it."""
-
-    notification: Notification
-    firing: dict[str, str]
-    resolved: tuple[str, ...]
-
-
-class Group(msgspec.Struct, kw_only=True):
-    """Alerts told together to one receiver. told maps alerts it knows to firing to the severity."""
-
-    key: str
-    path: str
-    receiver: str
-    labels: dict[str, str]
-    timing: Timing
-    mute: tuple[str, ...]
-    active: tuple[str, ...]
-    opened: float
-    due: float
-    turn: int = 0
-    sent: float = 0.0
-    told: dict[str, str] = {}
-    sending: Sending | None = None
-
-
-class Member(msgspec.Struct, frozen=True):
-    """An alert in a group, without evidence. since is when the group got it."""
-
-    alert: Alert
-    since: float
-
-    @property
-    def open(self) -> bool:
-        return self.alert.state != "resolved"
-
-
-class Write(msgspec.Struct, frozen=True):
-    """What changed in a group since the last drain; group None: it is over."""
-
-    key: str
-    group: Group | None
-    members: dict[str, Member]
-    gone: frozenset[str]
 
 
 class Groups:
@@ -88,23 +44,29 @@ class Groups:
 
     def open_alerts(self) -> Iterator[Alert]:
         for alert_id, keys in self._holders.items():
-            member = self._members[next(iter(keys))][alert_id]
-            if member.open:
-                yield member.alert
+            held = (self._members[key][alert_id] for key in keys)
+            # Where an id is used again, a group may still have to tell the end of the one before.
+            yield from [member.alert for member in held if member.open][:1]
 
     def take(self, alert: Alert, routing: Routing, now: float) -> None:
         """Put one transition where it belongs. One that a group already has changes nothing."""
         lean = _lean(alert)
-        held = self._holders.get(alert.id, set())
-        keys = set(held)
+        routed: set[str] = set()
         if alert.state != "resolved":
             labels = labels_of(alert)
-            keys |= {self._ensure(node, labels, now).key for node in routing.routes_of(labels)}
-        for key in keys:
+            routed = {self._ensure(node, labels, now).key for node in routing.routes_of(labels)}
+        for key in routed | self._holders.get(alert.id, set()):
             known = self._members[key].get(alert.id)
+            if known and is_later(lean, known.alert):
+                if key not in routed:
+                    if known.open:
+                        self._end(key, alert.id)
+                    continue
+                self._forget_told(key, alert.id)
+                known = None
             if known is None:
                 self._put(key, Member(lean, now))
-            elif lean.sequence > known.alert.sequence:
+            elif lean.sequence > known.alert.sequence and not is_later(known.alert, lean):
                 fresh = Member(lean, known.since)
                 if _matters(lean, known.alert):
                     self._put(key, fresh)
@@ -113,11 +75,13 @@ class Groups:
 
     def resolve_all_but(self, open_ids: Collection[str]) -> None:
         """For when transitions were lost: an alert that is not open any more was resolved."""
-        for alert in list(self.open_alerts()):
-            if alert.id not in open_ids:
-                over = msgspec.structs.replace(alert, state="resolved", sequence=alert.sequence + 1)
-                for key in self._holders[alert.id]:
-                    self._put(key, Member(over, self._members[key][alert.id].since))
+        self.resolve(alert.id for alert in list(self.open_alerts()) if alert.id not in open_ids)
+
+    def resolve(self, alert_ids: Iterable[str]) -> None:
+        """For alerts of which no transition says that they are over."""
+        for alert_id in alert_ids:
+            for key in self._holders[alert_id]:
+                self._end(key, alert_id)
 
     def forget(self, key: str) -> None:
         """End a group whatever it holds."""
@@ -219,13 +183,12 @@ class Groups:
     def _reason(
         group: Group, firing: Mapping[str, Member], resolved: list[str], now: float
     ) -> Literal["new", "resolved", "repeat"] | None:
-        unattended = [
-            one.alert for one in firing.values() if not one.alert.handling.acknowledged_by
-        ]
-        if any(_rank(alert.severity) > _rank(group.told.get(alert.id)) for alert in unattended):
+        alerts = [one.alert for one in firing.values()]
+        if any(_rank(alert.severity) > _covered(alert, group.told) for alert in alerts):
             return "new"
         if resolved:
             return "resolved"
+        unattended = any(not alert.handling.acknowledged_by for alert in alerts)
         repeats = group.told and now >= group.sent + group.timing.repeat_interval_s
         return "repeat" if unattended and repeats else None
 
@@ -264,6 +227,19 @@ class Groups:
         self._holders.setdefault(member.alert.id, set()).add(key)
         self._touch(key).add(member.alert.id)
 
+    def _forget_told(self, key: str, alert_id: str) -> None:
+        """What was told, or is under way, was an earlier alert that had the id."""
+        group = self.groups[key]
+        group.told.pop(alert_id, None)
+        if group.sending:
+            group.sending.firing.pop(alert_id, None)
+
+    def _end(self, key: str, alert_id: str) -> None:
+        member = self._members[key][alert_id]
+        sequence = member.alert.sequence + 1
+        over = msgspec.structs.replace(member.alert, state="resolved", sequence=sequence)
+        self._put(key, Member(over, member.since))
+
     def _remove(self, key: str, alert_id: str) -> None:
         del self._members[key][alert_id]
         self._holders[alert_id].discard(key)
@@ -289,6 +265,11 @@ def _matters(new: Alert, old: Alert) -> bool:
         old.handling,
         old.state == "resolved",
     )
+
+
+def _covered(alert: Alert, told: Mapping[str, str]) -> int:
+    """Up to which rank a group need not hear of it: it was told, or somebody looks after it."""
+    return max(_rank(told.get(alert.id)), _rank(alert.handling.acknowledged_severity))
 
 
 def _rank(severity: str | None) -> int:

@@ -18,7 +18,7 @@ import msgspec
 
 from stream.durations import seconds
 from stream.notify.delivery import Courier, Outcome, Tally
-from stream.notify.grouping import Member
+from stream.notify.group import Member
 from stream.notify.inhibition import Inhibitors
 from stream.notify.journal import Journal, JournalError
 from stream.notify.lease import LEASE_S, RENEW_S
@@ -37,6 +37,7 @@ TICK_S = 0.2
 BREATH_S = 0.01
 LAST_LOOK_S = 2.0
 LOOK_AT_SILENCES_S = 1.0
+LOOK_FOR_GONE_S = 60.0
 
 
 class Notifier:
@@ -129,7 +130,7 @@ class Notifier:
         self._silences = ActiveSilences()
         await self._look_at_silences(first=True)
         began = time.monotonic()
-        renew_at, look_at = began + RENEW_S, began + LOOK_AT_SILENCES_S
+        renew_at, look_at, let_go_at = began + RENEW_S, began + LOOK_AT_SILENCES_S, began
         while True:
             if time.monotonic() >= renew_at:
                 renew_at = time.monotonic() + RENEW_S
@@ -138,6 +139,9 @@ class Notifier:
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + LOOK_AT_SILENCES_S
                 await self._look_at_silences()
+            if time.monotonic() >= let_go_at:
+                let_go_at = time.monotonic() + LOOK_FOR_GONE_S
+                await self._let_go_of_gone()
             before, last = self._position, self._stopping.is_set()
             if not await self._tick(self._clock()) or last:
                 return
@@ -214,6 +218,18 @@ class Notifier:
         if first or self._silences.ids != known:
             for alert in await self._journal.open_alerts():
                 await self._say_silence(alert)
+
+    async def _let_go_of_gone(self) -> None:
+        """End alerts that expired in Redis or were lost there: nothing else will, nor anybody."""
+        gone = await self._journal.gone([alert.id for alert in self._groups.open_alerts()])
+        if gone:
+            logger.warning(
+                "%d alerts are gone from Redis without an end, as %s; their receivers are told "
+                "that they are over",
+                len(gone),
+                gone[0],
+            )
+            self._groups.resolve(gone)
 
     async def _say_silence(self, alert: Alert) -> None:
         """Publish that a silence hides the alert, or does no longer, where that is news."""

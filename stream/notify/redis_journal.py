@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore, transition_of
 from stream.names import Keys
-from stream.notify.grouping import Group, Groups, Member, Write
+from stream.notify.group import Group, Member, Write
+from stream.notify.grouping import Groups
 from stream.notify.journal import JournalError, Known, Page
 from stream.notify.lease import Lease
 from stream.notify.silence_store import SilenceStore
@@ -146,6 +147,11 @@ class RedisJournal:
     async def open_alerts(self) -> list[Alert]:
         async with _errors():
             return await self._store.list_open(self._alerting.stream_length * 10)
+
+    async def gone(self, alert_ids: Sequence[str]) -> list[str]:
+        """Which of these alerts Redis has no more: nobody can end them."""
+        async with _errors():
+            return await self._store.missing(alert_ids)
 
     async def say_silenced(self, alert_id: str, silence: Silence) -> None:
         async with _errors():

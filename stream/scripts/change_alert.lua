@@ -10,14 +10,14 @@
 -- ARGV  1 action: acknowledge, assign, comment, resolve, expire, silence, unsilence or flap
 --       2 who        3 when, ISO 8601       4 comment
 --       5 detail: assignee or silence id
---       6 seconds now                       7 keep, seconds
+--       6 seconds now                       7 keep, seconds; as in raise_alert.lua
 --       8 stream length                     9 channel
 --       10… name, kind pairs of an alert's fields; kind is text or json
 -- Returns {"changed" or "unchanged", transition}, {"resolved"} where a resolved alert can't be changed
 -- so, or {"absent"}.
 local kept = redis.call('HMGET', KEYS[1], 'state', 'handling', 'sequence', 'id', 'keep', 'last_us',
-  'quiet_us')
-local state = kept[1]
+  'quiet_us', 'severity')
+local state, severity = kept[1], kept[8]
 if not state then
   return {'absent'}
 end
@@ -57,11 +57,12 @@ elseif closed then
   end
   return unchanged()
 elseif action == 'acknowledge' then
-  if state == 'acknowledged' then
+  -- It covers the severity at which it was given, so after a rise it can be given again.
+  if state == 'acknowledged' and handling.acknowledged_severity == severity then
     return unchanged()
   end
   shown, done = 'acknowledged', 'acknowledged'
-  handling.acknowledged_by = who
+  handling.acknowledged_by, handling.acknowledged_severity = who, severity
 elseif action == 'assign' then
   if handling.assignee == detail then
     return unchanged()
@@ -80,6 +81,11 @@ elseif action == 'expire' then
   end
   shown, done = 'resolved', 'expired'
   comment = string.format('no event for %.14g s', quiet_s)
+  -- In event time it ended when it had been quiet, whenever that was noticed: the cooldown counts
+  -- from there, as where nobody swept before the next match.
+  if redis.call('HGET', KEYS[7], 'id') == kept[4] then
+    redis.call('HSET', KEYS[7], 'ended_us', string.format('%.0f', kept[6] + kept[7]), 'expired', 1)
+  end
 elseif action == 'silence' then
   if handling.silence == detail or redis.call('EXISTS', KEYS[5]) == 0 then
     return unchanged()
@@ -105,8 +111,12 @@ end
 
 handling.action, handling.by, handling.at, handling.comment = done, who, ARGV[3], comment
 local sequence = tonumber(kept[3]) + 1
+local keep = tonumber(ARGV[7])
+if not closed and shown ~= 'resolved' then
+  keep = keep + math.ceil((tonumber(kept[7]) or 0) / 1000000)
+end
 redis.call('HSET', KEYS[1], 'handling', cjson.encode(handling), 'sequence', sequence,
-  'keep', ARGV[7])
+  'keep', keep)
 -- A silence hides an alert and does not end it, so the alert keeps the state it really has.
 if shown ~= 'silenced' then
   redis.call('HSET', KEYS[1], 'state', shown)
@@ -115,13 +125,13 @@ if shown == 'resolved' then
   redis.call('ZREM', KEYS[3], kept[4])
   redis.call('ZREM', KEYS[6], kept[4])
 end
-redis.call('EXPIRE', KEYS[1], ARGV[7])
-redis.call('EXPIRE', KEYS[7], ARGV[7])
+redis.call('EXPIRE', KEYS[1], keep)
+redis.call('EXPIRE', KEYS[7], keep)
 redis.call('RPUSH', KEYS[2], cjson.encode({
   sequence = sequence, action = done, state = shown, by = who, at = ARGV[3], comment = comment,
   detail = detail,
 }))
-redis.call('EXPIRE', KEYS[2], ARGV[7])
+redis.call('EXPIRE', KEYS[2], keep)
 local result = transition(shown)
 -- "change" tells these from the transitions that events cause: the worker publishes them on Kafka.
 redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[8], '*', 'alert', result, 'change', done)

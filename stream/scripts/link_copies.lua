@@ -74,11 +74,16 @@ for _, event in ipairs(cjson.decode(ARGV[8])) do
   local name, time, sketch, facts, slots, source, offset = unpack(event)
   local partition = ARGV[5] .. source
   local place = string.format('%.0f', tonumber(offset) % remembered)
-  local given = redis.call('HGET', partition, place)
-  local known, novelty, first = string.match(given or '', '^(%d+) (%S+) (.*)$')
-  if known ~= offset then
+  local given = redis.call('HGET', partition, place) or ''
+  -- The name too: in a topic made anew, or in its mirror, another event has the offset. The length tells
+  -- where the name ends. The @ keeps former workers, whose answers begin with the offset, from these.
+  local asked = '@' .. offset .. ' ' .. #name .. ' ' .. name .. ' '
+  local novelty, first
+  if string.sub(given, 1, #asked) == asked then
+    novelty, first = string.match(given, '^(%S+) (.*)$', #asked + 1)
+  else
     novelty, first = compare(name, time, sketch, facts, slots)
-    redis.call('HSET', partition, place, offset .. ' ' .. novelty .. ' ' .. first)
+    redis.call('HSET', partition, place, asked .. novelty .. ' ' .. first)
     touched[partition] = true
   end
   answers[#answers + 1] = novelty

@@ -2,9 +2,9 @@
 -- the event did the first time. Atomic. stream/alerts/episodes.py says the same in Python; keep in step.
 --
 -- KEYS  1 judged     what this event already caused (string, TTL; empty: nothing)
---       2 current    the fingerprint's present episode (hash: id, episode, last_us, ended_us) and
---                    what has been waiting for it (pending_us, pending, pending_last_us,
---                    pending_last, pending_count, pending_evidence)
+--       2 current    the fingerprint's present episode (hash: id, episode, last_us, ended_us, and
+--                    expired if the sweeper ended it) and what has been waiting for it (pending_us,
+--                    pending, pending_last_us, pending_last, pending_count, pending_evidence)
 --       3 open       open alert ids by last event time (sorted set)
 --       4 stream     every transition (stream, capped)
 --       5 lasting    the rules that have, or lately had, an alert or a wait about the subject (set), whether
@@ -17,7 +17,8 @@
 --       11 JSON of the labels but severity: ,"rule":…
 --       12 JSON of the fields a match decides: ,"rule":…,"title":… (no braces; no title and summary
 --          of one that resolves: they stay those of the last event that counted)
---       13 keep, seconds   14 replay, seconds   15 stream length
+--       13 keep, seconds; what is open is kept for its quiet time and so long
+--       14 replay, seconds   15 stream length
 --       16 key prefix of alerts   17 channel   18 evidence kept
 --       19 name of the rule
 --       20… name, value pairs of the fields of 12 for the hash
@@ -25,7 +26,7 @@
 -- caller: cjson would turn empty lists into objects and round numbers.
 local outcome, mark, now = ARGV[1], ARGV[2], ARGV[4]
 local at, quiet = tonumber(ARGV[3]), tonumber(ARGV[5])
-local keep, replay = ARGV[13], ARGV[14]
+local replay = ARGV[14]
 
 local function whole(number)
   return string.format('%.0f', number)
@@ -52,7 +53,8 @@ end
 -- The present episode as KEYS[2] tells it, the key of its alert and the state of that, if any, and
 -- whether the event may still be a part of it.
 local function look(prefix)
-  local current = redis.call('HMGET', KEYS[2], 'id', 'episode', 'last_us', 'ended_us', 'pending_us')
+  local current = redis.call('HMGET', KEYS[2], 'id', 'episode', 'last_us', 'ended_us', 'pending_us',
+    'expired')
   local alert = current[1] and (prefix .. current[1])
   local state = alert and redis.call('HGET', alert, 'state')
   local active = state and state ~= 'resolved' and at <= tonumber(current[3]) + quiet
@@ -82,9 +84,14 @@ if seen then
   return seen ~= '' and seen
 end
 
+-- Else an alert with a long quiet time would be gone before it is over, and nobody told.
+local keep = tonumber(ARGV[13]) + math.ceil(quiet / 1000000)
+
 if outcome == 'holds' then
   redis.call('SADD', KEYS[5], ARGV[19])
-  redis.call('EXPIRE', KEYS[5], keep)
+  if redis.call('TTL', KEYS[5]) < keep then
+    redis.call('EXPIRE', KEYS[5], keep)
+  end
 end
 
 local current, alert, state, active = look(ARGV[16])
@@ -110,7 +117,7 @@ if active then
   if tonumber(old[7]) > rank then severity, rank = old[6], tonumber(old[7]) end
   evidence = string.sub(old[8], 2, -2)
   if outcome == 'resolves' then
-    state = 'resolved'
+    state, keep = 'resolved', tonumber(ARGV[13])
   else
     -- A person's acknowledgement outlasts what comes after it.
     state = state == 'acknowledged' and state or 'updated'
@@ -124,12 +131,14 @@ else
     local ended = tonumber(current[4])
     if state == 'resolved' then
       ended = ended or last_us
-      -- What ended an episode ended what came before it, however late that arrives.
-      if at <= ended then return remember('') end
+      -- What ended an episode ended what came before it, however late that arrives. Quiet ended it as
+      -- far as was known then: a match from within that time, which comes late, is not over.
+      if at <= (current[6] and last_us or ended) then return remember('') end
     else
       ended = last_us + quiet
     end
-    if at < ended + tonumber(ARGV[7]) then return remember('') end
+    local cooldown = tonumber(ARGV[7])
+    if cooldown > 0 and at < ended + cooldown then return remember('') end
   end
   count, first, first_us, last, evidence = 1, now, at, now, ARGV[10]
   last_us = at

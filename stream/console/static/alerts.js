@@ -180,7 +180,9 @@ function layOutSoon() {
 
 on("alert", (row) => {
   const before = rows.get(row.id);
-  if (before && before.sequence > row.sequence) return;
+  // Sequences compare within one alert; one that begins and ends later has taken the id.
+  const later = before && ["first_seen", "last_seen"].every((name) => Date.parse(row[name]) > Date.parse(before[name]));
+  if (before && !later && before.sequence > row.sequence) return;
   rows.set(row.id, row);
   const moves = !before || shownNow(before) !== shownNow(row)
     || ["severity", "first_seen"].some((name) => before[name] !== row[name]);

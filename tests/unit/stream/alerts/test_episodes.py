@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from stream.alerts.episodes import Episodes
+from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.names import Keys
 from stream.records import Alert, Scored
 from stream.rules.rule_file import Rule
 from stream.rules.rule_set import Match, Outcome
 from stream.settings import Alerting
-from tests.fakes import scored
+from tests.fakes import pass_time, scored
 
 ALERTING = Alerting(quiet_s=300.0)
 H, F, R = "holds", "fails", "resolves"
@@ -59,11 +60,18 @@ RULES = st.fixed_dictionaries(
 )
 
 
-async def assert_equal_to_memory(client: Redis, steps: list[Any], fields: dict[str, str]) -> None:
+async def assert_equal_to_memory(
+    client: Redis, steps: list[Any], fields: dict[str, str], swept: bool
+) -> None:
+    """Swept: events come in order, and what has been quiet is resolved before the next one."""
     store = AlertStore(client, Keys(), ALERTING)
+    lifecycle = Lifecycle(client, Keys(), ALERTING)
     episodes = Episodes(quiet_s=ALERTING.quiet_s)
-    for number, (minute, outcome, severity) in enumerate(steps):
+    for number, (minute, outcome, severity) in enumerate(sorted(steps) if swept else steps):
         event = at(number, minute * 60)
+        if swept:
+            await pass_time(client, past_s=ALERTING.quiet_s)
+            await lifecycle.resolve_quiet(event.time.timestamp() - 1)
         verdict = match(outcome, severity=severity, **fields)
         (found,) = (await store.raise_alerts([(event, verdict)])).transitions
         assert found == episodes.raise_alert(event, verdict), number
@@ -77,23 +85,27 @@ async def assert_equal_to_memory(client: Redis, steps: list[Any], fields: dict[s
 
 
 @examples(max_examples=20, suppress_health_check=list(HealthCheck))
-@given(STEPS, RULES)
-def test_redis_and_memory_live_the_same_imitation(steps: list[Any], fields: Any) -> None:
+@given(STEPS, RULES, st.booleans())
+def test_redis_and_memory_live_the_same_imitation(
+    steps: list[Any], fields: Any, swept: bool
+) -> None:
     async def run() -> None:
         async with FakeAsyncRedis() as client:
-            await assert_equal_to_memory(client, steps, fields)
+            await assert_equal_to_memory(client, steps, fields, swept)
 
     asyncio.run(run())
 
 
 @pytest.mark.redis
 @examples(max_examples=100, suppress_health_check=list(HealthCheck))
-@given(STEPS, RULES)
-def test_redis_and_memory_live_the_same(redis_url: str, steps: list[Any], fields: Any) -> None:
+@given(STEPS, RULES, st.booleans())
+def test_redis_and_memory_live_the_same(
+    redis_url: str, steps: list[Any], fields: Any, swept: bool
+) -> None:
     async def run() -> None:
         async with Redis.from_url(redis_url) as client:
             await client.flushdb()
-            await assert_equal_to_memory(client, steps, fields)
+            await assert_equal_to_memory(client, steps, fields, swept)
 
     asyncio.run(run())
 

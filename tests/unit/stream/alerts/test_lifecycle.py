@@ -16,12 +16,13 @@ from stream.alerts.store import AlertStore
 from stream.names import Keys
 from stream.notify.matchers import parse_matcher
 from stream.notify.silence_store import SilenceStore
-from stream.records import Alert, decode_alert, utc_now
+from stream.records import Alert, Severity, decode_alert, utc_now
 from stream.rules.rule_set import Match, Rule
 from stream.settings import Alerting
-from tests.fakes import NOON, scored
+from tests.fakes import NOON, pass_time, scored
 
 QUIET_S = 100.0
+PAST_S = QUIET_S + 1
 ALERTING = Alerting(quiet_s=QUIET_S, keep_s=1_000, replay_s=500)
 
 
@@ -34,11 +35,17 @@ def store(client: Redis) -> AlertStore:
 
 
 async def fire(
-    client: Redis, after_s: float = 0, *, subject: str = "ticker:A", quiet: str = ""
+    client: Redis,
+    after_s: float = 0,
+    *,
+    subject: str = "ticker:A",
+    rule: str = "r",
+    severity: Severity = "warning",
+    **fields: str,
 ) -> Alert:
-    rule = Rule(name="r", when="true", subject="ticker", severity="warning", title="t", quiet=quiet)
+    made = Rule(name=rule, when="true", subject="ticker", severity=severity, title="t", **fields)
     event = scored(id=f"e{after_s}", after_s=after_s)
-    found = Match(rule, subject, 'About "A"\n<b> ✓', "s")
+    found = Match(made, subject, 'About "A"\n<b> ✓', "s")
     (alert,) = (await store(client).raise_alerts([(event, found)])).transitions
     return alert
 
@@ -122,6 +129,22 @@ async def test_events_after_an_acknowledgement_keep_it_and_what_people_said(clie
     assert await store(client).get(fired.id) == again
 
 
+async def test_an_acknowledgement_says_which_severity_it_covers_and_can_be_given_above_it(
+    client: Redis,
+) -> None:
+    fired = await fire(client)
+    first = await desk(client).acknowledge(fired.id, by="ann")
+    risen = await fire(client, 1, severity="critical")
+    again = await desk(client).acknowledge(fired.id, by="bob")
+    said = [one.handling for one in (first.alert, risen, again.alert)]
+    assert [(one.acknowledged_by, one.acknowledged_severity) for one in said] == [
+        ("ann", "warning"),
+        ("ann", "warning"),
+        ("bob", "critical"),
+    ]
+    assert not (await desk(client).acknowledge(fired.id, by="ann")).changed
+
+
 async def test_a_new_episode_begins_untouched(client: Redis) -> None:
     fired = await fire(client)
     await desk(client).acknowledge(fired.id, by="ann")
@@ -159,17 +182,9 @@ async def test_flapping_is_marked_once(client: Redis) -> None:
     assert (await fire(client, 1)).handling.flapping
 
 
-async def pass_time(client: Redis, *alert_ids: str, past_s: float = QUIET_S + 1) -> None:
-    """For Redis the last transition of these alerts, or of all, is so much longer ago."""
-    names = alert_ids or [name.decode() for name in await client.zrange(Keys().alerts_open, 0, -1)]
-    for name in names:
-        left_ms = await client.pttl(Keys().alert(name))
-        await client.pexpire(Keys().alert(name), left_ms - round(past_s * 1000))
-
-
 async def test_quiet_ends_an_alert_once_whoever_looks(client: Redis) -> None:
     await fire(client)
-    await pass_time(client)
+    await pass_time(client, past_s=PAST_S)
     found = await asyncio.gather(*(desk(client).resolve_quiet() for _ in range(4)))
     assert sum(found) == 1
     transitions = await stream(client)
@@ -195,6 +210,36 @@ async def test_a_rules_own_quiet_ends_its_alerts_sooner_or_later(client: Redis) 
         "ticker:C": "no event for 300 s",
     }
     assert await client.zcard(Keys().alerts_quiet) == 0
+
+
+@pytest.mark.parametrize("touched", [False, True])
+async def test_an_alert_whose_quiet_is_longer_than_keep_lives_until_quiet_ends_it(
+    client: Redis, touched: bool
+) -> None:
+    quiet_s = 3 * ALERTING.keep_s
+    fired = await fire(client, quiet=f"{quiet_s}s")
+    await fire(client, rule="shorter")  # of the same subject
+    if touched:
+        await desk(client).comment(fired.id, "looks into it", by="ann")
+    keys = Keys()
+    for key in (keys.fingerprint(fired.fingerprint), keys.lasting("ticker:A")):
+        assert await client.ttl(key) > quiet_s
+    await pass_time(client, past_s=quiet_s + 1)
+    assert await desk(client).resolve_quiet() == 1
+    assert (await stream(client))[-1].handling.action == "expired"
+    for key in (keys.alert(fired.id), keys.history(fired.id)):
+        assert 0 < await client.ttl(key) <= ALERTING.keep_s
+
+
+@pytest.mark.parametrize(("cooldown", "begins"), [("", True), ("1m", False)])
+async def test_a_late_match_from_within_the_quiet_time_is_no_part_of_what_quiet_ended(
+    client: Redis, cooldown: str, begins: bool
+) -> None:
+    await fire(client, 10, cooldown=cooldown)
+    await pass_time(client, past_s=PAST_S)
+    assert await desk(client).resolve_quiet() == 1
+    assert await fire(client, 5, cooldown=cooldown) is None
+    assert bool(await fire(client, 10 + QUIET_S / 2, cooldown=cooldown)) is begins
 
 
 async def test_a_change_keeps_the_fingerprint_as_long_as_its_alert(client: Redis) -> None:
@@ -244,7 +289,7 @@ async def test_neither_a_replay_nor_a_future_event_ends_by_quiet(client: Redis) 
     assert await desk(client).resolve_quiet() == 0
     ahead = (utc_now() - NOON).total_seconds() + 1_000
     await fire(client, ahead, subject="ticker:B")
-    await pass_time(client)
+    await pass_time(client, past_s=PAST_S)
     assert await desk(client).resolve_quiet() == 1
     (left,) = await store(client).list_open(10)
     assert left.subject == "ticker:B"
@@ -263,7 +308,7 @@ async def test_a_worker_whose_clock_is_wrong_neither_ends_nor_keeps_an_alert(
             assert await desk(client).resolve_quiet() == 0
         monkeypatch.undo()
         assert await desk(client).resolve_quiet() == 0
-        await pass_time(client)
+        await pass_time(client, past_s=PAST_S)
         assert await desk(client).resolve_quiet() == 2
 
 
@@ -272,7 +317,7 @@ async def test_the_sweep_sees_past_alerts_that_stay_and_drops_dead_ids(
 ) -> None:
     monkeypatch.setattr("stream.alerts.lifecycle.SWEEP_ALERTS", 2)
     fired = [await fire(client, number, subject=f"ticker:{number}") for number in range(6)]
-    await pass_time(client, *(alert.id for alert in fired[4:]))
+    await pass_time(client, *(alert.id for alert in fired[4:]), past_s=PAST_S)
     await client.delete(Keys().alert(fired[3].id))
     assert await desk(client).resolve_quiet() == 2
     assert await client.zcard(Keys().alerts_open) == 3
@@ -296,7 +341,7 @@ def test_the_stream_and_the_hash_agree_after_any_sequence_of_changes(actions: li
                     alert = await fire(client, number)
                     assert (alert.sequence == 1) is over
                 elif action == "expire":
-                    await pass_time(client)
+                    await pass_time(client, past_s=PAST_S)
                     await lifecycle.resolve_quiet()
                 else:
                     try:

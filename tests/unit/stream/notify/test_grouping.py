@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.notify.grouping import Group, Groups, Member
+from stream.notify.group import Group, Member
+from stream.notify.grouping import Groups
 from stream.notify.notification import MAX_ALERTS, Notification
 from stream.notify.routing import Routing
 from stream.records import Handling
-from tests.fakes import alert
+from tests.fakes import NOON, alert
 
 WAIT, INTERVAL, REPEAT = 10, 60, 600
 
@@ -171,8 +173,7 @@ def test_an_acknowledged_alert_is_not_repeated_but_a_new_one_beside_it_is_told(
     world = World(routing)
     world.take("a")
     world.run(WAIT + 1)
-    handling = Handling(acknowledged_by="ann")
-    world.take("a", sequence=2, state="acknowledged", handling=handling)
+    world.take("a", sequence=2, state="acknowledged", handling=acknowledged_at("warning"))
     assert world.run(3 * REPEAT) == []
     world.take("b")
     (found,) = world.run(INTERVAL + 1)
@@ -187,6 +188,39 @@ def test_a_rise_in_severity_reaches_the_route_of_the_new_one_and_the_old(routing
     told = world.run(INTERVAL + 1)
     assert sorted((one.receiver, one.reason) for one in told) == [("all", "new"), ("pager", "new")]
     assert world.run(INTERVAL * 3) == []
+
+
+@pytest.mark.parametrize("told_s", [0, WAIT + 1])
+def test_an_acknowledgement_covers_the_severity_at_which_it_was_given(
+    routing: Routing, told_s: int
+) -> None:
+    """Above it all are told whom the alert routes to, and once; somebody still looks after it."""
+    world = World(routing)
+    world.take("a", severity="warning")
+    world.run(told_s)
+    given = acknowledged_at("warning")
+    world.take("a", severity="warning", sequence=2, state="acknowledged", handling=given)
+    assert world.run(INTERVAL * 2) == []
+    world.take("a", severity="critical", sequence=3, state="acknowledged", handling=given)
+    told = world.run(INTERVAL + 1)
+    assert sorted((one.receiver, one.reason) for one in told) == [("all", "new"), ("pager", "new")]
+    assert world.run(REPEAT * 3) == []
+
+
+def test_a_rise_that_was_acknowledged_as_well_is_told_to_nobody(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a", severity="warning")
+    world.run(WAIT + 1)
+    for sequence, covers in enumerate(("warning", "critical"), start=2):
+        handling = acknowledged_at(covers)
+        world.take(
+            "a", severity="critical", sequence=sequence, state="acknowledged", handling=handling
+        )
+    assert world.run(REPEAT * 3) == []
+
+
+def acknowledged_at(severity: Any) -> Handling:
+    return Handling(acknowledged_by="ann", acknowledged_severity=severity)
 
 
 def test_what_is_hidden_is_told_when_it_no_longer_is(routing: Routing) -> None:
@@ -254,6 +288,78 @@ def test_lost_transitions_end_what_is_not_open_any_more(routing: Routing) -> Non
     world.groups.resolve_all_but({"b"})
     (found,) = world.run(INTERVAL + 1)
     assert [(one.id, one.state) for one in found.alerts] == [("b", "firing"), ("a", "resolved")]
+
+
+AFTER = {"first_seen": NOON + timedelta(days=8), "last_seen": NOON + timedelta(days=8)}
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_an_alert_that_takes_the_id_of_an_earlier_one_is_a_new_one(
+    routing: Routing, ended: bool
+) -> None:
+    """Redis had forgotten the first one, whose end was perhaps lost, and counts from 1 again."""
+    world = World(routing)
+    world.take("a", sequence=5)
+    world.run(WAIT + 1)
+    if ended:
+        world.take("a", sequence=6, state="resolved")
+    world.take("a", **AFTER)
+    assert [(one.reason, one.firing) for one in world.run(INTERVAL + 1)] == [("new", 1)]
+    world.take("a", sequence=2, state="resolved", **AFTER)
+    assert [one.reason for one in world.run(INTERVAL + 1)] == ["resolved"]
+
+
+def test_the_earlier_alert_of_an_id_ends_where_the_later_one_is_not_routed(
+    routing: Routing,
+) -> None:
+    world = World(routing)
+    world.take("a", severity="critical", sequence=5)
+    assert len(world.run(WAIT + 1)) == 2
+    for sequence in (1, 2):
+        world.take("a", severity="warning", sequence=sequence, **AFTER)
+        assert [one.first_seen for one in world.groups.open_alerts()] == [AFTER["first_seen"]]
+    told = world.run(INTERVAL + 1)
+    assert sorted((one.receiver, one.reason) for one in told) == [
+        ("all", "new"),
+        ("pager", "resolved"),
+    ]
+    assert {one.receiver for one in world.run(REPEAT + INTERVAL)} == {"all"}
+
+
+def test_what_the_earlier_alert_of_an_id_did_is_no_news_of_the_later_one(
+    routing: Routing,
+) -> None:
+    world = World(routing)
+    world.take("a", **AFTER)
+    world.run(WAIT + 1)
+    world.take("a", sequence=7, state="resolved")
+    assert world.run(INTERVAL * 2) == []
+
+
+def test_a_late_event_that_moves_the_beginning_makes_no_new_alert(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a", **AFTER)
+    world.run(WAIT + 1)
+    grown = AFTER | {"first_seen": NOON}
+    world.take("a", sequence=2, state="updated", **grown)
+    world.take("a", **AFTER)
+    assert world.run(INTERVAL * 2) == []
+    world.take("a", sequence=3, state="resolved", **grown)
+    assert [one.reason for one in world.run(INTERVAL + 1)] == ["resolved"]
+
+
+def test_an_id_that_comes_back_while_the_earlier_alert_is_being_told_is_told_too(
+    routing: Routing,
+) -> None:
+    world = World(routing)
+    world.take("a", sequence=5)
+    world.now += WAIT
+    (key,) = world.groups.due(world.now)
+    found = world.groups.decide(key, world.now, hidden={}, muted=False, send_resolved=True)
+    assert found
+    world.take("a", **AFTER)
+    assert world.groups.delivered(key, found.id, world.now)
+    assert [one.reason for one in world.run(INTERVAL + 1)] == ["new"]
 
 
 class Book:

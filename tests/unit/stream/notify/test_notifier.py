@@ -487,6 +487,30 @@ async def test_transitions_that_the_stream_dropped_are_made_up_for(desk: Desk) -
     assert states == {"ticker:A": "resolved", "ticker:B": "firing", "ticker:C": "firing"}
 
 
+async def test_an_alert_that_redis_has_lost_is_let_go_of_and_its_end_is_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream.notify.notifier, "LOOK_FOR_GONE_S", 0.0)
+    async with desk.running():
+        gone = await desk.fire("ticker:A")
+        await desk.fire("ticker:B")
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.noted(1)
+        await desk.client.delete(KEYS.alert(gone.id))
+
+        async def noticed() -> bool:
+            (group,) = await desk.client.smembers(KEYS.notify("groups"))
+            member = await desk.client.hget(KEYS.notify(f"group:{group.decode()}"), gone.id)
+            return b'"resolved"' in member
+
+        await desk.until(noticed)
+        desk.now += INTERVAL_S + 1
+        await desk.noted(2)
+    states = {one.subject: one.state for one in desk.one.got[-1].alerts}
+    assert states == {"ticker:A": "resolved", "ticker:B": "firing"}
+
+
 async def test_without_routes_silences_still_count(desk: Desk) -> None:
     silences = SilenceStore(desk.client, KEYS)
     await silences.create([parse_matcher("rule=one")], author="a", reason="why", lasts_s=600)

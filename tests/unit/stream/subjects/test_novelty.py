@@ -128,6 +128,25 @@ async def test_a_redelivered_event_gets_its_first_answer_and_counts_once(client:
     assert await counted(client, "e2") == 1
 
 
+@pytest.mark.parametrize("kept", [b"", b"2 0.0000 social:e1", b"2 1.0000 "])
+async def test_another_event_at_an_offset_is_compared_by_itself(client: Redis, kept: bytes) -> None:
+    """As in a topic made anew; kept is what a worker left there that knew no names."""
+    await store(client).mark([event(1), event(2)])
+    answers = f"{Keys().novelty_answers}social:0"
+    written = await client.hget(answers, "2")
+    # Nor does such a worker take ours for its own.
+    assert not written[:1].isdigit()
+    if kept:
+        await client.hset(answers, "2", kept)
+    text = "Bank halts withdrawals as regulators seize its offices this morning"
+    for other in (event(2, text, id="e 2 x"), event(2, text, id="e")):
+        (found,) = await store(client).mark([other])
+        assert (found.copy_of, found.novelty) == (
+            ("", 1.0) if other.id == "e 2 x" else ("e 2 x", 0.0)
+        )
+        assert await store(client).mark([other]) == [found]
+
+
 async def test_nothing_is_compared_with_a_window_of_zero(client: Redis) -> None:
     batch = [event(1), event(2)]
     assert await store(client, window_s=0).mark(batch) == batch

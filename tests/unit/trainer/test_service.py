@@ -1,0 +1,155 @@
+"""The trainer service where its disk is full: what it has done waits for room, and it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from models.registry import Registry
+from stream.names import Topics
+from trainer import room, service
+from trainer.errors import FitError, LabelLogError
+from trainer.gate import Limits, Verdict
+from trainer.label_log import LABELS_FILE, LabelLog
+from trainer.probation import Probation
+from trainer.question import Question
+from trainer.schedule import Schedule
+from trainer.service import TrainerService
+from trainer.service_config import ServiceConfig
+from trainer.topics import Reading
+
+DEADLINE_S = 20.0
+FULL = LabelLogError("label log labels.sqlite: can't be written (disk full); free space there")
+ASKED = Question("mood", "e1", "news", "text", "bad", 0.5, "unsure")
+
+
+class Shadow:
+    """Takes what it is given, where the disk has room."""
+
+    version = ""
+    agreements: tuple[()] = ()
+
+    def __init__(self, log: LabelLog) -> None:
+        self._log = log
+        self.begun: list[Any] = []
+        self.faults: list[Exception] = []
+
+    def note(self, answers: Any) -> None: ...
+
+    def words(self) -> str:
+        return "in shadow"
+
+    def questions(self) -> list[Question]:
+        return []
+
+    async def begin(self, alias: Any) -> None:
+        self._log.shadow.keep_only("v2")
+        self.begun.append(alias)
+
+    async def watch(self) -> None:
+        if self.faults:
+            raise self.faults.pop()
+
+
+@pytest.fixture
+def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainerService:
+    monkeypatch.setattr(room, "RETRY_S", 0.001)
+    monkeypatch.setattr(service, "RETRY_S", 0.0)
+    config = ServiceConfig(
+        kafka={},
+        topics=Topics(),
+        folder=tmp_path,
+        schedule=Schedule(),
+        limits=Limits(),
+        probation=Probation(10, 60.0),
+        drift_above=0.0,
+    )
+    made = TrainerService(config, Registry(str(tmp_path / "registry")))
+    made._stopping = asyncio.Event()
+    made._log = LabelLog(tmp_path / LABELS_FILE, remember_events=10)
+    made._shadow = Shadow(made._log)  # type: ignore[assignment]
+    made._champion = SimpleNamespace(  # type: ignore[assignment]
+        version="v1", contender=SimpleNamespace(joint=SimpleNamespace(heads=()))
+    )
+    return made
+
+
+async def on_a_full_disk(
+    ours: TrainerService, doing: Coroutine[Any, Any, None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Do it, with room on the disk only once it was said that there is none."""
+    ours._log._db.execute("PRAGMA query_only = 1")
+    task = asyncio.create_task(doing)
+    async with asyncio.timeout(DEADLINE_S):
+        while "it is tried again" not in caplog.text and not task.done():
+            await asyncio.sleep(0.001)
+        ours._log._db.execute("PRAGMA query_only = 0")
+        await task
+
+
+async def test_what_to_ask_is_noted_once_there_is_room(
+    ours: TrainerService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "questions", lambda *_: [ASKED])
+    await on_a_full_disk(ours, ours._ask(), caplog)
+    assert ours._log.questions() == [ASKED]
+
+
+@pytest.mark.parametrize("promoted", [True, False, None])
+async def test_a_fit_is_done_once_and_noted_once_there_is_room(
+    ours: TrainerService,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    promoted: bool | None,
+) -> None:
+    """None: the labels don't allow it."""
+    fits = []
+
+    def challenge(*_: Any) -> Any:
+        fits.append(1)
+        if promoted is None:
+            raise FitError("one label only")
+        return SimpleNamespace(evidence=None, doubtful={})
+
+    monkeypatch.setattr(ours, "_challenge", challenge)
+    verdict = Verdict(promoted=bool(promoted), reasons=("why",), changes=())
+    monkeypatch.setattr(service, "judge", lambda *_: verdict)
+    monkeypatch.setattr(service, "publish", lambda *_: "alias")
+    await on_a_full_disk(ours, ours._train("fast", ours._settled), caplog)
+    assert (len(fits), len(ours._log.attempts.latest(9))) == (1, 1)
+    assert ours._shadow.begun == (["alias"] if promoted else [])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("of_attempt", [True, False])
+async def test_what_finds_no_room_ends_the_service_in_no_case(
+    ours: TrainerService,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    of_attempt: bool,
+) -> None:
+    stop = asyncio.Event()
+    looks = 0
+
+    async def poll(_: Any) -> Reading:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            stop.set()
+        return Reading([], [], [], [], [], {})
+
+    async def watch(*_: Any) -> None: ...
+
+    ours._reader = SimpleNamespace(poll=poll)  # type: ignore[assignment]
+    monkeypatch.setattr(ours._champion, "watch", watch, raising=False)
+    if of_attempt:
+        ours._attempt = asyncio.get_running_loop().create_future()  # type: ignore[assignment]
+        ours._attempt.set_exception(FULL)  # type: ignore[union-attr]
+    else:
+        ours._shadow.faults.append(FULL)  # type: ignore[attr-defined]
+    await ours.run(stop)
+    assert (looks, caplog.text.count(str(FULL))) == (3, 1)
