@@ -163,7 +163,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     subject is "<kind>:<id>", for example "ticker:HALC". signal holds the figures of the subject's
     windows at this moment (docs/rules.md), condition what the rule asked of them, labels what
-    routing goes by: the rule's own and rule, severity, subject_kind.
+    routing goes by: the rule's own and rule, severity, subject_kind. first_seen is when the rule
+    began to hold, fired_at when it had held long enough. ended_at is when the alert ended: in
+    event time if an event ended it, which is ended_by then, else by the clock. Alerts of former
+    versions lack all three.
     """
 
     id: str
@@ -186,6 +189,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     condition: str = ""
     handling: Handling = Handling()
+    fired_at: datetime | None = None
+    ended_at: datetime | None = None
+    ended_by: Evidence | None = None
+
+    @property
+    def began(self) -> datetime:
+        """When people could know of it."""
+        return self.fired_at or self.first_seen
 
 
 class RoutedTicket(msgspec.Struct, frozen=True, kw_only=True):

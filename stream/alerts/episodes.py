@@ -98,7 +98,14 @@ def _still_waits(current: _Current, scored: Scored) -> bool:
 def _next(alert: Alert, scored: Scored, match: Match) -> Alert:
     """The transition of an alert that is active already."""
     if match.outcome == "resolves":
-        return _decided(alert, scored, match, state="resolved")
+        return _decided(
+            alert,
+            scored,
+            match,
+            state="resolved",
+            ended_at=scored.time,
+            ended_by=evidence(scored),
+        )
     return _decided(
         alert,
         scored,
@@ -163,6 +170,7 @@ def _fire(
         model=scored.model,
         labels={"severity": rule.severity, **labels_of(match)},
         condition=condition_of(match),
+        fired_at=last,
     )
 
 

@@ -29,7 +29,7 @@ from stream.signals.windows import microseconds
 if TYPE_CHECKING:  # as in evidence.py
     from stream.rules.rule_set import Match
 
-JSON_FIELDS = {"evidence", "signal", "labels", "handling"}
+JSON_FIELDS = {"evidence", "signal", "labels", "handling", "ended_by"}
 """Fields of an alert's hash that hold JSON; the others hold plain text."""
 
 PAGE = 500

@@ -141,7 +141,7 @@ class Backtest:
         """What came of it, once all records are fed."""
         self.finish()
         return Outcome(
-            list(self._alerts[name].values()),
+            sorted(self._alerts[name].values(), key=lambda alert: alert.began),
             self._transitions[name],
             dict(self._rule_sets[name].errors),
         )
@@ -182,5 +182,5 @@ def count_by_day(alerts: Sequence[Alert]) -> dict[str, dict[str, int]]:
     """Day (UTC) to rule to alerts that fired, days in order."""
     days: dict[str, Counter[str]] = {}
     for alert in alerts:
-        days.setdefault(alert.first_seen.date().isoformat(), Counter())[alert.rule] += 1
+        days.setdefault(alert.began.date().isoformat(), Counter())[alert.rule] += 1
     return {day: dict(days[day].most_common()) for day in sorted(days)}

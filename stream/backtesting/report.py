@@ -29,7 +29,9 @@ class Row(msgspec.Struct, frozen=True):
     episode: int
     sequence: int
     first_seen: datetime
+    fired_at: datetime | None
     last_seen: datetime
+    ended_at: datetime | None
     severity: str
     rule: str
     subject: str
@@ -193,7 +195,7 @@ def _table(title: str, rows: Sequence[Row]) -> None:
     if not rows:
         show.stdout.print(f"{title}: none")
         return
-    columns = ("first_seen", "rule", "subject", "count", "title")
+    columns = ("fired_at", "rule", "subject", "count", "title")
     show.table(title, rows, columns=columns, shown=SHOWN)
 
 

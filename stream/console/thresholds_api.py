@@ -30,7 +30,7 @@ class WouldBe(msgspec.Struct, frozen=True):
 
     subject: str
     title: str
-    first_seen: datetime
+    fired_at: datetime
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -143,7 +143,7 @@ def try_all(
             alerts = plain if value == number else outcomes[path, value]
             sides = compare(plain, alerts)
             lost = [
-                WouldBe(one.subject, one.title, one.first_seen) for one in sides.only_first[:SHOWN]
+                WouldBe(one.subject, one.title, one.began) for one in sides.only_first[:SHOWN]
             ]
             tried.append(
                 Tried(

@@ -34,6 +34,8 @@ local function transition(shown)
         value = cjson.encode(value)
       end
       parts[#parts + 1] = '"' .. name .. '":' .. value
+    elseif name == 'fired_at' or name == 'ended_at' or name == 'ended_by' then
+      parts[#parts + 1] = '"' .. name .. '":null'
     end
   end
   return '{' .. table.concat(parts, ',') .. '}'
@@ -120,6 +122,9 @@ redis.call('HSET', KEYS[1], 'handling', cjson.encode(handling), 'sequence', sequ
 -- A silence hides an alert and does not end it, so the alert keeps the state it really has.
 if shown ~= 'silenced' then
   redis.call('HSET', KEYS[1], 'state', shown)
+end
+if shown == 'resolved' and not closed then
+  redis.call('HSET', KEYS[1], 'ended_at', ARGV[3])
 end
 if shown == 'resolved' then
   redis.call('ZREM', KEYS[3], kept[4])

@@ -109,10 +109,12 @@ end
 
 local id, sequence, count, first, first_us, last, evidence
 local severity, rank = ARGV[8], tonumber(ARGV[9])
+local fired
 if active then
   id = current[1]
   local old = redis.call('HMGET', alert, 'sequence', 'count', 'first_seen', 'first_us',
-    'last_seen', 'severity', 'rank', 'evidence')
+    'last_seen', 'severity', 'rank', 'evidence', 'fired_at')
+  fired = old[9]
   sequence, count, first, first_us, last = old[1] + 1, tonumber(old[2]), old[3], tonumber(old[4]), old[5]
   if tonumber(old[7]) > rank then severity, rank = old[6], tonumber(old[7]) end
   evidence = string.sub(old[8], 2, -2)
@@ -162,7 +164,7 @@ else
   episode = episode + 1
   id = mark .. '-' .. episode
   alert = ARGV[16] .. id
-  sequence, state = 1, 'firing'
+  sequence, state, fired = 1, 'firing', last
   redis.call('DEL', KEYS[2], alert)
 end
 evidence = '[' .. evidence .. ']'
@@ -173,13 +175,19 @@ if outcome == 'resolves' then
   local told = redis.call('HMGET', alert, 'title', 'summary')
   decided = decided .. ',"title":' .. cjson.encode(told[1]) .. ',"summary":' .. cjson.encode(told[2])
 end
+local times = ',"fired_at":' .. (fired and ('"' .. fired .. '"') or 'null')
+if outcome == 'resolves' then
+  times = times .. ',"ended_at":"' .. now .. '","ended_by":' .. ARGV[10]
+else
+  times = times .. ',"ended_at":null,"ended_by":null'
+end
 local labels = '{"severity":"' .. severity .. '"' .. ARGV[11] .. '}'
 
 local transition = '{"id":"' .. id .. '","fingerprint":"' .. mark .. '","episode":' .. episode
   .. ',"sequence":' .. sequence .. ',"severity":"' .. severity .. '","state":"' .. state
   .. '","first_seen":"' .. first .. '","last_seen":"' .. last .. '","count":' .. count
   .. ',"evidence":' .. evidence .. ',"labels":' .. labels .. ',"handling":' .. handling
-  .. decided .. '}'
+  .. times .. decided .. '}'
 
 local fields = {
   'id', id, 'fingerprint', mark, 'episode', episode, 'sequence', sequence, 'severity', severity,
@@ -188,6 +196,14 @@ local fields = {
   'evidence', evidence, 'labels', labels, 'quiet_us', whole(quiet),
   'keep', keep,
 }
+if fired then
+  fields[#fields + 1], fields[#fields + 2] = 'fired_at', fired
+end
+if outcome == 'resolves' then
+  for _, part in ipairs({'ended_at', now, 'ended_by', ARGV[10]}) do
+    fields[#fields + 1] = part
+  end
+end
 for place = 20, #ARGV do
   fields[#fields + 1] = ARGV[place]
 end

@@ -45,9 +45,11 @@ def alertmanager(notification: Notification) -> dict[str, Any]:
                 "status": "resolved" if alert.state == "resolved" else "firing",
                 "labels": own,
                 "annotations": note,
-                "startsAt": msgspec.to_builtins(alert.first_seen),
+                "startsAt": msgspec.to_builtins(alert.began),
                 "endsAt": (
-                    msgspec.to_builtins(alert.last_seen) if alert.state == "resolved" else NEVER
+                    msgspec.to_builtins(alert.ended_at or alert.last_seen)
+                    if alert.state == "resolved"
+                    else NEVER
                 ),
                 "generatorURL": "",
                 "fingerprint": alert.fingerprint,

@@ -43,7 +43,7 @@ function outcome({ events, since, when, rule_changed, thresholds: found }) {
 }
 
 function step({ value, now, alerts, lost, gained, keeps, lost_first }) {
-  const names = lost_first.map((one) => `${one.subject} ${clock(one.first_seen)}`).join(", ");
+  const names = lost_first.map((one) => `${one.subject} ${clock(one.fired_at)}`).join(", ");
   return [now ? h("strong", {}, `${value} (now)`) : value, number(alerts), number(lost), number(gained),
     keeps ? "yes" : "none", lost > lost_first.length ? `${names} …` : names];
 }
@@ -62,7 +62,8 @@ function show(detail) {
       figure("State", stateOf({ ...row, assignee: "" })),
       figure("Assigned to", row.assignee || "nobody"),
       figure("Subject", subjectLink(alert.subject)),
-      figure("First event", moment(alert.first_seen)), figure("Last event", moment(alert.last_seen)),
+      figure("First event", moment(alert.first_seen)), figure("Fired", moment(alert.fired_at || alert.first_seen)), figure("Last event", moment(alert.last_seen)),
+      alert.ended_at ? figure("Ended", moment(alert.ended_at), alert.ended_by ? `by event ${alert.ended_by.event_id}` : "") : null,
       figure("Events", number(alert.count), alert.episode > 1 ? `in episode ${number(alert.episode)}` : "in its first episode"),
       figure("Rule", alert.rule, `version ${alert.rule_version}`), figure("Model", alert.model)),
     section("Evidence", evidence.element),
@@ -80,9 +81,10 @@ function signal(alert) {
 }
 
 function timeline(alert, history) {
-  const fired = { action: "fired", by: alert.rule, at: alert.first_seen, comment: "" };
+  const fired = { action: "fired", by: alert.rule, at: alert.fired_at || alert.first_seen, comment: "" };
   const grown = { action: `grew to ${number(alert.count)} events`, at: alert.last_seen };
-  const all = [fired, ...history, ...(alert.count > 1 ? [grown] : [])].sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+  const ended = alert.ended_by ? [{ action: "resolved", by: alert.rule, at: alert.ended_at, comment: `event ${alert.ended_by.event_id}` }] : [];
+  const all = [fired, ...ended, ...history, ...(alert.count > 1 ? [grown] : [])].sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
   return h("ol", { class: "timeline" }, all.map((entry) => h("li", {},
     h("span", { class: "when" }, clock(entry.at)), h("span", {}, h("strong", {}, entry.action),
       entry.detail ? detailOf(entry) : "", entry.by ? ` by ${entry.by}` : "", entry.comment ? `: ${entry.comment}` : ""))));

@@ -69,6 +69,8 @@ async def test_each_change_is_a_transition_of_the_whole_alert(client: Redis) -> 
     assert states == ["acknowledged", "acknowledged", "acknowledged", "resolved"]
     last = resolved.alert
     assert (last.title, last.evidence, last.count) == (fired.title, fired.evidence, 1)
+    assert [change.alert.ended_at for change in changes[:3]] == [None] * 3
+    assert (last.fired_at, last.ended_at) == (fired.fired_at, last.handling.at)
     assert (last.handling.acknowledged_by, last.handling.assignee) == ("ann", "bob")
     assert await stream(client) == [fired, *(change.alert for change in changes)]
     assert await store(client).get(fired.id) == last

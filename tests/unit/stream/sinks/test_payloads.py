@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 from stream.notify.notification import Notification
 from stream.sinks.payloads import alertmanager, bellwether, pagerduty, summary, text
-from tests.fakes import alert, notification
+from tests.fakes import NOON, alert, notification
 
 
 def two() -> Notification:
@@ -18,7 +19,14 @@ def two() -> Notification:
         resolved=1,
         alerts=(
             alert(id="a-1", severity="critical", labels={"team": "risk"}),
-            alert(id="b-1", state="resolved", subject="ticker:NORR", labels={"team": "risk"}),
+            alert(
+                id="b-1",
+                state="resolved",
+                subject="ticker:NORR",
+                labels={"team": "risk"},
+                fired_at=NOON + timedelta(minutes=5),
+                ended_at=NOON + timedelta(minutes=9),
+            ),
         ),
     )
 
@@ -55,7 +63,8 @@ def test_alertmanagers_shape_has_its_fields() -> None:
     }
     firing, resolved = body["alerts"]
     assert (firing["status"], firing["endsAt"]) == ("firing", "0001-01-01T00:00:00Z")
-    assert (resolved["status"], resolved["endsAt"]) == ("resolved", "2026-03-12T12:00:00Z")
+    assert (resolved["status"], resolved["endsAt"]) == ("resolved", "2026-03-12T12:09:00Z")
+    assert resolved["startsAt"] == "2026-03-12T12:05:00Z"
     assert firing["labels"]["severity"] == "critical"
     assert firing["startsAt"] == "2026-03-12T12:00:00Z"
 
