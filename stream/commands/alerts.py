@@ -79,17 +79,26 @@ def list_alerts(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Open alerts, the most recently seen first; with --state resolved those that are over."""
+    """Open alerts, the gravest first; with --state resolved those that are over."""
     from stream.alerts.alert_search import Search
+    from stream.alerts.evidence import SEVERITY_RANKS
 
     matchers = _matchers(severity, rule, subject, labels)
-    found = asyncio.run(_find(settings, Search(states, matchers, since), limit))
+    found = asyncio.run(_find(settings, Search(states, matchers, since)))
+    # Of one severity the latest stay first, so that no burst of small ones hides what is grave.
+    found.sort(key=lambda alert: -SEVERITY_RANKS[alert.severity])
+    total = len(found)
     if as_json:
-        show.json_object({"alerts": found})
-    else:
-        show.table(
-            "alerts" if "resolved" in states else "open alerts", found, columns=COLUMNS, least=LEAST
-        )
+        show.json_object({"alerts": found[:limit], "total": total, "more": total > limit})
+        return
+    show.table(
+        "alerts" if "resolved" in states else "open alerts",
+        found,
+        columns=COLUMNS,
+        least=LEAST,
+        shown=limit,
+        rest=f"--limit {total} shows them",
+    )
 
 
 @alerts.command("show")
@@ -211,7 +220,7 @@ def export(
         found = asyncio.run(_find_in_topic(settings, search, since, until or utc_now()))
     elif until is None:
         search = Search(states or get_args(AlertState), matchers)
-        found = asyncio.run(_find(settings, search, sys.maxsize))
+        found = asyncio.run(_find(settings, search))
     else:
         raise click.UsageError("--until needs --since: give the time where the export begins")
     content = (
@@ -241,7 +250,8 @@ def _matchers(
     return matchers
 
 
-async def _find(settings: Settings, search: Search, limit: int) -> list[Alert]:
+async def _find(settings: Settings, search: Search) -> list[Alert]:
+    """All there are, the latest first."""
     from stream.alerts.store import AlertStore
     from stream.notify.silence_store import SilenceStore
     from stream.notify.silences import ActiveSilences
@@ -255,8 +265,8 @@ async def _find(settings: Settings, search: Search, limit: int) -> list[Alert]:
             return search.keeps(alert, silences, now)
 
         if "resolved" in search.states:
-            return (await store.list_all(keeps))[:limit]
-        return await store.list_open(limit, keeps)
+            return await store.list_all(keeps)
+        return await store.list_open(sys.maxsize, keeps)
 
     return await with_redis(settings, ask)
 

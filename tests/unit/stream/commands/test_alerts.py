@@ -15,7 +15,7 @@ from stream.alerts.store import AlertStore
 from stream.commands import alerts
 from stream.connection import StartError
 from stream.names import Keys
-from stream.records import Alert
+from stream.records import Alert, Severity
 from stream.rules.rule_set import Match, Rule
 from stream.settings import Settings, load_settings
 from tests.fakes import scored
@@ -33,12 +33,19 @@ class Console:
         async with FakeAsyncRedis(server=self._server) as client:
             return await ask(client, Keys())
 
-    def fire(self, *texts: str) -> Alert:
+    def fire(
+        self,
+        *texts: str,
+        subject: str = "ticker:HALC",
+        severity: Severity = "warning",
+        after_s: float = 0,
+    ) -> Alert:
         """One alert with the texts as its evidence."""
-        rule = Rule(name="r", when="true", subject="ticker", severity="warning", title="t")
-        match = Match(rule, "ticker:HALC", "Bad news on HALC", "s")
+        rule = Rule(name="r", when="true", subject="ticker", severity=severity, title="t")
+        match = Match(rule, subject, "Bad news on HALC", "s")
         events = [
-            scored(id=f"e-{place}", text=text, after_s=place) for place, text in enumerate(texts)
+            scored(id=f"e-{place}", text=text, after_s=after_s + place)
+            for place, text in enumerate(texts)
         ]
 
         async def ask(redis: Any, keys: Keys) -> Alert:
@@ -112,3 +119,24 @@ def test_all_events_of_the_evidence_are_shown_whole(
         assert text in shown
     lines = [line for line in shown.splitlines() if "event_id e-" in line]
     assert [line.split("│")[1].strip() for line in lines] == ["evidence", "", ""]
+
+
+def test_a_burst_of_small_alerts_hides_neither_a_grave_one_nor_how_many_there_are(
+    person: Console,
+) -> None:
+    grave = person.fire("text", subject="ticker:GRAV", severity="critical")
+    burst = [
+        person.fire("text", subject=f"ticker:T{number}", severity="info", after_s=60 + number)
+        for number in range(4)
+    ]
+    latest = [alert.id for alert in reversed(burst)]
+    printed = person.run("list", "--limit", "3").output
+    assert "open alerts: 3 of 5" in printed
+    assert "… and 2 more; --limit 5 shows them" in printed
+    listed = orjson.loads(person.run("list", "--limit", "3", "--json").output)
+    assert [one["id"] for one in listed["alerts"]] == [grave.id, *latest[:2]]
+    assert (listed["total"], listed["more"]) == (5, True)
+    whole = orjson.loads(person.run("list", "--limit", "5", "--json").output)
+    assert [one["id"] for one in whole["alerts"]] == [grave.id, *latest]
+    assert (whole["total"], whole["more"]) == (5, False)
+    assert "open alerts: 5\n" in person.run("list", "--limit", "5").output
