@@ -114,7 +114,9 @@ class AlertExplainer:
             )
             if again is not None:
                 scored = self._score(event, evidence, explainer)
-                replayed.append(compare(evidence, scored.heads, read_from))
+                replayed.append(
+                    compare(evidence, scored.heads, read_from, explainer.predictor.heads)
+                )
         replay = None
         if scored:
             replay = Replay.of(replayed, decide(alert, rule, last.predictor.heads, scored))

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from models.explanation import Attribution, Edit, Neighbour, Word
-from models.spec import Scores
+from models.spec import DEFAULT_HEADS, Calibration, Scores
 from models.stub import StubPredictor
 from stream import show
 from stream.alerts.evidence import evidence
@@ -213,9 +213,42 @@ def test_a_decision_that_does_not_repeat_is_said(tmp_path: Path) -> None:
 
 def test_a_head_that_one_of_both_lacks_never_matches() -> None:
     before = evidence(scored(heads={"sentiment": scores()["sentiment"]}))
-    assert compare(before, before.scores, "log").matches
-    assert not compare(before, scores(), "log").matches
-    assert not compare(before, {}, "log").matches
+    assert compare(before, before.scores, "log", DEFAULT_HEADS).matches
+    for now in (scores(), {}):
+        found = compare(before, now, "log", DEFAULT_HEADS)
+        assert (found.matches, found.difference) == (False, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "matches"),
+    [
+        # As packed int8 beside fp32 on a healthy system.
+        (("negative", 0.95, False), ("negative", 0.917, False), True),
+        (("negative", 0.95, False), ("negative", 0.7, False), False),
+        (("negative", 0.52, False), ("positive", 0.52, False), False),
+        (("negative", 0.82, False), ("negative", 0.79, True), True),
+        (("negative", 0.82, False), ("positive", 0.79, True), False),
+        (("negative", 0.45, True), ("neutral", 0.44, True), True),
+        # As where the language of the text counts as unreadable now.
+        (("negative", 0.95, False), ("negative", 0.95, True), False),
+    ],
+)
+def test_a_replay_forgives_what_rounding_does_and_nothing_else(
+    before: tuple[str, float, bool], now: tuple[str, float, bool], matches: bool
+) -> None:
+    then, again = (
+        scores(
+            sentiment=(label, confidence),
+            abstained=("sentiment",) if abstained else (),
+        )
+        for label, confidence, abstained in (before, now)
+    )
+    # The calibration of the event's own kind counts.
+    heads = [
+        msgspec.structs.replace(head, by_kind={"news": Calibration(abstain_below=0.8)})
+        for head in DEFAULT_HEADS
+    ]
+    assert compare(evidence(scored(heads=then)), again, "log", heads).matches == matches
 
 
 def test_what_is_printed_steers_no_terminal(tmp_path: Path, monkeypatch: Any) -> None:
