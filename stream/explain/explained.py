@@ -22,18 +22,25 @@ much that moves a probability: 0.163 at most."""
 
 
 class ExplainedHead(msgspec.Struct, frozen=True):
-    """A head's answer to a text, what it rests on, what would change it, and what is like it."""
+    """A head's answer to a text, what it rests on, what would change it, and what is like it.
+
+    Below the confidence abstain_below the head abstains.
+    """
 
     score: HeadScore
     attribution: Attribution
     smallest_edit: Edit | None
     nearest: list[Neighbour]
+    abstain_below: float = 0.0
 
 
 class ExplainedText(msgspec.Struct, frozen=True):
+    """unreadable says why every head abstains from the text; empty where the model can read it."""
+
     text: str
     model: str
     heads: dict[str, ExplainedHead]
+    unreadable: str = ""
 
 
 class ExplainedEvent(msgspec.Struct, frozen=True):

@@ -10,15 +10,19 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from models.explanation import Attribution, Edit, Neighbour, Word
-from models.spec import DEFAULT_HEADS, Calibration, Scores
+from models.spec import DEFAULT_HEADS, Calibration, HeadScore, Scores
 from models.stub import StubPredictor
 from stream import show
 from stream.alerts.evidence import evidence
+from stream.commands import explainers
+from stream.commands.explain import explain as explain_command
 from stream.explain import explained_view
 from stream.explain.explained import MAX_DIFFERENCE, ExplainedAlert, compare
 from stream.explain.explaining import AlertExplainer, explain_text
+from stream.ingest.readable import abstain
 from stream.records import Alert, Origin, Scored, Subject
 from stream.rules.rule_file import read_rule_file
 from stream.settings import Alerting, Settings
@@ -102,6 +106,10 @@ def explain(
     own = settings(folder, when) if when else settings(folder)
     explainer = AlertExplainer(own, lambda _version: FakeExplainer(), nearest)
     return explainer.explain(found, [2] * len(found.evidence), again)
+
+
+def rounded(label: str, confidence: float) -> HeadScore:
+    return scores(sentiment=(label, confidence))["sentiment"]
 
 
 def record(fields: dict[str, Any], origin: Origin) -> Any:
@@ -251,12 +259,66 @@ def test_a_replay_forgives_what_rounding_does_and_nothing_else(
     assert compare(evidence(scored(heads=then)), again, "log", heads).matches == matches
 
 
+def test_rounding_over_a_threshold_of_the_rule_is_no_other_decision(tmp_path: Path) -> None:
+    when = 'sentiment.label == "negative" && sentiment.confidence >= 0.92'
+    (rule,) = read_rule_file(settings(tmp_path, when).alerting.rules).rules.values()
+    # The stub answers with 0.9 now.
+    then = event(heads=FakeExplainer().scores(TEXT) | {"sentiment": rounded("negative", 0.93)})
+    raised = msgspec.structs.replace(alert(tmp_path, then), rule_version=rule.version)
+    found = explain(tmp_path, raised, {}, when=when)
+    assert found.replay
+    assert found.replay.matches
+    assert found.replay.decision.repeated
+
+
+def test_a_text_that_the_model_cannot_read_is_said_to_be_so(tmp_path: Path) -> None:
+    chinese = "苹果公司股价暴跌，投资者损失惨重"
+    heads = abstain(FakeExplainer().scores(chinese))
+    raised = alert(tmp_path, event(text=chinese, heads=heads, lang="zh"))
+    found = explain(tmp_path, raised, {})
+    (one,) = found.events
+    assert one.explained.unreadable == "language zh, the model reads en"
+    assert one.explained.heads["sentiment"].score.abstained
+    assert found.replay
+    assert found.replay.events[0].matches
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("苹果公司股价暴跌", ("unreadable: language zh", "abstained: unreadable")),
+        ("Die Aktie ist um acht Prozent gefallen", ("unreadable: language de",)),
+        ("hm", ("unreadable: fewer than two words",)),
+        ("unsure whether it is negative", ("0.40, abstained: below 0.70",)),
+        ("negative news", ("negative 0.90  (",)),
+    ],
+)
+def test_a_text_is_explained_as_the_stream_would_take_it(
+    monkeypatch: pytest.MonkeyPatch, text: str, expected: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("stream.show.stdout.width", 200)
+    heads = [
+        msgspec.structs.replace(head, calibration=Calibration(abstain_below=0.7))
+        for head in DEFAULT_HEADS
+    ]
+    explainer = FakeExplainer(StubPredictor(heads=heads))
+    monkeypatch.setattr(explainers, "load_explainer", lambda *_: explainer)
+    ran = CliRunner().invoke(
+        explain_command,
+        ["--text", text, "--head", "sentiment", "--examples", "0"],
+        obj=Settings(),
+        catch_exceptions=False,
+    )
+    assert [one for one in expected if one not in ran.stdout] == []
+    assert ("unreadable" in ran.stdout) == expected[0].startswith("unreadable")
+
+
 def test_what_is_printed_steers_no_terminal(tmp_path: Path, monkeypatch: Any) -> None:
     origin = Origin("news", 0, 1)
     found = explain(tmp_path, alert(tmp_path, event()), {origin: record({"id": "e-1"}, origin)})
     with show.stdout.capture() as captured:
         explained_view.print_alert(found)
-        text = explain_text(FakeExplainer(), nearest, TEXT, ["topic"], "")
+        text = explain_text(FakeExplainer(), nearest, TEXT, ["topic"], "", "")
         explained_view.print_text(text)
     printed = captured.get()
     assert "\x1b]0" not in printed
