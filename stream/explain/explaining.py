@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -19,13 +19,13 @@ from stream.explain.explained import (
     compare,
     decide,
 )
+from stream.explain.heads_read import heads_read
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.language import detect_language
 from stream.ingest.readable import abstain, why_unreadable
 from stream.ingest.sources import Decoder
 from stream.judge import to_scored
 from stream.records import Alert, Event, Evidence, Origin, RawRecord, Scored, model_text
-from stream.rules.conditions import fields_used
 from stream.rules.rule_file import read_rule_file
 from stream.settings import Settings
 from stream.subjects.finder import SubjectFinder
@@ -114,7 +114,8 @@ class AlertExplainer:
         last = self._explainer(alert, alert.evidence[-1])
         file = read_rule_file(self._settings.alerting.rules, tuple(self._settings.subjects.fields))
         rule = next((one for one in file.rules.values() if one.name == alert.rule), None)
-        heads = self._heads or _heads_of(rule.when if rule else "", last.predictor)
+        names = [head.name for head in last.predictor.heads]
+        heads = self._heads or heads_read(rule.when if rule else "", names)
         events = []
         replayed: list[Replayed] = []
         scored: Scored | None = None
@@ -212,8 +213,3 @@ class AlertExplainer:
         kind, _, identity = alert.subject.partition(":")
         company = self._subjects.base.by_symbol.get(identity) if kind == "ticker" else None
         return list(company.related) if company else []
-
-
-def _heads_of(when: str, predictor: Predictor) -> tuple[str, ...]:
-    names: dict[str, Any] = {head.name: None for head in predictor.heads}
-    return tuple(name for name in names if name in fields_used(when)) or tuple(names)
