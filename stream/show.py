@@ -59,11 +59,20 @@ def record(title: str, value: Any, *, as_json: bool) -> None:
 
 def rows(title: str, pairs: Iterable[tuple[str, str]]) -> None:
     """A name and a text a row, the text whole; an empty name goes on with the one before."""
-    grid = Table(title=Text(printable(title)), show_header=False, title_justify="left", box=None)
+    stdout.print(Text(printable(title), style="table.title"))
+    shown = [(Text(printable(name)), Text(printable(text))) for name, text in pairs]
+    if stdout.width >= PIPED_WIDTH:
+        # A grid would fill every row with blanks up to the longest one.
+        longest = max((name.cell_len for name, _ in shown), default=0)
+        for name, text in shown:
+            name.pad_right(longest + 1 - name.cell_len)
+            stdout.print(Text.assemble(" ", name, " ", text), soft_wrap=True)
+        return
+    grid = Table(show_header=False, box=None)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, text in pairs:
-        grid.add_row(Text(printable(name)), Text(printable(text)))
+    for name, text in shown:
+        grid.add_row(name, text)
     stdout.print(grid)
 
 

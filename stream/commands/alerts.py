@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from stream import show
+from stream.commands.alert_view import print_alert
 from stream.commands.options import FILE, config_option, json_option, with_redis
 from stream.commands.parameters import AlertId, MatcherValue, Moment, Person, Remark, check_span
 from stream.connection import StartError
@@ -107,7 +108,7 @@ def list_alerts(
 @json_option
 @click.pass_obj
 def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
-    """One alert with its evidence and its history."""
+    """One alert, its history, and its events in short; --json has all of it."""
     from stream.alerts.lifecycle import Lifecycle
     from stream.alerts.store import AlertStore
 
@@ -127,12 +128,7 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
         fields = msgspec.to_builtins(alert)
         show.json_object({**fields, "hidden": hidden, "history": history})
         return
-    show.record(alert.title, alert, as_json=False)
-    if hidden:
-        show.stdout.print(f"not notified: {hidden}", markup=False)
-    if history:
-        columns = ("at", "action", "by", "detail", "comment", "state", "sequence")
-        show.table("history", history, columns=columns, least=("sequence", "state"))
+    print_alert(alert, history, hidden)
 
 
 @alerts.command()
