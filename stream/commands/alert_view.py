@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from stream import show
-from stream.records import Alert, Evidence
+from stream.records import Alert, Evidence, model_text
 
 if TYPE_CHECKING:
     from stream.alerts.lifecycle import Entry
@@ -61,7 +61,7 @@ def events(alert: Alert) -> Iterator[Row]:
             show.plain(one.time),
             show.plain(f"{one.source} {one.event_id}" + (f": {answers}" if answers else "")),
         )
-        yield "", show.plain(_cut(one.title or one.text))
+        yield "", show.plain(_cut(model_text(one.title, one.text)))
 
 
 def _answers(one: Evidence, heads: Iterable[str]) -> Iterator[str]:
