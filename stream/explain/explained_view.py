@@ -146,7 +146,7 @@ def _quoted(word: str) -> str:
 def _replay(replay: Replay) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     for event in replay.events:
-        verdict = "the same scores" if event.matches else "OTHER scores"
+        verdict = "the same answers" if event.matches else "OTHER scores"
         source = "the log" if event.read_from == "log" else "the alert, as the log has it no more"
         grid.add_row(
             Text(show.plain(event.event_id)),
