@@ -37,6 +37,16 @@ def read_lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, bytes]]:
             raise InputError(f"input file {path} can't be read: {error}") from error
 
 
+def check_readable(paths: Sequence[Path]) -> None:
+    """Raises InputError where read_lines would fail at once, for commands with much to do before.
+
+    What a pipe or a terminal holds could not be read again.
+    """
+    for path in paths:
+        if not path.is_fifo() and not path.is_char_device():
+            next(read_lines([path]), None)
+
+
 def count_lines(path: Path) -> int:
     """How many lines there are, blank ones included, to show how far a command has come."""
     try:

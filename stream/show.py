@@ -59,11 +59,20 @@ def record(title: str, value: Any, *, as_json: bool) -> None:
 
 def rows(title: str, pairs: Iterable[tuple[str, str]]) -> None:
     """A name and a text a row, the text whole; an empty name goes on with the one before."""
-    grid = Table(title=Text(printable(title)), show_header=False, title_justify="left", box=None)
+    stdout.print(Text(printable(title), style="table.title"))
+    shown = [(Text(printable(name)), Text(printable(text))) for name, text in pairs]
+    if stdout.width >= PIPED_WIDTH:
+        # A grid would fill every row with blanks up to the longest one.
+        longest = max((name.cell_len for name, _ in shown), default=0)
+        for name, text in shown:
+            name.pad_right(longest + 1 - name.cell_len)
+            stdout.print(Text.assemble(" ", name, " ", text), soft_wrap=True)
+        return
+    grid = Table(show_header=False, box=None)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, text in pairs:
-        grid.add_row(Text(printable(name)), Text(printable(text)))
+    for name, text in shown:
+        grid.add_row(name, text)
     stdout.print(grid)
 
 
@@ -74,11 +83,12 @@ def table(
     columns: Sequence[str],
     least: Sequence[str] = (),
     shown: int | None = None,
+    rest: str = "--json has all",
 ) -> None:
     """A row a record; what names it, in the first column, stays whole unless it is long.
 
     Where words would have to be broken, the columns of least are left out, the first first.
-    shown: how many rows at most; the title says how many there are.
+    shown: how many rows at most; the title says how many there are, rest how to see the others.
     """
     records = [msgspec.to_builtins(row, builtin_types=(datetime,)) for row in rows[:shown]]
     cells = {column: [_cell(fields[column]) for fields in records] for column in columns}
@@ -87,14 +97,17 @@ def table(
         left_out.append(least[len(left_out)])
         del cells[left_out[-1]]
     widths = widths or _widths(cells, whole_words=False)
-    grid = Table(title=f"{title}: {len(rows)}", title_justify="left")
+    count = f"{len(records)} of {len(rows)}" if len(records) < len(rows) else f"{len(rows)}"
+    # Not as the grid's own title, which breaks where the rows are short.
+    stdout.print(Text(f"{title}: {count}", style="table.title"))
+    grid = Table()
     for column, width in zip(cells, widths or [], strict=True):
         grid.add_column(column, overflow="fold", width=width)
     for row in zip(*cells.values(), strict=True):
         grid.add_row(*map(Text, row))
     stdout.print(grid)
-    if shown and len(rows) > shown:
-        stdout.print(f"… and {len(rows) - shown} more; --json has all")
+    if len(records) < len(rows):
+        stdout.print(f"… and {len(rows) - len(records)} more; {rest}")
     if left_out:
         stdout.print(f"no room for {', '.join(left_out)}; a wider terminal or --json shows them")
 

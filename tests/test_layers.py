@@ -81,6 +81,7 @@ PURE = (
     "stream.subjects.novelty",
     "stream.subjects.first_events",
     "stream.explain.explained",
+    "stream.explain.heads_read",
     "stream.subjects.finder",
     "stream.durations",
     "stream.in_order",

@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from stream import show
+from stream.commands.alert_view import print_alert
 from stream.commands.options import FILE, config_option, json_option, with_redis
 from stream.commands.parameters import AlertId, MatcherValue, Moment, Person, Remark, check_span
 from stream.connection import StartError
@@ -79,17 +80,26 @@ def list_alerts(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Open alerts, the most recently seen first; with --state resolved those that are over."""
+    """Open alerts, the gravest first; with --state resolved those that are over."""
     from stream.alerts.alert_search import Search
+    from stream.alerts.evidence import SEVERITY_RANKS
 
     matchers = _matchers(severity, rule, subject, labels)
-    found = asyncio.run(_find(settings, Search(states, matchers, since), limit))
+    found = asyncio.run(_find(settings, Search(states, matchers, since)))
+    # Of one severity the latest stay first, so that no burst of small ones hides what is grave.
+    found.sort(key=lambda alert: -SEVERITY_RANKS[alert.severity])
+    total = len(found)
     if as_json:
-        show.json_object({"alerts": found})
-    else:
-        show.table(
-            "alerts" if "resolved" in states else "open alerts", found, columns=COLUMNS, least=LEAST
-        )
+        show.json_object({"alerts": found[:limit], "total": total, "more": total > limit})
+        return
+    show.table(
+        "alerts" if "resolved" in states else "open alerts",
+        found,
+        columns=COLUMNS,
+        least=LEAST,
+        shown=limit,
+        rest=f"--limit {total} shows them",
+    )
 
 
 @alerts.command("show")
@@ -98,7 +108,7 @@ def list_alerts(
 @json_option
 @click.pass_obj
 def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
-    """One alert with its evidence and its history."""
+    """One alert, its history, and its events in short; --json has all of it."""
     from stream.alerts.lifecycle import Lifecycle
     from stream.alerts.store import AlertStore
 
@@ -118,12 +128,7 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
         fields = msgspec.to_builtins(alert)
         show.json_object({**fields, "hidden": hidden, "history": history})
         return
-    show.record(alert.title, alert, as_json=False)
-    if hidden:
-        show.stdout.print(f"not notified: {hidden}", markup=False)
-    if history:
-        columns = ("at", "action", "by", "detail", "comment", "state", "sequence")
-        show.table("history", history, columns=columns, least=("sequence", "state"))
+    print_alert(alert, history, hidden)
 
 
 @alerts.command()
@@ -211,7 +216,7 @@ def export(
         found = asyncio.run(_find_in_topic(settings, search, since, until or utc_now()))
     elif until is None:
         search = Search(states or get_args(AlertState), matchers)
-        found = asyncio.run(_find(settings, search, sys.maxsize))
+        found = asyncio.run(_find(settings, search))
     else:
         raise click.UsageError("--until needs --since: give the time where the export begins")
     content = (
@@ -241,7 +246,8 @@ def _matchers(
     return matchers
 
 
-async def _find(settings: Settings, search: Search, limit: int) -> list[Alert]:
+async def _find(settings: Settings, search: Search) -> list[Alert]:
+    """All there are, the latest first."""
     from stream.alerts.store import AlertStore
     from stream.notify.silence_store import SilenceStore
     from stream.notify.silences import ActiveSilences
@@ -255,8 +261,8 @@ async def _find(settings: Settings, search: Search, limit: int) -> list[Alert]:
             return search.keeps(alert, silences, now)
 
         if "resolved" in search.states:
-            return (await store.list_all(keeps))[:limit]
-        return await store.list_open(limit, keeps)
+            return await store.list_all(keeps)
+        return await store.list_open(sys.maxsize, keeps)
 
     return await with_redis(settings, ask)
 

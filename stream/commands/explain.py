@@ -62,6 +62,8 @@ def explain(
     from stream.commands.explainers import explainers, load_explainer
     from stream.explain import explained_view
     from stream.explain.explaining import AlertExplainer, explain_text
+    from stream.ingest.language import detect_language
+    from stream.ingest.readable import why_unreadable
 
     if bool(alert_id) == bool(text):
         raise click.UsageError("give an ALERT_ID, or --text TEXT")
@@ -75,7 +77,8 @@ def explain(
             explainer = load_explainer(settings, None)
             names = heads or [one.name for one in explainer.predictor.heads]
             cleaned = clean_text(text, settings.limits.max_text_chars)
-            found: Any = explain_text(explainer, nearest, cleaned, names, kind or "")
+            unreadable = why_unreadable(cleaned, detect_language(cleaned), settings.model.languages)
+            found: Any = explain_text(explainer, nearest, cleaned, names, kind or "", unreadable)
         else:
             alert, copies = asyncio.run(_find(settings, alert_id or ""))
             again = asyncio.run(_read_again(settings, alert)) if replay else None

@@ -62,7 +62,9 @@ def demo(
     from stream.commands.console import serving
     from stream.demo.classroom import teaches
     from stream.demo.play import FEED_RATE, Plan, run_demo
+    from stream.publish import check_readable
 
+    check_readable(inputs)
     live = not as_json and sys.stderr.isatty()
     if live or as_json:
         set_up_logging("ERROR" if live else "WARNING")

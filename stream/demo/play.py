@@ -91,6 +91,8 @@ async def run_demo(  # noqa: PLR0917 - what a demo is made of
         if lesson:
             settings = folders.enter_context(classroom(settings))
         _say(f"embedded broker: {broker.kind}; embedded Redis: {redis.kind}")
+        places = f"BELLWETHER_KAFKA__BOOTSTRAP={broker.bootstrap} BELLWETHER_REDIS__URL={redis.url}"
+        _say(f"for other commands: export {places}")
         broker.create_topics(sorted(wanted_topics(settings)))
         worker = Worker(settings, predictor, lesson.champions(settings) if lesson else None)
         await worker.start()

@@ -16,23 +16,31 @@ from stream.rules.conditions import compile_condition, fields_used
 from stream.rules.rule_file import Rule
 from stream.rules.variables import of_event, of_subject
 
-MAX_DIFFERENCE = 0.02
-"""A worker may compute in bfloat16, which moves a probability by up to so much."""
+MAX_DIFFERENCE = 0.2
+"""A worker may have computed in int8, which a record does not tell; docs/performance.md has by how
+much that moves a probability: 0.163 at most."""
 
 
 class ExplainedHead(msgspec.Struct, frozen=True):
-    """A head's answer to a text, what it rests on, what would change it, and what is like it."""
+    """A head's answer to a text, what it rests on, what would change it, and what is like it.
+
+    Below the confidence abstain_below the head abstains.
+    """
 
     score: HeadScore
     attribution: Attribution
     smallest_edit: Edit | None
     nearest: list[Neighbour]
+    abstain_below: float = 0.0
 
 
 class ExplainedText(msgspec.Struct, frozen=True):
+    """unreadable says why every head abstains from the text; empty where the model can read it."""
+
     text: str
     model: str
     heads: dict[str, ExplainedHead]
+    unreadable: str = ""
 
 
 class ExplainedEvent(msgspec.Struct, frozen=True):
@@ -53,7 +61,7 @@ class ExplainedEvent(msgspec.Struct, frozen=True):
 class Replayed(msgspec.Struct, frozen=True):
     """One event read and scored again. read_from is "log" or, where it is gone, "evidence".
 
-    difference is the largest of all probabilities; matches wants every label as it was, too.
+    difference is the largest of all probabilities; matches wants every answer as it was, too.
     """
 
     event_id: str
@@ -96,23 +104,27 @@ class ExplainedAlert(msgspec.Struct, frozen=True):
     replay: Replay | None = None
 
 
-def compare(before: Evidence, now: Scores, read_from: Literal["log", "evidence"]) -> Replayed:
-    """Scores of then and now; a head that either lacks counts as a difference of 1."""
-    heads = before.scores.keys() | now.keys()
+def compare(
+    before: Evidence,
+    now: Scores,
+    read_from: Literal["log", "evidence"],
+    heads: Sequence[Head],
+) -> Replayed:
+    """Scores of then and now; a head that either lacks counts as a difference of 1.
+
+    heads are the model's, which know from what confidence on each answers.
+    """
+    names = before.scores.keys() | now.keys()
+    both = before.scores.keys() & now.keys()
     differences = [
-        abs(before.scores[head].scores.get(label, 0.0) - score)
-        if head in before.scores and head in now
-        else 1.0
-        for head in heads
-        for label, score in (now.get(head) or before.scores[head]).scores.items()
+        abs(before.scores[name].scores.get(label, 0.0) - score)
+        for name in both
+        for label, score in now[name].scores.items()
     ]
-    difference = max(differences, default=0.0)
-    same_answers = all(
-        head in before.scores
-        and head in now
-        and before.scores[head].label == now[head].label
-        and before.scores[head].abstained == now[head].abstained
-        for head in heads
+    difference = 1.0 if names > both else max(differences, default=0.0)
+    bounds = {head.name: head.calibrated_for(before.source).abstain_below for head in heads}
+    same_answers = names == both and all(
+        _same_answer(before.scores[name], now[name], bounds.get(name, 0.0)) for name in both
     )
     return Replayed(
         event_id=before.event_id,
@@ -120,6 +132,18 @@ def compare(before: Evidence, now: Scores, read_from: Literal["log", "evidence"]
         matches=same_answers and difference <= MAX_DIFFERENCE,
         difference=round(difference, 4),
     )
+
+
+def _same_answer(before: HeadScore, now: HeadScore, bound: float) -> bool:
+    """Whether rounding alone may lie between the two.
+
+    It never changes a label that either gives; it may carry a confidence over the bound below
+    which a head abstains, and change what an abstaining head would have said.
+    """
+    if before.abstained and now.abstained:
+        return True
+    over_the_bound = (before.confidence < bound) != (now.confidence < bound)
+    return before.label == now.label and (before.abstained == now.abstained or over_the_bound)
 
 
 def decide(alert: Alert, rule: Rule | None, heads: Sequence[Head], last: Scored) -> Decision:

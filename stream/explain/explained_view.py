@@ -27,7 +27,8 @@ SIGNAL_DIGITS = 4
 
 def print_text(explained: ExplainedText) -> None:
     show.stdout.print(Text(f"model {explained.model}", style="dim"))
-    show.stdout.print(*_heads(explained), sep="\n")
+    for part in _heads(explained):
+        show.stdout.print(part)
 
 
 def print_alert(explained: ExplainedAlert) -> None:
@@ -71,16 +72,19 @@ def _event(event: ExplainedEvent) -> RenderableType:
 
 
 def _heads(explained: ExplainedText) -> Iterator[RenderableType]:
+    if explained.unreadable:
+        yield Text(f"unreadable: {show.plain(explained.unreadable)}; every head abstains")
     for name, head in explained.heads.items():
-        yield _head(name, head)
+        yield _head(name, head, explained.unreadable)
 
 
-def _head(name: str, head: ExplainedHead) -> RenderableType:
+def _head(name: str, head: ExplainedHead, unreadable: str) -> RenderableType:
     attribution = head.attribution
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
-    abstained = ", abstained" if head.score.abstained else ""
+    why = "unreadable" if unreadable else f"below {head.abstain_below:.2f}"
+    abstained = f", abstained: {why}" if head.score.abstained else ""
     others = ", ".join(
         f"{label} {score:.2f}"
         for label, score in sorted(head.score.scores.items(), key=lambda one: -one[1])[1:4]
@@ -142,7 +146,7 @@ def _quoted(word: str) -> str:
 def _replay(replay: Replay) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     for event in replay.events:
-        verdict = "the same scores" if event.matches else "OTHER scores"
+        verdict = "the same answers" if event.matches else "OTHER scores"
         source = "the log" if event.read_from == "log" else "the alert, as the log has it no more"
         grid.add_row(
             Text(show.plain(event.event_id)),

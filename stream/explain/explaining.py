@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -19,11 +19,13 @@ from stream.explain.explained import (
     compare,
     decide,
 )
+from stream.explain.heads_read import heads_read
 from stream.ingest.dead_letter import DeadLetter
+from stream.ingest.language import detect_language
+from stream.ingest.readable import abstain, why_unreadable
 from stream.ingest.sources import Decoder
 from stream.judge import to_scored
 from stream.records import Alert, Event, Evidence, Origin, RawRecord, Scored, model_text
-from stream.rules.conditions import fields_used
 from stream.rules.rule_file import read_rule_file
 from stream.settings import Settings
 from stream.subjects.finder import SubjectFinder
@@ -46,11 +48,24 @@ Nearest = Callable[[Explainer, str, str], list[Neighbour]]
 """Labelled examples near to a text, by explainer, head and text."""
 
 
-def explain_text(
-    explainer: Explainer, nearest: Nearest, text: str, heads: Sequence[str], kind: str
+def explain_text(  # noqa: PLR0917 - what a text is read with
+    explainer: Explainer,
+    nearest: Nearest,
+    text: str,
+    heads: Sequence[str],
+    kind: str,
+    unreadable: str,
 ) -> ExplainedText:
-    """Raises ModelError for a head that the model does not have."""
+    """With a reason in unreadable, which why_unreadable gives, every head abstains.
+
+    Raises ModelError for a head that the model does not have.
+    """
     scores = explainer.scores(text, kind)
+    if unreadable:
+        scores = abstain(scores)
+    bounds = {
+        head.name: head.calibrated_for(kind).abstain_below for head in explainer.predictor.heads
+    }
     explained = {}
     for head in heads:
         attribution = explainer.attribute(text, head, kind=kind)
@@ -59,8 +74,14 @@ def explain_text(
             attribution=attribution,
             smallest_edit=explainer.smallest_edit(text, attribution, kind),
             nearest=nearest(explainer, head, text),
+            abstain_below=bounds[head],
         )
-    return ExplainedText(text=text, model=explainer.predictor.version, heads=explained)
+    return ExplainedText(
+        text=text,
+        model=explainer.predictor.version,
+        heads=explained,
+        unreadable=unreadable,
+    )
 
 
 class AlertExplainer:
@@ -93,7 +114,8 @@ class AlertExplainer:
         last = self._explainer(alert, alert.evidence[-1])
         file = read_rule_file(self._settings.alerting.rules, tuple(self._settings.subjects.fields))
         rule = next((one for one in file.rules.values() if one.name == alert.rule), None)
-        heads = self._heads or _heads_of(rule.when if rule else "", last.predictor)
+        names = [head.name for head in last.predictor.heads]
+        heads = self._heads or heads_read(rule.when if rule else "", names)
         events = []
         replayed: list[Replayed] = []
         scored: Scored | None = None
@@ -101,6 +123,7 @@ class AlertExplainer:
             explainer = self._explainer(alert, evidence)
             event, read_from = self._event(evidence, again or {})
             text = model_text(event.title, event.text)
+            unreadable = why_unreadable(text, event.lang, self._settings.model.languages)
             events.append(
                 ExplainedEvent(
                     event_id=evidence.event_id,
@@ -109,12 +132,14 @@ class AlertExplainer:
                     origin=evidence.origin,
                     copies=count,
                     scores=evidence.scores,
-                    explained=explain_text(explainer, self._nearest, text, heads, evidence.source),
+                    explained=explain_text(
+                        explainer, self._nearest, text, heads, evidence.source, unreadable
+                    ),
                 )
             )
             if again is not None:
-                scored = self._score(event, evidence, explainer)
-                replayed.append(compare(evidence, scored.heads, read_from))
+                scored, one = self._replay(event, evidence, explainer, read_from)
+                replayed.append(one)
         replay = None
         if scored:
             replay = Replay.of(replayed, decide(alert, rule, last.predictor.heads, scored))
@@ -151,12 +176,30 @@ class AlertExplainer:
             time=evidence.time,
             received_at=evidence.time,
             title=evidence.title,
+            lang=detect_language(evidence.text),
         ), "evidence"
 
-    def _score(self, event: Event, evidence: Evidence, explainer: Explainer) -> Scored:
+    def _replay(
+        self,
+        event: Event,
+        evidence: Evidence,
+        explainer: Explainer,
+        read_from: Literal["log", "evidence"],
+    ) -> tuple[Scored, Replayed]:
+        now = explainer.scores(model_text(event.title, event.text), event.source)
+        scored = self._scored(event, evidence, now, explainer)
+        replayed = compare(evidence, scored.heads, read_from, explainer.predictor.heads)
+        if replayed.matches:
+            # What rounding moved over a rule's threshold must not look like another decision.
+            scored = self._scored(event, evidence, evidence.scores, explainer)
+        return scored, replayed
+
+    def _scored(
+        self, event: Event, evidence: Evidence, scores: Scores, explainer: Explainer
+    ) -> Scored:
         scored = to_scored(
             event,
-            explainer.scores(model_text(event.title, event.text), event.source),
+            scores,
             subjects=self._subjects,
             languages=self._settings.model.languages,
             model=explainer.predictor.version,
@@ -170,8 +213,3 @@ class AlertExplainer:
         kind, _, identity = alert.subject.partition(":")
         company = self._subjects.base.by_symbol.get(identity) if kind == "ticker" else None
         return list(company.related) if company else []
-
-
-def _heads_of(when: str, predictor: Predictor) -> tuple[str, ...]:
-    names: dict[str, Any] = {head.name: None for head in predictor.heads}
-    return tuple(name for name in names if name in fields_used(when)) or tuple(names)

@@ -42,7 +42,7 @@ async def read_log(
         await consumer.start()
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        begins = await _begins(consumer, places, ends, since)
+        begins, unsought = await _begins(consumer, places, ends, since)
         for place in places:
             begin = begins[place] if last is None else max(begins[place], ends[place] - last)
             consumer.seek(place, begin)
@@ -50,6 +50,9 @@ async def read_log(
         while unread:
             for place, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
                 for record in records:
+                    if place in unsought and record.timestamp < unsought[place]:
+                        continue
+                    unsought.pop(place, None)
                     if record.offset < ends[place]:
                         yield record
             # Holes at the end of a partition never arrive as records, but are passed over.
@@ -86,12 +89,32 @@ async def _begins(
     places: list[TopicPartition],
     ends: dict[TopicPartition, int],
     since: datetime | None,
-) -> dict[TopicPartition, int]:
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """Where to begin, and the partitions whose first record of that time (in ms) is to be looked
+    for among all, as the broker does not find it.
+    """
     begins: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
     if since is None:
-        return begins
+        return begins, {}
     at_ms = round(since.timestamp() * 1000)
+    found = await _offsets_at(consumer, places, at_ms)
+    missing = [place for place in places if place not in found and ends[place] > begins[place]]
+    # A broker that looks offsets up by time knows one from 1970 on wherever there are records.
+    known = await _offsets_at(consumer, missing, 0)
+    unsought = {place: at_ms for place in missing if place not in known}
+    return {
+        place: begins[place] if place in unsought else found.get(place, ends[place])
+        for place in places
+    }, unsought
+
+
+async def _offsets_at(
+    consumer: AIOKafkaConsumer, places: list[TopicPartition], at_ms: int
+) -> dict[TopicPartition, int]:
+    """Of each partition the first offset of that time or later, where the broker knows one."""
+    if not places:
+        return {}
     found: dict[TopicPartition, Any] = await consumer.offsets_for_times(
         dict.fromkeys(places, at_ms)
     )
-    return {place: found[place].offset if found[place] else ends[place] for place in places}
+    return {place: one.offset for place, one in found.items() if one}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,9 @@ def test_demo_prints_one_json_object_and_counts_every_line(tmp_path: Path) -> No
     assert summary["routed"] + summary["reviewed"] == 1
     assert summary["latency_ms"]["p99"] > 0
     assert summary["model"]
+    assert re.search(
+        r"export BELLWETHER_KAFKA__BOOTSTRAP=127.0.0.1:\d+ BELLWETHER_REDIS__URL=redis://", stderr
+    )
 
 
 def test_max_events_ends_the_demo_after_so_many_lines(tmp_path: Path) -> None:

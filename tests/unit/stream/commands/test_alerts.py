@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import orjson
@@ -15,7 +15,7 @@ from stream.alerts.store import AlertStore
 from stream.commands import alerts
 from stream.connection import StartError
 from stream.names import Keys
-from stream.records import Alert
+from stream.records import Alert, Severity
 from stream.rules.rule_set import Match, Rule
 from stream.settings import Settings, load_settings
 from tests.fakes import scored
@@ -33,12 +33,21 @@ class Console:
         async with FakeAsyncRedis(server=self._server) as client:
             return await ask(client, Keys())
 
-    def fire(self, *texts: str) -> Alert:
+    def fire(
+        self,
+        *texts: str,
+        subject: str = "ticker:HALC",
+        severity: Severity = "warning",
+        after_s: float = 0,
+        when: str = "true",
+        signal: Mapping[str, float] | None = None,
+    ) -> Alert:
         """One alert with the texts as its evidence."""
-        rule = Rule(name="r", when="true", subject="ticker", severity="warning", title="t")
-        match = Match(rule, "ticker:HALC", "Bad news on HALC", "s")
+        rule = Rule(name="r", when=when, subject="ticker", severity=severity, title="t")
+        match = Match(rule, subject, "Bad news on HALC", "s", signal=dict(signal or {}))
         events = [
-            scored(id=f"e-{place}", text=text, after_s=place) for place, text in enumerate(texts)
+            scored(id=f"e-{place}", text=text, after_s=after_s + place)
+            for place, text in enumerate(texts)
         ]
 
         async def ask(redis: Any, keys: Keys) -> Alert:
@@ -48,6 +57,14 @@ class Console:
 
         alert: Alert = asyncio.run(self.with_redis(load_settings(None), ask))
         return alert
+
+    def hide(self, alert: Alert, reason: str) -> None:
+        """As the notifier does."""
+
+        async def ask(redis: Any, keys: Keys) -> None:
+            await redis.hset(keys.notify("hidden"), alert.id, reason)
+
+        asyncio.run(self.with_redis(load_settings(None), ask))
 
     def run(self, *arguments: str) -> Result:
         return CliRunner().invoke(alerts.alerts, arguments, obj=load_settings(None))
@@ -101,14 +118,61 @@ def test_an_id_that_leads_to_another_key_is_not_there(person: Console, command: 
     assert "is not in Redis" in str(ran.exception)
 
 
-def test_all_events_of_the_evidence_are_shown_whole(
-    person: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("stream.show.stdout.width", 2_000)
-    texts = [f"first {'a' * 400} end", "second, as short", "third, the last"]
-    alert = person.fire(*texts)
+def test_an_alert_is_shown_in_short_and_piped_without_padding(person: Console) -> None:
+    texts = [f"first {'a' * 400} end", "second, as\nshort\x1b[2J", "third, the last"]
+    when = 'sentiment.label == "negative" && signal.volume > 1.0'
+    alert = person.fire(*texts, when=when, signal={"volume": 3.14159265, "events": 7})
+    person.run("assign", alert.id, "--to", "bob", "--author", "ann", "--comment", "his\nturn")
+    person.hide(alert, "silenced by 3f9a01c2 (load test)")
     shown = person.run("show", alert.id).output
-    for text in texts:
-        assert text in shown
-    lines = [line for line in shown.splitlines() if "event_id e-" in line]
-    assert [line.split("│")[1].strip() for line in lines] == ["evidence", "", ""]
+    lines = shown.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert max(map(len, lines)) < 300
+    assert lines[0] == "Bad news on HALC"
+    for expected in (
+        f" alert         {alert.id}, warning, updated",
+        " events        3, 2026-03-12 12:00:00Z to 2026-03-12 12:00:02Z",
+        f" condition     {when}",
+        " figures       volume 3.14",
+        " not notified  silenced by 3f9a01c2 (load test)",
+        " 2026-03-12 12:00:02Z  news e-2: sentiment negative 0.95",
+        "                       third, the last",
+    ):
+        assert expected in lines
+    (assigned,) = (line for line in lines if "assigned bob by ann: his turn" in line)
+    assert lines.index(assigned) < lines.index("events")
+    # Neither what the rule does not read, nor what there is nothing to say of.
+    for absent in ("topic", "risk", "flapping", "acknowledged by", "origin", "a" * 200, "\x1b"):
+        assert absent not in shown
+    whole = orjson.loads(person.run("show", alert.id, "--json").output)
+    assert [one["text"] for one in whole["evidence"]] == texts
+    assert whole["hidden"] == "silenced by 3f9a01c2 (load test)"
+
+
+def test_that_nothing_hides_an_alert_is_said_too(person: Console) -> None:
+    shown = person.run("show", person.fire("text").id).output
+    assert "nothing hides it" in shown
+    assert "history" not in shown
+    # The condition names no head, so all are shown.
+    assert "sentiment negative 0.95, topic earnings 0.95, risk low 0.95" in shown
+
+
+def test_a_burst_of_small_alerts_hides_neither_a_grave_one_nor_how_many_there_are(
+    person: Console,
+) -> None:
+    grave = person.fire("text", subject="ticker:GRAV", severity="critical")
+    burst = [
+        person.fire("text", subject=f"ticker:T{number}", severity="info", after_s=60 + number)
+        for number in range(4)
+    ]
+    latest = [alert.id for alert in reversed(burst)]
+    printed = person.run("list", "--limit", "3").output
+    assert "open alerts: 3 of 5" in printed
+    assert "… and 2 more; --limit 5 shows them" in printed
+    listed = orjson.loads(person.run("list", "--limit", "3", "--json").output)
+    assert [one["id"] for one in listed["alerts"]] == [grave.id, *latest[:2]]
+    assert (listed["total"], listed["more"]) == (5, True)
+    whole = orjson.loads(person.run("list", "--limit", "5", "--json").output)
+    assert [one["id"] for one in whole["alerts"]] == [grave.id, *latest]
+    assert (whole["total"], whole["more"]) == (5, False)
+    assert "open alerts: 5\n" in person.run("list", "--limit", "5").output

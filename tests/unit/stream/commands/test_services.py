@@ -1,7 +1,8 @@
-"""publish says what it sent and what it refused."""
+"""publish says what it sent and what it refused, demo that its input is missing."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from stream import outbox, topics
 from stream.commands import services
 from stream.outbox import Outgoing
+from stream.publish import InputError, check_readable, read_lines
 from stream.settings import Settings, load_settings
 
 LINES = (
@@ -54,6 +56,31 @@ def test_refused_lines_are_reported_by_reason_and_not_counted_as_published(feed:
         "dead_letters": 2,
         "dead_letters_by_reason": {"unknown_source": 2},
     }
+
+
+def test_a_demo_without_its_input_says_so_before_the_model_is_loaded(
+    feed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_settings: Settings) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(services, "load_predictor", load)
+    arguments = ["--input", feed, "--input", f"{feed}.absent", "--no-console"]
+    ran = CliRunner().invoke(services.demo, arguments, obj=load_settings(None))
+    assert isinstance(ran.exception, InputError)
+    assert "feed.jsonl.absent can't be read" in str(ran.exception)
+
+
+def test_looking_at_an_input_takes_nothing_out_of_a_pipe() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as pipe:
+        pipe.write(LINES)
+    try:
+        path = Path(f"/dev/fd/{reading}")
+        check_readable([path])
+        assert b"".join(line + b"\n" for _, _, line in read_lines([path])) == LINES
+    finally:
+        os.close(reading)
 
 
 def test_people_see_them_too(feed: str) -> None:

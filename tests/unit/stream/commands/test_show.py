@@ -111,7 +111,7 @@ def test_a_table_cut_short_says_how_many_rows_there_are(screen: io.StringIO) -> 
     rows = [{"id": f"row-{number}"} for number in range(30)]
     show.table("alerts", rows, columns=("id",), shown=20)
     printed = screen.getvalue()
-    assert "alerts: 30" in printed
+    assert "alerts: 20 of 30" in printed
     assert "… and 10 more; --json has all" in printed
     assert "row-19" in printed
     assert "row-20" not in printed

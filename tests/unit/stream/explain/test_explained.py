@@ -10,15 +10,19 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from models.explanation import Attribution, Edit, Neighbour, Word
-from models.spec import Scores
+from models.spec import DEFAULT_HEADS, Calibration, HeadScore, Scores
 from models.stub import StubPredictor
 from stream import show
 from stream.alerts.evidence import evidence
+from stream.commands import explainers
+from stream.commands.explain import explain as explain_command
 from stream.explain import explained_view
 from stream.explain.explained import MAX_DIFFERENCE, ExplainedAlert, compare
 from stream.explain.explaining import AlertExplainer, explain_text
+from stream.ingest.readable import abstain
 from stream.records import Alert, Origin, Scored, Subject
 from stream.rules.rule_file import read_rule_file
 from stream.settings import Alerting, Settings
@@ -102,6 +106,10 @@ def explain(
     own = settings(folder, when) if when else settings(folder)
     explainer = AlertExplainer(own, lambda _version: FakeExplainer(), nearest)
     return explainer.explain(found, [2] * len(found.evidence), again)
+
+
+def rounded(label: str, confidence: float) -> HeadScore:
+    return scores(sentiment=(label, confidence))["sentiment"]
 
 
 def record(fields: dict[str, Any], origin: Origin) -> Any:
@@ -213,9 +221,96 @@ def test_a_decision_that_does_not_repeat_is_said(tmp_path: Path) -> None:
 
 def test_a_head_that_one_of_both_lacks_never_matches() -> None:
     before = evidence(scored(heads={"sentiment": scores()["sentiment"]}))
-    assert compare(before, before.scores, "log").matches
-    assert not compare(before, scores(), "log").matches
-    assert not compare(before, {}, "log").matches
+    assert compare(before, before.scores, "log", DEFAULT_HEADS).matches
+    for now in (scores(), {}):
+        found = compare(before, now, "log", DEFAULT_HEADS)
+        assert (found.matches, found.difference) == (False, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "matches"),
+    [
+        # As packed int8 beside fp32 on a healthy system.
+        (("negative", 0.95, False), ("negative", 0.917, False), True),
+        (("negative", 0.95, False), ("negative", 0.7, False), False),
+        (("negative", 0.52, False), ("positive", 0.52, False), False),
+        (("negative", 0.82, False), ("negative", 0.79, True), True),
+        (("negative", 0.82, False), ("positive", 0.79, True), False),
+        (("negative", 0.45, True), ("neutral", 0.44, True), True),
+        # As where the language of the text counts as unreadable now.
+        (("negative", 0.95, False), ("negative", 0.95, True), False),
+    ],
+)
+def test_a_replay_forgives_what_rounding_does_and_nothing_else(
+    before: tuple[str, float, bool], now: tuple[str, float, bool], matches: bool
+) -> None:
+    then, again = (
+        scores(
+            sentiment=(label, confidence),
+            abstained=("sentiment",) if abstained else (),
+        )
+        for label, confidence, abstained in (before, now)
+    )
+    # The calibration of the event's own kind counts.
+    heads = [
+        msgspec.structs.replace(head, by_kind={"news": Calibration(abstain_below=0.8)})
+        for head in DEFAULT_HEADS
+    ]
+    assert compare(evidence(scored(heads=then)), again, "log", heads).matches == matches
+
+
+def test_rounding_over_a_threshold_of_the_rule_is_no_other_decision(tmp_path: Path) -> None:
+    when = 'sentiment.label == "negative" && sentiment.confidence >= 0.92'
+    (rule,) = read_rule_file(settings(tmp_path, when).alerting.rules).rules.values()
+    # The stub answers with 0.9 now.
+    then = event(heads=FakeExplainer().scores(TEXT) | {"sentiment": rounded("negative", 0.93)})
+    raised = msgspec.structs.replace(alert(tmp_path, then), rule_version=rule.version)
+    found = explain(tmp_path, raised, {}, when=when)
+    assert found.replay
+    assert found.replay.matches
+    assert found.replay.decision.repeated
+
+
+def test_a_text_that_the_model_cannot_read_is_said_to_be_so(tmp_path: Path) -> None:
+    chinese = "苹果公司股价暴跌，投资者损失惨重"
+    heads = abstain(FakeExplainer().scores(chinese))
+    raised = alert(tmp_path, event(text=chinese, heads=heads, lang="zh"))
+    found = explain(tmp_path, raised, {})
+    (one,) = found.events
+    assert one.explained.unreadable == "language zh, the model reads en"
+    assert one.explained.heads["sentiment"].score.abstained
+    assert found.replay
+    assert found.replay.events[0].matches
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("苹果公司股价暴跌", ("unreadable: language zh", "abstained: unreadable")),
+        ("Die Aktie ist um acht Prozent gefallen", ("unreadable: language de",)),
+        ("hm", ("unreadable: fewer than two words",)),
+        ("unsure whether it is negative", ("0.40, abstained: below 0.70",)),
+        ("negative news", ("negative 0.90  (",)),
+    ],
+)
+def test_a_text_is_explained_as_the_stream_would_take_it(
+    monkeypatch: pytest.MonkeyPatch, text: str, expected: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("stream.show.stdout.width", 200)
+    heads = [
+        msgspec.structs.replace(head, calibration=Calibration(abstain_below=0.7))
+        for head in DEFAULT_HEADS
+    ]
+    explainer = FakeExplainer(StubPredictor(heads=heads))
+    monkeypatch.setattr(explainers, "load_explainer", lambda *_: explainer)
+    ran = CliRunner().invoke(
+        explain_command,
+        ["--text", text, "--head", "sentiment", "--examples", "0"],
+        obj=Settings(),
+        catch_exceptions=False,
+    )
+    assert [one for one in expected if one not in ran.stdout] == []
+    assert ("unreadable" in ran.stdout) == expected[0].startswith("unreadable")
 
 
 def test_what_is_printed_steers_no_terminal(tmp_path: Path, monkeypatch: Any) -> None:
@@ -223,7 +318,7 @@ def test_what_is_printed_steers_no_terminal(tmp_path: Path, monkeypatch: Any) ->
     found = explain(tmp_path, alert(tmp_path, event()), {origin: record({"id": "e-1"}, origin)})
     with show.stdout.capture() as captured:
         explained_view.print_alert(found)
-        text = explain_text(FakeExplainer(), nearest, TEXT, ["topic"], "")
+        text = explain_text(FakeExplainer(), nearest, TEXT, ["topic"], "", "")
         explained_view.print_text(text)
     printed = captured.get()
     assert "\x1b]0" not in printed

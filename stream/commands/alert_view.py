@@ -1,0 +1,93 @@
+"""One alert as a person reads it: its facts, what became of it, and its events in short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from stream import show
+from stream.records import Alert, Evidence, model_text
+
+if TYPE_CHECKING:
+    from stream.alerts.lifecycle import Entry
+
+EVENT_CHARS = 160
+
+Row = tuple[str, str]
+
+
+def print_alert(alert: Alert, history: Sequence[Entry], hidden: str) -> None:
+    """What hides it from notification may be empty."""
+    show.rows(alert.title, facts(alert, hidden))
+    if history:
+        show.rows("history", map(_change, history))
+    shown = len(alert.evidence)
+    title = f"events: the latest {shown} of {alert.count}" if shown < alert.count else "events"
+    show.rows(title, events(alert))
+
+
+def facts(alert: Alert, hidden: str) -> Iterator[Row]:
+    """Without what there is nothing to say of."""
+    handling = alert.handling
+    flapping = "it came and went too often to tell each time" if handling.flapping else ""
+    rows = {
+        "alert": f"{alert.id}, {alert.severity}, {alert.state}",
+        "subject": alert.subject,
+        "events": f"{alert.count}, {show.plain(alert.first_seen)} to {show.plain(alert.last_seen)}",
+        "summary": alert.summary,
+        "rule": f"{alert.rule} {alert.rule_version}",
+        "condition": alert.condition,
+        "figures": ", ".join(_figures(alert)),
+        "labels": ", ".join(f"{name}={value}" for name, value in alert.labels.items()),
+        "model": alert.model,
+        "assigned to": handling.assignee,
+        "acknowledged by": handling.acknowledged_by,
+        "flapping": flapping,
+        "not notified": hidden,
+        "notification": "" if hidden else "nothing hides it",
+    }
+    for name, value in rows.items():
+        if value:
+            yield name, show.whole(" ".join(value.split()))
+
+
+def events(alert: Alert) -> Iterator[Row]:
+    """Each with the answers that the rule goes by."""
+    from stream.explain.heads_read import heads_read  # it loads CEL
+
+    for one in alert.evidence:
+        answers = ", ".join(_answers(one, heads_read(alert.condition, tuple(one.scores))))
+        yield (
+            show.plain(one.time),
+            show.plain(f"{one.source} {one.event_id}" + (f": {answers}" if answers else "")),
+        )
+        yield "", show.plain(_cut(model_text(one.title, one.text)))
+
+
+def _answers(one: Evidence, heads: Iterable[str]) -> Iterator[str]:
+    for name in heads:
+        head = one.scores[name]
+        abstained = " (abstained)" if head.abstained else ""
+        yield f"{name} {head.label} {head.confidence:.2f}{abstained}"
+
+
+def _figures(alert: Alert) -> Iterator[str]:
+    """Those that the condition asks about; explain and --json have all."""
+    from stream.rules.conditions import fields_used  # it loads CEL
+
+    asked = fields_used(alert.condition).get("signal", set())
+    for name, value in alert.signal.items():
+        if name in asked:
+            yield f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _change(entry: Entry) -> Row:
+    detail = f" {entry.detail}" if entry.detail else ""
+    by = f" by {entry.by}" if entry.by else ""
+    comment = f": {' '.join(entry.comment.split())}" if entry.comment else ""
+    return show.plain(entry.at), show.whole(f"{entry.action}{detail}{by}{comment}")
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= EVENT_CHARS else f"{line[:EVENT_CHARS].rstrip()}…"
