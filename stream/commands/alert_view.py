@@ -34,6 +34,8 @@ def facts(alert: Alert, hidden: str) -> Iterator[Row]:
         "alert": f"{alert.id}, {alert.severity}, {alert.state}",
         "subject": alert.subject,
         "events": f"{alert.count}, {show.plain(alert.first_seen)} to {show.plain(alert.last_seen)}",
+        "fired": str(show.plain(alert.fired_at)) if alert.fired_at else "",
+        "ended": _end(alert),
         "summary": alert.summary,
         "rule": f"{alert.rule} {alert.rule_version}",
         "condition": alert.condition,
@@ -49,6 +51,13 @@ def facts(alert: Alert, hidden: str) -> Iterator[Row]:
     for name, value in rows.items():
         if value:
             yield name, show.whole(" ".join(value.split()))
+
+
+def _end(alert: Alert) -> str:
+    if alert.ended_at is None:
+        return ""
+    by = f" by {alert.ended_by.source} {alert.ended_by.event_id}" if alert.ended_by else ""
+    return f"{show.plain(alert.ended_at)}{by}"
 
 
 def events(alert: Alert) -> Iterator[Row]:

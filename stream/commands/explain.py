@@ -115,7 +115,8 @@ async def _find(settings: Settings, alert_id: str) -> tuple[Alert, list[int]]:
 async def _read_again(settings: Settings, alert: Alert) -> Any:
     from stream.explain.origins import read_again
 
-    return await read_again(settings, [one.origin for one in alert.evidence if one.origin])
+    events = [*alert.evidence, *([alert.ended_by] if alert.ended_by else [])]
+    return await read_again(settings, [one.origin for one in events if one.origin])
 
 
 class _Examples:

@@ -142,9 +142,7 @@ def try_all(
         for value in sorted([number, *values_around(path, number)], key=float):
             alerts = plain if value == number else outcomes[path, value]
             sides = compare(plain, alerts)
-            lost = [
-                WouldBe(one.subject, one.title, one.began) for one in sides.only_first[:SHOWN]
-            ]
+            lost = [WouldBe(one.subject, one.title, one.began) for one in sides.only_first[:SHOWN]]
             tried.append(
                 Tried(
                     value=written(float(value)),

@@ -147,7 +147,8 @@ def _same_answer(before: HeadScore, now: HeadScore, bound: float) -> bool:
 
 
 def decide(alert: Alert, rule: Rule | None, heads: Sequence[Head], last: Scored) -> Decision:
-    """Ask the rule about the event of the alert's last transition, with the figures it saw then.
+    """Ask the rule about the event of the last transition that an event caused, which is last, with
+    the figures it saw then.
 
     Only the condition is asked: how long it held, and what came before, is the alert's own history.
     """
@@ -163,7 +164,8 @@ def decide(alert: Alert, rule: Rule | None, heads: Sequence[Head], last: Scored)
         (one for one in last.subjects if (one.kind, one.id) == (kind, identity)),
         Subject(kind, identity),
     )
-    resolved = alert.state == "resolved" and rule.resolve
+    # Whom a person or its quiet time ended is asked about as what it was until then.
+    resolved = alert.ended_by and rule.resolve
     field, condition = ("resolve", rule.resolve) if resolved else ("when", rule.when)
     program = compile_condition(condition, heads, f"rule {rule.name!r}", field=field)
     used = fields_used(condition)

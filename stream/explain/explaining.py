@@ -141,6 +141,12 @@ class AlertExplainer:
                 scored, one = self._replay(event, evidence, explainer, read_from)
                 replayed.append(one)
         replay = None
+        if again is not None and (ended := alert.ended_by):
+            explainer = self._explainer(alert, ended)
+            event, read_from = self._event(ended, again)
+            scored, one = self._replay(event, ended, explainer, read_from)
+            if ended not in alert.evidence:
+                replayed.append(one)
         if scored:
             replay = Replay.of(replayed, decide(alert, rule, last.predictor.heads, scored))
         return ExplainedAlert(

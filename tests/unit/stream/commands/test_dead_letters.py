@@ -31,7 +31,7 @@ def test_a_dead_letter_is_listed_with_how_its_record_begins_as_text(
         return Listing([letter], {}, 0)
 
     monkeypatch.setattr(letter_log, "list_dead_letters", read)
-    monkeypatch.setattr("stream.show.stdout.width", 200)
+    monkeypatch.setattr("stream.show.stdout._width", 200)  # width would stay set
     ran = CliRunner().invoke(dead_letters, ["list"], obj=load_settings(None))
     assert ran.exit_code == 0, ran.output
     assert "begins with" in ran.output

@@ -60,6 +60,7 @@ def settings(folder: Path, when: str = 'sentiment.label == "negative"') -> Setti
     rules = folder / "rules.toml"
     rules.write_text(
         f'[[rule]]\nname = "r"\nwhen = \'{when}\'\nsubject = "ticker"\n'
+        "resolve = 'sentiment.label == \"positive\"'\n"
         'severity = "warning"\ntitle = "T"\n',
         encoding="utf-8",
     )
@@ -219,6 +220,22 @@ def test_a_decision_that_does_not_repeat_is_said(tmp_path: Path) -> None:
     assert "does not hold" in found.replay.decision.why
 
 
+@pytest.mark.parametrize(
+    ("text", "repeats"),
+    [("positive earnings low", True), ("neutral earnings low", False), (None, True)],
+    ids=["by an event", "by one that would not", "by a person"],
+)
+def test_the_end_of_an_alert_is_asked_of_the_event_that_ended_it(
+    tmp_path: Path, text: str | None, repeats: bool
+) -> None:
+    end = text and evidence(event(id="e-2", text=text, heads=FakeExplainer().scores(text)))
+    found = explain(tmp_path, alert(tmp_path, event(), state="resolved", ended_by=end or None), {})
+    assert found.replay
+    assert [one.event_id for one in found.replay.events] == ["e-1", "e-2"][: 2 if text else 1]
+    assert found.replay.decision.repeated == repeats
+    assert [one.event_id for one in found.events] == ["e-1"]
+
+
 def test_a_head_that_one_of_both_lacks_never_matches() -> None:
     before = evidence(scored(heads={"sentiment": scores()["sentiment"]}))
     assert compare(before, before.scores, "log", DEFAULT_HEADS).matches
@@ -296,7 +313,7 @@ def test_a_text_that_the_model_cannot_read_is_said_to_be_so(tmp_path: Path) -> N
 def test_a_text_is_explained_as_the_stream_would_take_it(
     monkeypatch: pytest.MonkeyPatch, text: str, expected: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("stream.show.stdout.width", 200)
+    monkeypatch.setattr("stream.show.stdout._width", 200)  # width would stay set
     heads = [
         msgspec.structs.replace(head, calibration=Calibration(abstain_below=0.7))
         for head in DEFAULT_HEADS
