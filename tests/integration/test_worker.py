@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from redis.asyncio import Redis
 
@@ -21,6 +21,7 @@ from models.stub import StubPredictor
 from stream.alerts.store import AlertStore
 from stream.app import Worker
 from stream.connection import kafka_arguments
+from stream.console.lag import lag_of
 from stream.ingest.unpack import MAX_UNPACKED_BYTES
 from stream.names import Keys
 from stream.operations.letter_log import list_dead_letters
@@ -167,6 +168,61 @@ async def test_a_restarted_worker_goes_on_where_the_first_one_stopped(settings: 
     )
 
 
+async def no_lag(worker: Worker, topic: str) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            await worker.watchdog.look()
+            lags = worker.watchdog.lags
+            if any(place[0] == topic for place in lags) and not any(lags.values()):
+                return
+            await asyncio.sleep(0.05)
+
+
+REAL = pytest.param("real", marks=[pytest.mark.kafka, pytest.mark.redis])
+
+
+@pytest.mark.parametrize("stack", [REAL], indirect=True)
+async def test_only_what_transactions_committed_is_scored_and_what_is_no_record_is_no_lag(
+    settings: Settings, stack: Stack
+) -> None:
+    topic = settings.sources[0].topic
+    server = {"bootstrap.servers": settings.kafka.bootstrap}
+
+    def write() -> None:
+        producer = Producer({**server, "transactional.id": stack.name})
+        producer.init_transactions(DEADLINE_S)
+        for name, end in (
+            ("undone", producer.abort_transaction),
+            ("kept", producer.commit_transaction),
+        ):
+            producer.begin_transaction()
+            value = orjson.dumps({"id": name, "text": "negative high"})
+            producer.produce(topic, value, partition=0)
+            # Else what is undone would never have been written.
+            assert producer.flush(DEADLINE_S) == 0
+            end(DEADLINE_S)
+
+    async with running(settings) as worker:
+        await asyncio.to_thread(write)
+        await settle(worker, 1)
+        await no_lag(worker, topic)
+        assert worker.telemetry.settled == 1
+    (scored,) = await read(settings, settings.topics.scored, 1)
+    assert scored["id"] == "kept"
+
+    def forget() -> None:
+        admin = AdminClient(server)
+        for done in admin.delete_records([TopicPartition(topic, 0, OFFSET_END)]).values():
+            done.result(DEADLINE_S)
+
+    await asyncio.to_thread(forget)
+    kafka = settings.kafka.model_copy(update={"group": f"{stack.name}-late"})
+    late = settings.model_copy(update={"kafka": kafka})
+    assert (await lag_of(late))[0].records == 0
+    async with running(late) as worker:
+        await no_lag(worker, topic)
+
+
 async def test_a_worker_at_work_has_no_files_that_a_kill_would_leave(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,13 +244,7 @@ async def test_what_a_worker_says_of_itself(settings: Settings) -> None:
         await publish(settings, 0, *(b'{"text": "negative high", "tickers": ["A"]}',) * 20, b"bad")
         await settle(worker, 21)
         topic = settings.sources[0].topic
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                await worker.watchdog.look()
-                lags = worker.watchdog.lags
-                if any(place[0] == topic for place in lags) and not any(lags.values()):
-                    break
-                await asyncio.sleep(0.05)
+        await no_lag(worker, topic)
         report = await monitor.ready()
         assert report.ok, report
         assert report.details["redis"] == "takes writes"
