@@ -14,7 +14,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer
 from confluent_kafka import OFFSET_END, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from redis.asyncio import Redis
 
 from models.stub import StubPredictor
@@ -26,9 +26,10 @@ from stream.ingest.unpack import MAX_UNPACKED_BYTES
 from stream.names import Keys
 from stream.operations.letter_log import list_dead_letters
 from stream.operations.monitor import WorkerMonitor
+from stream.operations.outage import kafka_outage
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings, load_settings
-from stream.topics import wanted_topics
+from stream.topics import prepare_topics, wanted_topics
 from tests.conftest import Stack
 
 DEADLINE_S = 60.0
@@ -259,6 +260,26 @@ async def test_what_a_worker_says_of_itself(settings: Settings) -> None:
         assert not monitor.health().ok
     finally:
         assert await worker.stop()
+
+
+async def test_kafka_serves_until_fewer_copies_are_in_step_than_a_topic_needs(
+    settings: Settings, stack: Stack
+) -> None:
+    await prepare_topics(settings)
+    assert await kafka_outage(settings) == ""
+    if stack.kind == "embedded":  # it has no settings of topics
+        return
+    topic = settings.topics.scored
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    more = ConfigEntry("min.insync.replicas", "2", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[more])
+    changed = admin.incremental_alter_configs([resource])[resource]
+    await asyncio.to_thread(changed.result, DEADLINE_S)
+    async with asyncio.timeout(DEADLINE_S):
+        while not (said := await kafka_outage(settings)):
+            await asyncio.sleep(0.05)
+    assert said.startswith("only 1 of 1 copies of partition ")
+    assert f"of {topic} are in step, and it needs 2;" in said
 
 
 async def test_a_tombstone_and_a_record_too_large_are_dead_letters(settings: Settings) -> None:
