@@ -105,10 +105,6 @@ class Batcher(Generic[T]):
                 self._count += 1
             self._arrived.notify()
 
-    @property
-    def predictor(self) -> Predictor:
-        return self._model.predictor
-
     def swap(self, predictor: Predictor, *, max_batch_tokens: int) -> None:
         """Score with another, warm predictor from the next batch on. Safe from any thread.
 

@@ -139,7 +139,7 @@ class Worker:
             topic = self._app.topic(
                 source.topic, key_serializer="raw", value_serializer="raw", allow_empty=True
             )
-            agent = chunk_agent(decoder, self.tracker, self.pipeline, self.pipeline.fail)
+            agent = chunk_agent(decoder, self.tracker, self.pipeline)
             self._app.agent(topic, name=f"source-{source.topic}")(agent)
         self.pipeline.start()
         self._heed(signing)

@@ -8,15 +8,17 @@ ends the sending.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream.patience import Patience
 
@@ -47,6 +49,14 @@ class RecordSink(Protocol):
     async def send(self, records: Sequence[Outgoing]) -> None: ...
 
 
+class _Link:
+    """A producer, and how many are sending through it."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self.producer = producer
+        self.uses = 0
+
+
 class Outbox:
     """Sends records in the order given within each partition. start() and stop() frame its use."""
 
@@ -55,9 +65,20 @@ class Outbox:
         self._kafka = kafka
         self._partitioner = DefaultPartitioner()
         self._turn = count()
+        # By topic: bytes before compression to which a batch of several records is filled.
+        self._room: defaultdict[str, int] = defaultdict(lambda: MAX_BATCH_BYTES)
+        self._renewing = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        self._producer = AIOKafkaProducer(
+        self._link = _Link(self._new_producer())
+        await self._link.producer.start()
+
+    async def stop(self) -> None:
+        await asyncio.gather(self._link.producer.stop(), *self._leaving)
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
             **self._kafka,
             enable_idempotence=True,
             acks="all",
@@ -67,10 +88,45 @@ class Outbox:
             # repeating or reordering, which a send of our own could not promise.
             request_timeout_ms=120_000,
         )
-        await self._producer.start()
 
-    async def stop(self) -> None:
-        await self._producer.stop()
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[_Link]:
+        link = self._link
+        link.uses += 1
+        try:
+            yield link
+        finally:
+            link.uses -= 1
+            self._part_with(link)
+
+    def _part_with(self, link: _Link) -> None:
+        """Close a replaced producer once nobody uses it: it never sends what it gets while closing.
+
+        In the background, as it first sends what a cancelled send has left in it.
+        """
+        if link is not self._link and not link.uses:
+            leaving = asyncio.create_task(link.producer.stop(), name="replaced-producer")
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+
+    async def _renew(self, failed: _Link) -> None:
+        """Replace the producer that gave up a batch, unless another send has done so.
+
+        The batch's records have had their sequence numbers, so whatever that producer sends next
+        to the partition leaves a gap, and the broker refuses it for ever. A new one counts anew.
+        """
+        async with self._renewing:
+            if self._link is not failed:
+                return
+            fresh = _Link(self._new_producer())
+            # Without brokers the old one stays; the next try fails then too, and says why.
+            with contextlib.suppress(KafkaError, OSError):
+                async with contextlib.AsyncExitStack() as undo:
+                    undo.push_async_callback(fresh.producer.stop)
+                    await fresh.producer.start()
+                    undo.pop_all()
+                self._link = fresh
+                self._part_with(failed)
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         """Return when every record is confirmed by all in-sync replicas.
@@ -106,7 +162,9 @@ class Outbox:
         patience = Patience(f"Kafka does not name the partitions of {topic}", logger)
         while True:
             try:
-                if found := await self._producer.partitions_for(topic):
+                with self._in_use() as link:
+                    found = await link.producer.partitions_for(topic)
+                if found:
                     return sorted(found)
                 cause: Exception = LookupError("no partitions; does the topic exist?")
             except (KafkaError, OSError) as error:
@@ -116,39 +174,52 @@ class Outbox:
     async def _send_partition(self, topic: str, partition: int, records: list[Outgoing]) -> None:
         patience = Patience(f"Kafka does not confirm records on {topic}", logger)
         sent = 0
-        most = len(records)
         while sent < len(records):
-            batch = self._producer.create_batch()
-            end = sent
-            # The first record of a batch may be of any size.
-            while end < min(len(records), sent + most) and (
-                batch.append(
-                    key=records[end].key,
-                    value=records[end].value,
-                    timestamp=records[end].timestamp_ms,
-                    headers=list(records[end].headers),
-                )
-                is not None
-            ):
-                end += 1
             try:
-                confirmed = await self._producer.send_batch(batch, topic, partition=partition)
-                await confirmed
+                with self._in_use() as link:
+                    batch = link.producer.create_batch()
+                    end = _fill(batch, records, sent, self._room[topic])
+                    size = batch.size()
+                    confirmed = await link.producer.send_batch(batch, topic, partition=partition)
+                    await confirmed
             except MessageSizeTooLargeError:
-                # A broker bounds whole batches, so those of a topic with little room are halved.
-                most = (end - sent) // 2
-                if not most:
+                await self._renew(link)
+                if end == sent + 1:
                     raise _too_large(topic, records[sent]) from None
-                continue
+                # A broker bounds whole batches. Kept, as each refusal costs a producer.
+                self._room[topic] = min(self._room[topic], size // 2)
             except (KafkaError, OSError) as error:
                 await patience.wait(error)
-                continue
-            sent = end
+                await self._renew(link)
+            else:
+                sent = end
+
+
+def _fill(batch: BatchBuilder, records: Sequence[Outgoing], start: int, room: int) -> int:
+    """Records from start on, up to the place returned. The first one may be of any size."""
+    end = start
+    while (
+        end < len(records)
+        and (end == start or batch.size() + _size(records[end]) <= room)
+        and batch.append(
+            key=records[end].key,
+            value=records[end].value,
+            timestamp=records[end].timestamp_ms,
+            headers=list(records[end].headers),
+        )
+        is not None
+    ):
+        end += 1
+    return end
+
+
+def _size(record: Outgoing) -> int:
+    headers = sum(len(name) + len(content) for name, content in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers
 
 
 def _too_large(topic: str, record: Outgoing) -> TooLargeForTopicError:
-    size = len(record.key or b"") + len(record.value or b"")
     return TooLargeForTopicError(
-        f"topic {topic} does not take a record of {size} bytes; set max.message.bytes of that "
-        f"topic to {MAX_REQUEST_BYTES}"
+        f"topic {topic} does not take a record of {_size(record)} bytes; set max.message.bytes of "
+        f"that topic to {MAX_REQUEST_BYTES}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,7 +19,11 @@ STOP_S = 2.0
 
 
 class Lag(msgspec.Struct, frozen=True):
-    """Of one source topic: records after the group's committed offsets; None before any commit."""
+    """Of one source topic: offsets after those the group has committed; None before any commit.
+
+    What retention took away is not counted, what ended a transaction is: only whoever reads it
+    knows that it is no record.
+    """
 
     topic: str
     records: int | None
@@ -30,32 +35,38 @@ async def lag_of(settings: Settings) -> list[Lag]:
     async with asyncio.timeout(ANSWER_S):
         names = [source.topic for source in settings.sources]
         places = await places_of(settings, *names)
-        ends, committed = await _offsets(settings, places)
-    return [
-        Lag(
-            name,
-            _behind([place for place in places if place.topic == name], ends, committed),
-            sum(end for place, end in ends.items() if place.topic == name),
-        )
-        for name in names
-    ]
+        held = await _held(settings, places)
+    by_topic = {name: [one for place, one in held.items() if place.topic == name] for name in names}
+    return [Lag(name, _behind(of), sum(one.end for one in of)) for name, of in by_topic.items()]
 
 
-async def _offsets(
+class _Held(NamedTuple):
+    """What a partition holds: [begin, end), and what the workers' group has committed of it."""
+
+    begin: int
+    end: int
+    committed: int | None
+
+
+async def _held(
     settings: Settings, places: Sequence[TopicPartition]
-) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int | None]]:
-    """Where partitions end, and what the workers' group has committed of them."""
+) -> dict[TopicPartition, _Held]:
     if not places:
-        return {}, {}
+        return {}
     consumer = AIOKafkaConsumer(
         group_id=settings.kafka.group,
         enable_auto_commit=False,
+        isolation_level="read_committed",  # as workers read, see ingest/chunks.py
         **kafka_arguments(settings.kafka),
     )
     try:
         await consumer.start()
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
-        return ends, {place: await consumer.committed(place) for place in places}
+        begins = await consumer.beginning_offsets(places)
+        ends = await consumer.end_offsets(places)
+        return {
+            place: _Held(begins[place], ends[place], await consumer.committed(place))
+            for place in places
+        }
     finally:
         # A stop that hangs would keep all who wait for the answer.
         with contextlib.suppress(TimeoutError):
@@ -63,12 +74,8 @@ async def _offsets(
                 await consumer.stop()
 
 
-def _behind(
-    places: Sequence[TopicPartition],
-    ends: dict[TopicPartition, int],
-    committed: dict[TopicPartition, int | None],
-) -> int | None:
+def _behind(partitions: Sequence[_Held]) -> int | None:
     """A partition without a commit counts as read up to its end if it is empty, else as unread."""
-    if all(committed[place] is None and ends[place] for place in places):
+    if all(one.committed is None and one.end > one.begin for one in partitions):
         return None
-    return sum(ends[place] - (committed[place] or 0) for place in places)
+    return sum(max(0, one.end - max(one.begin, one.committed or 0)) for one in partitions)

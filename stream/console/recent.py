@@ -150,6 +150,8 @@ class Recent:
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 max_poll_records=MAX_POLL_RECORDS,
+                # How soon it knows of partitions that were added to our topics.
+                metadata_max_age_ms=round(LOOK_S * 1000),
                 **kafka_arguments(self._settings.kafka),
             )
             try:
@@ -188,24 +190,29 @@ class Recent:
                 )
 
     async def _look(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int]:
-        """Where our topics end by now; new ones are read from their last records on."""
-        missing = {name for name in self._topics if not self._assigned(consumer, name)}
-        if missing:
-            fresh = await places_of(self._settings, *sorted(missing))
-            if fresh:
-                kept = consumer.assignment()
-                positions = {place: await consumer.position(place) for place in kept}
-                consumer.assign([*kept, *fresh])
-                for place, position in positions.items():
-                    consumer.seek(place, position)
-                await self._seek(consumer, fresh)
+        """Where our topics end by now; new partitions are read from their last records on."""
+        kept = consumer.assignment()
+        if fresh := await self._places(consumer) - kept:
+            positions = {place: await consumer.position(place) for place in kept}
+            consumer.assign([*kept, *fresh])
+            for place, position in positions.items():
+                consumer.seek(place, position)
+            await self._seek(consumer, fresh)
         places = consumer.assignment()
         ends: Mapping[TopicPartition, int] = await consumer.end_offsets(places) if places else {}
         return ends
 
-    @staticmethod
-    def _assigned(consumer: AIOKafkaConsumer, topic: str) -> bool:
-        return any(place.topic == topic for place in consumer.assignment())
+    async def _places(self, consumer: AIOKafkaConsumer) -> set[TopicPartition]:
+        """All there are of our topics; of those it reads, the consumer hears of added ones."""
+        read = {place.topic for place in consumer.assignment()}
+        places = {
+            TopicPartition(name, partition)
+            for name in read
+            for partition in consumer.partitions_for_topic(name) or ()
+        }
+        if missing := sorted(self._topics.keys() - read):
+            places.update(await places_of(self._settings, *missing))
+        return places
 
     async def _seek(self, consumer: AIOKafkaConsumer, places: Iterable[TopicPartition]) -> None:
         places = list(places)

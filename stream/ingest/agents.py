@@ -11,12 +11,12 @@ from stream.pipeline import Pipeline
 
 
 def chunk_agent(
-    decoder: Decoder, tracker: ChunkTracker, pipeline: Pipeline, failed: Callable[[Exception], None]
+    decoder: Decoder, tracker: ChunkTracker, pipeline: Pipeline
 ) -> Callable[[Any], Awaitable[None]]:
     """The body of one source's agent; it takes any stream whose noack().events() yields chunks.
 
-    It never raises: Faust would commit the chunk it raised on. What can't be handled goes to
-    failed, and the chunk stays unacknowledged.
+    It never raises: Faust would commit the chunk it raised on. What can't be handled ends the
+    pipeline, and the chunk stays unacknowledged.
     """
 
     async def consume(stream: Any) -> None:
@@ -25,6 +25,6 @@ def chunk_agent(
             try:
                 await pipeline.accept(chunk, decoder)
             except Exception as error:  # noqa: BLE001 - see above
-                failed(error)
+                pipeline.fail(error)
 
     return consume

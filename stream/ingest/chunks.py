@@ -8,7 +8,7 @@ is pinned, and tests/unit/stream/ingest/test_faust_pin.py fails when one of thos
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar
 
 import faust
@@ -68,25 +68,45 @@ class ChunkTracker:
         if not waiting:
             del self._open[place]
 
-    def __iter__(self) -> Iterator[Chunk]:
-        return (chunk for waiting in self._open.values() for chunk in waiting)
-
 
 class PromptConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # untyped
     """Faust's consumer thread with a shorter long poll than the 1.5 s that Faust hard-codes.
 
     A broker answers a waiting fetch as soon as there is data, but only for the partitions that
     fetch names, and librdkafka's mock cluster answers no sooner than the wait is over.
+
+    It reads what transactions have committed; Faust would do so only if it wrote in some itself.
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - there is no setting for it
+        # There is no setting for either.
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
         return consumer
+
+    def reach(self, tp: TP) -> tuple[int | None, int | None]:
+        """Where the next fetch of a partition begins, and where what it may read ends.
+
+        As its last fetch saw it. Asking the brokers instead would block two of this thread's
+        workers for as long as they are away, and Faust can't stop then.
+        """
+        subscription = self._ensure_consumer()._subscription.subscription  # noqa: SLF001
+        assignment = subscription and subscription.assignment
+        state = assignment and assignment.state_value(tp)
+        # Not its property position, which asserts that there is one: another thread may take it.
+        return (state._position, state.lso) if state else (None, None)  # noqa: SLF001
 
 
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped here
     """Yields one message per partition and poll; its value is the list of raw records."""
+
+    _thread: PromptConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # By partition, since it is ours: the first offset that came, and the one after the last.
+        self._came: dict[TP, tuple[int, int]] = {}
 
     def _new_consumer_thread(self) -> PromptConsumerThread:
         return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -100,6 +120,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
             await self.perform_seek()
             return
         for tp, fetched in records.items():
+            if fetched:
+                first, _ = self._came.get(tp, (fetched[0].offset, 0))
+                self._came[tp] = first, fetched[-1].offset + 1
+        for tp, fetched in records.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 break
             position = self._read_offset[tp]
@@ -112,6 +136,24 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
                 message.key, message.value = None, batch
                 yield tp, message
 
+    def lag(self, tp: TP) -> int | None:
+        """Offsets of a partition that are still to be read or finished; None before any fetch.
+
+        Not every offset is a record: what a group is to read next may be past retention, and a log
+        may end with what ended a transaction. So where nothing that came is unfinished, all before
+        the next fetch counts as done.
+        """
+        position, end = self._thread.reach(tp)
+        if end is None:
+            return None
+        committed = self._committed_offset[tp] or 0
+        first, after_last = self._came.get(tp, (0, 0))
+        if committed < after_last:
+            done = max(committed, first)
+        else:
+            done = committed if position is None else position
+        return max(0, end - done)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Drain and commit before what is acknowledged is forgotten, which Faust does first.
 
@@ -120,7 +162,13 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
         self._get_active_partitions().difference_update(revoked)
         self._paused_partitions.difference_update(revoked)
         await self._on_partitions_revoked(revoked)
-        of_each = (self._acked, self._acked_index, self._read_offset, self._committed_offset)
+        of_each = (
+            self._acked,
+            self._acked_index,
+            self._read_offset,
+            self._committed_offset,
+            self._came,
+        )
         for tp in revoked:
             for kept in of_each:
                 kept.pop(tp, None)
@@ -144,22 +192,10 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc]  # faust is untype
 
 
 def read_lags(app: faust.App) -> dict[tuple[str, int], int]:
-    """By (topic, partition) of this worker: records after the committed offset.
-
-    As the last fetch of each partition saw it. Asking the brokers instead would block two of the
-    consumer thread's workers for as long as they are away, and Faust can't stop then.
-    """
+    """By (topic, partition) of this worker: how far it is behind, where that is known."""
     consumer = app.consumer
-    lags: dict[tuple[str, int], int] = {}
-    for tp in consumer.assignment():
-        try:
-            end = consumer.highwater(tp)
-        except AssertionError:  # revoked since, on the consumer's own thread
-            continue
-        committed = consumer._committed_offset[tp]  # noqa: SLF001 - Faust tells nobody
-        if end is not None:
-            lags[tp.topic, tp.partition] = max(0, end - (committed or 0))
-    return lags
+    lags = {(tp.topic, tp.partition): consumer.lag(tp) for tp in consumer.assignment()}
+    return {place: lag for place, lag in lags.items() if lag is not None}
 
 
 def credentials(kafka: Mapping[str, Any]) -> faust.auth.Credentials | None:

@@ -6,17 +6,19 @@ The clients of a worker wait out an outage inside themselves and tell nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
 from stream.connection import kafka_arguments, kafka_fault
 from stream.settings import Settings, SettingsError
 from stream.topics import wanted_topics
 
 DEADLINE_S = 10.0
+LEAST_IN_STEP = "min.insync.replicas"
 
 
 async def kafka_outage(settings: Settings) -> str:
@@ -29,16 +31,38 @@ async def kafka_outage(settings: Settings) -> str:
     try:
         async with asyncio.timeout(DEADLINE_S):
             await admin.start()
-            topics = await admin.describe_topics(sorted(wanted_topics(settings)))
+            names = sorted(wanted_topics(settings))
+            topics = await admin.describe_topics(names)
+            needed = await _needed(admin, names)
     except (KafkaError, OSError, ValueError, TimeoutError) as error:
         return f"Kafka at {kafka.bootstrap} can't be reached {await kafka_fault(kafka, error)}"
     finally:
         await admin.close()
-    return unserved(topics)
+    return unserved(topics, needed)
 
 
-def unserved(topics: Sequence[dict[str, Any]]) -> str:
-    """The first fault in a cluster's description of topics, the gravest kind first."""
+async def _needed(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
+    """By topic: copies that must be in step for it to take a record, where we may know that."""
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name, {LEAST_IN_STEP: ""}) for name in names]
+    try:
+        answers = await admin.describe_configs(asked)
+    except IncompatibleBrokerVersion:  # the demo's embedded broker has no such question
+        return {}
+    return {
+        topic["resource_name"]: int(entry["config_value"])
+        for answer in answers
+        for topic in answer.to_object()["resources"]
+        for entry in topic["config_entries"]
+        if entry["config_names"] == LEAST_IN_STEP
+    }
+
+
+def unserved(topics: Sequence[dict[str, Any]], needed: Mapping[str, int]) -> str:
+    """The first fault in a cluster's description of topics, the gravest kind first.
+
+    A copy that is behind is none while enough are in step. How many a topic needs is in needed;
+    where a right is missing to know it, it is taken to need more than half.
+    """
     partitions = [(topic, partition) for topic in topics for partition in topic["partitions"]]
     for topic, partition in partitions:
         if partition["leader"] < 0:
@@ -48,9 +72,11 @@ def unserved(topics: Sequence[dict[str, Any]]) -> str:
             )
     for topic, partition in partitions:
         copies, in_step = len(partition["replicas"]), len(partition["isr"])
-        if in_step < copies:
+        least = needed.get(topic["topic"], copies // 2 + 1)
+        if in_step < least:
             return (
                 f"only {in_step} of {copies} copies of partition {partition['partition']} of "
-                f"{topic['topic']} are in step; start the brokers that are down"
+                f"{topic['topic']} are in step, and it needs {least}; start the brokers that are "
+                f"down, or mend {LEAST_IN_STEP} if it has no more copies"
             )
     return ""

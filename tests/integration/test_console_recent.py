@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from models.registry import Alias
 from stream.connection import kafka_arguments
@@ -62,10 +65,24 @@ def event(settings: Settings, name: str) -> Outgoing:
     return Outgoing(settings.topics.scored, name.encode(), encode(scored(id=name)))
 
 
+def write_to_a_third_partition(settings: Settings, record: Outgoing) -> None:
+    server = {"bootstrap.servers": settings.kafka.bootstrap}
+    admin = AdminClient(server)
+    admin.create_partitions([NewPartitions(record.topic, 3)])[record.topic].result(DEADLINE_S)
+    deadline = time.monotonic() + DEADLINE_S
+    while len(admin.list_topics(record.topic).topics[record.topic].partitions) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    producer = Producer(server)
+    producer.produce(record.topic, record.value, record.key, partition=2)
+    assert producer.flush(DEADLINE_S) == 0
+
+
 async def test_the_latest_records_are_kept_followed_and_found_again_after_an_outage(
     settings: Settings, own_kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "KEPT_SCORED", 10)
+    monkeypatch.setattr(module, "LOOK_S", 0.5)
     async with following(settings) as (recent, heard):
         await until(lambda: recent.caught_up)  # before the topics are there
         assert recent.scored == []
@@ -79,6 +96,10 @@ async def test_the_latest_records_are_kept_followed_and_found_again_after_an_out
         await send(settings, *(Outgoing(ledger, one.key, encode_entry(one)) for one in signs))
         await until(lambda: len(recent.scored) == 10)
         await until(lambda: recent.ledger == [signs[1]])
+        await asyncio.to_thread(write_to_a_third_partition, settings, event(settings, "added"))
+        await until(lambda: any(one.id == "added" for one in recent.scored))
+        assert len(recent.scored) == 10
+        assert len({one.id for one in recent.scored}) == 10  # none of those before came again
         own_kafka.kill()
         await until(lambda: recent.fault != "")
         own_kafka.start()

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import OFFSET_END, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from redis.asyncio import Redis
 
 from models.stub import StubPredictor
@@ -22,13 +22,15 @@ from stream.alerts.store import AlertStore
 from stream.alerts.sweeper import Sweeper
 from stream.app import Worker
 from stream.connection import StartError, kafka_arguments
+from stream.console.lag import lag_of
 from stream.ingest.unpack import MAX_UNPACKED_BYTES
 from stream.names import Keys
 from stream.operations.letter_log import list_dead_letters
 from stream.operations.monitor import WorkerMonitor
+from stream.operations.outage import kafka_outage
 from stream.outbox import Outbox, Outgoing
 from stream.settings import Settings, load_settings
-from stream.topics import wanted_topics
+from stream.topics import prepare_topics, wanted_topics
 from tests.conftest import Stack
 
 DEADLINE_S = 60.0
@@ -168,6 +170,61 @@ async def test_a_restarted_worker_goes_on_where_the_first_one_stopped(settings: 
     )
 
 
+async def no_lag(worker: Worker, topic: str) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            await worker.watchdog.look()
+            lags = worker.watchdog.lags
+            if any(place[0] == topic for place in lags) and not any(lags.values()):
+                return
+            await asyncio.sleep(0.05)
+
+
+REAL = pytest.param("real", marks=[pytest.mark.kafka, pytest.mark.redis])
+
+
+@pytest.mark.parametrize("stack", [REAL], indirect=True)
+async def test_only_what_transactions_committed_is_scored_and_what_is_no_record_is_no_lag(
+    settings: Settings, stack: Stack
+) -> None:
+    topic = settings.sources[0].topic
+    server = {"bootstrap.servers": settings.kafka.bootstrap}
+
+    def write() -> None:
+        producer = Producer({**server, "transactional.id": stack.name})
+        producer.init_transactions(DEADLINE_S)
+        for name, end in (
+            ("undone", producer.abort_transaction),
+            ("kept", producer.commit_transaction),
+        ):
+            producer.begin_transaction()
+            value = orjson.dumps({"id": name, "text": "negative high"})
+            producer.produce(topic, value, partition=0)
+            # Else what is undone would never have been written.
+            assert producer.flush(DEADLINE_S) == 0
+            end(DEADLINE_S)
+
+    async with running(settings) as worker:
+        await asyncio.to_thread(write)
+        await settle(worker, 1)
+        await no_lag(worker, topic)
+        assert worker.telemetry.settled == 1
+    (scored,) = await read(settings, settings.topics.scored, 1)
+    assert scored["id"] == "kept"
+
+    def forget() -> None:
+        admin = AdminClient(server)
+        for done in admin.delete_records([TopicPartition(topic, 0, OFFSET_END)]).values():
+            done.result(DEADLINE_S)
+
+    await asyncio.to_thread(forget)
+    kafka = settings.kafka.model_copy(update={"group": f"{stack.name}-late"})
+    late = settings.model_copy(update={"kafka": kafka})
+    assert (await lag_of(late))[0].records == 0
+    async with running(late) as worker:
+        await no_lag(worker, topic)
+
+
 async def test_a_worker_at_work_has_no_files_that_a_kill_would_leave(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,13 +255,7 @@ async def test_what_a_worker_says_of_itself(
         await publish(settings, 0, *(b'{"text": "negative high", "tickers": ["A"]}',) * 20, b"bad")
         await settle(worker, 21)
         topic = settings.sources[0].topic
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                await worker.watchdog.look()
-                lags = worker.watchdog.lags
-                if any(place[0] == topic for place in lags) and not any(lags.values()):
-                    break
-                await asyncio.sleep(0.05)
+        await no_lag(worker, topic)
         report = await monitor.ready()
         assert report.ok, report
         assert report.details["redis"] == "takes writes"
@@ -221,6 +272,26 @@ async def test_what_a_worker_says_of_itself(
         assert not monitor.health().ok
     finally:
         assert await worker.stop()
+
+
+async def test_kafka_serves_until_fewer_copies_are_in_step_than_a_topic_needs(
+    settings: Settings, stack: Stack
+) -> None:
+    await prepare_topics(settings)
+    assert await kafka_outage(settings) == ""
+    if stack.kind == "embedded":  # it has no settings of topics
+        return
+    topic = settings.topics.scored
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    more = ConfigEntry("min.insync.replicas", "2", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[more])
+    changed = admin.incremental_alter_configs([resource])[resource]
+    await asyncio.to_thread(changed.result, DEADLINE_S)
+    async with asyncio.timeout(DEADLINE_S):
+        while not (said := await kafka_outage(settings)):
+            await asyncio.sleep(0.05)
+    assert said.startswith("only 1 of 1 copies of partition ")
+    assert f"of {topic} are in step, and it needs 2;" in said
 
 
 async def test_a_tombstone_and_a_record_too_large_are_dead_letters(settings: Settings) -> None:

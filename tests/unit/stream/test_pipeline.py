@@ -202,7 +202,7 @@ async def stands() -> AsyncIterator[Any]:
     ) -> Stand:
         stand = Stand(predictor, **options)
         decoder = Decoder(Source(topic=kind, kind=kind), Limits())  # type: ignore[arg-type]
-        agent = chunk_agent(decoder, stand.tracker, stand.pipeline, stand.pipeline.fail)
+        agent = chunk_agent(decoder, stand.tracker, stand.pipeline)
         stand.pipeline.start()
         running.append((stand, asyncio.ensure_future(agent(stand))))
         return stand
@@ -286,7 +286,6 @@ async def test_a_partitions_records_come_out_in_order_though_batches_overtake(st
             Decoder(Source(topic="social", kind="social"), Limits()),
             stand.tracker,
             stand.pipeline,
-            stand.pipeline.fail,
         )(other)
     )
     stand.feed(b'{"text": "slow"}', b'{"text": "two"}', b"no json", b'{"text": "three"}')
@@ -390,7 +389,7 @@ async def test_a_source_that_is_full_keeps_no_other_out(stands: Any) -> None:
     stand.feed(*[b'{"text": "a"}'] * 4)
     await stand.until(lambda: stand.telemetry.in_flight == 4)
     decoder = Decoder(Source(topic="tickets", kind="ticket"), Limits())
-    agent = chunk_agent(decoder, stand.tracker, stand.pipeline, stand.pipeline.fail)
+    agent = chunk_agent(decoder, stand.tracker, stand.pipeline)
     other = stand.beside()
     task = asyncio.ensure_future(agent(other))
     number = other.feed(b'{"text": "b"}', topic="tickets")

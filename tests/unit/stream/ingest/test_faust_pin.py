@@ -8,6 +8,9 @@ import inspect
 import aiokafka
 import faust
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.subscription_state import Assignment
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 
@@ -41,19 +44,26 @@ def test_a_method_that_chunks_replaces_or_calls_is_unchanged(name: str) -> None:
     )
 
 
-def test_the_long_poll_is_still_set_where_chunks_sets_it() -> None:
+def test_the_long_poll_and_what_is_read_are_still_set_where_chunks_sets_them() -> None:
     parameters = inspect.signature(aiokafka.AIOKafkaConsumer).parameters
-    assert "fetch_max_wait_ms" in parameters
-    create = driver.AIOKafkaConsumerThread._create_worker_consumer
-    assert "fetch_max_wait_ms=1500" in inspect.getsource(create)
-    assert "self._fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+    create = inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
+    start = inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+    for name in ("fetch_max_wait_ms", "isolation_level"):
+        assert name in parameters
+        assert f"{name}=self._{name}" in start
+    assert "fetch_max_wait_ms=1500" in create
+    assert 'isolation_level: str = "read_uncommitted"' in create
 
 
-def test_lags_can_still_be_read_without_asking_the_brokers() -> None:
-    highwater = driver.AIOKafkaConsumerThread.highwater
-    assert not inspect.iscoroutinefunction(highwater)
-    assert "self._ensure_consumer().highwater(tp)" in inspect.getsource(highwater)
+async def test_lags_can_still_be_read_without_asking_the_brokers() -> None:
     assert "self._committed_offset.update" in inspect.getsource(Consumer)
+    assert "self._subscription = SubscriptionState" in inspect.getsource(aiokafka.AIOKafkaConsumer)
+    assignment = Assignment([TopicPartition("news", 0)])
+    state = assignment.state_value(TopicPartition("news", 0))
+    assert (state._position, state.lso) == (None, None)
+    state.seek(7)
+    assert state._position == state.position == 7
+    assert "tp_state.lso = lso" in inspect.getsource(Fetcher)
 
 
 def test_the_driver_still_takes_its_consumer_from_a_class_attribute() -> None:

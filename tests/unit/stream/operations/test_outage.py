@@ -20,18 +20,28 @@ def described(*partitions: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("topics", "said"),
+    ("topics", "needed", "said"),
     [
-        ([], ""),
-        ([described({}, {})], ""),
-        ([described({"isr": [2]}, {"leader": -1})], "no broker leads partition 1 of news"),
-        ([described({}, {"isr": [2, 3]})], "only 2 of 3 copies of partition 1 of news are in step"),
+        ([], {}, ""),
+        ([described({}, {})], {"news": 2}, ""),
+        ([described({"isr": [2]}, {"leader": -1})], {}, "no broker leads partition 1 of news"),
+        ([described({}, {"isr": [2, 3]})], {"news": 2}, ""),
+        ([described({}, {"isr": [2]})], {"news": 1}, ""),
+        (
+            [described({}, {"isr": [2]})],
+            {"news": 2},
+            "only 1 of 3 copies of partition 1 of news are in step, and it needs 2;",
+        ),
+        ([described({}, {"isr": [2, 3]})], {"news": 3}, "only 2 of 3 copies of partition 1"),
+        ([described({}, {"isr": [2, 3]})], {}, ""),
+        ([described({}, {"isr": [2]})], {}, "only 1 of 3 copies of partition 1"),
+        ([described({"replicas": [1], "isr": [1]})], {}, ""),
     ],
 )
-def test_a_partition_without_leader_or_copies_is_named(
-    topics: list[dict[str, Any]], said: str
+def test_a_partition_without_leader_or_enough_copies_is_named(
+    topics: list[dict[str, Any]], needed: dict[str, int], said: str
 ) -> None:
-    found = unserved(topics)
+    found = unserved(topics, needed)
     assert found.startswith(said)
     assert bool(found) == bool(said)
 

@@ -1,0 +1,58 @@
+"""The outbox on a real Kafka: after a batch that the broker refuses, the next ones are taken."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from stream.outbox import Outbox, Outgoing, TooLargeForTopicError
+
+pytestmark = pytest.mark.kafka
+
+DEADLINE_S = 60.0
+
+
+def made(bootstrap: str, room: int) -> str:
+    """A new topic that takes batches of so many bytes."""
+    name = f"outbox-{uuid.uuid4().hex[:8]}"
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    topic = NewTopic(name, 2, 1, config={"max.message.bytes": str(room)})
+    admin.create_topics([topic])[name].result(DEADLINE_S)
+    return name
+
+
+def written(bootstrap: str, topic: str, count: int) -> list[bytes]:
+    """What is there once it is as many records as that; none may be left over."""
+    places = [TopicPartition(topic, partition, 0) for partition in range(2)]
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": topic})
+    try:
+        assert sum(consumer.get_watermark_offsets(place)[1] for place in places) == count
+        consumer.assign(places)
+        return [message.value() for message in consumer.consume(count, timeout=DEADLINE_S)]
+    finally:
+        consumer.close()
+
+
+async def test_what_a_broker_refuses_keeps_nothing_else_from_its_partition(kafka: str) -> None:
+    topic = await asyncio.to_thread(made, kafka, 20_000)
+    # Of bytes that no compression makes fewer.
+    batch = [n.to_bytes(1, "big") + os.urandom(5_000) for n in range(30)]
+    outbox = Outbox({"bootstrap_servers": kafka})
+    await outbox.start()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            # A broker that knows nothing of a producer takes any number from it.
+            await outbox.send([Outgoing(topic, b"k", b"before")])
+            await outbox.send([Outgoing(topic, b"k", value) for value in batch])
+            with pytest.raises(TooLargeForTopicError, match="30001 bytes"):
+                await outbox.send([Outgoing(topic, b"k", os.urandom(30_000))])
+            await outbox.send([Outgoing(topic, b"k", b"after")])
+    finally:
+        await outbox.stop()
+    expected = [b"before", *batch, b"after"]
+    assert await asyncio.to_thread(written, kafka, topic, len(expected)) == expected
