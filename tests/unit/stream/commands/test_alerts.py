@@ -18,6 +18,7 @@ from stream.names import Keys
 from stream.records import Alert, Severity
 from stream.rules.rule_set import Match, Rule
 from stream.settings import Settings, load_settings
+from stream.show import PIPED_WIDTH
 from tests.fakes import scored
 
 Ask = Callable[[Any, Keys], Coroutine[Any, Any, Any]]
@@ -118,6 +119,13 @@ def test_an_id_that_leads_to_another_key_is_not_there(person: Console, command: 
     assert "is not in Redis" in str(ran.exception)
 
 
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As into a pipe, whatever COLUMNS is where the tests run."""
+    monkeypatch.setattr("stream.show.stdout._width", PIPED_WIDTH)
+
+
+@pytest.mark.usefixtures("piped")
 def test_an_alert_is_shown_in_short_and_piped_without_padding(person: Console) -> None:
     texts = [f"first {'a' * 400} end", "second, as\nshort\x1b[2J", "third, the last"]
     when = 'sentiment.label == "negative" && signal.volume > 1.0'
@@ -149,6 +157,7 @@ def test_an_alert_is_shown_in_short_and_piped_without_padding(person: Console) -
     assert whole["hidden"] == "silenced by 3f9a01c2 (load test)"
 
 
+@pytest.mark.usefixtures("piped")
 def test_that_nothing_hides_an_alert_is_said_too(person: Console) -> None:
     shown = person.run("show", person.fire("text").id).output
     assert "nothing hides it" in shown
