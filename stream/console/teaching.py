@@ -11,6 +11,7 @@ import msgspec
 from models.spec import HeadScore, Scores
 from stream.names import SourceKind
 from stream.records import Feedback, RoutedTicket, Scored
+from stream.tickets import in_doubt, labels_by_head
 
 LARGEST_TEXT_CHARS = 4_000
 
@@ -94,18 +95,14 @@ def in_review(
     A ticket is done when somebody has judged each head in doubt. known are the model's heads,
     deciding those by which tickets are routed (stream.tickets).
     """
-    judged: dict[str, set[str]] = defaultdict(set)
+    about: dict[str, list[Feedback]] = defaultdict(list)
     for one in said:
-        judged[one.event_id].add(one.head)
+        about[one.event_id].append(one)
     waiting: dict[str, Item] = {}
     for ticket in tickets:
-        doubtful = [
-            name
-            for name in deciding
-            if name in known and ((answer := ticket.heads.get(name)) is None or answer.abstained)
-        ]
-        heads = tuple(doubtful or [name for name in deciding if name in known])
-        if set(heads) <= judged[ticket.id]:
+        judged = labels_by_head(about[ticket.id], ticket.id)
+        heads = in_doubt(ticket, known=known, deciding=deciding)
+        if judged.keys() >= set(heads):
             continue
         waiting[ticket.id] = Item(
             event_id=ticket.id,
@@ -115,7 +112,7 @@ def in_review(
             text=ticket.text[:LARGEST_TEXT_CHARS],
             customer=ticket.customer,
             reason=ticket.reason,
-            heads=tuple(name for name in heads if name not in judged[ticket.id]),
+            heads=tuple(name for name in heads if name not in judged),
             scores=ticket.heads,
             model=ticket.model,
             urgent=ticket.priority == "urgent",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import timedelta
+from getpass import getuser
 from typing import Any, cast
 
 import msgspec
@@ -12,7 +14,7 @@ from models.spec import HeadScore
 from stream.console.desk import Desk
 from stream.console.teaching import in_review
 from stream.names import MAX_ID_CHARS
-from stream.records import Feedback, RoutedTicket
+from stream.records import Feedback, RoutedTicket, decode_routed_ticket
 from stream.tickets import route
 from tests.fakes import NOON, scored, scores
 from tests.unit.stream.console.conftest import Caller, KnownLabels, RememberingSender, put
@@ -49,7 +51,7 @@ async def test_a_verdict_becomes_a_feedback_record(page: Caller, desk: Desk) -> 
     (sent,) = cast("RememberingSender", desk.sender).sent
     assert (sent.topic, sent.key) == (desk.settings.topics.feedback, b"t-1")
     record = msgspec.json.decode(sent.value or b"", type=Feedback)
-    assert msgspec.to_builtins(record) == answer
+    assert {**msgspec.to_builtins(record), "queue": ""} == answer
     assert (record.id, record.label, record.source) == ("v-1", "high", "ticket")
     assert record.author
 
@@ -92,6 +94,94 @@ async def test_review_has_urgent_and_old_tickets_first_until_somebody_judged_the
     assert (answer["waiting"], answer["urgent"]) == (3, 1)
     assert answer["oldest"] == answer["items"][1]["time"]
     assert "abstained" in answer["items"][1]["reason"]
+
+
+async def judge(page: Caller, event_id: str, head: str, label: str, **more: str) -> str:
+    """The queue that the verdict sent the ticket to."""
+    verdict = {"id": f"{event_id} {head} {label}", "event_id": event_id, "head": head}
+    answer = await page.post("/feedback", {**verdict, "label": label, **more})
+    return str(answer["queue"])
+
+
+def sent_to(desk: Desk, queue: str) -> list[RoutedTicket]:
+    topic = desk.settings.topics.queue(queue)
+    sent = [one for one in cast("RememberingSender", desk.sender).sent if one.topic == topic]
+    assert all(one.key == decode_routed_ticket(one.value or b"").id.encode() for one in sent)
+    return [decode_routed_ticket(one.value or b"") for one in sent]
+
+
+async def test_the_last_label_that_was_missing_sends_a_ticket_to_its_queue_once(
+    page: Caller, desk: Desk
+) -> None:
+    waiting = ticket("t", abstained=("topic", "risk"), topic="other", risk="low")
+    put(desk, desk.settings.topics.review, waiting)
+    assert not await judge(page, "t", "topic", "cards", source="ticket")
+    assert not await judge(page, "t", "risk", "high", source="news")
+    assert await judge(page, "t", "risk", "medium") == "cards"
+    (routed,) = sent_to(desk, "cards")
+    assert routed.reason == f"topic cards (by {getuser()}), risk medium (by {getuser()})"
+    assert routed == msgspec.structs.replace(
+        waiting, queue="cards", priority="normal", reason=routed.reason
+    )
+    # The ticket before the label that takes it out of review.
+    topics = [one.topic for one in cast("RememberingSender", desk.sender).sent[-2:]]
+    assert topics == [desk.settings.topics.queue("cards"), desk.settings.topics.feedback]
+    assert not await judge(page, "t", "risk", "medium")
+    assert not await judge(page, "t", "topic", "billing_fees")
+    assert len(sent_to(desk, "cards")) == 1
+
+
+async def test_a_label_that_kafka_did_not_take_is_not_counted_and_its_repeat_decides(
+    page: Caller, desk: Desk
+) -> None:
+    put(desk, desk.settings.topics.review, ticket("t", abstained=("topic",), risk="high"))
+    sender = cast("RememberingSender", desk.sender)
+    sender.away = True
+    await page.post(
+        "/feedback", {**VERDICT, "event_id": "t", "head": "topic", "label": "cards"}, 503
+    )
+    sender.away = False
+    assert await judge(page, "t", "topic", "cards") == "urgent"
+    (routed,) = sent_to(desk, "urgent")
+    assert routed.reason == f"topic cards (by {getuser()}), risk high (0.95)"
+
+
+async def test_two_people_who_judge_a_ticket_at_once_send_it(page: Caller, desk: Desk) -> None:
+    put(desk, desk.settings.topics.review, ticket("t", abstained=("topic", "risk")))
+    queues = await asyncio.gather(
+        judge(page, "t", "topic", "cards"), judge(page, "t", "risk", "low")
+    )
+    assert sorted(queues) == ["", "cards"]
+
+
+async def test_an_unread_ticket_goes_to_a_queue_when_all_that_decides_is_judged(
+    page: Caller, desk: Desk
+) -> None:
+    event = scored(id="t", source="ticket", heads=scores(abstained=("sentiment", "topic", "risk")))
+    unread = route(msgspec.structs.replace(event, unreadable="language de"), [])
+    put(desk, desk.settings.topics.review, unread)
+    assert not await judge(page, "t", "risk", "high")
+    assert await judge(page, "t", "topic", "fraud_security") == "fraud"
+    assert [one.priority for one in sent_to(desk, "fraud")] == ["urgent"]
+
+
+async def test_labels_from_elsewhere_move_no_ticket_and_leave_no_second_move(
+    page: Caller, desk: Desk
+) -> None:
+    put(desk, desk.settings.topics.review, ticket("t", abstained=("topic",)))
+    put(desk, desk.settings.topics.feedback, said("t", "topic", "cards", "ann"))
+    assert not await judge(page, "t", "topic", "billing_fees")
+    assert not await judge(page, "not in review", "topic", "cards")
+    assert sent_to(desk, "cards") == sent_to(desk, "billing") == []
+
+
+async def test_no_ticket_is_judged_before_the_console_knows_which_wait(
+    page: Caller, desk: Desk
+) -> None:
+    desk.recent.caught_up = False
+    answer = await page.post("/feedback", VERDICT, status=409)
+    assert "still reads the latest tickets" in answer["error"]
+    await page.post("/feedback", {**VERDICT, "source": "news"})
 
 
 async def test_queues_show_their_rates(page: Caller, desk: Desk) -> None:
