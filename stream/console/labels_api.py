@@ -12,7 +12,7 @@ import msgspec
 from models.spec import Head
 from stream.console.alerts_api import Name
 from stream.console.operations import Asked, Operation, RefusedError
-from stream.console.teaching import Item, Progress, in_review, progress, useful
+from stream.console.teaching import Item, Progress, in_review, progress, that_count, useful
 from stream.names import MAX_ID_CHARS, SourceKind
 from stream.outbox import Outgoing
 from stream.records import Feedback, RoutedTicket, encode, utc_now
@@ -100,7 +100,7 @@ async def teach(asked: Asked) -> TeachAnswer:
     desk, query = asked.desk, asked.query
     heads = await asyncio.to_thread(desk.heads)
     head = _named(heads, query.head).name if query.head else heads[0].name
-    said = desk.recent.feedback
+    said = that_count(desk.recent.feedback, heads)
     items = useful(
         desk.recent.scored,
         said,
@@ -117,7 +117,7 @@ async def teach(asked: Asked) -> TeachAnswer:
 async def review(asked: Asked) -> ReviewAnswer:
     desk = asked.desk
     heads = await asyncio.to_thread(desk.heads)
-    said = desk.recent.feedback
+    said = that_count(desk.recent.feedback, heads)
     waiting = in_review(
         desk.recent.review,
         said,
@@ -186,7 +186,7 @@ def _decided(asked: Asked, said: Feedback, heads: Sequence[Head]) -> RoutedTicke
     return decide(
         ticket,
         said,
-        before,
+        that_count(before, heads),
         queues=desk.settings.queues,
         known=[head.name for head in heads],
     )

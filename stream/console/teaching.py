@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from models.spec import HeadScore, Scores
+from models.spec import Head, HeadScore, Scores
 from stream.names import SourceKind
 from stream.records import Feedback, RoutedTicket, Scored
 from stream.tickets import in_doubt, labels_by_head
@@ -46,6 +46,17 @@ class Progress(msgspec.Struct, frozen=True):
     all: int
     judged_by_several: int
     agreement: float | None
+
+
+def that_count(said: Iterable[Feedback], heads: Iterable[Head]) -> list[Feedback]:
+    """Without those that the trainer refuses: what the model has no head or no label for.
+
+    Nor those without a time zone, which can't be put in order with the others.
+    """
+    labels = {head.name: head.labels for head in heads}
+    return [
+        one for one in said if one.label in labels.get(one.head, ()) and one.time.tzinfo is not None
+    ]
 
 
 def useful(

@@ -131,6 +131,27 @@ async def test_the_last_label_that_was_missing_sends_a_ticket_to_its_queue_once(
     assert len(sent_to(desk, "cards")) == 1
 
 
+async def test_a_label_that_the_trainer_refuses_judges_nothing(page: Caller, desk: Desk) -> None:
+    put(desk, desk.settings.topics.review, ticket("t", abstained=("topic",), risk="high"))
+    without_zone = msgspec.structs.replace(
+        said("t", "topic", "cards", "eve"), time=NOON.replace(tzinfo=None)
+    )
+    put(
+        desk,
+        desk.settings.topics.feedback,
+        said("t", "topic", "no such label", "eve"),
+        said("t", "no such head", "cards", "eve"),
+        said("t", "risk", "topic", "eve"),
+        msgspec.structs.replace(said("t", "topic", "cards", "eve"), source="news"),
+        without_zone,
+    )
+    answer = await page.get("/review")
+    assert [item["heads"] for item in answer["items"]] == [["topic"]]
+    assert (answer["urgent"], answer["progress"]["all"]) == (1, 1)
+    assert (await page.get("/teach?head=topic"))["progress"]["all"] == 1
+    assert await judge(page, "t", "topic", "cards") == "urgent"
+
+
 async def test_a_label_that_kafka_did_not_take_is_not_counted_and_its_repeat_decides(
     page: Caller, desk: Desk
 ) -> None:
