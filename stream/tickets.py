@@ -67,7 +67,6 @@ def route(scored: Scored, queues: Sequence[Queue]) -> RoutedTicket | None:
     if scored.source != "ticket":
         return None
     asked = {name: scored.heads[name] for name in deciding(queues) if name in scored.heads}
-    risk = scored.heads.get("risk")
     doubts = [
         f"{name} abstained ({head.label} {head.confidence:.2f})"
         for name, head in asked.items()
@@ -85,7 +84,7 @@ def route(scored: Scored, queues: Sequence[Queue]) -> RoutedTicket | None:
     return RoutedTicket(
         id=scored.id,
         queue=queue,
-        priority=PRIORITIES.get(risk.label, "normal") if risk else "normal",
+        priority=_priority(scored),
         reason=reason,
         customer=scored.customer,
         title=scored.title,
@@ -97,6 +96,14 @@ def route(scored: Scored, queues: Sequence[Queue]) -> RoutedTicket | None:
         origin=scored.origin,
         attributes=scored.attributes,
     )
+
+
+def _priority(scored: Scored) -> Priority:
+    """Never low on a doubtful answer, behind which an urgent ticket would wait the longest."""
+    risk = scored.heads.get("risk")
+    priority = PRIORITIES.get(risk.label, "normal") if risk else "normal"
+    doubtful = scored.unreadable or (risk and risk.abstained)
+    return "normal" if doubtful and priority == "low" else priority
 
 
 def in_doubt(

@@ -10,10 +10,11 @@ import msgspec
 
 from models.spec import Head, HeadScore, Scores
 from stream.names import SourceKind
-from stream.records import Feedback, RoutedTicket, Scored
+from stream.records import Feedback, Priority, RoutedTicket, Scored
 from stream.tickets import in_doubt, labels_by_head
 
 LARGEST_TEXT_CHARS = 4_000
+FIRST: tuple[Priority, ...] = ("urgent", "normal", "low")
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,13 +110,13 @@ def in_review(
     about: dict[str, list[Feedback]] = defaultdict(list)
     for one in said:
         about[one.event_id].append(one)
-    waiting: dict[str, Item] = {}
+    waiting: dict[str, tuple[int, Item]] = {}
     for ticket in tickets:
         judged = labels_by_head(about[ticket.id], ticket.id)
         heads = in_doubt(ticket, known=known, deciding=deciding)
         if judged.keys() >= set(heads):
             continue
-        waiting[ticket.id] = Item(
+        item = Item(
             event_id=ticket.id,
             source="ticket",
             time=ticket.time,
@@ -128,7 +129,8 @@ def in_review(
             model=ticket.model,
             urgent=ticket.priority == "urgent",
         )
-    return sorted(waiting.values(), key=lambda item: (not item.urgent, item.time))
+        waiting[ticket.id] = (FIRST.index(ticket.priority), item)
+    return [item for _, item in sorted(waiting.values(), key=lambda one: (one[0], one[1].time))]
 
 
 def progress(said: Sequence[Feedback], author: str) -> Progress:

@@ -83,17 +83,18 @@ async def test_review_has_urgent_and_old_tickets_first_until_somebody_judged_the
     both = {"abstained": ("topic", "risk"), "risk": ("high", 0.4)}
     put(desk, topics.review, ticket("late", minutes=2), ticket("old"), ticket("done"))
     put(desk, topics.review, ticket("urgent", minutes=3, **both))
+    put(desk, topics.review, ticket("unsure", minutes=4, abstained=("risk",), risk="low"))
     put(desk, topics.feedback, said("done", "topic", "cards", "ann"))
     put(desk, topics.feedback, said("urgent", "topic", "cards", "ann"))
     answer = await page.get("/review")
     items = {item["event_id"]: item["heads"] for item in answer["items"]}
-    assert list(items) == ["urgent", "old", "late"]
+    assert list(items) == ["urgent", "unsure", "old", "late"]
     assert items["urgent"] == ["risk"]
     assert items["old"] == ["topic"]
-    assert [item["urgent"] for item in answer["items"]] == [True, False, False]
-    assert (answer["waiting"], answer["urgent"]) == (3, 1)
-    assert answer["oldest"] == answer["items"][1]["time"]
-    assert "abstained" in answer["items"][1]["reason"]
+    assert [item["urgent"] for item in answer["items"]] == [True, False, False, False]
+    assert (answer["waiting"], answer["urgent"]) == (4, 1)
+    assert answer["oldest"] == answer["items"][2]["time"]
+    assert "topic abstained" in answer["items"][2]["reason"]
 
 
 async def judge(page: Caller, event_id: str, head: str, label: str, **more: str) -> str:
