@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -45,9 +46,10 @@ def score_file(
 ) -> Summary:
     """Score every line of path into output; lines that can't be read go beside it, with reasons.
 
-    Both files are written whole or, where anything is raised, left as they were.
-    Raises InputError when a file can't be read or written, and what the model raised when it
-    can't go on.
+    Both files are written whole or, where anything is raised, left as they were; but the reasons
+    are written where they are all there is.
+    Raises InputError when a file can't be read or written, or no line of it can be scored, and
+    what the model raised when it can't go on.
     """
     refused_path = output.with_name(f"{output.name}.dead-letters.jsonl")
     for written in (output, refused_path):
@@ -91,6 +93,8 @@ def score_file(
                 put_whole(refused_path, b"".join(letter.encode() + b"\n" for letter in refused))
             else:
                 refused_path.unlink(missing_ok=True)
+            if refused and not scored:
+                raise _nothing_scored(path, refused, refused_path)
     except OSError as error:
         raise InputError(
             f"output file {output} can't be written: {error.strerror or error}"
@@ -101,6 +105,15 @@ def score_file(
         dead_letters=len(refused),
         dead_letter_file=str(refused_path) if refused else None,
         model=predictor.version,
+    )
+
+
+def _nothing_scored(path: Path, refused: Sequence[DeadLetter], reasons: Path) -> InputError:
+    counts = Counter(letter.reason for letter in refused).most_common()
+    told = ", ".join(f"{count} {reason}" for reason, count in counts)
+    return InputError(
+        f"input file {path}: no line can be scored ({told}; the first: "
+        f"{refused[0].detail}); the reasons are in {reasons}"
     )
 
 

@@ -164,11 +164,31 @@ def test_a_run_that_fails_leaves_what_an_earlier_one_wrote_and_nothing_of_its_ow
 
 def test_a_clean_run_takes_the_dead_letters_of_an_earlier_one_away(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
-    for line in (b"not json", b'{"text": "a"}'):
+    for line in (b"not json", b'{"text": "b"}'):
         score_file(
-            write(tmp_path, line), output, settings=load_settings(None), predictor=StubPredictor()
+            write(tmp_path, b'{"text": "a"}', line),
+            output,
+            settings=load_settings(None),
+            predictor=StubPredictor(),
         )
     assert {file.name for file in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl"}
+
+
+def test_a_file_of_which_nothing_can_be_scored_is_named_with_the_reasons(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    output.write_bytes(b"of an earlier run")
+    path = write(tmp_path, b'{"source": "news"}', b'{"source": "news", "text": ""}', b"[1]")
+    with pytest.raises(InputError, match=r"in\.jsonl: no line can be scored .2 no_text, 1 not_an"):
+        score_file(path, output, settings=load_settings(None), predictor=StubPredictor())
+    assert output.read_bytes() == b"of an earlier run"
+    reasons = (tmp_path / "out.jsonl.dead-letters.jsonl").read_bytes().splitlines()
+    assert len(reasons) == 3
+
+
+def test_an_empty_file_is_scored_to_an_empty_one(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    score_file(write(tmp_path), output, settings=load_settings(None), predictor=StubPredictor())
+    assert output.read_bytes() == b""
 
 
 def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path: Path) -> None:
