@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
-import orjson
 
 from models.batcher import Batcher
 from models.durable import put_whole, written_whole
@@ -18,7 +17,7 @@ from models.spec import Predictor
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.sources import Decoder
 from stream.judge import to_scored, unscorable
-from stream.publish import InputError, Line, read_lines, unknown_source
+from stream.publish import InputError, Line, json_object, kind_of, read_lines, unknown_source
 from stream.records import Event, encode, model_text, utc_now
 from stream.settings import Settings
 from stream.subjects.finder import SubjectFinder
@@ -160,16 +159,18 @@ def _decoded_slices(
         source.kind: (source.topic, Decoder(source, settings.limits))
         for source in reversed(settings.sources)
     }
-    default = decoders[settings.sources[0].kind]
+    # What is no object is a dead letter of whichever decoder.
+    first = settings.sources[0].kind
     decoded: list[tuple[Line, Event | DeadLetter]] = []
     for _, number, line in read_lines([path]):
         place = number - 1
-        kind = _kind(line)
-        topic, decoder = decoders.get(kind, default)
-        if kind and kind not in decoders:
+        fields = json_object(line)
+        kind = first if fields is None else kind_of(fields, decoders)
+        if kind is None:
             record = Line(path.name, place, line)
             decoded.append((record, unknown_source(record, decoders)))
         else:
+            topic, decoder = decoders[kind]
             record = Line(topic, place, line)
             decoded.append((record, decoder.decode(record, utc_now())))
         if len(decoded) == SLICE_LINES:
@@ -177,15 +178,3 @@ def _decoded_slices(
             decoded = []
     if decoded:
         yield decoded
-
-
-def _kind(line: bytes) -> str:
-    """What the line says its source is; empty where it says nothing, as records of a topic do."""
-    try:
-        fields = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return ""
-    kind = fields.get("source") if isinstance(fields, dict) else None
-    if kind is None:
-        return ""
-    return kind.strip() and kind if isinstance(kind, str) else repr(kind)

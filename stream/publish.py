@@ -7,7 +7,15 @@ import gzip
 import time
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
@@ -57,7 +65,7 @@ def _usable(
     held: list[tuple[Path, int, bytes]] = []
     for one in lines:
         held.append(one)
-        if _object(one[-1]) is not None:
+        if json_object(one[-1]) is not None:
             yield from held
             yield from lines
             return
@@ -71,7 +79,7 @@ def _usable(
         )
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
+def json_object(line: bytes) -> dict[str, Any] | None:
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -142,30 +150,42 @@ class Addresser:
         """The line unchanged on its source topic, keyed by its id.
 
         A line that is no JSON object goes to the first source as it is, where the worker turns it
-        into a dead letter; an object whose `source` names no configured kind is a dead letter here.
+        into a dead letter; an object that is of no configured kind is a dead letter here.
         """
-        fields = _object(line)
+        fields = json_object(line)
         if fields is None:
             return Outgoing(self._fallback, None, line)
-        topic = self._topics.get(kind) if isinstance(kind := fields.get("source"), str) else None
+        kind = kind_of(fields, self._topics)
         identity = fields.get("id")
         key = str(identity).encode(errors="replace") if isinstance(identity, str | int) else None
-        if topic is not None:
-            return Outgoing(topic, key, line)
+        if kind is not None:
+            return Outgoing(self._topics[kind], key, line)
         letter = unknown_source(Line(path.name, number, line, key), self._topics)
         self.refused[letter.reason] += 1
         return Outgoing(self._dead_letter, letter.key, letter.encode())
 
 
-def unknown_source(line: Line, kinds: Iterable[str]) -> DeadLetter:
-    """For a line whose `source` is none of the configured kinds."""
-    known = ", ".join(sorted(kinds))
+def kind_of(fields: Mapping[str, Any], kinds: Collection[str]) -> str | None:
+    """Of which of the configured kinds a line of a file is; None where it does not say.
+
+    Where there is one kind it need not say: a topic's records don't, and files are made of them.
+    """
+    said = fields.get("source")
+    if said is None or (isinstance(said, str) and not said.strip()):
+        return next(iter(kinds)) if len(kinds) == 1 else None
+    return said if isinstance(said, str) and said in kinds else None
+
+
+def unknown_source(line: Line, kinds: Collection[str]) -> DeadLetter:
+    """For a line that is of none of the configured kinds."""
+    known = sorted(kinds)
     return DeadLetter.of(
         line,
         utc_now(),
         reason="unknown_source",
         field="source",
-        detail=f"source must be one of {known}",
+        detail=f"source must be one of {', '.join(known)}; add it to the line, such as "
+        f'"source": "{known[0]}"',
     )
 
 

@@ -52,6 +52,16 @@ def test_an_unknown_source_is_a_dead_letter_that_says_where_it_stood(line: bytes
     assert letter.origin.offset == 3
 
 
+@pytest.mark.parametrize("said", ["", '"source": null, ', '"source": " ", '])
+def test_a_line_need_not_name_the_only_kind(said: str) -> None:
+    settings = load_settings(None)
+    tickets = settings.model_copy(update={"sources": settings.sources[2:]})
+    line = f'{{{said}"text": "a"}}'.encode()
+    assert Addresser(tickets).address(FILE, 3, line) == Outgoing("tickets", None, line)
+    wrong = Addresser(tickets).address(FILE, 3, b'{"source": "news", "text": "a"}')
+    assert wrong.topic == "bellwether.dead-letter"
+
+
 def test_what_is_refused_is_counted_by_reason() -> None:
     addresser = Addresser(load_settings(None))
     for line in (b'{"source": "mail"}', b'{"source": "news"}', b"not json", b'{"text": "a"}'):
