@@ -179,7 +179,7 @@ def test_queues_that_suit_the_model_and_the_shipped_ones_are_taken() -> None:
 
 def test_the_last_queue_takes_every_ticket() -> None:
     queues = [{"name": "a", "heads": {"queue": ["returns"]}}]
-    with pytest.raises(ValueError, match="must have no matchers"):
+    with pytest.raises(ValueError, match="must have no topics, risks or heads"):
         Settings.model_validate({"queues": queues})
 
 
