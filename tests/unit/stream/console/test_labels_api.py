@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from getpass import getuser
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from models.spec import HeadScore
 from stream.console.desk import Desk
+from stream.console.given import Given
 from stream.console.teaching import in_review
 from stream.names import MAX_ID_CHARS
+from stream.outbox import Outgoing
 from stream.records import Feedback, RoutedTicket, decode_routed_ticket
 from stream.tickets import route
 from tests.fakes import NOON, scored, scores
-from tests.unit.stream.console.conftest import Caller, KnownLabels, RememberingSender, put
+from tests.unit.stream.console.conftest import (
+    DEADLINE_S,
+    Caller,
+    KnownLabels,
+    RememberingSender,
+    put,
+)
 
 VERDICT = {"id": "v-1", "event_id": "t-1", "head": "risk", "label": "high", "source": "ticket"}
 
@@ -168,8 +178,27 @@ async def test_a_label_that_kafka_did_not_take_is_not_counted_and_its_repeat_dec
     assert routed.reason == f"topic cards (by {getuser()}), risk high (0.95)"
 
 
-async def test_two_people_who_judge_a_ticket_at_once_send_it(page: Caller, desk: Desk) -> None:
+async def test_two_people_who_judge_a_ticket_at_once_send_it(
+    page: Caller, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(desk, desk.settings.topics.review, ticket("t", abstained=("topic", "risk")))
+    turn, send = Given.turn, desk.sender.send
+    asked: list[str] = []
+    both = asyncio.Event()
+
+    def counted(given: Given, event_id: str) -> asyncio.Lock:
+        asked.append(event_id)
+        if len(asked) == 2:
+            both.set()
+        return turn(given, event_id)
+
+    async def held(records: Sequence[Outgoing]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await both.wait()
+        await send(records)
+
+    monkeypatch.setattr(Given, "turn", counted)
+    monkeypatch.setattr(desk.sender, "send", held)
     queues = await asyncio.gather(
         judge(page, "t", "topic", "cards"), judge(page, "t", "risk", "low")
     )
