@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
-import orjson
 
 from models.batcher import Batcher
 from models.durable import put_whole, written_whole
@@ -17,7 +17,7 @@ from models.spec import Predictor
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.sources import Decoder
 from stream.judge import to_scored, unscorable
-from stream.publish import InputError, Line, read_lines, unknown_source
+from stream.publish import InputError, Line, json_object, kind_of, read_lines, unknown_source
 from stream.records import Event, encode, model_text, utc_now
 from stream.settings import Settings
 from stream.subjects.finder import SubjectFinder
@@ -45,9 +45,10 @@ def score_file(
 ) -> Summary:
     """Score every line of path into output; lines that can't be read go beside it, with reasons.
 
-    Both files are written whole or, where anything is raised, left as they were.
-    Raises InputError when a file can't be read or written, and what the model raised when it
-    can't go on.
+    Both files are written whole or, where anything is raised, left as they were; but the reasons
+    are written where they are all there is.
+    Raises InputError when a file can't be read or written, or no line of it can be scored, and
+    what the model raised when it can't go on.
     """
     refused_path = output.with_name(f"{output.name}.dead-letters.jsonl")
     for written in (output, refused_path):
@@ -91,6 +92,8 @@ def score_file(
                 put_whole(refused_path, b"".join(letter.encode() + b"\n" for letter in refused))
             else:
                 refused_path.unlink(missing_ok=True)
+            if refused and not scored:
+                raise _nothing_scored(path, refused, refused_path)
     except OSError as error:
         raise InputError(
             f"output file {output} can't be written: {error.strerror or error}"
@@ -101,6 +104,15 @@ def score_file(
         dead_letters=len(refused),
         dead_letter_file=str(refused_path) if refused else None,
         model=predictor.version,
+    )
+
+
+def _nothing_scored(path: Path, refused: Sequence[DeadLetter], reasons: Path) -> InputError:
+    counts = Counter(letter.reason for letter in refused).most_common()
+    told = ", ".join(f"{count} {reason}" for reason, count in counts)
+    return InputError(
+        f"input file {path}: no line can be scored ({told}; the first: "
+        f"{refused[0].detail}); the reasons are in {reasons}"
     )
 
 
@@ -147,16 +159,18 @@ def _decoded_slices(
         source.kind: (source.topic, Decoder(source, settings.limits))
         for source in reversed(settings.sources)
     }
-    default = decoders[settings.sources[0].kind]
+    # What is no object is a dead letter of whichever decoder.
+    first = settings.sources[0].kind
     decoded: list[tuple[Line, Event | DeadLetter]] = []
     for _, number, line in read_lines([path]):
         place = number - 1
-        kind = _kind(line)
-        topic, decoder = decoders.get(kind, default)
-        if kind and kind not in decoders:
+        fields = json_object(line)
+        kind = first if fields is None else kind_of(fields, decoders)
+        if kind is None:
             record = Line(path.name, place, line)
             decoded.append((record, unknown_source(record, decoders)))
         else:
+            topic, decoder = decoders[kind]
             record = Line(topic, place, line)
             decoded.append((record, decoder.decode(record, utc_now())))
         if len(decoded) == SLICE_LINES:
@@ -164,15 +178,3 @@ def _decoded_slices(
             decoded = []
     if decoded:
         yield decoded
-
-
-def _kind(line: bytes) -> str:
-    """What the line says its source is; empty where it says nothing, as records of a topic do."""
-    try:
-        fields = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return ""
-    kind = fields.get("source") if isinstance(fields, dict) else None
-    if kind is None:
-        return ""
-    return kind.strip() and kind if isinstance(kind, str) else repr(kind)

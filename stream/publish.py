@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
 import orjson
 
@@ -18,23 +27,84 @@ from stream.records import utc_now
 from stream.settings import Settings
 
 BATCH_LINES = 256
+FIRST_LINES = 1_000
+SEPARATORS = frozenset(",;\t")
+GZIP = b"\x1f\x8b"
 TICK_S = 0.05
 
 
 class InputError(Exception):
-    """An input file can't be read; the message names it."""
+    """An input file can't be read or used; the message names it."""
 
 
 def read_lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, bytes]]:
-    """(file, line number from 1, line) of every line that is not blank; .gz is unpacked."""
+    """every_line of files of events.
+
+    Raises InputError also for a file of another kind, without a JSON object among its lines; of a
+    long one the first FIRST_LINES tell.
+    """
     for path in paths:
-        try:
-            with _open(path) as lines:
-                for number, line in enumerate(lines, 1):
-                    if stripped := line.strip():
-                        yield path, number, stripped
-        except (OSError, EOFError) as error:
-            raise InputError(f"input file {path} can't be read: {error}") from error
+        yield from _usable(path, every_line(path))
+
+
+def every_line(path: Path) -> Iterator[tuple[Path, int, bytes]]:
+    """(file, line number from 1, line) of every line that is not blank; .gz is unpacked."""
+    try:
+        with _open(path) as lines:
+            for number, line in enumerate(lines, 1):
+                # Some editors begin UTF-8 with a byte-order mark.
+                if stripped := line.removeprefix(BOM_UTF8).strip():
+                    yield path, number, stripped
+    except (OSError, EOFError) as error:
+        raise InputError(f"input file {path} can't be read: {error}") from error
+
+
+def _usable(
+    path: Path, lines: Iterator[tuple[Path, int, bytes]]
+) -> Iterator[tuple[Path, int, bytes]]:
+    held: list[tuple[Path, int, bytes]] = []
+    for one in lines:
+        held.append(one)
+        if json_object(one[-1]) is not None:
+            yield from held
+            yield from lines
+            return
+        if len(held) == FIRST_LINES:
+            break
+    if held:
+        none = "no line" if len(held) < FIRST_LINES else f"none of the first {FIRST_LINES} lines"
+        cause = _cause(held[0][-1])
+        raise InputError(
+            f"input file {path}: {none} is a JSON object; {cause}; give one JSON object a line"
+        )
+
+
+def json_object(line: bytes) -> dict[str, Any] | None:
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def _cause(first: bytes) -> str:
+    if first.startswith(GZIP):
+        return "it looks packed, and only a name that ends in .gz is unpacked"
+    if first.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in first:
+        return "it looks like UTF-16, and UTF-8 is needed"
+    try:
+        text = first.decode()
+    except UnicodeDecodeError:
+        return "it is not in UTF-8"
+    if text.startswith("["):
+        return "it looks like a JSON array (jq -c '.[]' takes it apart)"
+    if text.startswith("{"):
+        return (
+            "its first line is broken JSON"
+            if text.endswith("}")
+            else "it looks like JSON over several lines (jq -c . writes it on one)"
+        )
+    return f"it looks like {'CSV' if SEPARATORS & set(text) else 'plain text'}"
 
 
 def check_readable(paths: Sequence[Path]) -> None:
@@ -90,33 +160,42 @@ class Addresser:
         """The line unchanged on its source topic, keyed by its id.
 
         A line that is no JSON object goes to the first source as it is, where the worker turns it
-        into a dead letter; an object whose `source` names no configured kind is a dead letter here.
+        into a dead letter; an object that is of no configured kind is a dead letter here.
         """
-        try:
-            fields = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            fields = None
-        if not isinstance(fields, dict):
+        fields = json_object(line)
+        if fields is None:
             return Outgoing(self._fallback, None, line)
-        topic = self._topics.get(kind) if isinstance(kind := fields.get("source"), str) else None
+        kind = kind_of(fields, self._topics)
         identity = fields.get("id")
         key = str(identity).encode(errors="replace") if isinstance(identity, str | int) else None
-        if topic is not None:
-            return Outgoing(topic, key, line)
+        if kind is not None:
+            return Outgoing(self._topics[kind], key, line)
         letter = unknown_source(Line(path.name, number, line, key), self._topics)
         self.refused[letter.reason] += 1
         return Outgoing(self._dead_letter, letter.key, letter.encode())
 
 
-def unknown_source(line: Line, kinds: Iterable[str]) -> DeadLetter:
-    """For a line whose `source` is none of the configured kinds."""
-    known = ", ".join(sorted(kinds))
+def kind_of(fields: Mapping[str, Any], kinds: Collection[str]) -> str | None:
+    """Of which of the configured kinds a line of a file is; None where it does not say.
+
+    Where there is one kind it need not say: a topic's records don't, and files are made of them.
+    """
+    said = fields.get("source")
+    if said is None or (isinstance(said, str) and not said.strip()):
+        return next(iter(kinds)) if len(kinds) == 1 else None
+    return said if isinstance(said, str) and said in kinds else None
+
+
+def unknown_source(line: Line, kinds: Collection[str]) -> DeadLetter:
+    """For a line that is of none of the configured kinds."""
+    known = sorted(kinds)
     return DeadLetter.of(
         line,
         utc_now(),
         reason="unknown_source",
         field="source",
-        detail=f"source must be one of {known}",
+        detail=f"source must be one of {', '.join(known)}; add it to the line, such as "
+        f'"source": "{known[0]}"',
     )
 
 

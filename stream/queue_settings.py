@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
+
 from pydantic import Field, field_validator
 
 from stream.connection_settings import Section
 from stream.names import TOPIC_NAME
+
+RISKS = frozenset({"low", "medium", "high"})
 
 
 class Queue(Section):
@@ -21,6 +26,13 @@ class Queue(Section):
         """By head, the labels of which it must give one."""
         asked = {"topic": self.topics, "risk": self.risks, **self.heads}
         return {head: labels for head, labels in asked.items() if labels}
+
+    def takes_all_of(self, other: Queue) -> bool:
+        """Whether no ticket that other takes gets past this one."""
+        return all(
+            head in other.matchers and set(other.matchers[head]) <= set(labels)
+            for head, labels in self.matchers.items()
+        )
 
     @field_validator("name")
     @classmethod
@@ -42,3 +54,33 @@ DEFAULT_QUEUES = (
     Queue(name="billing", topics=("billing_fees",)),
     Queue(name="general"),
 )
+
+
+def check_places(queues: Sequence[Queue]) -> None:
+    """Raises ValueError unless every ticket has one place, and every queue can get a ticket."""
+    for position, queue in enumerate(queues):
+        if unknown := set(queue.risks) - RISKS:
+            raise ValueError(
+                f"queues.{position}.risks: unknown risk {min(unknown)!r}; low, medium or high"
+            )
+    for (above, one), (below, other) in combinations(enumerate(queues), 2):
+        if one.name == other.name:
+            raise ValueError(
+                f"queues.{below}.name: {other.name!r} is the name of queues.{above} too; rename "
+                "one, or make them one"
+            )
+        if not one.matchers:
+            raise ValueError(
+                f"queues.{above}: {one.name!r} has no topics, risks or heads, so that it takes "
+                f"every ticket and {other.name!r} none; make it the last"
+            )
+        if one.takes_all_of(other):
+            raise ValueError(
+                f"queues.{below}: {other.name!r} never gets a ticket, as {one.name!r} above takes "
+                "all that it would; move it up, or remove it"
+            )
+    if queues[-1].matchers:
+        raise ValueError(
+            f"queues: the last queue {queues[-1].name!r} must have no topics, risks or heads, "
+            "so that every ticket has a place"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariableErro
 
 from stream.connection_settings import Console, Http, Kafka, Redis, Section, literal_secret
 from stream.names import TOPIC_NAME, SourceKind, Topics
-from stream.queue_settings import DEFAULT_QUEUES, Queue
+from stream.queue_settings import DEFAULT_QUEUES, Queue, check_places
 from stream.signals.signal_settings import Signals
 from stream.subjects.subject_settings import Novelty, Subjects
 from stream.toml_text import TomlError, parse_toml
@@ -206,18 +207,8 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _queues_catch_every_ticket(self) -> Settings:
-        for position, queue in enumerate(self.queues):
-            if unknown := set(queue.risks) - {"low", "medium", "high"}:
-                raise ValueError(
-                    f"queues.{position}.risks: unknown risk {min(unknown)!r}; low, medium or high"
-                )
-        last = self.queues[-1]
-        if last.matchers:
-            raise ValueError(
-                f"queues: the last queue {last.name!r} must have no matchers, "
-                "so that every ticket has a place"
-            )
+    def _queues_are_places(self) -> Settings:
+        check_places(self.queues)
         return self
 
     @classmethod
@@ -278,5 +269,17 @@ def _sentence(fault: Any) -> str:
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"setting {where}: is not known; check the spelling against docs/settings.md"
+    if fault["type"] == "tuple_type":
+        return f"setting {where}: must be {_a_list(fault)}"
     message = str(fault["msg"]).removeprefix("Value error, ")
     return f"setting {where}: {message}" if where else f"settings: {message}"
+
+
+def _a_list(fault: Any) -> str:
+    name, *inside = fault["loc"]
+    if not inside:
+        # Of sections only sources and queues are lists.
+        return f"a list of tables: write [[{name}]] above each, or JSON in the environment"
+    said = fault["input"]
+    items = said.split(",") if isinstance(said, str) else ["…"]
+    return f"a list, such as {json.dumps([item.strip() for item in items], ensure_ascii=False)}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from models.spec import Head, HeadScore
+import msgspec
+
+from models.spec import Head
 from stream.queue_settings import DEFAULT_QUEUES, Queue
-from stream.records import Priority, RoutedTicket, Scored
+from stream.records import Feedback, Priority, RoutedTicket, Scored
 from stream.settings import SettingsError
 
 REVIEW = "review"
@@ -65,7 +67,6 @@ def route(scored: Scored, queues: Sequence[Queue]) -> RoutedTicket | None:
     if scored.source != "ticket":
         return None
     asked = {name: scored.heads[name] for name in deciding(queues) if name in scored.heads}
-    risk = scored.heads.get("risk")
     doubts = [
         f"{name} abstained ({head.label} {head.confidence:.2f})"
         for name, head in asked.items()
@@ -76,14 +77,14 @@ def route(scored: Scored, queues: Sequence[Queue]) -> RoutedTicket | None:
     elif doubts:
         queue, reason = REVIEW, "; ".join(doubts)
     else:
-        queue = next(queue.name for queue in queues if _takes(queue, asked))
+        queue = _place({name: head.label for name, head in asked.items()}, queues)
         reason = ", ".join(
             f"{name} {head.label} ({head.confidence:.2f})" for name, head in asked.items()
         )
     return RoutedTicket(
         id=scored.id,
         queue=queue,
-        priority=PRIORITIES.get(risk.label, "normal") if risk else "normal",
+        priority=_priority(scored),
         reason=reason,
         customer=scored.customer,
         title=scored.title,
@@ -97,7 +98,77 @@ def route(scored: Scored, queues: Sequence[Queue]) -> RoutedTicket | None:
     )
 
 
-def _takes(queue: Queue, answers: Mapping[str, HeadScore]) -> bool:
-    return all(
-        head in answers and answers[head].label in labels for head, labels in queue.matchers.items()
+def _priority(scored: Scored) -> Priority:
+    """Never low on a doubtful answer, behind which an urgent ticket would wait the longest."""
+    risk = scored.heads.get("risk")
+    priority = PRIORITIES.get(risk.label, "normal") if risk else "normal"
+    doubtful = scored.unreadable or (risk and risk.abstained)
+    return "normal" if doubtful and priority == "low" else priority
+
+
+def in_doubt(
+    ticket: RoutedTicket, *, known: Sequence[str], deciding: Sequence[str]
+) -> tuple[str, ...]:
+    """The heads that a person must judge before a ticket in review has a place.
+
+    known are the model's heads, deciding those by which tickets are routed. All that decide, where
+    the ticket shows no doubt about any.
+    """
+    asked = tuple(name for name in deciding if name in known)
+    doubtful = tuple(
+        name for name in asked if (answer := ticket.heads.get(name)) is None or answer.abstained
+    )
+    return doubtful or asked
+
+
+def labels_by_head(said: Iterable[Feedback], ticket_id: str) -> dict[str, Feedback]:
+    """By head, the latest word on that ticket; an event of another source may have its id."""
+    about = (one for one in said if one.event_id == ticket_id and one.source in {"", "ticket"})
+    return {one.head: one for one in sorted(about, key=lambda one: one.time)}
+
+
+def decide(
+    ticket: RoutedTicket,
+    verdict: Feedback,
+    before: Iterable[Feedback],
+    *,
+    queues: Sequence[Queue],
+    known: Sequence[str],
+) -> RoutedTicket | None:
+    """A ticket in review on the queue that people's labels lead to.
+
+    None unless verdict is the label that was missing: with the last one a ticket leaves review, so
+    that a second opinion, or a label given for teaching's sake, does not move it again.
+    """
+    names = deciding(queues)
+    missing = set(in_doubt(ticket, known=known, deciding=names))
+    labels = labels_by_head(before, ticket.id)
+    if missing <= labels.keys():
+        return None
+    labels |= labels_by_head([verdict], ticket.id)
+    if not missing <= labels.keys():
+        return None
+    answers: dict[str, str] = {}
+    reasons: list[str] = []
+    for name in dict.fromkeys((*names, "risk")):
+        if said := labels.get(name):
+            answers[name] = said.label
+            reasons.append(f"{name} {said.label} (by {said.author})")
+        elif name in names and (head := ticket.heads.get(name)):
+            answers[name] = head.label
+            reasons.append(f"{name} {head.label} ({head.confidence:.2f})")
+    risk = labels.get("risk")
+    return msgspec.structs.replace(
+        ticket,
+        queue=_place({name: answers[name] for name in names if name in answers}, queues),
+        priority=PRIORITIES.get(risk.label, "normal") if risk else ticket.priority,
+        reason=", ".join(reasons),
+    )
+
+
+def _place(answers: Mapping[str, str], queues: Sequence[Queue]) -> str:
+    return next(
+        queue.name
+        for queue in queues
+        if all(answers.get(head) in labels for head, labels in queue.matchers.items())
     )

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from stream.names import SourceKind
-from stream.publish import InputError, read_lines
+from stream.publish import InputError, every_line
 from stream.records import DECODE_ERRORS, Alert, Scored
 
 ALL_RULES = "all rules"
@@ -58,7 +58,7 @@ _decode = msgspec.json.Decoder(Label).decode
 def read_labels(path: Path, rules: Collection[str]) -> list[Label]:
     """Raises InputError naming the line; rules are the names that a label may give."""
     labels: dict[tuple[str, str, str], Label] = {}
-    for _, number, line in read_lines([path]):
+    for _, number, line in every_line(path):
         where = f"labels file {path}, line {number}"
         try:
             label = _decode(line)

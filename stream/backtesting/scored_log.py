@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from stream.operations.topic_log import read_log
-from stream.publish import InputError, read_lines
+from stream.publish import InputError, every_line
 from stream.records import DECODE_ERRORS, Scored, decode_scored
 from stream.settings import Settings
 
@@ -29,7 +29,7 @@ _decode_turn = msgspec.json.Decoder(_Turn).decode
 
 def read_file(path: Path) -> Iterator[Scored]:
     """The scored records of a JSON-lines file, plain or .gz. Raises InputError naming the line."""
-    for _, number, line in read_lines([path]):
+    for _, number, line in every_line(path):
         yield _decode(line, "input file {}, line {}", path, number)
 
 

@@ -17,6 +17,7 @@ from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.connection import kafka_arguments
 from stream.console.explanations import Explanations
+from stream.console.given import Given
 from stream.console.live import Hub
 from stream.console.operations import NotFoundError
 from stream.console.prices import Prices
@@ -121,6 +122,7 @@ class Desk:
     labels: LabelLog
     explanations: Explanations
     prices: Prices | None = None
+    given: Given = field(default_factory=Given)
     trying: asyncio.Lock = field(default_factory=asyncio.Lock)
     lists: Shared = field(default_factory=Shared)
     lately: Lately = field(default_factory=Lately)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -12,11 +12,11 @@ import msgspec
 from models.spec import Head
 from stream.console.alerts_api import Name
 from stream.console.operations import Asked, Operation, RefusedError
-from stream.console.teaching import Item, Progress, in_review, progress, useful
+from stream.console.teaching import Item, Progress, in_review, progress, that_count, useful
 from stream.names import MAX_ID_CHARS, SourceKind
 from stream.outbox import Outgoing
-from stream.records import Feedback, encode, utc_now
-from stream.tickets import deciding
+from stream.records import Feedback, RoutedTicket, encode, utc_now
+from stream.tickets import decide, deciding
 
 MAX_ITEMS = 200
 RATE_S = 600
@@ -86,6 +86,12 @@ class Verdict(msgspec.Struct, frozen=True):
     source: SourceKind | Literal[""] = ""
 
 
+class Labelled(Feedback, frozen=True, kw_only=True):
+    """queue is where the ticket went, as this verdict decided it; empty for all others."""
+
+    queue: str = ""
+
+
 class Suspects(msgspec.Struct, frozen=True):
     suspects: list[dict[str, str]]
 
@@ -94,7 +100,7 @@ async def teach(asked: Asked) -> TeachAnswer:
     desk, query = asked.desk, asked.query
     heads = await asyncio.to_thread(desk.heads)
     head = _named(heads, query.head).name if query.head else heads[0].name
-    said = desk.recent.feedback
+    said = that_count(desk.recent.feedback, heads)
     items = useful(
         desk.recent.scored,
         said,
@@ -111,7 +117,7 @@ async def teach(asked: Asked) -> TeachAnswer:
 async def review(asked: Asked) -> ReviewAnswer:
     desk = asked.desk
     heads = await asyncio.to_thread(desk.heads)
-    said = desk.recent.feedback
+    said = that_count(desk.recent.feedback, heads)
     waiting = in_review(
         desk.recent.review,
         said,
@@ -130,11 +136,17 @@ async def review(asked: Asked) -> ReviewAnswer:
     )
 
 
-async def give_feedback(asked: Asked) -> Feedback:
-    verdict = asked.body
-    head = _named(await asyncio.to_thread(asked.desk.heads), verdict.head)
+async def give_feedback(asked: Asked) -> Labelled:
+    desk, verdict = asked.desk, asked.body
+    heads = await asyncio.to_thread(desk.heads)
+    head = _named(heads, verdict.head)
     if verdict.label not in head.labels:
         raise RefusedError(f"label {verdict.label!r} is none of {', '.join(head.labels)}")
+    if verdict.source in {"", "ticket"} and not desk.recent.caught_up:
+        # A ticket that is not known yet would leave review and go nowhere.
+        raise RefusedError(
+            "the console still reads the latest tickets from Kafka; label this again in a moment"
+        )
     said = Feedback(
         id=verdict.id,
         event_id=verdict.event_id,
@@ -144,13 +156,40 @@ async def give_feedback(asked: Asked) -> Feedback:
         time=utc_now(),
         source=verdict.source,
     )
-    topic = asked.desk.settings.topics.feedback
-    await asked.desk.sender.send([Outgoing(topic, said.event_id.encode(), encode(said))])
-    return said
+    topics = desk.settings.topics
+    async with desk.given.turn(said.event_id):
+        ticket = _decided(asked, said, heads)
+        # The ticket goes first: with the label known it would be gone from review.
+        if ticket:
+            topic = topics.queue(ticket.queue)
+            await desk.sender.send([Outgoing(topic, ticket.id.encode(), encode(ticket))])
+        await desk.sender.send([Outgoing(topics.feedback, said.event_id.encode(), encode(said))])
+        desk.given.add(said)
+    return Labelled(**msgspec.structs.asdict(said), queue=ticket.queue if ticket else "")
 
 
 async def suspects(asked: Asked) -> Suspects:
     return Suspects(await asyncio.to_thread(asked.desk.labels.suspects))
+
+
+def _decided(asked: Asked, said: Feedback, heads: Sequence[Head]) -> RoutedTicket | None:
+    """The ticket that this verdict moves from review to a queue."""
+    desk = asked.desk
+    before = desk.given.beside(desk.recent.feedback)
+    if any(
+        (one.id, one.event_id, one.head) == (said.id, said.event_id, said.head) for one in before
+    ):
+        return None
+    ticket = next((one for one in reversed(desk.recent.review) if one.id == said.event_id), None)
+    if ticket is None:
+        return None
+    return decide(
+        ticket,
+        said,
+        that_count(before, heads),
+        queues=desk.settings.queues,
+        known=[head.name for head in heads],
+    )
 
 
 def _named(heads: Iterable[Head], name: str) -> Head:
@@ -200,8 +239,8 @@ def operations() -> Iterable[Operation]:
         role="labeller",
         run=give_feedback,
         body=Verdict,
-        answer=Feedback,
-        summary="Say what a head should have answered for an event",
+        answer=Labelled,
+        summary="Say what a head should have answered; the last label sends a ticket to its queue",
     )
     yield Operation(
         method="GET",

@@ -8,11 +8,13 @@ from datetime import datetime
 
 import msgspec
 
-from models.spec import HeadScore, Scores
+from models.spec import Head, HeadScore, Scores
 from stream.names import SourceKind
-from stream.records import Feedback, RoutedTicket, Scored
+from stream.records import Feedback, Priority, RoutedTicket, Scored
+from stream.tickets import in_doubt, labels_by_head
 
 LARGEST_TEXT_CHARS = 4_000
+FIRST: tuple[Priority, ...] = ("urgent", "normal", "low")
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,17 @@ class Progress(msgspec.Struct, frozen=True):
     all: int
     judged_by_several: int
     agreement: float | None
+
+
+def that_count(said: Iterable[Feedback], heads: Iterable[Head]) -> list[Feedback]:
+    """Without those that the trainer refuses: what the model has no head or no label for.
+
+    Nor those without a time zone, which can't be put in order with the others.
+    """
+    labels = {head.name: head.labels for head in heads}
+    return [
+        one for one in said if one.label in labels.get(one.head, ()) and one.time.tzinfo is not None
+    ]
 
 
 def useful(
@@ -94,20 +107,16 @@ def in_review(
     A ticket is done when somebody has judged each head in doubt. known are the model's heads,
     deciding those by which tickets are routed (stream.tickets).
     """
-    judged: dict[str, set[str]] = defaultdict(set)
+    about: dict[str, list[Feedback]] = defaultdict(list)
     for one in said:
-        judged[one.event_id].add(one.head)
-    waiting: dict[str, Item] = {}
+        about[one.event_id].append(one)
+    waiting: dict[str, tuple[int, Item]] = {}
     for ticket in tickets:
-        doubtful = [
-            name
-            for name in deciding
-            if name in known and ((answer := ticket.heads.get(name)) is None or answer.abstained)
-        ]
-        heads = tuple(doubtful or [name for name in deciding if name in known])
-        if set(heads) <= judged[ticket.id]:
+        judged = labels_by_head(about[ticket.id], ticket.id)
+        heads = in_doubt(ticket, known=known, deciding=deciding)
+        if judged.keys() >= set(heads):
             continue
-        waiting[ticket.id] = Item(
+        item = Item(
             event_id=ticket.id,
             source="ticket",
             time=ticket.time,
@@ -115,12 +124,13 @@ def in_review(
             text=ticket.text[:LARGEST_TEXT_CHARS],
             customer=ticket.customer,
             reason=ticket.reason,
-            heads=tuple(name for name in heads if name not in judged[ticket.id]),
+            heads=tuple(name for name in heads if name not in judged),
             scores=ticket.heads,
             model=ticket.model,
             urgent=ticket.priority == "urgent",
         )
-    return sorted(waiting.values(), key=lambda item: (not item.urgent, item.time))
+        waiting[ticket.id] = (FIRST.index(ticket.priority), item)
+    return [item for _, item in sorted(waiting.values(), key=lambda one: (one[0], one[1].time))]
 
 
 def progress(said: Sequence[Feedback], author: str) -> Progress:

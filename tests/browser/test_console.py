@@ -220,10 +220,13 @@ async def test_a_key_labels_a_ticket_and_the_label_is_on_the_topic(
     await expect(page.get_by_text("Taken back")).to_be_visible()
     await page.keyboard.press("9")  # topic: cards
     await page.keyboard.press("3")  # risk: high
-    records = await feedback(system, 2)
+    records = await records_of(system, system.settings.topics.feedback, 2)
     said = [(one["event_id"], one["head"], one["label"]) for one in records]
     assert said == [(asked, "topic", "cards"), (asked, "risk", "high")]
     assert {one["source"] for one in records} == {"ticket"}
+    await expect(page.get_by_text("went to urgent")).to_be_visible()
+    (routed,) = await records_of(system, system.settings.topics.queue("urgent"), 1)
+    assert (routed["id"], routed["priority"]) == (asked, "urgent")
     await page.reload()
     await expect(page.locator(".queue button")).to_have_count(2)
 
@@ -237,7 +240,7 @@ async def test_a_label_still_waiting_is_sent_when_the_page_is_left(
     await expect(page.locator(".card")).to_contain_text("abstained")
     await page.keyboard.press("1")
     await page.goto(f"{system.address}/health")
-    (record,) = await feedback(system, 1)
+    (record,) = await records_of(system, system.settings.topics.feedback, 1)
     assert (record["event_id"], record["label"]) == ("n-1", "negative")
 
 
@@ -278,9 +281,9 @@ async def test_health_shows_the_worker_and_a_dead_receiver_and_replays_a_dead_le
     await expect(page.get_by_text("Sent again: 1")).to_be_visible()
 
 
-async def feedback(system: System, count: int) -> list[dict[str, Any]]:
+async def records_of(system: System, topic: str, count: int) -> list[dict[str, Any]]:
     consumer = AIOKafkaConsumer(
-        system.settings.topics.feedback,
+        topic,
         bootstrap_servers=system.settings.kafka.bootstrap,
         auto_offset_reset="earliest",
     )

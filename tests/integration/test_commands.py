@@ -75,6 +75,8 @@ MISSPELT = "[[queues]]\nname = 'plastic'\ntopics = ['card']\n[[queues]]\nname = 
         ("", ["dead-letters", "list"], 1, "Kafka at 127.0.0.1:1"),
         ("[worker]\nstart_timeout_s = 1\n", ["publish", "in.jsonl"], 1, "Kafka at 127.0.0.1:1"),
         ("", ["score", "absent.jsonl", "--output", "out"], 1, "absent.jsonl can't be read"),
+        ("", ["score", "in.csv", "--output", "out"], 1, "in.csv: no line is a JSON object"),
+        ("", ["demo", "--input", "in.csv"], 1, "it looks like CSV"),
         ("", ["score", "in.jsonl", "--output", "out", "--model", "nowhere"], 2, "nowhere"),
         ("", ["evaluate", "--data", "absent.tsv", "--head", "risk"], 1, "absent.tsv"),
         ("", ["evaluate", "--data", "in.jsonl", "--head", "mood"], 1, "mood"),
@@ -87,6 +89,7 @@ def test_a_mistake_is_one_sentence_and_an_exit_code(
 ) -> None:
     path = settings_file(tmp_path, settings)
     (tmp_path / "in.jsonl").write_text('{"source": "news", "text": "a", "label": "low"}\n')
+    (tmp_path / "in.csv").write_text("id,text\n1,a\n")
     returned, stdout, stderr = bellwether(
         *(["--config", path] if arguments[0] != "no-such-command" else []),
         *arguments,

@@ -133,8 +133,9 @@ export class Labelling {
     clearTimeout(waiting.timer);
     this.pending = null;
     try {
-      await post("/feedback", waiting.verdict, { keepalive: leaving });
+      const { queue } = await post("/feedback", waiting.verdict, { keepalive: leaving });
       this.sent += 1;
+      if (queue) say(`“${waiting.title}” went to ${queue}.`);
       this.tell(this.sent);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

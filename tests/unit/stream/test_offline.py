@@ -12,7 +12,7 @@ from models.spec import ModelError
 from models.stub import StubPredictor
 from stream.ingest.dead_letter import DeadLetter
 from stream.offline import SLICE_LINES, score_file
-from stream.publish import InputError
+from stream.publish import Addresser, InputError
 from stream.records import Origin
 from stream.settings import load_settings
 
@@ -43,24 +43,28 @@ def test_records_come_out_in_the_order_they_went_in(tmp_path: Path) -> None:
     assert (summary.scored, summary.dead_letters, summary.dead_letter_file) == (150, 0, None)
 
 
-def test_source_names_the_kind_and_a_missing_one_is_the_first(tmp_path: Path) -> None:
+UNSAID = [b'{"text": "b"}', b'{"source": null, "text": "c"}', b'{"source": " ", "text": "d"}']
+
+
+def test_source_names_the_kind_and_need_not_where_there_is_one(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
-    path = write(tmp_path, b'{"source": "ticket", "text": "a"}', b'{"text": "b"}')
-    score_file(path, output, settings=load_settings(None), predictor=StubPredictor())
-    assert [(r["source"], r["id"]) for r in read(output)] == [
-        ("ticket", "tickets-0-0"),
-        ("news", "news-0-1"),
-    ]
+    settings = load_settings(None)
+    path = write(tmp_path, b'{"source": "ticket", "text": "a"}')
+    score_file(path, output, settings=settings, predictor=StubPredictor())
+    assert [(r["source"], r["id"]) for r in read(output)] == [("ticket", "tickets-0-0")]
+    of_one_kind = settings.model_copy(update={"sources": settings.sources[2:]})
+    path = write(tmp_path, *UNSAID)
+    score_file(path, output, settings=of_one_kind, predictor=StubPredictor())
+    assert [record["source"] for record in read(output)] == ["ticket"] * 3
 
 
 def test_an_unknown_source_is_a_dead_letter_as_it_is_for_publish(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
-    lines = [b'{"source": "blog", "text": "a"}', b'{"source": 7, "text": "b"}']
-    path = write(
-        tmp_path, *lines, b'{"source": null, "text": "c"}', b'{"source": " ", "text": "d"}'
-    )
-    summary = score_file(path, output, settings=load_settings(None), predictor=StubPredictor())
-    assert [record["source"] for record in read(output)] == ["news", "news"]
+    settings = load_settings(None)
+    lines = [b'{"source": "blog", "text": "a"}', b'{"source": 7, "text": "b"}', *UNSAID]
+    path = write(tmp_path, *lines, b'{"source": "news", "text": "e"}')
+    summary = score_file(path, output, settings=settings, predictor=StubPredictor())
+    assert [record["source"] for record in read(output)] == ["news"]
     assert summary.dead_letter_file is not None
     letters = [
         DeadLetter.decode(line) for line in Path(summary.dead_letter_file).read_bytes().splitlines()
@@ -69,11 +73,22 @@ def test_an_unknown_source_is_a_dead_letter_as_it_is_for_publish(tmp_path: Path)
         ("unknown_source", "source", line, Origin("in.jsonl", 0, place))
         for place, line in enumerate(lines)
     ]
+    published = [
+        DeadLetter.decode(Addresser(settings).address(path, 1, line).value) for line in lines
+    ]
+    assert {one.detail for one in letters + published} == {
+        'source must be one of news, social, ticket; add it to the line, such as "source": "news"'
+    }
 
 
 def test_what_cannot_be_scored_is_kept_beside_the_output_with_its_reason(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
-    path = write(tmp_path, b'{"text": "fine"}', b"not json", b'{"text": "poison"}')
+    path = write(
+        tmp_path,
+        b'{"source": "news", "text": "fine"}',
+        b"not json",
+        b'{"source": "news", "text": "poison"}',
+    )
     summary = score_file(
         path, output, settings=load_settings(None), predictor=StubPredictor(fail_on="poison")
     )
@@ -84,7 +99,7 @@ def test_what_cannot_be_scored_is_kept_beside_the_output_with_its_reason(tmp_pat
     ]
     assert {(letter.reason, letter.value) for letter in letters} == {
         ("not_json", b"not json"),
-        ("model_error", b'{"text": "poison"}'),
+        ("model_error", b'{"source": "news", "text": "poison"}'),
     }
 
 
@@ -110,7 +125,7 @@ def test_copies_are_marked_as_a_worker_marks_them(tmp_path: Path) -> None:
 def test_a_broken_model_is_raised(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         score_file(
-            write(tmp_path, b'{"text": "the"}'),
+            write(tmp_path, b'{"source": "news", "text": "the"}'),
             tmp_path / "out.jsonl",
             settings=load_settings(None),
             predictor=StubPredictor(fail_on="the"),
@@ -120,7 +135,7 @@ def test_a_broken_model_is_raised(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="can't be written"):
         score_file(
-            write(tmp_path, b'{"text": "a"}'),
+            write(tmp_path, b'{"source": "news", "text": "a"}'),
             tmp_path / "no" / "such" / "out.jsonl",
             settings=load_settings(None),
             predictor=StubPredictor(),
@@ -129,31 +144,33 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("output", ["in.jsonl", "link.jsonl"])
 def test_an_input_that_is_the_output_is_refused_and_left_whole(tmp_path: Path, output: str) -> None:
-    path = write(tmp_path, b'{"text": "a"}')
+    path = write(tmp_path, b'{"source": "news", "text": "a"}')
     (tmp_path / "link.jsonl").symlink_to(path)
     with pytest.raises(InputError, match=r"input file .*in\.jsonl .*name another --output"):
         score_file(path, tmp_path / output, settings=load_settings(None), predictor=StubPredictor())
-    assert path.read_bytes() == b'{"text": "a"}'
+    assert path.read_bytes() == b'{"source": "news", "text": "a"}'
 
 
 def test_an_input_that_is_the_dead_letter_file_is_refused_and_left_whole(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl.dead-letters.jsonl"
-    path.write_bytes(b'{"text": "a"}')
+    path.write_bytes(b'{"source": "news", "text": "a"}')
     with pytest.raises(InputError, match="name another --output"):
         score_file(
             path, tmp_path / "out.jsonl", settings=load_settings(None), predictor=StubPredictor()
         )
-    assert path.read_bytes() == b'{"text": "a"}'
+    assert path.read_bytes() == b'{"source": "news", "text": "a"}'
 
 
 def test_a_run_that_fails_leaves_what_an_earlier_one_wrote_and_nothing_of_its_own(
     tmp_path: Path,
 ) -> None:
     output = tmp_path / "out.jsonl"
-    earlier = write(tmp_path, b'{"text": "a"}', b"not json")
+    earlier = write(tmp_path, b'{"source": "news", "text": "a"}', b"not json")
     score_file(earlier, output, settings=load_settings(None), predictor=StubPredictor())
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
-    broken = [b'{"text": "a b"}'] * SLICE_LINES + [b'{"text": "the"}']
+    broken = [b'{"source": "news", "text": "a b"}'] * SLICE_LINES + [
+        b'{"source": "news", "text": "the"}'
+    ]
     before[earlier] = write(tmp_path, *broken).read_bytes()
     with pytest.raises(ModelError):
         score_file(
@@ -164,11 +181,31 @@ def test_a_run_that_fails_leaves_what_an_earlier_one_wrote_and_nothing_of_its_ow
 
 def test_a_clean_run_takes_the_dead_letters_of_an_earlier_one_away(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
-    for line in (b"not json", b'{"text": "a"}'):
+    for line in (b"not json", b'{"source": "news", "text": "b"}'):
         score_file(
-            write(tmp_path, line), output, settings=load_settings(None), predictor=StubPredictor()
+            write(tmp_path, b'{"source": "news", "text": "a"}', line),
+            output,
+            settings=load_settings(None),
+            predictor=StubPredictor(),
         )
     assert {file.name for file in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl"}
+
+
+def test_a_file_of_which_nothing_can_be_scored_is_named_with_the_reasons(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    output.write_bytes(b"of an earlier run")
+    path = write(tmp_path, b'{"source": "news"}', b'{"source": "news", "text": ""}', b"[1]")
+    with pytest.raises(InputError, match=r"in\.jsonl: no line can be scored .2 no_text, 1 not_an"):
+        score_file(path, output, settings=load_settings(None), predictor=StubPredictor())
+    assert output.read_bytes() == b"of an earlier run"
+    reasons = (tmp_path / "out.jsonl.dead-letters.jsonl").read_bytes().splitlines()
+    assert len(reasons) == 3
+
+
+def test_an_empty_file_is_scored_to_an_empty_one(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    score_file(write(tmp_path), output, settings=load_settings(None), predictor=StubPredictor())
+    assert output.read_bytes() == b""
 
 
 def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path: Path) -> None:
@@ -176,7 +213,7 @@ def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path: Path) -> N
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        path = write(tmp_path, b'{"text": "a"}')
+        path = write(tmp_path, b'{"source": "news", "text": "a"}')
         score_file(path, pipe, settings=load_settings(None), predictor=StubPredictor())
         assert orjson.loads(os.read(reader, 100_000))["text"] == "a"
     finally:

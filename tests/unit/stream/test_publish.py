@@ -11,7 +11,7 @@ import pytest
 
 from stream.ingest.dead_letter import DeadLetter
 from stream.outbox import Outgoing
-from stream.publish import Addresser, InputError, publish, read_lines
+from stream.publish import FIRST_LINES, Addresser, InputError, publish, read_lines
 from stream.settings import load_settings
 
 FILE = Path("feed.jsonl")
@@ -52,6 +52,16 @@ def test_an_unknown_source_is_a_dead_letter_that_says_where_it_stood(line: bytes
     assert letter.origin.offset == 3
 
 
+@pytest.mark.parametrize("said", ["", '"source": null, ', '"source": " ", '])
+def test_a_line_need_not_name_the_only_kind(said: str) -> None:
+    settings = load_settings(None)
+    tickets = settings.model_copy(update={"sources": settings.sources[2:]})
+    line = f'{{{said}"text": "a"}}'.encode()
+    assert Addresser(tickets).address(FILE, 3, line) == Outgoing("tickets", None, line)
+    wrong = Addresser(tickets).address(FILE, 3, b'{"source": "news", "text": "a"}')
+    assert wrong.topic == "bellwether.dead-letter"
+
+
 def test_what_is_refused_is_counted_by_reason() -> None:
     addresser = Addresser(load_settings(None))
     for line in (b'{"source": "mail"}', b'{"source": "news"}', b"not json", b'{"text": "a"}'):
@@ -69,9 +79,43 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.jsonl can't be read"):
         list(read_lines([tmp_path / "absent.jsonl"]))
     damaged = tmp_path / "damaged.gz"
-    damaged.write_bytes(gzip.compress(b"x" * 10_000)[:-20])
+    damaged.write_bytes(gzip.compress(b'{"a": 1}\n' * 10_000)[:-20])
     with pytest.raises(InputError, match=r"damaged\.gz can't be read"):
         list(read_lines([damaged]))
+
+
+def test_lines_before_the_first_object_are_kept_and_a_byte_order_mark_is_none_of_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "feed.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\nnot json\n')
+    assert [line for _, _, line in read_lines([path])] == [b'{"a": 1}', b"not json"]
+    path.write_bytes(b'not json\n[1]\n{"a": 1}\nnot json\n')
+    assert [number for _, number, _ in read_lines([path])] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"id,text\n1,a card is lost\n", "no line .* looks like CSV"),
+        (b'[\n  {\n    "text": "a"\n  }\n]\n', "looks like a JSON array"),
+        (b'[{"text": "a"}, {"text": "b"}]', "looks like a JSON array"),
+        (b'{\n  "text": "a"\n}\n', "looks like JSON over several lines"),
+        ('{"text": "a"}\n{"text": "b"}\n'.encode("utf-16"), "looks like UTF-16"),
+        ('{"text": "a"}\n'.encode("utf-16-be"), "looks like UTF-16"),
+        ('{"text": "\u00e4"}'.encode("latin-1"), "not in UTF-8"),
+        (b'{"text": a}', "first line is broken JSON"),
+        (gzip.compress(b'{"text": "a"}'), "ends in .gz is unpacked"),
+        (b"a card is lost\n" * (FIRST_LINES + 1), "none of the first 1000 lines .* plain text"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_with_what_it_looks_like(
+    tmp_path: Path, content: bytes, cause: str
+) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"in\.csv: .*{cause}.*; give one JSON object a line"):
+        list(read_lines([path]))
 
 
 async def test_publish_sends_every_line_and_never_more_than_there_is_room_for() -> None:

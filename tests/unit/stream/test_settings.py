@@ -53,6 +53,10 @@ def test_a_source_maps_its_own_fields(tmp_path: Path) -> None:
     assert source.fields.id == "id"
 
 
+CARDS = "[[queues]]\nname = 'cards'\ntopics = ['cards', 'other']\n"
+REST = "[[queues]]\nname = 'rest'\n"
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -75,6 +79,24 @@ def test_a_source_maps_its_own_fields(tmp_path: Path) -> None:
         ("[[queues]]\nname = 'a'\nrisks = ['huge']\n[[queues]]\nname = 'b'\n", "huge"),
         ("[[queues]]\nname = 'review'\n", "queues.0.name"),
         ("[[queues]]\nname = 'only'\ntopics = ['cards']\n", "the last queue 'only'"),
+        ("[[queues]]\nname = 'a'\n[[queues]]\nname = 'b'\n", "queues.0: 'a' has no topics, risks"),
+        (f"{CARDS}[[queues]]\nname = 'cards'\n", "queues.1.name: 'cards' is the name of queues.0"),
+        (
+            f"{CARDS}[[queues]]\nname = 'b'\ntopics = ['cards']\nrisks = ['high']\n{REST}",
+            "queues.1: 'b' never gets a ticket, as 'cards' above takes",
+        ),
+        (
+            f"[[queues]]\nname = 'a'\ntopics = 'x, y'\n{REST}",
+            'topics: must be a list, such as ["x", "y"]',
+        ),
+        (
+            f"[[queues]]\nname = 'a'\nheads = {{ q = 'x' }}\n{REST}",
+            'q: must be a list, such as ["x"]',
+        ),
+        ("[model]\nlanguages = 'en'\n", 'model.languages: must be a list, such as ["en"]'),
+        ("[model]\nlanguages = 3\n", 'model.languages: must be a list, such as ["…"]'),
+        ("[queues]\nname = 'a'\n", "queues: must be a list of tables: write [[queues]]"),
+        ("sources = 'news'\n", "sources: must be a list of tables: write [[sources]]"),
         ("[kafka\n", "is not valid TOML"),
     ],
 )
@@ -102,3 +124,10 @@ def test_several_brokers_may_be_named(tmp_path: Path) -> None:
     file = tmp_path / "bellwether.toml"
     file.write_text("[kafka]\nbootstrap = 'a:9092, [::1]:9093'\n")
     assert load_settings(file).kafka.bootstrap == "a:9092, [::1]:9093"
+
+
+def test_queues_that_share_only_some_of_their_tickets_are_taken(tmp_path: Path) -> None:
+    high = "[[queues]]\nname = 'high'\ntopics = ['cards']\nrisks = ['high']\n"
+    partly = "[[queues]]\nname = 'partly'\ntopics = ['cards', 'billing_fees']\n"
+    queues = load_settings(write(tmp_path, f"{high}{CARDS}{partly}{REST}")).queues
+    assert [queue.name for queue in queues] == ["high", "cards", "partly", "rest"]

@@ -88,6 +88,28 @@ def test_ticket_that_the_model_can_not_read_goes_to_review_and_says_why() -> Non
     assert routed.reason == "not read: language de, the model reads en"
 
 
+@pytest.mark.parametrize(
+    ("changes", "label", "priority"),
+    [
+        ({"abstained": ("risk",)}, "low", "normal"),
+        ({"abstained": ("risk",)}, "medium", "normal"),
+        ({"abstained": ("risk",)}, "high", "urgent"),
+        ({"abstained": ("topic",)}, "low", "low"),
+        ({"unreadable": "language de"}, "low", "normal"),
+    ],
+)
+@pytest.mark.parametrize("queues", [DEFAULT_QUEUES, (Queue(name="all"),), "by head"])
+def test_a_doubtful_answer_makes_no_ticket_less_urgent_than_normal(
+    changes: dict[str, Any], label: str, priority: str, queues: Any
+) -> None:
+    one = asked("returns", abstained=changes.get("abstained", ()), risk=(label, 0.5))
+    one = msgspec.structs.replace(one, unreadable=changes.get("unreadable", ""))
+    by_own_head = (Queue(name="returns", heads={"queue": ("returns",)}), Queue(name="rest"))
+    routed = route(one, by_own_head if queues == "by head" else queues)
+    assert routed is not None
+    assert routed.priority == priority
+
+
 RETURNS = Head(name="queue", labels=("returns", "delivery"))
 
 
@@ -157,7 +179,7 @@ def test_queues_that_suit_the_model_and_the_shipped_ones_are_taken() -> None:
 
 def test_the_last_queue_takes_every_ticket() -> None:
     queues = [{"name": "a", "heads": {"queue": ["returns"]}}]
-    with pytest.raises(ValueError, match="must have no matchers"):
+    with pytest.raises(ValueError, match="must have no topics, risks or heads"):
         Settings.model_validate({"queues": queues})
 
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Sequence
 from datetime import timedelta
+from getpass import getuser
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from models.spec import HeadScore
 from stream.console.desk import Desk
+from stream.console.given import Given
 from stream.console.teaching import in_review
 from stream.names import MAX_ID_CHARS
-from stream.records import Feedback, RoutedTicket
+from stream.outbox import Outgoing
+from stream.records import Feedback, RoutedTicket, decode_routed_ticket
 from stream.tickets import route
 from tests.fakes import NOON, scored, scores
-from tests.unit.stream.console.conftest import Caller, KnownLabels, RememberingSender, put
+from tests.unit.stream.console.conftest import (
+    DEADLINE_S,
+    Caller,
+    KnownLabels,
+    RememberingSender,
+    put,
+)
 
 VERDICT = {"id": "v-1", "event_id": "t-1", "head": "risk", "label": "high", "source": "ticket"}
 
@@ -49,7 +61,7 @@ async def test_a_verdict_becomes_a_feedback_record(page: Caller, desk: Desk) -> 
     (sent,) = cast("RememberingSender", desk.sender).sent
     assert (sent.topic, sent.key) == (desk.settings.topics.feedback, b"t-1")
     record = msgspec.json.decode(sent.value or b"", type=Feedback)
-    assert msgspec.to_builtins(record) == answer
+    assert {**msgspec.to_builtins(record), "queue": ""} == answer
     assert (record.id, record.label, record.source) == ("v-1", "high", "ticket")
     assert record.author
 
@@ -81,17 +93,146 @@ async def test_review_has_urgent_and_old_tickets_first_until_somebody_judged_the
     both = {"abstained": ("topic", "risk"), "risk": ("high", 0.4)}
     put(desk, topics.review, ticket("late", minutes=2), ticket("old"), ticket("done"))
     put(desk, topics.review, ticket("urgent", minutes=3, **both))
+    put(desk, topics.review, ticket("unsure", minutes=4, abstained=("risk",), risk="low"))
     put(desk, topics.feedback, said("done", "topic", "cards", "ann"))
     put(desk, topics.feedback, said("urgent", "topic", "cards", "ann"))
     answer = await page.get("/review")
     items = {item["event_id"]: item["heads"] for item in answer["items"]}
-    assert list(items) == ["urgent", "old", "late"]
+    assert list(items) == ["urgent", "unsure", "old", "late"]
     assert items["urgent"] == ["risk"]
     assert items["old"] == ["topic"]
-    assert [item["urgent"] for item in answer["items"]] == [True, False, False]
-    assert (answer["waiting"], answer["urgent"]) == (3, 1)
-    assert answer["oldest"] == answer["items"][1]["time"]
-    assert "abstained" in answer["items"][1]["reason"]
+    assert [item["urgent"] for item in answer["items"]] == [True, False, False, False]
+    assert (answer["waiting"], answer["urgent"]) == (4, 1)
+    assert answer["oldest"] == answer["items"][2]["time"]
+    assert "topic abstained" in answer["items"][2]["reason"]
+
+
+async def judge(page: Caller, event_id: str, head: str, label: str, **more: str) -> str:
+    """The queue that the verdict sent the ticket to."""
+    verdict = {"id": f"{event_id} {head} {label}", "event_id": event_id, "head": head}
+    answer = await page.post("/feedback", {**verdict, "label": label, **more})
+    return str(answer["queue"])
+
+
+def sent_to(desk: Desk, queue: str) -> list[RoutedTicket]:
+    topic = desk.settings.topics.queue(queue)
+    sent = [one for one in cast("RememberingSender", desk.sender).sent if one.topic == topic]
+    assert all(one.key == decode_routed_ticket(one.value or b"").id.encode() for one in sent)
+    return [decode_routed_ticket(one.value or b"") for one in sent]
+
+
+async def test_the_last_label_that_was_missing_sends_a_ticket_to_its_queue_once(
+    page: Caller, desk: Desk
+) -> None:
+    waiting = ticket("t", abstained=("topic", "risk"), topic="other", risk="low")
+    put(desk, desk.settings.topics.review, waiting)
+    assert not await judge(page, "t", "topic", "cards", source="ticket")
+    assert not await judge(page, "t", "risk", "high", source="news")
+    assert await judge(page, "t", "risk", "medium") == "cards"
+    (routed,) = sent_to(desk, "cards")
+    assert routed.reason == f"topic cards (by {getuser()}), risk medium (by {getuser()})"
+    assert routed == msgspec.structs.replace(
+        waiting, queue="cards", priority="normal", reason=routed.reason
+    )
+    # The ticket before the label that takes it out of review.
+    topics = [one.topic for one in cast("RememberingSender", desk.sender).sent[-2:]]
+    assert topics == [desk.settings.topics.queue("cards"), desk.settings.topics.feedback]
+    assert not await judge(page, "t", "risk", "medium")
+    assert not await judge(page, "t", "topic", "billing_fees")
+    assert len(sent_to(desk, "cards")) == 1
+
+
+async def test_a_label_that_the_trainer_refuses_judges_nothing(page: Caller, desk: Desk) -> None:
+    put(desk, desk.settings.topics.review, ticket("t", abstained=("topic",), risk="high"))
+    without_zone = msgspec.structs.replace(
+        said("t", "topic", "cards", "eve"), time=NOON.replace(tzinfo=None)
+    )
+    put(
+        desk,
+        desk.settings.topics.feedback,
+        said("t", "topic", "no such label", "eve"),
+        said("t", "no such head", "cards", "eve"),
+        said("t", "risk", "topic", "eve"),
+        msgspec.structs.replace(said("t", "topic", "cards", "eve"), source="news"),
+        without_zone,
+    )
+    answer = await page.get("/review")
+    assert [item["heads"] for item in answer["items"]] == [["topic"]]
+    assert (answer["urgent"], answer["progress"]["all"]) == (1, 1)
+    assert (await page.get("/teach?head=topic"))["progress"]["all"] == 1
+    assert await judge(page, "t", "topic", "cards") == "urgent"
+
+
+async def test_a_label_that_kafka_did_not_take_is_not_counted_and_its_repeat_decides(
+    page: Caller, desk: Desk
+) -> None:
+    put(desk, desk.settings.topics.review, ticket("t", abstained=("topic",), risk="high"))
+    sender = cast("RememberingSender", desk.sender)
+    sender.away = True
+    await page.post(
+        "/feedback", {**VERDICT, "event_id": "t", "head": "topic", "label": "cards"}, 503
+    )
+    sender.away = False
+    assert await judge(page, "t", "topic", "cards") == "urgent"
+    (routed,) = sent_to(desk, "urgent")
+    assert routed.reason == f"topic cards (by {getuser()}), risk high (0.95)"
+
+
+async def test_two_people_who_judge_a_ticket_at_once_send_it(
+    page: Caller, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(desk, desk.settings.topics.review, ticket("t", abstained=("topic", "risk")))
+    turn, send = Given.turn, desk.sender.send
+    asked: list[str] = []
+    both = asyncio.Event()
+
+    def counted(given: Given, event_id: str) -> asyncio.Lock:
+        asked.append(event_id)
+        if len(asked) == 2:
+            both.set()
+        return turn(given, event_id)
+
+    async def held(records: Sequence[Outgoing]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await both.wait()
+        await send(records)
+
+    monkeypatch.setattr(Given, "turn", counted)
+    monkeypatch.setattr(desk.sender, "send", held)
+    queues = await asyncio.gather(
+        judge(page, "t", "topic", "cards"), judge(page, "t", "risk", "low")
+    )
+    assert sorted(queues) == ["", "cards"]
+
+
+async def test_an_unread_ticket_goes_to_a_queue_when_all_that_decides_is_judged(
+    page: Caller, desk: Desk
+) -> None:
+    event = scored(id="t", source="ticket", heads=scores(abstained=("sentiment", "topic", "risk")))
+    unread = route(msgspec.structs.replace(event, unreadable="language de"), [])
+    put(desk, desk.settings.topics.review, unread)
+    assert not await judge(page, "t", "risk", "high")
+    assert await judge(page, "t", "topic", "fraud_security") == "fraud"
+    assert [one.priority for one in sent_to(desk, "fraud")] == ["urgent"]
+
+
+async def test_labels_from_elsewhere_move_no_ticket_and_leave_no_second_move(
+    page: Caller, desk: Desk
+) -> None:
+    put(desk, desk.settings.topics.review, ticket("t", abstained=("topic",)))
+    put(desk, desk.settings.topics.feedback, said("t", "topic", "cards", "ann"))
+    assert not await judge(page, "t", "topic", "billing_fees")
+    assert not await judge(page, "not in review", "topic", "cards")
+    assert sent_to(desk, "cards") == sent_to(desk, "billing") == []
+
+
+async def test_no_ticket_is_judged_before_the_console_knows_which_wait(
+    page: Caller, desk: Desk
+) -> None:
+    desk.recent.caught_up = False
+    answer = await page.post("/feedback", VERDICT, status=409)
+    assert "still reads the latest tickets" in answer["error"]
+    await page.post("/feedback", {**VERDICT, "source": "news"})
 
 
 async def test_queues_show_their_rates(page: Caller, desk: Desk) -> None:
