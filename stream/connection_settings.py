@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -153,6 +154,7 @@ class Console(Section):
     """The web console; users are needed as soon as other machines can reach it."""
 
     listen: str = "127.0.0.1:8765"
+    url: str | None = Field(None, description="where people reach it; notifications link to it")
     users: Path | None = Field(None, description="made by `bellwether console add-user`")
     prices: Path | None = Field(None, description="daily closes, drawn beside a ticker's tone")
 
@@ -168,6 +170,13 @@ class Console(Section):
     @classmethod
     def _is_an_address(cls, listen: str) -> str:
         return check_address(listen, "127.0.0.1:8765")
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_web_address(cls, url: str | None) -> str | None:
+        if url and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+            raise ValueError("must be an address such as https://bellwether.example.com")
+        return url and url.rstrip("/")
 
     @model_validator(mode="after")
     def _is_closed_to_strangers(self) -> Console:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import difflib
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariableErro
 from stream.connection_settings import Console, Http, Kafka, Redis, Section, literal_secret
 from stream.names import TOPIC_NAME, SourceKind, Topics
 from stream.queue_settings import DEFAULT_QUEUES, Queue, check_places
+from stream.setting_faults import sentences
 from stream.signals.signal_settings import Signals
 from stream.subjects.subject_settings import Novelty, Subjects
 from stream.toml_text import TomlError, parse_toml
@@ -226,7 +228,7 @@ class Settings(BaseSettings):
 def load_settings(path: Path | None) -> Settings:
     """Settings from path, else from bellwether.toml where it exists, else the defaults.
 
-    Raises SettingsError, one sentence a fault, naming file and setting.
+    Raises SettingsError, one sentence a fault, naming file and setting or variable.
     """
     file = path or Path("bellwether.toml")
     values: dict[str, Any] = {}
@@ -246,40 +248,28 @@ def load_settings(path: Path | None) -> Settings:
             f"BELLWETHER_{secret.upper().replace('.', '__')}, or name a file of its own "
             "(kafka.password_file, redis.password_file, http.token_file)"
         )
+    _check_variables(os.environ)
     try:
         return Settings(**values)
     except UnreadableVariableError as error:
         # Of a list or section given whole, for example BELLWETHER_SOURCES.
         raise SettingsError(f"environment: {error}; it must be JSON") from None
     except ValidationError as error:
-        raise SettingsError("; ".join(map(_sentence, _causes(error.errors())))) from None
+        raise SettingsError(sentences(error.errors())) from None
 
 
-def _causes(faults: Sequence[Any]) -> list[Any]:
-    """Without those that only follow, as a list that counts as empty for a faulty item."""
-    places = [fault["loc"] for fault in faults]
-    return [
-        fault
-        for fault in faults
-        if not any(len(one) > len(at := fault["loc"]) and one[: len(at)] == at for one in places)
-    ]
+def _check_variables(environment: Iterable[str]) -> None:
+    """Raises SettingsError for a variable of a section that there is none of.
 
-
-def _sentence(fault: Any) -> str:
-    where = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"setting {where}: is not known; check the spelling against docs/settings.md"
-    if fault["type"] == "tuple_type":
-        return f"setting {where}: must be {_a_list(fault)}"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"setting {where}: {message}" if where else f"settings: {message}"
-
-
-def _a_list(fault: Any) -> str:
-    name, *inside = fault["loc"]
-    if not inside:
-        # Of sections only sources and queues are lists.
-        return f"a list of tables: write [[{name}]] above each, or JSON in the environment"
-    said = fault["input"]
-    items = said.split(",") if isinstance(said, str) else ["…"]
-    return f"a list, such as {json.dumps([item.strip() for item in items], ensure_ascii=False)}"
+    Others without "__" may be there for another reason: Kubernetes sets BELLWETHER_PORT.
+    """
+    prefix = str(Settings.model_config["env_prefix"])
+    for name in environment:
+        section, nested, _ = name.upper().removeprefix(prefix).lower().partition("__")
+        if name.upper().startswith(prefix) and nested and section not in Settings.model_fields:
+            close = difflib.get_close_matches(section, Settings.model_fields, n=1)
+            hint = f"did you mean {close[0].upper()!r}?" if close else "see docs/settings.md"
+            raise SettingsError(
+                f"environment variable {name}: no section of settings is called "
+                f"{section.upper()!r}; {hint}"
+            )

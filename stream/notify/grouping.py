@@ -254,7 +254,7 @@ class Groups:
 def _lean(alert: Alert) -> Alert:
     """Without evidence and signal; a silence hides an alert and is no state of it."""
     state = "updated" if alert.state == "silenced" else alert.state
-    return msgspec.structs.replace(alert, evidence=(), signal={}, state=state)
+    return msgspec.structs.replace(alert, evidence=(), ended_by=None, signal={}, state=state)
 
 
 def _matters(new: Alert, old: Alert) -> bool:

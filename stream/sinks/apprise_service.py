@@ -20,7 +20,9 @@ logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 class AppriseSink:
     """apprise connects by itself: the host is looked up and checked before, not pinned."""
 
-    def __init__(self, url: str, *, allow_internal: bool, timeout_s: float) -> None:
+    def __init__(
+        self, url: str, *, allow_internal: bool, timeout_s: float, console: str = ""
+    ) -> None:
         """Raises ValueError for an address that apprise does not understand."""
         if apprise.Apprise.instantiate(url) is None:
             raise ValueError("is no address that apprise understands; see its list of services")
@@ -28,6 +30,7 @@ class AppriseSink:
         self._host = urlsplit(url).hostname
         self._allow_internal = allow_internal
         self._timeout_s = timeout_s
+        self._console = console
 
     async def send(self, notification: Notification) -> None:
         await asyncio.to_thread(self._check)
@@ -38,7 +41,7 @@ class AppriseSink:
             async with asyncio.timeout(self._timeout_s):
                 done = await service.async_notify(
                     title=summary(notification),
-                    body=text(notification),
+                    body=text(notification, console=self._console),
                     notify_type=apprise.NotifyType(kind),
                     body_format=apprise.NotifyFormat.TEXT,
                 )

@@ -66,7 +66,8 @@ def build_sinks(
 ) -> Mapping[str, Sink]:
     """A sink for each receiver. Raises RouteError."""
     check_receivers(routing, settings)
-    return {name: _build(one, redis, outbox) for name, one in routing.receivers.items()}
+    console = settings.console.url or ""
+    return {name: _build(one, redis, outbox, console) for name, one in routing.receivers.items()}
 
 
 def _check(config: ReceiverConfig, settings: Settings) -> None:
@@ -129,20 +130,22 @@ def _check_stream(config: ReceiverConfig, settings: Settings) -> None:
         )
 
 
-def _build(config: ReceiverConfig, redis: Redis, outbox: RecordSink) -> Sink:
+def _build(config: ReceiverConfig, redis: Redis, outbox: RecordSink, console: str) -> Sink:
     timeout_s = float(seconds(config.timeout))
     if config.type == "topic":
         return TopicSink(outbox, config.topic, timeout_s)
     if config.type == "redis":
         return RedisSink(redis, config.stream, config.max_length)
     if config.type == "apprise":
-        return _apprise(config)
+        return _apprise(config, console)
     secret = _secret(config)
     body: Callable[[Notification], dict[str, Any]]
     if config.payload == "pagerduty":
-        body = partial(payloads.pagerduty, routing_key=secret)
+        body = partial(payloads.pagerduty, routing_key=secret, console=console)
+    elif config.payload == "alertmanager":
+        body = partial(payloads.alertmanager, console=console)
     else:
-        body = payloads.alertmanager if config.payload == "alertmanager" else payloads.bellwether
+        body = payloads.bellwether
     return WebhookSink(
         _url(config),
         body=body,
@@ -153,7 +156,7 @@ def _build(config: ReceiverConfig, redis: Redis, outbox: RecordSink) -> Sink:
     )
 
 
-def _apprise(config: ReceiverConfig) -> Sink:
+def _apprise(config: ReceiverConfig, console: str = "") -> Sink:
     from stream.sinks.apprise_service import AppriseSink  # noqa: PLC0415 - slow to import
 
     try:
@@ -161,6 +164,7 @@ def _apprise(config: ReceiverConfig) -> Sink:
             _url(config),
             allow_internal=config.allow_internal,
             timeout_s=float(seconds(config.timeout)),
+            console=console,
         )
     except ValueError as error:
         raise _refused(config, f"url {error}") from None

@@ -18,6 +18,8 @@ from stream.records import Alert
 VERSION = 1
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
 PAGERDUTY_SUMMARY_CHARS = 1_024
+SHOWN = 10
+"""Alerts of a notification that people are shown; the others are counted."""
 NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -26,7 +28,8 @@ def bellwether(notification: Notification) -> dict[str, Any]:
     return {"version": VERSION, **msgspec.to_builtins(notification)}
 
 
-def alertmanager(notification: Notification) -> dict[str, Any]:
+def alertmanager(notification: Notification, *, console: str = "") -> dict[str, Any]:
+    """Console is the address to which links lead; none without one."""
     labels = [_labels(alert) for alert in notification.alerts]
     notes = [_annotations(alert) for alert in notification.alerts]
     return {
@@ -38,7 +41,7 @@ def alertmanager(notification: Notification) -> dict[str, Any]:
         "groupLabels": notification.group_labels,
         "commonLabels": _common(labels),
         "commonAnnotations": _common(notes),
-        "externalURL": "",
+        "externalURL": console,
         "notificationReason": notification.reason,
         "alerts": [
             {
@@ -51,7 +54,7 @@ def alertmanager(notification: Notification) -> dict[str, Any]:
                     if alert.state == "resolved"
                     else NEVER
                 ),
-                "generatorURL": "",
+                "generatorURL": _link(alert, console),
                 "fingerprint": alert.fingerprint,
             }
             for alert, own, note in zip(notification.alerts, labels, notes, strict=True)
@@ -59,7 +62,7 @@ def alertmanager(notification: Notification) -> dict[str, Any]:
     }
 
 
-def pagerduty(notification: Notification, routing_key: str) -> dict[str, Any]:
+def pagerduty(notification: Notification, *, routing_key: str, console: str = "") -> dict[str, Any]:
     """dedup_key is the group, so one group is one incident, however often it is sent."""
     body: dict[str, Any] = {
         "routing_key": routing_key,
@@ -68,6 +71,11 @@ def pagerduty(notification: Notification, routing_key: str) -> dict[str, Any]:
     }
     if notification.status == "firing" and notification.alerts:
         first = notification.alerts[0]
+        if console:
+            body["links"] = [
+                {"href": _link(alert, console), "text": alert.title}
+                for alert in notification.alerts[:SHOWN]
+            ]
         severities = [alert.severity for alert in notification.alerts if alert.state != "resolved"]
         worst = max(severities, key=("info", "warning", "critical").index)
         body["payload"] = {
@@ -83,7 +91,9 @@ def pagerduty(notification: Notification, routing_key: str) -> dict[str, Any]:
                 "firing": notification.firing,
                 "resolved": notification.resolved,
                 "group_labels": notification.group_labels,
-                "alerts": [f"{alert.title}: {alert.summary}" for alert in notification.alerts[:10]],
+                "alerts": [
+                    f"{alert.title}: {alert.summary}" for alert in notification.alerts[:SHOWN]
+                ],
             },
         }
     return body
@@ -99,15 +109,20 @@ def summary(notification: Notification) -> str:
     return f"{state}[{first.severity}] {first.title}{f' and {more} more' if more else ''}"
 
 
-def text(notification: Notification) -> str:
+def text(notification: Notification, *, console: str = "") -> str:
     """A few lines for people: mail, chat."""
     lines = [
         f"{'resolved' if alert.state == 'resolved' else alert.severity}: {alert.title}\n"
         f"  {alert.summary}\n  {alert.count} events, {alert.subject}, id {alert.id}"
-        for alert in notification.alerts[:10]
+        + (f"\n  {_link(alert, console)}" if console else "")
+        for alert in notification.alerts[:SHOWN]
     ]
     rest = notification.firing + notification.resolved - len(lines)
     return "\n".join([*lines, *([f"and {rest} more"] if rest else [])])
+
+
+def _link(alert: Alert, console: str) -> str:
+    return f"{console}/alerts/{alert.id}" if console else ""
 
 
 def _labels(alert: Alert) -> dict[str, str]:

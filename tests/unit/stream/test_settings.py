@@ -35,6 +35,16 @@ def test_the_environment_wins_over_the_file(
     assert settings.kafka.group == "file"
 
 
+def test_a_variable_of_no_section_is_named_and_those_of_others_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BELLWETHER_PORT", "tcp://10.0.0.1:80")
+    load_settings(None)
+    monkeypatch.setenv("BELLWETHER_ALERTNG__ROUTES", "routes.toml")
+    with pytest.raises(SettingsError, match="'ALERTNG'; did you mean 'ALERTING'"):
+        load_settings(None)
+
+
 def test_a_file_in_the_working_directory_is_read_without_being_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,8 @@ from stream.notify.notification import Notification
 from stream.sinks.payloads import alertmanager, bellwether, pagerduty, summary, text
 from tests.fakes import NOON, alert, notification
 
+CONSOLE = "https://bellwether.example.com"
+
 
 def two() -> Notification:
     return notification(
@@ -40,7 +42,7 @@ def test_ours_is_the_notification_with_a_version() -> None:
 
 
 def test_alertmanagers_shape_has_its_fields() -> None:
-    body = alertmanager(two())
+    body = alertmanager(two(), console=CONSOLE)
     assert body.keys() == {
         "version",
         "groupKey",
@@ -62,6 +64,7 @@ def test_alertmanagers_shape_has_its_fields() -> None:
         "team": "risk",
     }
     firing, resolved = body["alerts"]
+    assert (body["externalURL"], firing["generatorURL"]) == (CONSOLE, f"{CONSOLE}/alerts/a-1")
     assert (firing["status"], firing["endsAt"]) == ("firing", "0001-01-01T00:00:00Z")
     assert (resolved["status"], resolved["endsAt"]) == ("resolved", "2026-03-12T12:09:00Z")
     assert resolved["startsAt"] == "2026-03-12T12:05:00Z"
@@ -70,20 +73,28 @@ def test_alertmanagers_shape_has_its_fields() -> None:
 
 
 def test_pagerduty_gets_one_incident_a_group() -> None:
-    body = pagerduty(two(), "key")
+    body = pagerduty(two(), routing_key="key", console=CONSOLE)
     assert (body["routing_key"], body["event_action"]) == ("key", "trigger")
     assert body["dedup_key"] == "bellwether-g-1"
+    assert [one["href"] for one in body["links"]] == [
+        f"{CONSOLE}/alerts/a-1",
+        f"{CONSOLE}/alerts/b-1",
+    ]
     assert body["payload"]["severity"] == "critical"
     assert body["payload"]["summary"] == "[critical] Trouble and 1 more"
     assert (
-        len(pagerduty(notification(alerts=(alert(title="x" * 3_000),)), "k")["payload"]["summary"])
+        len(
+            pagerduty(notification(alerts=(alert(title="x" * 3_000),)), routing_key="k")["payload"][
+                "summary"
+            ]
+        )
         <= 1_024
     )
 
 
 def test_pagerduty_closes_the_incident() -> None:
     over = notification(status="resolved", firing=0, resolved=1, alerts=(alert(state="resolved"),))
-    assert pagerduty(over, "key") == {
+    assert pagerduty(over, routing_key="key") == {
         "routing_key": "key",
         "event_action": "resolve",
         "dedup_key": "bellwether-g-1",
@@ -104,6 +115,7 @@ def test_the_summary_is_one_line(changes: dict[str, Any], said: str) -> None:
 
 def test_the_text_names_ten_and_counts_the_rest() -> None:
     many = notification(firing=500, alerts=tuple(alert(id=f"a-{n}") for n in range(100)))
-    lines = text(many).splitlines()
+    lines = text(many, console=CONSOLE).splitlines()
     assert lines[-1] == "and 490 more"
     assert sum("id a-" in line for line in lines) == 10
+    assert f"  {CONSOLE}/alerts/a-9" in lines

@@ -1,0 +1,42 @@
+"""What pydantic finds wrong with settings, in sentences that name the setting. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+
+def sentences(faults: Sequence[Any]) -> str:
+    """One a fault; faults as ValidationError.errors() gives them."""
+    return "; ".join(map(_sentence, _causes(faults)))
+
+
+def _causes(faults: Sequence[Any]) -> list[Any]:
+    """Without those that only follow, as a list that counts as empty for a faulty item."""
+    places = [fault["loc"] for fault in faults]
+    return [
+        fault
+        for fault in faults
+        if not any(len(one) > len(at := fault["loc"]) and one[: len(at)] == at for one in places)
+    ]
+
+
+def _sentence(fault: Any) -> str:
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"setting {where}: is not known; check the spelling against docs/settings.md"
+    if fault["type"] == "tuple_type":
+        return f"setting {where}: must be {_a_list(fault)}"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"setting {where}: {message}" if where else f"settings: {message}"
+
+
+def _a_list(fault: Any) -> str:
+    name, *inside = fault["loc"]
+    if not inside:
+        # Of sections only sources and queues are lists.
+        return f"a list of tables: write [[{name}]] above each, or JSON in the environment"
+    said = fault["input"]
+    items = said.split(",") if isinstance(said, str) else ["…"]
+    return f"a list, such as {json.dumps([item.strip() for item in items], ensure_ascii=False)}"
