@@ -82,8 +82,9 @@ class TrainerService:
             shadow=config.topics.shadow,
         )
         await self._reader.start(self._log)
+        # Not idempotent: once refused a record, such a producer is never heard on that partition
+        # again, and what a repeat costs here is nothing.
         self._producer = AIOKafkaProducer(
-            enable_idempotence=True,
             acks="all",
             max_request_size=MAX_REQUEST_BYTES,
             **config.kafka,

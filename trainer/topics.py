@@ -67,6 +67,7 @@ class Reader:
             shadow,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
             **kafka,
         )
 
