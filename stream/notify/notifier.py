@@ -65,7 +65,6 @@ class Notifier:
         self._leads_until = 0.0
         self._outcomes: list[Outcome] = []
         self._tally = tally or Tally()
-        self._noted: dict[str, str] = {}
         self._couriers = {
             name: Courier(
                 name,
@@ -126,7 +125,6 @@ class Notifier:
         self._position, self._groups, self._hidden = await self._journal.load()
         self._adopt()
         await self._journal.name_receivers(self._couriers)
-        self._noted = {}
         self._silences = ActiveSilences()
         await self._look_at_silences(first=True)
         began = time.monotonic()
@@ -186,22 +184,12 @@ class Notifier:
             name = outcome.notification.receiver
             self._couriers[name].forget(outcome.notification.id)
             await self._journal.count(name, error=outcome.error)
-        await self._note_troubles()
+        await self._journal.note_troubles(self._tally.troubles)
         # What is under way was written down above; only now may it leave.
         for group in self._groups.groups.values():
             if group.sending:
                 self._couriers[group.receiver].offer(group.sending.notification)
         return True
-
-    async def _note_troubles(self) -> None:
-        """For whoever looks from elsewhere; a dead pager must not be known to a log alone."""
-        for name in self._couriers:
-            trouble = self._tally.troubles.get(name)
-            reason = trouble.reason if trouble else ""
-            if reason != self._noted.get(name, ""):
-                for_s = time.monotonic() - trouble.since if trouble else 0.0
-                await self._journal.note_trouble(name, reason, for_s=for_s)
-                self._noted[name] = reason
 
     async def _meet(self, alert: Alert, now: float, *, flapping: bool) -> None:
         if flapping:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -15,6 +16,7 @@ from redis.exceptions import RedisError
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore, transition_of
 from stream.names import Keys
+from stream.notify.delivery import Trouble
 from stream.notify.group import Group, Member, Write
 from stream.notify.grouping import Groups
 from stream.notify.journal import JournalError, Known, Page
@@ -45,6 +47,7 @@ class RedisJournal:
         self._lifecycle = Lifecycle(redis, keys, alerting)
         self._silences = SilenceStore(redis, keys)
         self._store = AlertStore(redis, keys, alerting)
+        self._noted: dict[str, str] = {}
 
     async def lead(self) -> bool:
         async with _errors():
@@ -129,16 +132,24 @@ class RedisJournal:
                 transaction.sadd(self._keys.receivers, name)
                 transaction.hdel(self._keys.receiver(name), *TROUBLE)
             await transaction.execute()
+        self._noted = dict.fromkeys(receivers, "")
 
-    async def note_trouble(self, receiver: str, reason: str, *, for_s: float) -> None:
-        """That the receiver takes nothing, for so long already; without a reason, that it does."""
-        key = self._keys.receiver(receiver)
-        async with _errors():
-            if reason:
-                found: Any = dict(zip(TROUBLE, (reason, _ago(for_s)), strict=True))
-                await self._redis.hset(key, mapping=found)
-            else:
-                await self._redis.hdel(key, *TROUBLE)
+    async def note_troubles(self, troubles: Mapping[str, Trouble]) -> None:
+        """Which receivers take nothing now, for whoever looks from elsewhere; only what is new."""
+        for receiver, said in self._noted.items():
+            trouble = troubles.get(receiver)
+            reason = trouble.reason if trouble else ""
+            if reason == said:
+                continue
+            key = self._keys.receiver(receiver)
+            async with _errors():
+                if trouble:
+                    since = _ago(time.monotonic() - trouble.since)
+                    found: Any = dict(zip(TROUBLE, (reason, since), strict=True))
+                    await self._redis.hset(key, mapping=found)
+                else:
+                    await self._redis.hdel(key, *TROUBLE)
+            self._noted[receiver] = reason
 
     async def silences(self) -> list[Silence]:
         async with _errors():

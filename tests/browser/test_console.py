@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from stream.connection import redis_client
 from stream.connection_settings import Console
 from stream.console.users import User, add_user, hash_password
 from stream.names import Keys
+from stream.notify.delivery import Trouble
 from stream.notify.redis_journal import RedisJournal
 from stream.records import Scored, utc_now
 from tests.browser.conftest import System, put_in
@@ -264,7 +266,7 @@ async def test_health_shows_the_worker_and_a_dead_receiver_and_replays_a_dead_le
     async with redis_client(system.settings.redis) as redis:
         journal = RedisJournal(redis, keys, alerting)
         await journal.name_receivers(["pager"])
-        await journal.note_trouble("pager", "answered 503", for_s=110)
+        await journal.note_troubles({"pager": Trouble("answered 503", time.monotonic() - 110)})
     await page.goto(f"{system.address}/health")
     await expect(page.get_by_role("region", name="Workers")).to_contain_text("at work")
     receivers = page.get_by_role("region", name="Receivers", exact=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from stream.console.desk import Desk
 from stream.console.health_api import flow_of, workers_of
 from stream.console.lag import Lag
 from stream.console.recent import Seen
+from stream.notify.delivery import Trouble
 from stream.notify.redis_journal import RedisJournal
 from stream.operations.ledger import GONE_AFTER_S, Entry, Sign
 from stream.settings import Settings
@@ -38,7 +40,7 @@ async def test_health_says_what_is_away(page: Caller, desk: Desk) -> None:
     await journal.name_receivers(["mail", "pager"])
     await journal.count("mail", error="")
     await journal.count("pager", error="answered 404")
-    await journal.note_trouble("pager", "answered 503", for_s=60.0)
+    await journal.note_troubles({"pager": Trouble("answered 503", time.monotonic() - 60)})
     put(desk, desk.settings.topics.scored, scored())
     desk.recent.fault = "no broker"
     answer = await page.get("/health")
