@@ -10,6 +10,7 @@ from models.spec import Head, Predictor, Scores
 from trainer.dataset import Example
 from trainer.errors import EvaluateError
 from trainer.labelled_file import read_labelled
+from trainer.row_text import TITLE_COLUMN
 
 ECE_BINS = 15
 MAX_BATCH_TOKENS = 4096
@@ -21,18 +22,24 @@ def evaluate_file(
     head: str,
     *,
     text_column: str = "text",
+    title_column: str = TITLE_COLUMN,
     label_column: str = "label",
     mapping: Path | None = None,
     say: Callable[[str], None] = lambda _remark: None,
 ) -> dict[str, Any]:
     """One head's figures on a labelled file; the keys are those of evaluate().
 
-    The file is read as trainer.labelled_file does; say is told of rows left out. Raises
-    EvaluateError or DatasetError.
+    The file is read as trainer.labelled_file does; say is told what a person should know of it.
+    Raises EvaluateError or DatasetError.
     """
     spec = find_head(predictor.heads, head)
     examples, remarks = read_labelled(
-        path, spec, text_column=text_column, label_column=label_column, mapping=mapping
+        path,
+        spec,
+        text_column=text_column,
+        title_column=title_column,
+        label_column=label_column,
+        mapping=mapping,
     )
     for remark in remarks:
         say(remark)

@@ -12,6 +12,7 @@ from models.spec import Head
 from trainer.dataset import Example, merge
 from trainer.errors import DatasetError
 from trainer.labelled_file import read_labelled
+from trainer.row_text import row_text, used_title
 from trainer.rows import lacks, read_rows, read_text
 
 LEAST_TEXTS = 10
@@ -42,6 +43,7 @@ def read_own(
     heads: Sequence[Head],
     *,
     text_column: str,
+    title_column: str,
     label_column: str,
     mapping: Path | None = None,
 ) -> Own:
@@ -62,6 +64,7 @@ def read_own(
         file,
         known or Head(name=name, labels=()),
         text_column=text_column,
+        title_column=title_column,
         label_column=label_column,
         mapping=mapping,
     )
@@ -82,16 +85,29 @@ def read_own(
     return Own(head, examples, remarks)
 
 
-def read_texts(file: Path, text_column: str) -> list[str]:
-    """The different texts of a .tsv, .csv or .jsonl file, or of a .txt file with one a line."""
+def read_texts(file: Path, *, text_column: str, title_column: str) -> list[str]:
+    """The different texts of a .tsv, .csv or .jsonl file, or of a .txt file with one a line.
+
+    They are those that the stream would make of the rows.
+    """
+    titles = None
     if file.suffix.lower() == ".txt":
-        texts = read_text(file).splitlines()
+        rows = [{text_column: line} for line in read_text(file).splitlines()]
     else:
         rows = read_rows(file)
         if rows and all(row.get(text_column) is None for row in rows):
             raise lacks(f"{file}:", text_column, rows[0], "--text-column")
-        texts = [str(row.get(text_column) or "") for row in rows]
-    return list(dict.fromkeys(stripped for text in texts if (stripped := text.strip())))
+        titles = used_title(file, rows, title_column, text_column)
+    texts = (
+        row_text(
+            {text_column: None, **row},
+            f"{file}: row {number}",
+            text_column=text_column,
+            title_column=titles,
+        )
+        for number, row in enumerate(rows, start=1)
+    )
+    return list(dict.fromkeys(filter(None, texts)))
 
 
 def _check(file: Path, label_column: str, counts: Counter[str]) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -32,38 +30,10 @@ from trainer.learner import FitConfig
 from trainer.measure import Epoch, exact_predictor, held_out_logits
 from trainer.own_data import read_own, read_texts
 from trainer.pseudo import fill_in
+from trainer.request import Request, identity, sha256
 from trainer.resume import check_place, unfinished
 
 STAGES = ("labelled", "pseudo-labelled")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a user asks for.
-
-    parent is the checkpoint folder to start from, the shipped one if None; encoder and device are
-    those of the settings model.encoder and model.device. folds above 0 choose the
-    rate by cross-validation, among rates if given. unlabelled is a file of texts without labels:
-    adapt_epochs of masked language modelling on them come before the fit, and with pseudo_label a
-    second fit also learns from the answers that the first one is sure of.
-    """
-
-    data: Path
-    head: str
-    output: Path
-    config: FitConfig
-    parent: Path | None = None
-    encoder: str | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    text_column: str = "text"
-    label_column: str = "label"
-    mapping: Path | None = None
-    validation_share: float = 0.1
-    folds: int = 0
-    rates: tuple[float, ...] = ()
-    unlabelled: Path | None = None
-    adapt_epochs: int = 0
-    pseudo_label: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +63,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
         request.head,
         start.parent.heads,
         text_column=request.text_column,
+        title_column=request.title_column,
         label_column=request.label_column,
         mapping=request.mapping,
     )
@@ -104,7 +75,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
         f"head {own.head.name}: {len(own.head.labels)} labels, {len(train)} texts to learn from, "
         f"{len(validation)} to validate with"
     )
-    unlabelled = read_texts(request.unlabelled, request.text_column) if request.unlabelled else []
+    unlabelled = _unlabelled(request)
     if request.adapt_epochs:
         start = _adapted(start, unlabelled, request, watch, say)
     config = _chosen_config(start, own.head, train, request, watch=watch, say=say)
@@ -123,7 +94,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
             teacher=start.teacher if request.adapt_epochs else None,
             watch=watch,
             state_file=unfinished(request.output, stage),
-            identity=_identity(request, start.parent, config, stage),
+            identity=identity(request, start.parent, config, stage),
         )
         return _result(start, heads, own.head, fitted, validation)
 
@@ -140,6 +111,14 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
     for stage in STAGES:
         remove_whole(unfinished(request.output, stage))
     return tuned
+
+
+def _unlabelled(request: Request) -> list[str]:
+    if not request.unlabelled:
+        return []
+    return read_texts(
+        request.unlabelled, text_column=request.text_column, title_column=request.title_column
+    )
 
 
 @dataclass(frozen=True)
@@ -268,7 +247,7 @@ def _write(
             "parent": start.parent.version,
             "config": dataclasses.asdict(config),
             "texts": source_counts(train),
-            "data_sha256": _sha256(request.data),
+            "data_sha256": sha256(request.data),
             "epochs": [epoch.rounded() for epoch in result.epochs],
         },
         metrics={
@@ -279,20 +258,3 @@ def _write(
     )
     checkpoint = write_checkpoint(request.output, checkpoint, result.weights)
     return Tuned(checkpoint, figures, kept, result.epochs)
-
-
-def _identity(request: Request, parent: Checkpoint, config: FitConfig, stage: str) -> str:
-    """Names everything that decides the fit, so that only the same one is gone on with.
-
-    Device and precision are not among it: they are chosen by measurement, and either goes on well.
-    """
-    config = dataclasses.replace(config, bf16=False)
-    asked = dataclasses.replace(request, config=config, output=Path(), device="auto")
-    files = [file for file in (request.data, request.unlabelled, request.mapping) if file]
-    facts = [repr(asked), parent.version, stage, *map(_sha256, files)]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -105,6 +105,7 @@ def fit(
     head: str,
     output: Path,
     text_column: str,
+    title_column: str,
     label_column: str,
     mapping: Path | None,
     method: Method,
@@ -135,8 +136,9 @@ def fit(
     from trainer.cross_validate import with_rate
     from trainer.fit import Watch
     from trainer.learner import bf16_helps, default_config
+    from trainer.request import Request
     from trainer.tensorboard import logged
-    from trainer.tune import Request, tune
+    from trainer.tune import tune
 
     if (adapt_epochs or pseudo_label) != bool(unlabelled):
         raise click.UsageError("--unlabelled goes with --adapt-epochs or --pseudo-label")
@@ -163,6 +165,7 @@ def fit(
         encoder=settings.model.encoder,
         device=settings.model.device,
         text_column=text_column,
+        title_column=title_column,
         label_column=label_column,
         mapping=mapping,
         validation_share=validation_share,

@@ -16,8 +16,9 @@ from trainer.errors import DatasetError, FitError
 from trainer.evaluate import score_texts
 from trainer.fit import Watch
 from trainer.learner import FitConfig, bf16_helps, default_config
+from trainer.request import Request
 from trainer.resume import unfinished
-from trainer.tune import Request, Tuned, tune
+from trainer.tune import Tuned, tune
 
 CONFIG = FitConfig(
     method="heads", epochs=8, batch_size=8, head_rate=0.05, encoder_rate=1e-3, bf16=False
