@@ -20,7 +20,7 @@ from models.predictor import TorchPredictor, choose_device
 from models.spec import Head
 from trainer.adapt import adapt
 from trainer.adapters import stack
-from trainer.calibrate import calibrate, unseen_confidences
+from trainer.calibrate import calibrate, renewed, unseen_confidences, why_kept
 from trainer.cross_validate import choose_rate
 from trainer.dataset import Example, source_counts, split_by_label
 from trainer.evaluate import calibration_error, evaluate_examples, reliability
@@ -42,12 +42,14 @@ class Tuned:
 
     figures are the head's on the validation part, as trainer.evaluate.evaluate gives them, those of
     calibration cross-fitted; kept has for each other head the share of our sentences that it
-    answers as before; epochs are the fit's.
+    answers as before; calibration has for each kind of source "new" or, where it must not become
+    less strict than it was, "kept"; epochs are the fit's.
     """
 
     checkpoint: Checkpoint
     figures: dict[str, Any]
     kept: dict[str, float]
+    calibration: dict[str, str]
     epochs: list[Epoch]
 
 
@@ -108,6 +110,8 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
     tuned = _write(
         request, start, result, own.head, train=train, validation=validation, config=config
     )
+    if words := why_kept(tuned.calibration):
+        say(words)
     for stage in STAGES:
         remove_whole(unfinished(request.output, stage))
     return tuned
@@ -139,13 +143,14 @@ class _Result(NamedTuple):
     """What a fit gave: all weights as stored, the predictor that they make, and the epochs.
 
     trust is, of each validation text, how sure a calibration that did not see it is, and whether
-    the answer is right.
+    the answer is right; calibration is that of Tuned.
     """
 
     weights: dict[str, torch.Tensor]
     predictor: TorchPredictor
     epochs: list[Epoch]
     trust: tuple[list[float], list[bool]]
+    calibration: dict[str, str]
 
 
 def _load(request: Request) -> _Start:
@@ -215,11 +220,19 @@ def _result(
     logits, targets = held_out_logits(encoder, joint, validation)
     name = fitted_head.name
     kinds = [example.kind for example in validation]
+    former = next((head for head in start.parent.heads if head.name == name), None)
     own = (fitted_head, logits[name], targets[name], kinds)
     right: list[bool] = (logits[name].argmax(dim=1) == targets[name]).tolist()
-    calibrated, trust = calibrate(*own), (unseen_confidences(*own), right)
+    calibrated = calibrate(*own, former=former)
+    trust = (unseen_confidences(*own, former=former), right)
     joint.heads = tuple(calibrated if head.name == name else head for head in heads)
-    return _Result(weights, exact_predictor(encoder, joint), fitted.epochs, trust)
+    return _Result(
+        weights,
+        exact_predictor(encoder, joint),
+        fitted.epochs,
+        trust,
+        renewed(calibrated, former, kinds),
+    )
 
 
 def _write(
@@ -257,4 +270,4 @@ def _write(
         },
     )
     checkpoint = write_checkpoint(request.output, checkpoint, result.weights)
-    return Tuned(checkpoint, figures, kept, result.epochs)
+    return Tuned(checkpoint, figures, kept, result.calibration, result.epochs)

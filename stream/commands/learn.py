@@ -230,6 +230,7 @@ def _show(tuned: Tuned, output: Path, head: str, *, as_json: bool) -> None:
         "output": str(output),
         "head": head,
         **{f"validation_{name}": value for name, value in figures.items()},
+        "calibration": tuned.calibration,
         "answers_as_before": tuned.kept,
     }
     if as_json:
