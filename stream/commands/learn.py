@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from stream import show
+from stream.commands.answering import show_sources
 from stream.commands.options import (
     FILE,
     config_option,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from trainer.tune import Tuned
 
 INTERRUPTED = 130
+SHOWN_FIGURES = ("n", "accuracy", "macro_f1", "ece", "answered", "wrong_among_answered")
 SHARE = click.FloatRange(min=0, max=1, max_open=True)
 NATURAL = click.IntRange(min=0)
 AT_LEAST_ONE = click.IntRange(min=1)
@@ -224,7 +226,7 @@ def _say_how_to_go_on(output: Path) -> None:
 
 
 def _show(tuned: Tuned, output: Path, head: str, *, as_json: bool) -> None:
-    figures = {name: tuned.figures[name] for name in ("n", "accuracy", "macro_f1", "ece")}
+    figures = {name: tuned.figures[name] for name in SHOWN_FIGURES}
     record: dict[str, Any] = {
         "version": tuned.checkpoint.version,
         "output": str(output),
@@ -234,6 +236,11 @@ def _show(tuned: Tuned, output: Path, head: str, *, as_json: bool) -> None:
         "answers_as_before": tuned.kept,
     }
     if as_json:
+        record["validation_by_source"] = tuned.figures["by_source"]
         record["per_label"] = tuned.figures["per_label"]
         record["epochs"] = [epoch.to_dict() for epoch in tuned.epochs]
+    else:
+        record |= {name: round(value, 4) for name, value in record.items() if type(value) is float}
     show.record(tuned.checkpoint.version, record, as_json=as_json)
+    if not as_json:
+        show_sources(tuned.figures)
