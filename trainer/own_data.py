@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from models.spec import Head
+from stream.ingest.text import clean_text
 from trainer.dataset import Example, merge
 from trainer.errors import DatasetError
 from trainer.labelled_file import read_labelled
-from trainer.row_text import row_text, used_title
+from trainer.row_text import MAX_CHARS, row_text, used_title
 from trainer.rows import lacks, read_rows, read_text
 
 LEAST_TEXTS = 10
@@ -52,7 +54,8 @@ def read_own(
     If heads has one of that name, the labels must be among its own (as they stand, or by mapping);
     else the head is new, and its labels are those of the file in alphabetical order. Rows without a
     text or a label are left out, copies count once, and a text whose copies disagree not at all:
-    remarks say how many. Raises DatasetError for a file that can't be learnt from.
+    remarks say how many. Raises DatasetError for a file that can't be learnt from, or that spells a
+    label of a new head in several ways.
     """
     known = next((head for head in heads if head.name == name), None)
     if not known and (not HEAD_NAME.fullmatch(name) or name in RESERVED):
@@ -77,9 +80,11 @@ def read_own(
     examples = merge(rows)
     if lost := len(rows) - len(examples):
         remarks.append(f"{lost} rows repeat a text or contradict another row of the same text")
-    counts = Counter(example.labels[name][0] for example in examples)
-    _check(file, label_column, counts)
-    if single := sorted(label for label, texts in counts.items() if texts == 1):
+    kept = Counter(example.labels[name][0] for example in examples)
+    _check(file, label_column, kept)
+    if not known:
+        _refuse_spellings(file, counts)
+    if single := sorted(label for label, texts in kept.items() if texts == 1):
         some = ", ".join(map(repr, single[:NOTABLE_LABELS]))
         remarks.append(f"labels with a single text are learnt but can't be validated: {some}")
     return Own(head, examples, remarks)
@@ -108,6 +113,26 @@ def read_texts(file: Path, *, text_column: str, title_column: str) -> list[str]:
         for number, row in enumerate(rows, start=1)
     )
     return list(dict.fromkeys(filter(None, texts)))
+
+
+def _refuse_spellings(file: Path, counts: Counter[str]) -> None:
+    """Labels of one meaning for a person would be two classes, each with a part of the texts."""
+    alike: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        # Compatibility forms: letters of double width are the letters that they look like.
+        plain = clean_text(unicodedata.normalize("NFKC", label), MAX_CHARS)
+        alike.setdefault(plain.casefold(), []).append(label)
+    groups = [labels for labels in alike.values() if len(labels) > 1]
+    if not groups:
+        return
+    some = "; ".join(
+        " and ".join(f"{label!r} ({counts[label]} texts)" for label in labels)
+        for labels in groups[:NOTABLE_LABELS]
+    )
+    raise DatasetError(
+        f"{file}: has labels that differ only in capitals, spaces or width: {some}; write each in "
+        "one way, in the file or by a --mapping FILE of all labels"
+    )
 
 
 def _check(file: Path, label_column: str, counts: Counter[str]) -> None:

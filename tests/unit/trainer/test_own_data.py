@@ -147,6 +147,18 @@ def test_wrong_encoding_is_said(tmp_path):
         read(file)
 
 
+@pytest.mark.parametrize("spelling", ["Bad", "BAD", "\uff42\uff41\uff44", "b\u200bad"])
+def test_one_label_in_two_spellings_is_refused_by_name(tmp_path, spelling):
+    file = write(tmp_path, [*ROWS, ("a strange tale", spelling), ("another tale", f" {spelling} ")])
+    with pytest.raises(DatasetError) as caught:
+        read(file)
+    for words in ("'bad' (6 texts)", f"{spelling!r} (2 texts)", "--mapping"):
+        assert words in str(caught.value)
+    mapping = tmp_path / "map.json"
+    mapping.write_text(json.dumps({spelling: "bad", "good": "good"}))
+    assert read(file, mapping=mapping).head.labels == ("bad", "good")
+
+
 def texts(file: Path, text_column: str = "text") -> list[str]:
     return read_texts(file, text_column=text_column, title_column="title")
 
