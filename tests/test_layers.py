@@ -155,6 +155,7 @@ OURS_ALLOWED = {
         "trainer.*",
         "stream.records",
         "stream.ingest.dead_letter",
+        "stream.ingest.text",
         "stream.names",
     ),
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import torch
@@ -19,10 +20,17 @@ MIN_TEXTS = 80
 # would else make the head sure of everything, and among hundreds it is not felt.
 PRIOR = 8.0
 FOLDS = 5
+OTHER = "other"
+"""Stands for the kinds of source that a head has no calibration of their own for."""
 
 
 def calibrate(
-    head: Head, logits: torch.Tensor, targets: torch.Tensor, kinds: Sequence[str] = ()
+    head: Head,
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    kinds: Sequence[str] = (),
+    *,
+    former: Head | None = None,
 ) -> Head:
     """The head calibrated on held-out logits (n, labels), for all texts and for kinds of source.
 
@@ -32,22 +40,55 @@ def calibrate(
     fewer than 60 % of them. A kind of source with fewer than 80 labelled texts shares the general
     calibration. targets: (n,), texts with MISSING are left out; without any other text the head
     stays as it is.
+
+    former is the head as it served before, if it did. Texts of one kind say nothing of the others:
+    where either these texts or former tell kinds apart, only a kind with 80 texts may be calibrated
+    less strictly than it was.
     """
     known = targets != MISSING
     if not known.any():
         return head
     logits, targets = logits[known].float(), targets[known]
-    by_kind = {}
+    general, by_kind = _calibration(logits, targets), {}
     own = [kind for kind, labelled in zip(kinds, known.tolist(), strict=False) if labelled]
-    for kind in sorted(set(own) - {""}):
+    for kind in _enough(own):
         chosen = torch.tensor([other == kind for other in own])
-        if int(chosen.sum()) >= MIN_TEXTS:
-            by_kind[kind] = _calibration(logits[chosen], targets[chosen])
-    return msgspec.structs.replace(head, calibration=_calibration(logits, targets), by_kind=by_kind)
+        by_kind[kind] = _calibration(logits[chosen], targets[chosen])
+    if former and (former.by_kind or any(own)):
+        before = {kind: _stricter(one, general) for kind, one in former.by_kind.items()}
+        by_kind = before | by_kind
+        general = _stricter(former.calibration, general)
+    return msgspec.structs.replace(head, calibration=general, by_kind=by_kind)
+
+
+def renewed(head: Head, former: Head | None, kinds: Sequence[str]) -> dict[str, str]:
+    """Of each kind of source that head is calibrated for, and of any other, "new" or "kept".
+
+    kinds are those of the texts that it was calibrated on beside former; see calibrate.
+    """
+    enough = _enough(kinds)
+    said = {kind: "new" if kind in enough else "kept" for kind in sorted(head.by_kind)}
+    return said | {OTHER: "kept" if former and (former.by_kind or any(kinds)) else "new"}
+
+
+def why_kept(said: Mapping[str, str]) -> str:
+    """What of renewed() a person should know, "" where all is new."""
+    kept = ", ".join(kind for kind, word in said.items() if word == "kept")
+    if not kept:
+        return ""
+    return (
+        f"calibration of {kept} sources: as before or stricter; a less strict one needs "
+        f"{MIN_TEXTS} validation texts of that source (column source)"
+    )
 
 
 def unseen_confidences(
-    head: Head, logits: torch.Tensor, targets: torch.Tensor, kinds: Sequence[str]
+    head: Head,
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    kinds: Sequence[str],
+    *,
+    former: Head | None = None,
 ) -> list[float]:
     """The confidence in each text's answer under a calibration on the other folds of the texts.
 
@@ -58,11 +99,25 @@ def unseen_confidences(
     temperatures = torch.ones(len(targets))
     for one in range(FOLDS):
         seen = (fold != one).nonzero()[:, 0].tolist()
-        other = calibrate(head, logits[seen], targets[seen], [kinds[at] for at in seen])
+        said = [kinds[at] for at in seen]
+        other = calibrate(head, logits[seen], targets[seen], said, former=former)
         for at in (fold == one).nonzero()[:, 0].tolist():
             temperatures[at] = other.calibrated_for(kinds[at]).temperature
     confidences: list[float] = (logits / temperatures[:, None]).softmax(1).amax(1).tolist()
     return confidences
+
+
+def _enough(kinds: Sequence[str]) -> list[str]:
+    """The kinds of source of which there are texts enough to be calibrated on their own."""
+    counts = Counter(kinds)
+    return sorted(kind for kind, texts in counts.items() if kind and texts >= MIN_TEXTS)
+
+
+def _stricter(one: Calibration, other: Calibration) -> Calibration:
+    """Answers no text that either would not: the hotter a head, the less confident it is."""
+    return Calibration(
+        max(one.temperature, other.temperature), max(one.abstain_below, other.abstain_below)
+    )
 
 
 def _calibration(logits: torch.Tensor, targets: torch.Tensor) -> Calibration:

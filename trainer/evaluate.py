@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.spec import Head, Predictor, Scores
+from models.spec import Head, HeadScore, Predictor, Scores
+from stream.names import SOURCE_KINDS
 from trainer.dataset import Example
 from trainer.errors import EvaluateError
 from trainer.labelled_file import read_labelled
+from trainer.row_text import TITLE_COLUMN
 
 ECE_BINS = 15
 MAX_BATCH_TOKENS = 4096
@@ -21,21 +23,32 @@ def evaluate_file(
     head: str,
     *,
     text_column: str = "text",
+    title_column: str = TITLE_COLUMN,
     label_column: str = "label",
     mapping: Path | None = None,
     say: Callable[[str], None] = lambda _remark: None,
 ) -> dict[str, Any]:
-    """One head's figures on a labelled file; the keys are those of evaluate().
+    """One head's figures on a labelled file; the keys are those of evaluate_examples().
 
-    The file is read as trainer.labelled_file does; say is told of rows left out. Raises
-    EvaluateError or DatasetError.
+    The file is read as trainer.labelled_file does; say is told what a person should know of it.
+    Raises EvaluateError or DatasetError.
     """
     spec = find_head(predictor.heads, head)
     examples, remarks = read_labelled(
-        path, spec, text_column=text_column, label_column=label_column, mapping=mapping
+        path,
+        spec,
+        text_column=text_column,
+        title_column=title_column,
+        label_column=label_column,
+        mapping=mapping,
     )
     for remark in remarks:
         say(remark)
+    if spec.by_kind and not any(example.kind for example in examples):
+        say(
+            f"no row names its source ({', '.join(SOURCE_KINDS)}): the thresholds are the general "
+            "ones, not those that the stream takes for a source"
+        )
     return evaluate_examples(predictor, to_judge_by(examples, path), spec)
 
 
@@ -49,15 +62,48 @@ def to_judge_by(examples: Sequence[Example], path: Path) -> Sequence[Example]:
 def evaluate_examples(
     predictor: Predictor, examples: Sequence[Example], head: Head
 ) -> dict[str, Any]:
-    """One head's figures on examples that all have a label for it."""
+    """One head's figures on examples that all have a label for it: evaluate() and answering().
+
+    by_source has n, accuracy and answering() for each kind of source that examples name.
+    """
     scores = score_texts(
         predictor, [example.text for example in examples], [example.kind for example in examples]
     )
-    return evaluate(
-        head.labels,
-        [example.labels[head.name] for example in examples],
-        [list(score[head.name].scores.values()) for score in scores],
-    )
+    answers = [score[head.name] for score in scores]
+    expected = [example.labels[head.name] for example in examples]
+    figures = evaluate(head.labels, expected, [list(answer.scores.values()) for answer in answers])
+    by_source = {}
+    for kind in sorted({example.kind for example in examples} - {""}):
+        own = [at for at, example in enumerate(examples) if example.kind == kind]
+        by_source[kind] = _of_source([answers[at] for at in own], [expected[at] for at in own])
+    return figures | answering(answers, expected) | {"by_source": by_source}
+
+
+def answering(
+    answers: Sequence[HeadScore], expected: Sequence[Sequence[str]]
+) -> dict[str, float | None]:
+    """What abstaining does: answered and wrong_among_answered, None where nothing is answered.
+
+    They are what is called coverage and selective risk (El-Yaniv and Wiener 2010, "On the
+    Foundations of Noise-free Selective Classification").
+    """
+    right = [
+        answer.label in labels
+        for answer, labels in zip(answers, expected, strict=True)
+        if not answer.abstained
+    ]
+    return {
+        "answered": len(right) / len(answers),
+        "wrong_among_answered": right.count(False) / len(right) if right else None,
+    }
+
+
+def _of_source(
+    answers: Sequence[HeadScore], expected: Sequence[Sequence[str]]
+) -> dict[str, float | None]:
+    right = [answer.label in labels for answer, labels in zip(answers, expected, strict=True)]
+    share = {"n": len(right), "accuracy": right.count(True) / len(right)}
+    return share | answering(answers, expected)
 
 
 def evaluate(

@@ -32,12 +32,13 @@ CREATE TABLE IF NOT EXISTS feedback (
 CREATE INDEX IF NOT EXISTS feedback_by_event ON feedback (event_id);
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, source TEXT, text TEXT,
-    UNIQUE (id, source, text));
+    unreadable TEXT NOT NULL DEFAULT '', UNIQUE (id, source, text));
 CREATE TABLE IF NOT EXISTS read_up_to (
     topic TEXT, partition INTEGER, position INTEGER, PRIMARY KEY (topic, partition));
 CREATE TABLE IF NOT EXISTS questions (
     head TEXT, event_id TEXT, source TEXT, text TEXT, label TEXT, confidence REAL, why TEXT);
 """
+LACKS_UNREADABLE = "SELECT COUNT(*) = 0 FROM pragma_table_info('events') WHERE name = 'unreadable'"
 
 LABELS_FILE = "labels.sqlite"
 SHOWN_ATTEMPTS = 10
@@ -46,11 +47,15 @@ MOST_OF_AN_EVENT = 1_000
 
 
 class SeenEvent(NamedTuple):
-    """An event that ran through the stream, with its text as the model reads it."""
+    """An event that ran through the stream, with its text as the model reads it.
+
+    unreadable says why no answer about it would mean anything, "" if the model can read it.
+    """
 
     id: str
     source: str
     text: str
+    unreadable: str = ""
 
 
 class Spoken(NamedTuple):
@@ -79,6 +84,7 @@ class LabelLog:
             self._db = sqlite3.connect(file, timeout=30.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(TABLES)
+            _complete_events(self._db)
             self.attempts = Attempts(self._db, self._writing)
             self.shadow = ShadowAnswers(self._db, self._writing)
         except (sqlite3.Error, OSError) as error:
@@ -114,7 +120,8 @@ class LabelLog:
         with self._writing():
             spoken_of = {one.feedback.event_id for one in accepted if self._insert(one)}
             self._db.executemany(
-                "INSERT OR IGNORE INTO events (id, source, text) VALUES (?, ?, ?)", events
+                "INSERT OR IGNORE INTO events (id, source, text, unreadable) VALUES (?, ?, ?, ?)",
+                events,
             )
             if events:
                 self._forget_old_events()
@@ -162,10 +169,10 @@ class LabelLog:
         return settlement.settled()
 
     def unlabelled(self, limit: int) -> list[SeenEvent]:
-        """The latest events that nobody has spoken of, the latest first."""
+        """The latest events that the model can read and nobody has spoken of, the latest first."""
         rows = self._db.execute(
-            "SELECT id, source, text FROM events WHERE id NOT IN (SELECT event_id FROM feedback) "
-            "ORDER BY number DESC LIMIT ?",
+            "SELECT id, source, text FROM events WHERE unreadable = '' "
+            "AND id NOT IN (SELECT event_id FROM feedback) ORDER BY number DESC LIMIT ?",
             (limit,),
         )
         return [SeenEvent(*row) for row in rows]
@@ -225,6 +232,16 @@ def open_to_read(folder: Path) -> LabelLog:
             "run this where `bellwether trainer` runs, or correct the setting"
         )
     return LabelLog(file, remember_events=1)
+
+
+def _complete_events(db: sqlite3.Connection) -> None:
+    """Give the file of an older version the column that it lacks."""
+    if db.execute(LACKS_UNREADABLE).fetchone()[0]:
+        with db:
+            # Another process may open the same file now.
+            db.execute("BEGIN IMMEDIATE")
+            if db.execute(LACKS_UNREADABLE).fetchone()[0]:
+                db.execute("ALTER TABLE events ADD COLUMN unreadable TEXT NOT NULL DEFAULT ''")
 
 
 def _encode(feedback: Feedback) -> bytes:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from models.spec import Head
+from stream.names import SOURCE_KINDS
 from trainer.dataset import Example
 from trainer.errors import DatasetError
-from trainer.rows import is_whole_text, lacks, read_rows
+from trainer.row_text import TITLE_COLUMN, cell, row_text, used_title
+from trainer.rows import is_whole_text, read_rows
 
 
 class LabelMap(NamedTuple):
@@ -36,44 +38,52 @@ def read_labelled(
     head: Head,
     *,
     text_column: str = "text",
+    title_column: str = TITLE_COLUMN,
     label_column: str = "label",
     mapping: Path | None = None,
 ) -> Labelled:
     """The labelled rows of a .jsonl, .tsv or .csv file, for one head.
 
-    A head without labels takes whatever labels there are. mapping is a file as in read_label_map;
-    a label that it lacks must be the head's own. Rows without a text or a label are left out.
-    Raises DatasetError for a missing file or column, a label that is none or not the head's.
+    Texts are those that the stream would make of the rows. A head without labels takes whatever
+    labels there are. mapping is a file as in read_label_map; a label that it lacks must be the
+    head's own. Rows without a text or a label are left out. Raises DatasetError for a missing file
+    or column, a label that is none or not the head's.
     """
     table = read_label_map(mapping, head.name, file.stem) if mapping else LabelMap({})
     column = table.column or label_column
     own = head.labels or tuple(sorted({one for ours in table.table.values() for one in ours}))
+    rows = read_rows(file)
+    titles = used_title(file, rows, title_column, text_column, column)
     examples = []
-    without_text = without_label = 0
-    for number, row in enumerate(read_rows(file), start=1):
+    without_text = without_label = foreign = 0
+    for number, row in enumerate(rows, start=1):
         where = f"{file}: row {number}"
-        text = _cell(row, text_column, where, "--text-column")
-        label = _cell(row, column, where, "--label-column")
+        text = row_text(row, where, text_column=text_column, title_column=titles)
+        label = cell(row, column, where, "--label-column")
         labels = _ours(label, table, own, head.name, where) if label else ()
         if not text:
             without_text += 1
         elif not labels:
             without_label += 1
         else:
-            kind = row.get("source")
+            source = str(row.get("source") or "")
+            kind = source if source in SOURCE_KINDS else ""
+            foreign += bool(source and not kind)
             examples.append(
-                Example(
-                    text=text,
-                    source=file.stem,
-                    labels={head.name: labels},
-                    kind=kind if isinstance(kind, str) else "",
-                )
+                Example(text=text, source=file.stem, labels={head.name: labels}, kind=kind)
             )
     remarks = []
+    if titles:
+        remarks.append(f"column {titles!r} is read as the title, before the text, as in the stream")
     if without_text:
         remarks.append(f"{without_text} rows without a text are left out")
     if without_label:
         remarks.append(f"{without_label} rows without a label are left out")
+    if foreign:
+        kinds = ", ".join(SOURCE_KINDS)
+        remarks.append(
+            f"{foreign} rows whose source is none of {kinds} count as of no known source"
+        )
     return Labelled(examples, remarks)
 
 
@@ -108,22 +118,6 @@ def read_label_map(file: Path, head: str, dataset: str) -> LabelMap:
             f'{{"{head}": {{"{dataset}": {{"their label": "our label"}}}}}}'
         ) from None
     return LabelMap(table=ours, column=column, skip_unmapped=column is not None)
-
-
-def _cell(row: dict[str, Any], column: str, where: str, option: str) -> str:
-    """What stands in a column, "" for nothing. Of numbers 1.0 is the same as 1."""
-    if column not in row:
-        raise lacks(where, column, row, option)
-    value = row[column]
-    if isinstance(value, list | dict):
-        what = "a list" if isinstance(value, list) else "an object"
-        raise DatasetError(
-            f"{where}: column {column!r} holds {what}; give one text or number, or name another "
-            f"column with {option}"
-        )
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return "" if value is None else str(value).strip()
 
 
 def _ours(

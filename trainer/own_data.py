@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from models.spec import Head
+from stream.ingest.text import clean_text
 from trainer.dataset import Example, merge
 from trainer.errors import DatasetError
 from trainer.labelled_file import read_labelled
+from trainer.row_text import MAX_CHARS, row_text, used_title
 from trainer.rows import lacks, read_rows, read_text
 
 LEAST_TEXTS = 10
@@ -42,6 +45,7 @@ def read_own(
     heads: Sequence[Head],
     *,
     text_column: str,
+    title_column: str,
     label_column: str,
     mapping: Path | None = None,
 ) -> Own:
@@ -50,7 +54,8 @@ def read_own(
     If heads has one of that name, the labels must be among its own (as they stand, or by mapping);
     else the head is new, and its labels are those of the file in alphabetical order. Rows without a
     text or a label are left out, copies count once, and a text whose copies disagree not at all:
-    remarks say how many. Raises DatasetError for a file that can't be learnt from.
+    remarks say how many. Raises DatasetError for a file that can't be learnt from, or that spells a
+    label of a new head in several ways.
     """
     known = next((head for head in heads if head.name == name), None)
     if not known and (not HEAD_NAME.fullmatch(name) or name in RESERVED):
@@ -62,6 +67,7 @@ def read_own(
         file,
         known or Head(name=name, labels=()),
         text_column=text_column,
+        title_column=title_column,
         label_column=label_column,
         mapping=mapping,
     )
@@ -74,24 +80,59 @@ def read_own(
     examples = merge(rows)
     if lost := len(rows) - len(examples):
         remarks.append(f"{lost} rows repeat a text or contradict another row of the same text")
-    counts = Counter(example.labels[name][0] for example in examples)
-    _check(file, label_column, counts)
-    if single := sorted(label for label, texts in counts.items() if texts == 1):
+    kept = Counter(example.labels[name][0] for example in examples)
+    _check(file, label_column, kept)
+    if not known:
+        _refuse_spellings(file, counts)
+    if single := sorted(label for label, texts in kept.items() if texts == 1):
         some = ", ".join(map(repr, single[:NOTABLE_LABELS]))
         remarks.append(f"labels with a single text are learnt but can't be validated: {some}")
     return Own(head, examples, remarks)
 
 
-def read_texts(file: Path, text_column: str) -> list[str]:
-    """The different texts of a .tsv, .csv or .jsonl file, or of a .txt file with one a line."""
+def read_texts(file: Path, *, text_column: str, title_column: str) -> list[str]:
+    """The different texts of a .tsv, .csv or .jsonl file, or of a .txt file with one a line.
+
+    They are those that the stream would make of the rows.
+    """
+    titles = None
     if file.suffix.lower() == ".txt":
-        texts = read_text(file).splitlines()
+        rows = [{text_column: line} for line in read_text(file).splitlines()]
     else:
         rows = read_rows(file)
         if rows and all(row.get(text_column) is None for row in rows):
             raise lacks(f"{file}:", text_column, rows[0], "--text-column")
-        texts = [str(row.get(text_column) or "") for row in rows]
-    return list(dict.fromkeys(stripped for text in texts if (stripped := text.strip())))
+        titles = used_title(file, rows, title_column, text_column)
+    texts = (
+        row_text(
+            {text_column: None, **row},
+            f"{file}: row {number}",
+            text_column=text_column,
+            title_column=titles,
+        )
+        for number, row in enumerate(rows, start=1)
+    )
+    return list(dict.fromkeys(filter(None, texts)))
+
+
+def _refuse_spellings(file: Path, counts: Counter[str]) -> None:
+    """Labels of one meaning for a person would be two classes, each with a part of the texts."""
+    alike: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        # Compatibility forms: letters of double width are the letters that they look like.
+        plain = clean_text(unicodedata.normalize("NFKC", label), MAX_CHARS)
+        alike.setdefault(plain.casefold(), []).append(label)
+    groups = [labels for labels in alike.values() if len(labels) > 1]
+    if not groups:
+        return
+    some = "; ".join(
+        " and ".join(f"{label!r} ({counts[label]} texts)" for label in labels)
+        for labels in groups[:NOTABLE_LABELS]
+    )
+    raise DatasetError(
+        f"{file}: has labels that differ only in capitals, spaces or width: {some}; write each in "
+        "one way, in the file or by a --mapping FILE of all labels"
+    )
 
 
 def _check(file: Path, label_column: str, counts: Counter[str]) -> None:

@@ -17,13 +17,13 @@ CREATE TABLE IF NOT EXISTS shadow (
     PRIMARY KEY (challenger, event_id, source, head));
 """
 
-# The latest of each head with a text that is known.
+# The latest of each head with a text that is known and that the model can read.
 DIFFERENCES = """
 SELECT head, event_id, source, text, champion_says, confidence, challenger_says FROM (
     SELECT shadow.*, events.text AS text,
         row_number() OVER (PARTITION BY head ORDER BY shadow.rowid DESC) AS place
     FROM shadow JOIN events ON events.id = event_id AND events.source = shadow.source
-    WHERE champion_says <> challenger_says)
+    WHERE champion_says <> challenger_says AND events.unreadable = '')
 WHERE place <= ? ORDER BY head, place
 """
 

@@ -40,6 +40,7 @@ class _ScoredText(msgspec.Struct):
     model: str = ""
     heads: dict[str, _Said] = {}
     title: str = ""
+    unreadable: str = ""
 
 
 class Reading(NamedTuple):
@@ -100,7 +101,8 @@ class Reader:
                     reading.shadowed.extend(_shadowed(record.value))
                 elif (scored := _scored(record.value)) is not None:
                     text = model_text(scored.title, scored.text)
-                    reading.events.append(SeenEvent(scored.id, scored.source, text))
+                    event = SeenEvent(scored.id, scored.source, text, scored.unreadable)
+                    reading.events.append(event)
                     said = {name: (one.label, one.confidence) for name, one in scored.heads.items()}
                     reading.answers.append(Answers(scored.source, scored.model, said))
             reading.read_up_to[place.topic, place.partition] = records[-1].offset + 1

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -22,7 +20,7 @@ from models.predictor import TorchPredictor, choose_device
 from models.spec import Head
 from trainer.adapt import adapt
 from trainer.adapters import stack
-from trainer.calibrate import calibrate, unseen_confidences
+from trainer.calibrate import calibrate, renewed, unseen_confidences, why_kept
 from trainer.cross_validate import choose_rate
 from trainer.dataset import Example, source_counts, split_by_label
 from trainer.evaluate import calibration_error, evaluate_examples, reliability
@@ -32,38 +30,10 @@ from trainer.learner import FitConfig
 from trainer.measure import Epoch, exact_predictor, held_out_logits
 from trainer.own_data import read_own, read_texts
 from trainer.pseudo import fill_in
+from trainer.request import Request, identity, sha256
 from trainer.resume import check_place, unfinished
 
 STAGES = ("labelled", "pseudo-labelled")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a user asks for.
-
-    parent is the checkpoint folder to start from, the shipped one if None; encoder and device are
-    those of the settings model.encoder and model.device. folds above 0 choose the
-    rate by cross-validation, among rates if given. unlabelled is a file of texts without labels:
-    adapt_epochs of masked language modelling on them come before the fit, and with pseudo_label a
-    second fit also learns from the answers that the first one is sure of.
-    """
-
-    data: Path
-    head: str
-    output: Path
-    config: FitConfig
-    parent: Path | None = None
-    encoder: str | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    text_column: str = "text"
-    label_column: str = "label"
-    mapping: Path | None = None
-    validation_share: float = 0.1
-    folds: int = 0
-    rates: tuple[float, ...] = ()
-    unlabelled: Path | None = None
-    adapt_epochs: int = 0
-    pseudo_label: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,12 +42,14 @@ class Tuned:
 
     figures are the head's on the validation part, as trainer.evaluate.evaluate gives them, those of
     calibration cross-fitted; kept has for each other head the share of our sentences that it
-    answers as before; epochs are the fit's.
+    answers as before; calibration has for each kind of source "new" or, where it must not become
+    less strict than it was, "kept"; epochs are the fit's.
     """
 
     checkpoint: Checkpoint
     figures: dict[str, Any]
     kept: dict[str, float]
+    calibration: dict[str, str]
     epochs: list[Epoch]
 
 
@@ -93,6 +65,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
         request.head,
         start.parent.heads,
         text_column=request.text_column,
+        title_column=request.title_column,
         label_column=request.label_column,
         mapping=request.mapping,
     )
@@ -104,7 +77,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
         f"head {own.head.name}: {len(own.head.labels)} labels, {len(train)} texts to learn from, "
         f"{len(validation)} to validate with"
     )
-    unlabelled = read_texts(request.unlabelled, request.text_column) if request.unlabelled else []
+    unlabelled = _unlabelled(request)
     if request.adapt_epochs:
         start = _adapted(start, unlabelled, request, watch, say)
     config = _chosen_config(start, own.head, train, request, watch=watch, say=say)
@@ -123,7 +96,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
             teacher=start.teacher if request.adapt_epochs else None,
             watch=watch,
             state_file=unfinished(request.output, stage),
-            identity=_identity(request, start.parent, config, stage),
+            identity=identity(request, start.parent, config, stage),
         )
         return _result(start, heads, own.head, fitted, validation)
 
@@ -137,9 +110,19 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
     tuned = _write(
         request, start, result, own.head, train=train, validation=validation, config=config
     )
+    if words := why_kept(tuned.calibration):
+        say(words)
     for stage in STAGES:
         remove_whole(unfinished(request.output, stage))
     return tuned
+
+
+def _unlabelled(request: Request) -> list[str]:
+    if not request.unlabelled:
+        return []
+    return read_texts(
+        request.unlabelled, text_column=request.text_column, title_column=request.title_column
+    )
 
 
 @dataclass(frozen=True)
@@ -160,13 +143,14 @@ class _Result(NamedTuple):
     """What a fit gave: all weights as stored, the predictor that they make, and the epochs.
 
     trust is, of each validation text, how sure a calibration that did not see it is, and whether
-    the answer is right.
+    the answer is right; calibration is that of Tuned.
     """
 
     weights: dict[str, torch.Tensor]
     predictor: TorchPredictor
     epochs: list[Epoch]
     trust: tuple[list[float], list[bool]]
+    calibration: dict[str, str]
 
 
 def _load(request: Request) -> _Start:
@@ -236,11 +220,19 @@ def _result(
     logits, targets = held_out_logits(encoder, joint, validation)
     name = fitted_head.name
     kinds = [example.kind for example in validation]
+    former = next((head for head in start.parent.heads if head.name == name), None)
     own = (fitted_head, logits[name], targets[name], kinds)
     right: list[bool] = (logits[name].argmax(dim=1) == targets[name]).tolist()
-    calibrated, trust = calibrate(*own), (unseen_confidences(*own), right)
+    calibrated = calibrate(*own, former=former)
+    trust = (unseen_confidences(*own, former=former), right)
     joint.heads = tuple(calibrated if head.name == name else head for head in heads)
-    return _Result(weights, exact_predictor(encoder, joint), fitted.epochs, trust)
+    return _Result(
+        weights,
+        exact_predictor(encoder, joint),
+        fitted.epochs,
+        trust,
+        renewed(calibrated, former, kinds),
+    )
 
 
 def _write(
@@ -268,7 +260,7 @@ def _write(
             "parent": start.parent.version,
             "config": dataclasses.asdict(config),
             "texts": source_counts(train),
-            "data_sha256": _sha256(request.data),
+            "data_sha256": sha256(request.data),
             "epochs": [epoch.rounded() for epoch in result.epochs],
         },
         metrics={
@@ -278,21 +270,4 @@ def _write(
         },
     )
     checkpoint = write_checkpoint(request.output, checkpoint, result.weights)
-    return Tuned(checkpoint, figures, kept, result.epochs)
-
-
-def _identity(request: Request, parent: Checkpoint, config: FitConfig, stage: str) -> str:
-    """Names everything that decides the fit, so that only the same one is gone on with.
-
-    Device and precision are not among it: they are chosen by measurement, and either goes on well.
-    """
-    config = dataclasses.replace(config, bf16=False)
-    asked = dataclasses.replace(request, config=config, output=Path(), device="auto")
-    files = [file for file in (request.data, request.unlabelled, request.mapping) if file]
-    facts = [repr(asked), parent.version, stage, *map(_sha256, files)]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return Tuned(checkpoint, figures, kept, result.calibration, result.epochs)

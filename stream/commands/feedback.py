@@ -157,6 +157,7 @@ def ask(settings: Settings, head: str | None, as_json: bool) -> None:
     if as_json:
         show.json_object({"questions": rows})
     else:
+        rows = [row | {"confidence": f"{row['confidence']:.2f}"} for row in rows]
         columns = ("head", "why", "label", "confidence", "event_id", "text")
         show.table("questions", rows, columns=columns)
 

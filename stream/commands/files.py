@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from stream import show
+from stream.commands.answering import shares, show_sources
 from stream.commands.options import (
     FILE,
     config_option,
@@ -64,6 +65,7 @@ def evaluate(
     data: Path,
     head: str,
     text_column: str,
+    title_column: str,
     label_column: str,
     mapping: Path | None,
     model: Path | None,
@@ -79,6 +81,7 @@ def evaluate(
         data,
         head,
         text_column=text_column,
+        title_column=title_column,
         label_column=label_column,
         mapping=mapping,
         say=lambda remark: click.echo(remark, err=True),
@@ -96,8 +99,10 @@ def _show_figures(title: str, figures: dict[str, Any]) -> None:
         "accuracy": f"{figures['accuracy']:.3f}",
         "macro F1": f"{figures['macro_f1']:.3f}",
         "calibration error": f"{figures['ece']:.3f}",
+        **shares(figures),
     }
     show.record(title, whole, as_json=False)
+    show_sources(figures)
     labels = []
     for label, own in figures["per_label"].items():
         answers = figures["confusion"].get(label, {})

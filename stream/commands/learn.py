@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from stream import show
+from stream.commands.answering import show_sources
 from stream.commands.options import (
     FILE,
     config_option,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from trainer.tune import Tuned
 
 INTERRUPTED = 130
+SHOWN_FIGURES = ("n", "accuracy", "macro_f1", "ece", "answered", "wrong_among_answered")
 SHARE = click.FloatRange(min=0, max=1, max_open=True)
 NATURAL = click.IntRange(min=0)
 AT_LEAST_ONE = click.IntRange(min=1)
@@ -105,6 +107,7 @@ def fit(
     head: str,
     output: Path,
     text_column: str,
+    title_column: str,
     label_column: str,
     mapping: Path | None,
     method: Method,
@@ -135,8 +138,9 @@ def fit(
     from trainer.cross_validate import with_rate
     from trainer.fit import Watch
     from trainer.learner import bf16_helps, default_config
+    from trainer.request import Request
     from trainer.tensorboard import logged
-    from trainer.tune import Request, tune
+    from trainer.tune import tune
 
     if (adapt_epochs or pseudo_label) != bool(unlabelled):
         raise click.UsageError("--unlabelled goes with --adapt-epochs or --pseudo-label")
@@ -163,6 +167,7 @@ def fit(
         encoder=settings.model.encoder,
         device=settings.model.device,
         text_column=text_column,
+        title_column=title_column,
         label_column=label_column,
         mapping=mapping,
         validation_share=validation_share,
@@ -221,15 +226,21 @@ def _say_how_to_go_on(output: Path) -> None:
 
 
 def _show(tuned: Tuned, output: Path, head: str, *, as_json: bool) -> None:
-    figures = {name: tuned.figures[name] for name in ("n", "accuracy", "macro_f1", "ece")}
+    figures = {name: tuned.figures[name] for name in SHOWN_FIGURES}
     record: dict[str, Any] = {
         "version": tuned.checkpoint.version,
         "output": str(output),
         "head": head,
         **{f"validation_{name}": value for name, value in figures.items()},
+        "calibration": tuned.calibration,
         "answers_as_before": tuned.kept,
     }
     if as_json:
+        record["validation_by_source"] = tuned.figures["by_source"]
         record["per_label"] = tuned.figures["per_label"]
         record["epochs"] = [epoch.to_dict() for epoch in tuned.epochs]
+    else:
+        record |= {name: round(value, 4) for name, value in record.items() if type(value) is float}
     show.record(tuned.checkpoint.version, record, as_json=as_json)
+    if not as_json:
+        show_sources(tuned.figures)

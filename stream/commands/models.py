@@ -17,7 +17,8 @@ from stream import show
 from stream.commands.console import LabelLogFile
 from stream.commands.options import FILE, config_option, json_option, open_registry
 from stream.commands.parameters import Person, Remark
-from stream.commands.version_view import differences, learnt, lineage, moves, told
+from stream.commands.version_diff import compared, differences
+from stream.commands.version_view import learnt, lineage, moves, told
 from stream.connection import kafka_arguments
 from stream.ingest.text import printable
 from stream.outbox import Outbox
@@ -25,10 +26,6 @@ from stream.records import utc_now
 from stream.score.champions import announcement, roll_back
 from stream.score.champions import promote as move_champion
 from stream.settings import Settings
-
-# Two versions differ in these by their nature.
-NO_NEWS = ("format", "version")
-SHOWN_DIGITS = 12
 
 who = click.option(
     "--author",
@@ -131,20 +128,17 @@ def _damage(registry: Registry, version: str) -> str:
 @json_option
 @click.pass_obj
 def diff_models(settings: Settings, before: str, after: str, as_json: bool) -> None:
-    """What differs between two versions: heads, calibration, training, figures."""
+    """What differs between two versions: labels, figures and calibration by head, training.
+
+    --json has every field, bins and epochs too.
+    """
     registry = open_registry(settings)
-    old, new = (msgspec.to_builtins(registry.describe(version)) for version in (before, after))
+    old, new = registry.describe(before), registry.describe(after)
     if as_json:
-        show.json_object({"differences": list(differences(old, new, whole=False))})
+        whole = (msgspec.to_builtins(one) for one in (old, new))
+        show.json_object({"differences": list(differences(*whole))})
         return
-    for one in (old, new):
-        for name in NO_NEWS:
-            one.pop(name)
-        # Of the weights there is no more to say than whether they are the same.
-        one["weights_sha256"] = one["weights_sha256"][:SHOWN_DIGITS]
-        # What was measured is in the verdict of the later one, and told by `models show`.
-        one["metrics"].pop("verdict", None)
-    rows = list(differences(old, new, whole=True))
+    rows = list(compared(old, new))
     show.table(f"{before} -> {after}", rows, columns=("field", "before", "after"))
 
 

@@ -50,12 +50,21 @@ model_option = click.option(
 
 
 def labelled_file(command: Callable[..., T]) -> Callable[..., T]:
-    """A file of labelled texts, and how to read it: data, text_column, label_column, mapping."""
+    """A file of labelled texts and how to read it.
+
+    data, text_column, title_column, label_column, mapping.
+    """
     for option in (
         click.option(
             "--mapping", type=FILE, help="JSON object from the file's labels to the head's."
         ),
         click.option("--label-column", default="label", show_default=True),
+        click.option(
+            "--title-column",
+            default="title",
+            show_default=True,
+            help="Read before the text, as in the stream, where the file has it.",
+        ),
         click.option("--text-column", default="text", show_default=True),
         click.option(
             "--data", type=FILE, required=True, help="JSON lines, TSV or CSV with labels."

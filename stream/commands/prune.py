@@ -52,6 +52,7 @@ def prune(
     share: float,
     max_loss: float,
     text_column: str,
+    title_column: str,
     label_column: str,
     mapping: Path | None,
     model: Path | None,
@@ -70,7 +71,12 @@ def prune(
     checkpoint, weights = read_checkpoint(model_folder(settings, model))
     spec = find_head(checkpoint.heads, head)
     examples, remarks = read_labelled(
-        data, spec, text_column=text_column, label_column=label_column, mapping=mapping
+        data,
+        spec,
+        text_column=text_column,
+        title_column=title_column,
+        label_column=label_column,
+        mapping=mapping,
     )
     for remark in remarks:
         click.echo(remark, err=True)

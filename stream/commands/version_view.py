@@ -40,25 +40,6 @@ def learnt(checkpoint: Checkpoint) -> str:
     return f"{speed} fit of {training.get('labels', '?')} labels" if speed else ""
 
 
-def differences(
-    before: Mapping[str, Any], after: Mapping[str, Any], *, whole: bool, name: str = ""
-) -> Iterator[dict[str, Any]]:
-    """Where two descriptions differ, field by field.
-
-    whole: what only one of them has is one row, however much is in it.
-    """
-    for key in sorted({*before, *after}):
-        old, new = before.get(key), after.get(key)
-        field = f"{name}.{key}" if name else key
-        both = [one for one in (old, new) if one is not None]
-        if old == new:
-            continue
-        if all(isinstance(one, Mapping) for one in both) and (len(both) > 1 or not whole):
-            yield from differences(old or {}, new or {}, whole=whole, name=field)
-        else:
-            yield {"field": field, "before": old, "after": new}
-
-
 def told(
     checkpoint: Checkpoint, descent: Sequence[str], registry: Registry, in_shadow: Sequence[str]
 ) -> Iterator[tuple[str, str]]:

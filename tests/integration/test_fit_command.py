@@ -89,6 +89,10 @@ def test_json_is_one_object_with_the_epochs(folder: Path) -> None:
     assert [epoch["number"] for epoch in record["epochs"]] == [1, 2]
     assert record["answers_as_before"] == {"mood": 1.0, "kind": 1.0}
     assert record["per_label"].keys() == {"broken", "fine"}
+    assert 0.5 <= record["validation_answered"] <= 1.0
+    assert 0.0 <= record["validation_wrong_among_answered"] <= 1.0
+    assert record["validation_by_source"] == {}
+    assert record["calibration"] == {"other": "new"}
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from models.heads import MISSING
-from models.spec import Head
-from trainer.calibrate import calibrate, unseen_confidences
+from models.spec import Calibration, Head
+from trainer.calibrate import calibrate, renewed, unseen_confidences
 from trainer.evaluate import calibration_error
 
 HEAD = Head(name="mood", labels=("a", "b", "c"))
@@ -101,3 +101,60 @@ def test_each_kind_is_judged_by_the_calibration_of_its_kind():
     plain = logits.softmax(1).amax(1)
     assert unseen[:500].mean() < plain[:500].mean() - 0.1
     assert unseen[500:].mean() > plain[500:].mean() + 0.02
+
+
+EASY = torch.tensor([[4.0, 0.0, 0.0]] * 50), torch.zeros(50, dtype=torch.long)
+FORMER = Head(
+    name="mood",
+    labels=HEAD.labels,
+    calibration=Calibration(1.0, 0.8),
+    by_kind={"news": Calibration(1.2, 0.85), "social": Calibration(0.5, 0.9)},
+)
+
+
+@pytest.mark.parametrize(
+    ("former", "kind", "texts", "new"),
+    [
+        # Too few of one kind; so many that it has its own; no word of a kind.
+        (FORMER, "social", 50, {"news": "kept", "social": "kept", "other": "kept"}),
+        (FORMER, "social", 80, {"news": "kept", "social": "new", "other": "kept"}),
+        (FORMER, "", 500, {"news": "kept", "social": "kept", "other": "kept"}),
+        (
+            Head(name="mood", labels=HEAD.labels, calibration=Calibration(2.0, 0.9)),
+            "ticket",
+            50,
+            {"other": "kept"},
+        ),
+        (
+            Head(name="mood", labels=HEAD.labels, calibration=Calibration(2.0, 0.9)),
+            "",
+            50,
+            {"other": "new"},
+        ),
+        (None, "ticket", 80, {"ticket": "new", "other": "new"}),
+    ],
+)
+def test_easy_texts_make_no_head_less_strict_on_kinds_that_they_are_not_of(
+    former, kind, texts, new
+):
+    logits, targets = (part.repeat(10, *([1] * (part.dim() - 1)))[:texts] for part in EASY)
+    fresh = calibrate(HEAD, logits, targets, [kind] * texts)
+    head = calibrate(HEAD, logits, targets, [kind] * texts, former=former)
+    assert renewed(head, former, [kind] * texts) == new
+    for source, said in new.items():
+        own = head.calibrated_for(source)
+        if said == "new":
+            assert own == fresh.calibrated_for(source)
+        else:
+            before = former.calibrated_for(source)
+            assert own.temperature == max(before.temperature, fresh.calibration.temperature)
+            assert own.abstain_below == max(before.abstain_below, fresh.calibration.abstain_below)
+
+
+def test_texts_that_did_not_set_the_calibration_are_judged_beside_the_former_one():
+    logits, targets = EASY
+    kinds = ["news"] * 50
+    alone, beside = (
+        unseen_confidences(HEAD, logits, targets, kinds, former=former) for former in (None, FORMER)
+    )
+    assert max(beside) < min(alone)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from models.spec import RISK, Calibration, Head
 from models.stub import StubPredictor
+from trainer.dataset import Example
 from trainer.errors import DatasetError, EvaluateError
 from trainer.evaluate import (
     ECE_BINS,
     calibration_error,
     evaluate,
+    evaluate_examples,
     evaluate_file,
     reliability,
     score_texts,
@@ -95,9 +98,47 @@ def test_file_is_judged_by_the_head_asked_for(tmp_path):
         "per_label",
         "confusion",
         "reliability",
+        "answered",
+        "wrong_among_answered",
+        "by_source",
     }
     assert (figures["n"], figures["accuracy"]) == (3, pytest.approx(2 / 3))
     assert figures["ece"] == pytest.approx(abs(0.9 - 2 / 3))
+
+
+def test_what_is_answered_and_how_much_of_it_is_wrong_is_told_by_source():
+    # The stub says the label that stands in the text, and abstains where it is unsure.
+    texts = [
+        ("high a", "high", "ticket"),
+        ("high b", "low", "ticket"),
+        ("high unsure c", "low", "ticket"),
+        ("low d", "low", "ticket"),
+        ("low unsure e", "low", "news"),
+        ("low f", "low", ""),
+    ]
+    examples = [Example(text, "own", {"risk": (right,)}, kind) for text, right, kind in texts]
+    figures = evaluate_examples(StubPredictor(), examples, Head(name="risk", labels=RISK))
+    assert figures["answered"] == pytest.approx(4 / 6)
+    assert figures["wrong_among_answered"] == pytest.approx(1 / 4)
+    assert figures["by_source"] == {
+        "news": {"n": 1, "accuracy": 1.0, "answered": 0.0, "wrong_among_answered": None},
+        "ticket": {
+            "n": 4,
+            "accuracy": 0.5,
+            "answered": 0.75,
+            "wrong_among_answered": pytest.approx(1 / 3),
+        },
+    }
+
+
+@pytest.mark.parametrize(("column", "told"), [("source", False), ("channel", True)])
+def test_a_file_without_sources_is_not_judged_as_the_stream_would(tmp_path, column, told):
+    head = Head(name="risk", labels=RISK, by_kind={"ticket": Calibration()})
+    file = tmp_path / "reviews.tsv"
+    file.write_text(f"text\tlabel\t{column}\nhigh\thigh\tticket\n")
+    said = []
+    evaluate_file(StubPredictor(heads=[head]), file, "risk", say=said.append)
+    assert any("no row names its source" in remark for remark in said) == told
 
 
 def test_file_with_foreign_labels_is_judged_through_a_mapping(tmp_path):

@@ -161,6 +161,15 @@ def test_events_that_somebody_spoke_of_are_no_longer_asked_about(log: LabelLog) 
     assert [one.id for one in log.unlabelled(5)] == ["e3", "e2"]
 
 
+def test_what_the_model_can_not_read_is_not_asked_about_but_may_be_labelled(log: LabelLog) -> None:
+    foreign = event(2)._replace(unreadable="language de, the model reads en")
+    log.append([], [event(1), foreign], {})
+    # However few are wanted: what can be read is not crowded out.
+    assert [one.id for one in log.unlabelled(1)] == ["e1"]
+    log.append([said(4, "e2")], [], {("feedback", 0): 5})
+    assert [one.event_id for one in settled(log).labels] == ["e2"]
+
+
 def test_how_many_labels_the_last_deep_attempt_knew_is_remembered(log: LabelLog) -> None:
     log.append([said(1, "e1"), said(2, "e2")], [event(1), event(2)], {})
     both = settled(log)
@@ -188,11 +197,15 @@ def test_the_clock_of_deep_fits_begins_with_the_first_attempt_and_again_with_eac
 
 def test_a_file_of_an_older_program_is_taken_up(log: LabelLog, tmp_path: Path) -> None:
     log.attempts.note(settle([], {}, HEADS), [], "refused: because", NOON)
+    log.append([], [event(1)], {})
     log.close()
     with sqlite3.connect(tmp_path / LABELS_FILE) as older:
         older.execute("ALTER TABLE attempts DROP COLUMN speed")
+        older.execute("ALTER TABLE events DROP COLUMN unreadable")
     older.close()
     again = LabelLog(tmp_path / LABELS_FILE, remember_events=3)
     assert [one["speed"] for one in again.summary()["attempts"]] == ["fast"]
     again.attempts.note(settle([], {}, HEADS), [], "refused", NOON, "deep")
+    again.append([], [event(2), event(3)._replace(unreadable="language de")], {})
+    assert [one.id for one in again.unlabelled(5)] == ["e2", "e1"]
     again.close()

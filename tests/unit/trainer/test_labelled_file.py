@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 from models.spec import Head
+from stream.ingest.sources import Decoder
+from stream.publish import Line
+from stream.records import model_text
+from stream.settings import Limits, Source
+from tests.fakes import NOON
 from trainer.dataset import Example
 from trainer.errors import DatasetError
 from trainer.labelled_file import LabelMap, read_label_map, read_labelled
@@ -179,7 +184,7 @@ def test_endings_may_be_capitals(tmp_path):
 def test_a_quote_within_a_quoted_field_is_written_twice(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text('text,label\n"She said ""fine"", twice\nand left",good\n')
-    assert read_labelled(file, MOOD).examples[0].text == 'She said "fine", twice\nand left'
+    assert read_labelled(file, MOOD).examples[0].text == 'She said "fine", twice and left'
 
 
 @pytest.mark.parametrize(
@@ -211,3 +216,59 @@ def test_kind_of_source_is_read_where_a_row_says_it(tmp_path):
     file.write_text("\n".join(map(json.dumps, rows)))
     read = read_labelled(file, Head(name="any", labels=("x",))).examples
     assert [one.kind for one in read] == ["news", ""]
+
+
+def test_a_source_that_the_stream_does_not_know_is_none_and_said(tmp_path):
+    rows = [ROWS[0] | {"source": "email"}, ROWS[1] | {"source": "social"}]
+    read = read_labelled(write_rows(tmp_path / "a.csv", rows), MOOD)
+    assert [one.kind for one in read.examples] == ["", "social"]
+    assert read.remarks == [
+        "1 rows whose source is none of news, social, ticket count as of no known source"
+    ]
+
+
+TITLED = [
+    {"title": "Refund &amp; fee", "text": "Hello\u200b&nbsp; team,\nplease", "label": "bad"},
+    {"title": "Works", "text": None, "label": "good"},
+    {"title": "Again", "text": "Again and again", "label": "bad"},
+    {"text": "no title", "label": "good"},
+]
+
+
+def test_a_row_is_read_as_the_stream_reads_an_event_of_it(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(map(json.dumps, TITLED)))
+    read = read_labelled(file, MOOD)
+    decoder = Decoder(Source(topic="tickets", kind="ticket"), Limits())
+    events = [
+        decoder.decode(Line("tickets", at, json.dumps(row).encode()), NOON)
+        for at, row in enumerate(TITLED)
+    ]
+    assert [one.text for one in read.examples] == [
+        model_text(event.title, event.text) for event in events
+    ]
+    assert read.examples[0].text == "Refund & fee. Hello team, please"
+    assert read.remarks == [
+        "column 'title' is read as the title, before the text, as in the stream"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ({"title_column": "subject"}, "Lamp. It broke"),
+        ({"text_column": "subject", "title_column": "subject"}, "Lamp"),
+        # A label that is read as text would be learnt from.
+        ({"label_column": "title"}, "It broke"),
+    ],
+)
+def test_another_column_may_hold_the_title_but_no_column_is_read_twice(tmp_path, columns, text):
+    row = {"subject": "Lamp", "text": "It broke", "title": "bad", "label": "bad"}
+    file = write_rows(tmp_path / "a.csv", [row])
+    assert read_labelled(file, MOOD, **columns).examples[0].text == text
+
+
+def test_a_title_column_that_somebody_named_must_be_there(tmp_path):
+    file = write_rows(tmp_path / "a.csv", ROWS)
+    with pytest.raises(DatasetError, match=r"row 1 has no column 'subject'.* with --title-column"):
+        read_labelled(file, MOOD, title_column="subject")

@@ -27,7 +27,7 @@ def write(folder: Path, rows: list[tuple[str, str]], *, header: str = "text\tlab
 
 
 def read(file: Path, name: str = "mood", **options: object) -> Own:
-    columns = {"text_column": "text", "label_column": "label"} | options
+    columns = {"text_column": "text", "title_column": "title", "label_column": "label"} | options
     return read_own(file, name, [RISK], **columns)
 
 
@@ -119,7 +119,7 @@ def test_every_name_that_rules_give_a_meaning_is_reserved():
 
 def test_a_model_that_has_a_head_of_a_reserved_name_can_still_be_taught(tmp_path):
     text = Head(name="text", labels=("bad", "good"))
-    columns = {"text_column": "text", "label_column": "label"}
+    columns = {"text_column": "text", "title_column": "title", "label_column": "label"}
     assert read_own(write(tmp_path, ROWS), "text", [text], **columns).head == text
 
 
@@ -147,10 +147,44 @@ def test_wrong_encoding_is_said(tmp_path):
         read(file)
 
 
+@pytest.mark.parametrize("spelling", ["Bad", "BAD", "\uff42\uff41\uff44", "b\u200bad"])
+def test_one_label_in_two_spellings_is_refused_by_name(tmp_path, spelling):
+    file = write(tmp_path, [*ROWS, ("a strange tale", spelling), ("another tale", f" {spelling} ")])
+    with pytest.raises(DatasetError) as caught:
+        read(file)
+    for words in ("'bad' (6 texts)", f"{spelling!r} (2 texts)", "--mapping"):
+        assert words in str(caught.value)
+    mapping = tmp_path / "map.json"
+    mapping.write_text(json.dumps({spelling: "bad", "good": "good"}))
+    assert read(file, mapping=mapping).head.labels == ("bad", "good")
+
+
+def texts(file: Path, text_column: str = "text") -> list[str]:
+    return read_texts(file, text_column=text_column, title_column="title")
+
+
 def test_unlabelled_texts_come_from_tables_and_plain_files(tmp_path):
     plain = tmp_path / "texts.txt"
-    plain.write_text("one\n\ntwo\none\n", "utf-8")
-    assert read_texts(plain, "text") == ["one", "two"]
-    assert len(read_texts(write(tmp_path, ROWS), "text")) == 12
+    plain.write_text("one\n\ntwo &amp;  so on\none\n", "utf-8")
+    assert texts(plain) == ["one", "two & so on"]
+    assert len(texts(write(tmp_path, ROWS))) == 12
     with pytest.raises(DatasetError, match="no column 'body'"):
-        read_texts(write(tmp_path, ROWS), "body")
+        texts(write(tmp_path, ROWS), "body")
+    titled = write(tmp_path, [("here", "Ferry"), ("here", "Radio")], header="text\ttitle")
+    assert texts(titled) == ["Ferry. here", "Radio. here"]
+
+
+def test_copies_are_told_by_the_text_that_the_model_reads(tmp_path):
+    file = tmp_path / "own.jsonl"
+    rows = [
+        *({"title": text, "text": "see above", "label": label} for text, label in ROWS),
+        {"title": f"&nbsp;{ROWS[0][0]}\u200b", "text": "see  above", "label": ROWS[0][1]},
+    ]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    own = read(file)
+    assert [one.text for one in own.examples[:2]] == [
+        "ferry number 0 sailed. see above",
+        "ferry number 1 broke. see above",
+    ]
+    assert len(own.examples) == 12
+    assert any("1 rows repeat a text" in remark for remark in own.remarks)

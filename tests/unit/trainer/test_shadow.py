@@ -113,7 +113,9 @@ async def test_one_that_differs_too_often_is_refused_and_its_labels_count_as_tri
 
 async def test_where_they_differ_people_are_asked_first(stand: Stand) -> None:
     await stand.begin()
-    stand.answers(10, differ=3)
+    # Of four on which they differ, one is no text for the model.
+    stand.log.append([], [SeenEvent("e3", "news", "text 3", "language de")], {})
+    stand.answers(10, differ=4)
     asked = stand.run.questions()
     assert {one.event_id for one in asked} == {"e0", "e1", "e2"}
     assert {(one.label, one.why) for one in asked} == {("bad", "the challenger says good")}

@@ -11,13 +11,16 @@ import torch
 import trainer.tune
 from models.checkpoint import read_checkpoint
 from models.predictor import load_predictor
+from models.spec import Calibration, Head
+from tests.tiny_model import write_tiny_checkpoint
 from trainer.adapt import adapt
 from trainer.errors import DatasetError, FitError
 from trainer.evaluate import score_texts
 from trainer.fit import Watch
 from trainer.learner import FitConfig, bf16_helps, default_config
+from trainer.request import Request
 from trainer.resume import unfinished
-from trainer.tune import Request, Tuned, tune
+from trainer.tune import Tuned, tune
 
 CONFIG = FitConfig(
     method="heads", epochs=8, batch_size=8, head_rate=0.05, encoder_rate=1e-3, bf16=False
@@ -93,6 +96,28 @@ def test_head_of_a_fitted_model_is_taught_further(request_):
     again, _ = run(request_, parent=request_.output, output=request_.output.with_name("again"))
     assert [head.name for head in again.checkpoint.heads] == ["mood", "kind", "state"]
     assert again.epochs[0].val_loss < 0.6
+    assert again.calibration == {"other": "new"}
+
+
+def test_a_few_tickets_do_not_loosen_what_the_head_was_calibrated_for(request_, tmp_path):
+    own = Head(
+        name="mood",
+        labels=("bad", "good"),
+        by_kind={"news": Calibration(3.0, 0.9), "ticket": Calibration(1.0, 0.8)},
+    )
+    strict = write_tiny_checkpoint(
+        tmp_path / "strict", Path(read_checkpoint(request_.parent)[0].encoder), heads=(own,)
+    )
+    rows = [f"{text}\t{'bad' if label == 'broken' else 'good'}\tticket\n" for text, label in ROWS]
+    request_.data.write_text("text\tlabel\tsource\n" + "".join(rows), "utf-8")
+    tuned, said = run(request_, head="mood", parent=tmp_path / "strict")
+    assert tuned.calibration == {"news": "kept", "ticket": "kept", "other": "kept"}
+    assert said[-1].startswith("calibration of news, ticket, other sources: as before or")
+    (head,) = tuned.checkpoint.heads
+    assert strict.heads == (own,)
+    for kind in ("news", "ticket"):
+        assert head.by_kind[kind].temperature >= own.by_kind[kind].temperature
+        assert head.by_kind[kind].abstain_below >= own.by_kind[kind].abstain_below
 
 
 def test_interrupted_tune_leaves_no_model_and_goes_on(request_, monkeypatch):

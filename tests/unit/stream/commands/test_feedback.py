@@ -13,6 +13,7 @@ from stream.settings import Settings, load_settings
 from tests.fakes import NOON, settle
 from trainer.feedback import Accepted
 from trainer.label_log import LABELS_FILE, LabelLog, SeenEvent
+from trainer.question import Question
 
 
 @pytest.fixture
@@ -59,6 +60,20 @@ def test_status_tells_what_people_agree_on_and_what_waits(
     assert "disputed 1 on which people disagree: e2 risk" in told
     assert "unknown 1 that wait for their event: nobody risk" in told
     assert "deep, 0 labels, refused: for a reason" in told
+
+
+def test_what_to_ask_is_shown_with_a_confidence_that_can_be_read(
+    settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = LabelLog(tmp_path / LABELS_FILE, remember_events=100)
+    log.note_questions([Question("risk", "e1", "news", "one", "low", 0.4839467406, "unsure")])
+    log.close()
+    ask(settings, "ask")
+    told = capfd.readouterr().out
+    assert "0.48" in told
+    assert "0.483" not in told
+    ask(settings, "ask", "--json")
+    assert orjson.loads(capfd.readouterr().out)["questions"][0]["confidence"] == 0.4839467406
 
 
 def test_who_labels_with_what_the_model_does_not_have_is_told_so_at_once(

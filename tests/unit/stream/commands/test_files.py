@@ -15,8 +15,9 @@ def test_figures_are_tables_that_name_what_a_label_is_taken_for(
     data = tmp_path / "in.tsv"
     # The stub answers with the label that stands in the text.
     texts = ["a low one"] * 5, ["a high one"] * 3, ["a medium one"] * 2
-    rows = [f"{text} {place}\tlow" for some in texts for place, text in enumerate(some)]
-    data.write_text("\n".join(["text\tlabel", *rows]))
+    rows = [f"{text} {place}\tlow\tnews" for some in texts for place, text in enumerate(some)]
+    rows.append("an unsure low one\tlow\tticket")
+    data.write_text("\n".join(["text\tlabel\tsource", *rows]))
 
     ran = CliRunner().invoke(
         files.evaluate, ["--data", str(data), "--head", "risk"], obj=load_settings(None)
@@ -24,8 +25,10 @@ def test_figures_are_tables_that_name_what_a_label_is_taken_for(
 
     assert ran.exit_code == 0, ran.output
     shown = {" ".join(line.replace("│", " ").split()) for line in ran.output.splitlines()}
-    assert {"texts 10", "accuracy 0.500", "calibration error 0.400"} <= shown
-    assert "low 10 1.000 0.500 0.667 high 3, medium 2" in shown
+    assert {"texts 11", "accuracy 0.545"} <= shown
+    assert {"answered 0.909", "wrong among answered 0.500"} <= shown
+    assert {"news 10 0.500 1.000 0.500", "ticket 1 1.000 0.000"} <= shown
+    assert "low 11 1.000 0.545 0.706 high 3, medium 2" in shown
     assert "0.87 to 0.93 10 0.900 0.500" in shown
 
 

@@ -18,6 +18,7 @@ from stream.commands.learn import fit
 from stream.commands.options import how_to_serve, model_folder
 from stream.commands.prune import prune
 from stream.settings import Settings
+from trainer.request import Request
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 COMMON = ["--data", "own.tsv", "--head", "mood", "--output", "out"]
@@ -56,7 +57,7 @@ def test_fit_and_prune_start_from_the_champion(
     version = crowned(settings, tiny_checkpoint)
     started: list[str] = []
 
-    def tune(request: trainer.tune.Request, **_: Any) -> None:
+    def tune(request: Request, **_: Any) -> None:
         started.append(read_checkpoint(request.parent or shipped())[0].version)
         raise Begun
 

@@ -13,7 +13,7 @@ from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import CONFIG, WEIGHTS
 from models.registry import CHALLENGER, CHAMPION, Registry
 from stream.cli import main
-from stream.commands.version_view import differences, learnt, lineage, moves, told
+from stream.commands.version_view import learnt, lineage, moves, told
 from tests.fakes import NOON
 
 VERDICT = {
@@ -99,19 +99,6 @@ def test_moves_are_those_to_a_version_and_away_from_it(shelf: Shelf) -> None:
         "",
     ]
     assert moves(shelf.registry, CHALLENGER, shelf.first) == []
-
-
-def test_differences_are_told_field_by_field_or_what_only_one_has_in_one_row() -> None:
-    before = {"name": "a", "training": {"config": {"rate": 1, "seed": 2}, "texts": 5}}
-    after = {"name": "a", "training": {"texts": 6}}
-    texts = {"field": "training.texts", "before": 5, "after": 6}
-    config = {"field": "training.config", "before": {"rate": 1, "seed": 2}, "after": None}
-    assert list(differences(before, after, whole=True)) == [config, texts]
-    assert list(differences(before, after, whole=False)) == [
-        {"field": "training.config.rate", "before": 1, "after": None},
-        {"field": "training.config.seed", "before": 2, "after": None},
-        texts,
-    ]
 
 
 def run(shelf: Shelf, folder: Path, *arguments: str) -> Result:
