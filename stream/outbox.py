@@ -25,6 +25,8 @@ from stream.patience import Patience
 # Large enough for a dead letter that wraps the largest record (see ingest/dead_letter.py).
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 MAX_BATCH_BYTES = 256 * 1024
+GROW_AFTER = 1_000
+"""Confirmed batches after which a topic that refused one is tried with larger ones again."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,8 @@ class Outbox:
         self._turn = count()
         # By topic: bytes before compression to which a batch of several records is filled.
         self._room: defaultdict[str, int] = defaultdict(lambda: MAX_BATCH_BYTES)
+        # By topic that refused a batch: those confirmed since.
+        self._confirmed: dict[str, int] = {}
         self._renewing = asyncio.Lock()
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -188,11 +192,22 @@ class Outbox:
                     raise _too_large(topic, records[sent]) from None
                 # A broker bounds whole batches. Kept, as each refusal costs a producer.
                 self._room[topic] = min(self._room[topic], size // 2)
+                self._confirmed[topic] = 0
+                logger.info("topic %s refused a batch of %d bytes; halving", topic, size)
             except (KafkaError, OSError) as error:
                 await patience.wait(error)
                 await self._renew(link)
             else:
                 sent = end
+                self._let_grow(topic)
+
+    def _let_grow(self, topic: str) -> None:
+        """Somebody may have given the topic more room since."""
+        if topic in self._confirmed:
+            self._confirmed[topic] += 1
+            if self._confirmed[topic] >= GROW_AFTER:
+                self._confirmed[topic] = 0
+                self._room[topic] = min(self._room[topic] * 2, MAX_BATCH_BYTES)
 
 
 def _fill(batch: BatchBuilder, records: Sequence[Outgoing], start: int, room: int) -> int:

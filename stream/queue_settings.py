@@ -64,11 +64,6 @@ def check_places(queues: Sequence[Queue]) -> None:
                 f"queues.{position}.risks: unknown risk {min(unknown)!r}; low, medium or high"
             )
     for (above, one), (below, other) in combinations(enumerate(queues), 2):
-        if one.name == other.name:
-            raise ValueError(
-                f"queues.{below}.name: {other.name!r} is the name of queues.{above} too; rename "
-                "one, or make them one"
-            )
         if not one.matchers:
             raise ValueError(
                 f"queues.{above}: {one.name!r} has no topics, risks or heads, so that it takes "

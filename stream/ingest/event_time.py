@@ -20,6 +20,8 @@ _NANOSECONDS_BELOW = 2**63
 _NUMBER = re.compile(r"-?[0-9]{9,19}(?:\.[0-9]{1,9})?", re.ASCII)
 _UTC_NAME = re.compile(r"\s*(?:z|utc|gmt)\Z", re.IGNORECASE)
 _LAST_WORD = re.compile(r"\S*[^\W\d]\S*\Z")
+# RFC 2822: the offset of an unknown place in UTC, perhaps with a comment.
+_MINUS_ZERO = re.compile(r"-0000(?:\s*\([^()]*\))?\Z")
 MAX_TIME_CHARS = 64
 
 
@@ -65,8 +67,10 @@ def _parse_other(text: str) -> datetime:
     except (ValueError, TypeError, IndexError, OverflowError):
         raise ValueError("neither ISO 8601 nor RFC 2822 nor an epoch time") from None
     # Such a name is dropped without a word, and is an hour in Paris and nine in Tokyo.
-    if time.tzinfo is None and (name := _LAST_WORD.search(text)):
-        raise ValueError(f"{name[0]!r} names no known time zone; give an offset such as +0100")
+    if time.tzinfo is None and not _MINUS_ZERO.search(text) and (name := _LAST_WORD.search(text)):
+        raise ValueError(
+            f"ends in {name[0]!r}, which is no offset or known time zone; write one such as +0100"
+        )
     return time
 
 

@@ -188,7 +188,7 @@ class Groups:
             return "new"
         if resolved:
             return "resolved"
-        unattended = any(not alert.handling.acknowledged_by for alert in alerts)
+        unattended = any(_rank(alert.severity) > _attended(alert) for alert in alerts)
         repeats = group.told and now >= group.sent + group.timing.repeat_interval_s
         return "repeat" if unattended and repeats else None
 
@@ -269,7 +269,15 @@ def _matters(new: Alert, old: Alert) -> bool:
 
 def _covered(alert: Alert, told: Mapping[str, str]) -> int:
     """Up to which rank a group need not hear of it: it was told, or somebody looks after it."""
-    return max(_rank(told.get(alert.id)), _rank(alert.handling.acknowledged_severity))
+    return max(_rank(told.get(alert.id)), _attended(alert))
+
+
+def _attended(alert: Alert) -> int:
+    """Up to which rank somebody looks after it."""
+    handling = alert.handling
+    if handling.acknowledged_by and not handling.acknowledged_severity:
+        return max(SEVERITY_RANKS.values())  # by a former version, which noted no severity
+    return _rank(handling.acknowledged_severity)
 
 
 def _rank(severity: str | None) -> int:

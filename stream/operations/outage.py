@@ -33,7 +33,10 @@ async def kafka_outage(settings: Settings) -> str:
             await admin.start()
             names = sorted(wanted_topics(settings))
             topics = await admin.describe_topics(names)
-            needed = await _needed(admin, names)
+            # Sources are only read, which takes a leader and no more.
+            sources = {source.topic for source in settings.sources}
+            ours = [name for name in names if name not in sources]
+            needed = await _needed(admin, ours) | dict.fromkeys(sources, 1)
     except (KafkaError, OSError, ValueError, TimeoutError) as error:
         return f"Kafka at {kafka.bootstrap} can't be reached {await kafka_fault(kafka, error)}"
     finally:

@@ -35,12 +35,15 @@ _STRING_OR_COMMENT = re.compile(
 _PATH = re.compile(r"(?<![\w.\])])([A-Za-z_]\w*+)((?:\s*\.\s*[A-Za-z_]\w*+(?!\s*\())*)")
 _TYPE_NAMES = {"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"}
 _LABEL = re.compile(
-    r"""\b([A-Za-z_]\w*)\s*\.\s*(?:label|source)\s*(?:[=!]=\s*|in\s*\[)((?:\s*,?\s*(?:'[^']*'|"[^"]*"))+)"""
+    r"""(?<![\w.])([A-Za-z_]\w*+)\s*\.\s*(?:label|source)\s*(?:[=!]=\s*|in\s*\[)((?:\s*,?\s*(?:'[^']*'|"[^"]*"))+)"""
 )
 _LABEL_BEHIND = re.compile(
     r"""((?:'[^']*'|"[^"]*"))\s*[=!]=\s*([A-Za-z_]\w*)\s*\.\s*(?:label|source)\b"""
 )
-_SCORE_KEY = re.compile(r"""\b([A-Za-z_]\w*)\s*\.\s*scores\s*\[\s*((?:'[^']*'|"[^"]*"))\s*\]""")
+_SCORE_KEY = re.compile(
+    r"""(?<![\w.])([A-Za-z_]\w*+)\s*\.\s*scores\s*\[\s*((?:'[^']*'|"[^"]*"))\s*\]"""
+)
+_BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*(\w+)\s*,")
 _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 
 
@@ -64,7 +67,8 @@ def compile_condition(
         raise RuleError(f"{where}: {field} is not valid CEL ({detail})") from None
     _check_names(expression, program.variables(), heads, where)
     _check_labels(expression, heads, where)
-    if idle := find_idle(strip(expression), heads):
+    bare = strip(expression)
+    if idle := find_idle(bare, heads, _BOUND.findall(bare)):
         raise RuleError(f"{where}: {field} {idle}")
     try:
         outcome = program.execute(cel.Context(variables=sample(heads)))
@@ -140,9 +144,7 @@ def _check_labels(expression: str, heads: Sequence[Head], where: str) -> None:
 
 
 def _is_bound(name: str, expression: str) -> bool:
-    return bool(
-        re.search(rf"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*{name}\s*,", expression)
-    )
+    return name in _BOUND.findall(expression)
 
 
 def _hint(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:

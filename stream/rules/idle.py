@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from models.spec import Head
 from stream.names import SOURCE_KINDS
@@ -18,7 +18,8 @@ _RANGES = {
 """Least and most of a field or figure, both of which occur."""
 _OF_RECORDS = {"event": "event.text", "subject": "subject.id", "signal": "signal.sentiment"}
 
-_NAME = r"([A-Za-z_]\w*)"
+# *+ gives nothing back: else a long name is tried in all the ways it falls into parts.
+_NAME = r"([A-Za-z_]\w*+)"
 _VALUE = _NAME + r"\s*\.\s*(scores\s*\.\s*\w+|\w+)"
 _SIGN = r"\s*(<=?|>=?|==|!=)\s*"
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
@@ -28,16 +29,23 @@ _AFTER = r"(?=\s*(?:$|&&|\|\||[)\]?:,]))"
 _VALUE_FIRST = re.compile(_BEFORE + _VALUE + _SIGN + _NUMBER + _AFTER)
 _NUMBER_FIRST = re.compile(_BEFORE + _NUMBER + _SIGN + _VALUE + _AFTER)
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_RECORD_FIRST = re.compile(rf"(?<![\w.\])]){_NAME}\s*(?:<|>|==|!=)")
-_RECORD_BEHIND = re.compile(rf"(?:<|>|[<>=!]=)\s*{_NAME}+\s*(?![\w\s.\[(])")
+# A comparison with null asks whether there is one.
+_RECORD_FIRST = re.compile(rf"(?<![\w.\])]){_NAME}\s*(?:[<>=!]=|<|>)(?!\s*null\b)")
+_RECORD_BEHIND = re.compile(rf"(?<!null)(?<!null\s)(?:[<>=!]=|<|>)\s*{_NAME}(?!\s*[.\[(])")
+_DOT = re.compile(r"\s*\.\s*")
 
 
-def find_idle(bare: str, heads: Sequence[Head]) -> str:
+def find_idle(bare: str, heads: Sequence[Head], bound: Collection[str] = ()) -> str:
     """What is wrong with the first such comparison of a condition without strings, "" if none.
+
+    bound are the names that macros bind (x in list.exists(x, ...)), whatever else has the name.
 
     >= and <= at the ends of a range pass: people mean "any" by them.
     """
+    bare = _DOT.sub(".", bare)
     records = {**_OF_RECORDS, **{head.name: f"{head.name}.label" for head in heads}}
+    for name in bound:
+        records.pop(name, None)
     for name in (*_RECORD_FIRST.findall(bare), *_RECORD_BEHIND.findall(bare)):
         if name in records:
             return f"compares {name}, which is no single value; write {records[name]} or its like"
@@ -50,8 +58,8 @@ def find_idle(bare: str, heads: Sequence[Head]) -> str:
         if name not in records or span is None:
             continue
         least, most = span
-        bound = float(number)
-        if not least <= bound <= most or (sign, bound) in {("<", least), (">", most)}:
+        value = float(number)
+        if not least <= value <= most or (sign, value) in {("<", least), (">", most)}:
             return (
                 f"asks whether {name}.{of} {sign} {number}, but it is from {least} to {most}, so "
                 "that every event gives the same answer; write a number in between"

@@ -104,7 +104,7 @@ def records(*sizes: int, partition: bytes = b"0") -> list[Outgoing]:
 
 
 async def test_a_topic_that_takes_only_small_batches_is_sent_smaller_ones(
-    topic: TightTopic,
+    topic: TightTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with started() as outbox:
         await outbox.send(records(*[100] * 20))
@@ -115,6 +115,11 @@ async def test_a_topic_that_takes_only_small_batches_is_sent_smaller_ones(
         # What it has room for is remembered.
         assert topic.refused == refused
         assert sum(topic.taken) == 40
+        # Not for ever: somebody may have given the topic more.
+        monkeypatch.setattr("stream.outbox.GROW_AFTER", 2)
+        await outbox.send(records(*[100] * 20))
+        assert topic.refused > refused
+        assert sum(topic.taken) == 60
 
 
 @pytest.mark.parametrize("size", [2_000, 50_000])

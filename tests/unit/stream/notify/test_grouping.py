@@ -194,7 +194,7 @@ def test_a_rise_in_severity_reaches_the_route_of_the_new_one_and_the_old(routing
 def test_an_acknowledgement_covers_the_severity_at_which_it_was_given(
     routing: Routing, told_s: int
 ) -> None:
-    """Above it all are told whom the alert routes to, and once; somebody still looks after it."""
+    """Above it all whom the alert routes to are told, and again until that is acknowledged."""
     world = World(routing)
     world.take("a", severity="warning")
     world.run(told_s)
@@ -204,7 +204,11 @@ def test_an_acknowledgement_covers_the_severity_at_which_it_was_given(
     world.take("a", severity="critical", sequence=3, state="acknowledged", handling=given)
     told = world.run(INTERVAL + 1)
     assert sorted((one.receiver, one.reason) for one in told) == [("all", "new"), ("pager", "new")]
-    assert world.run(REPEAT * 3) == []
+    repeats = world.run(REPEAT + 1)
+    assert sorted((one.receiver, one.reason) for one in repeats) == [
+        ("all", "repeat"),
+        ("pager", "repeat"),
+    ]
 
 
 def test_a_rise_that_was_acknowledged_as_well_is_told_to_nobody(routing: Routing) -> None:
@@ -216,6 +220,12 @@ def test_a_rise_that_was_acknowledged_as_well_is_told_to_nobody(routing: Routing
         world.take(
             "a", severity="critical", sequence=sequence, state="acknowledged", handling=handling
         )
+    assert world.run(REPEAT * 3) == []
+
+
+def test_an_acknowledgement_of_a_former_version_covers_every_severity(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a", severity="critical", state="acknowledged", handling=acknowledged_at(""))
     assert world.run(REPEAT * 3) == []
 
 

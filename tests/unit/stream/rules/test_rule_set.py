@@ -8,6 +8,7 @@ import pytest
 
 from models.spec import Head
 from stream.records import Subject
+from stream.rules.idle import find_idle
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import MAX_RULES
 from stream.rules.rule_set import Known, RuleSet
@@ -198,6 +199,13 @@ def test_a_wrong_condition_is_refused_with_rule_file_and_remedy(
     assert "\n" not in message
 
 
+@pytest.mark.timeout(20)
+def test_a_long_name_of_a_head_takes_no_longer() -> None:
+    head = Head(name="x" * 60, labels=("a", "b"))
+    assert find_idle(f"0.5 < {head.name}.confidence && 2 > {head.name}.scores.a", [head])
+    assert not find_idle(f"0.5 < {head.name}.confidence", [head])
+
+
 @pytest.mark.parametrize(
     "when",
     [
@@ -207,6 +215,9 @@ def test_a_wrong_condition_is_refused_with_rule_file_and_remedy(
         "has(event.attributes.plan) && event.attributes.plan == 'gold'",
         "signal.sentiment > -1.0 && signal.sources_down >= 3 && signal.volume_z > 60.0",
         "signal.events > 40 && signal.sentiment_z < -5.0 && 'x' == event.text",
+        "risk != null && risk.label == 'high' && null != subject && subject.relevance > 0.5",
+        "event.tickers.exists(topic, topic == 'X')",
+        "event.attributes.\n topic == 'x' || event.attributes.event.source == 'crm'",
         "event.source in ['news', 'ticket'] && sentiment.scores['negative'] > 0.5",
         "sentiment.confidence >= 1.0 || sentiment.confidence == 1 || subject.relevance <= 0",
         "subject.relevance >= 0 && subject.novelty <= 1.0 && subject.novelty > 0",
