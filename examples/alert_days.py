@@ -25,7 +25,7 @@ def main() -> None:
     alerts = json.load(sys.stdin)["result"]["alerts"]
     for alert in alerts:
         said = f"{alert['rule']} {alert['count']}"
-        days[alert["first_seen"][:10]][alert["subject"]].append(said)
+        days[(alert["fired_at"] or alert["first_seen"])[:10]][alert["subject"]].append(said)
     print("| day | subject | rules, with the number of events | move |")
     print("| --- | --- | --- | --- |")
     for day in sorted(days):

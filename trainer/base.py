@@ -2,8 +2,9 @@
 
 DIR holds the public sets named in SETS and mappings.json; models/base/MODEL_CARD.md says where they
 come from. Our own sentences are in the package. It is made in STAGES, each a checkpoint beside the
-output, and is their average; a stage whose folder is there already is not fitted again. Copy the
-two files of the output over models/base once its figures are at least as good.
+output, and is their average, whose risk head then learns trainer/urgent.py's sentences. A stage
+whose folder is there already is not fitted again, nor are those before an average that is there.
+Copy the two files of the output over models/base once its figures are at least as good.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from trainer.learner import Advice, FitConfig, bf16_helps
 from trainer.measure import held_out_logits, pooled_vectors
 from trainer.resume import unfinished
 from trainer.soup import average
+from trainer.urgent import teach_urgency
 
 # Chinese sets may be trained on too, but the default encoder's vocabulary is English: it reads
 # nearly every Chinese character as unknown, so they would only teach noise.
@@ -104,6 +106,8 @@ STAGES = (
     ),
 )
 
+AVERAGE = "average"
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -128,19 +132,35 @@ def build(data: Path, output: Path, *, trial: int | None = None) -> Checkpoint:
     parts = _parts(data)
     if trial:
         parts = Parts(*(_at_most(trial, part) for part in vars(parts).values()))
-    folders = {stage.name: output.with_name(f"{output.name}.{stage.name}") for stage in STAGES}
-    for stage in STAGES:
-        if not folders[stage.name].exists():
-            _fit_stage(stage, folders, parts)
-    shares = {folders[stage.name]: stage.share for stage in STAGES if stage.share}
-    weights = average(shares, RANK)
-    training = _history(folders)
+    names = [AVERAGE, *(stage.name for stage in STAGES)]
+    folders = {name: output.with_name(f"{output.name}.{name}") for name in names}
+    if not folders[AVERAGE].exists():
+        for stage in STAGES:
+            if not folders[stage.name].exists():
+                _fit_stage(stage, folders, parts)
+        shares = {folders[stage.name]: stage.share for stage in STAGES if stage.share}
+        made = _checkpoint(AVERAGE, _history(folders))
+        write_checkpoint(folders[AVERAGE], made, average(shares, RANK))
+    averaged, weights = read_checkpoint(folders[AVERAGE])
+    urgent = _taught_urgency(averaged, weights, parts.train)
+    training = averaged.training | {"urgent sentences": urgent}
     checkpoint = _calibrated(_checkpoint("base", training), weights, parts.validation)
     figures = metrics(checkpoint, weights, parts.test, data, _say)
     checkpoint = msgspec.structs.replace(checkpoint, metrics=figures)
     checkpoint = write_checkpoint(output, checkpoint, weights)
     _say(f"{output}: {checkpoint.version}")
     return checkpoint
+
+
+def _taught_urgency(
+    checkpoint: Checkpoint, weights: dict[str, torch.Tensor], train: Sequence[Example]
+) -> int:
+    """Changes the heads among weights; how many sentences they learnt."""
+    encoder = load_encoder()
+    joint = merge(checkpoint, weights, encoder)
+    count = teach_urgency(encoder, joint, train, max_tokens=CONFIG.max_tokens)
+    weights |= {f"heads.{name}": value for name, value in joint.linear.state_dict().items()}
+    return count
 
 
 def _history(folders: dict[str, Path]) -> dict[str, Any]:
