@@ -18,6 +18,7 @@ from stream.commands.options import (
     model_option,
     progress_bar,
 )
+from stream.ingest.text import printable
 from stream.settings import Settings
 
 MOST_TAKEN = 3
@@ -84,7 +85,7 @@ def evaluate(
         title_column=title_column,
         label_column=label_column,
         mapping=mapping,
-        say=lambda remark: click.echo(remark, err=True),
+        say=lambda remark: click.echo(printable(remark), err=True),
     )
     if as_json:
         show.json_object(figures)

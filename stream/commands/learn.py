@@ -28,6 +28,7 @@ from stream.commands.options import (
     model_folder,
     model_option,
 )
+from stream.ingest.text import printable
 from stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def fit(
     )
 
     def say(line: object) -> None:
-        click.echo(str(line), err=as_json)
+        click.echo(printable(str(line)), err=as_json)
 
     with ExitStack() as stack:
         progress = stack.enter_context(_progress_bar(quiet=as_json))

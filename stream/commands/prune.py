@@ -19,6 +19,7 @@ from stream.commands.options import (
     model_folder,
     model_option,
 )
+from stream.ingest.text import printable
 from stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def prune(
         mapping=mapping,
     )
     for remark in remarks:
-        click.echo(remark, err=True)
+        click.echo(printable(remark), err=True)
     pruned = leave_out(
         checkpoint,
         weights,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import msgspec
 from aiohttp import web
 
 from stream.connection_settings import is_loopback
 from stream.console.operations import Fault, sentence_of, status_of
-from stream.console.sessions import Identity, Sessions
+from stream.console.sessions import Identity, Sessions, same
 from stream.console.users import Role, may
 
 logger = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ def guard(sessions: Sessions, *, only_here: bool) -> Any:
 
     @web.middleware
     async def check(request: web.Request, handler: Any) -> web.StreamResponse:
-        if only_here and not is_loopback(urlsplit(f"//{request.host}").hostname or ""):
+        if only_here and not is_loopback(_split(f"//{request.host}").hostname or ""):
             return fault(421, "ask for localhost: this console is for this machine only")
         if request.path.startswith(OPEN_PATHS):
             return await _answered(request, handler)
@@ -111,10 +110,17 @@ def _identify(request: web.Request, sessions: Sessions) -> tuple[Identity | None
 
 def _is_meant(request: web.Request, identity: Identity) -> bool:
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
+    if origin is not None and _split(origin).netloc != request.host:
         return False
-    given = request.headers.get(CSRF_HEADER, "")
-    return hmac.compare_digest(given.encode(), identity.csrf.encode())
+    return same(request.headers.get(CSRF_HEADER, ""), identity.csrf)
+
+
+def _split(address: str) -> SplitResult:
+    """An address's parts, all empty where it is none, such as "//["."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _not_logged_in(request: web.Request) -> web.StreamResponse:

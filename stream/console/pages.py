@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import re
 import secrets
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from stream.console.guard import COOKIE, IDENTITY, set_cookie
-from stream.console.sessions import LoginLimit, Sessions
+from stream.console.sessions import LoginLimit, Sessions, same
 
 LOGIN_COOKIE = "bellwether-login"
 MAX_PASSWORD_CHARS = 1_000
@@ -96,13 +95,15 @@ class Pages:
         return self._login(request, "", 200, request.query.get("next", ""))
 
     async def log_in(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
+        try:
+            form = await request.post()
+        except (ValueError, LookupError):
+            # No text in the character set that it names, if there is such a one.
+            return self._login(request, "The form can't be read; please try again.", 400, "")
         onward = str(form.get("next", ""))
         nonce = request.cookies.get(LOGIN_COOKIE, "")
         given = str(form.get("token", ""))
-        if not nonce or not hmac.compare_digest(
-            given.encode(), self._sessions.login_token(nonce).encode()
-        ):
+        if not nonce or not same(given, self._sessions.login_token(nonce)):
             words = "The form was too old; please try again."
             return self._login(request, words, 403, onward)
         name, password = str(form.get("name", "")), str(form.get("password", ""))

@@ -70,7 +70,7 @@ def password_fits(password: str, hashed: str) -> bool:
 
 
 def token_hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 class Users:
@@ -169,7 +169,9 @@ def _unreadable(file: Path, error: OSError) -> SettingsError:
 
 
 def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=SCRYPT_BYTES)
+    # A form may hold lone surrogates, which plain UTF-8 does not write.
+    words = password.encode(errors="surrogatepass")
+    return hashlib.scrypt(words, salt=salt, n=n, r=r, p=p, maxmem=SCRYPT_BYTES)
 
 
 def _to_text(content: bytes) -> str:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from urllib.parse import urlsplit
 
+from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class InternalAddressError(OSError):
-    """A name that leads into a network of our own."""
+    """A name or an address that leads into a network of our own."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"{place}; allow_internal = true permits it")
 
 
 def is_internal(address: str) -> bool:
@@ -37,17 +41,33 @@ def check_url(url: str, *, allow_internal: bool) -> None:
 
     A name is looked up when it is connected to; see CheckedResolver.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        # Read as aiohttp reads it, to which digits and dots of any script make an IP address.
+        parts = URL(url)
+    except ValueError:
+        # Not the error's text, which quotes the address.
+        parts = URL()
+    if parts.scheme not in {"http", "https"} or not parts.raw_host:
         raise ValueError("must be an http:// or https:// address")
-    if parts.username or parts.password:
+    if parts.user or parts.password:
         raise ValueError("must not hold a login; sign the body with secret_env instead")
     try:
-        literal = ipaddress.ip_address(parts.hostname.partition("%")[0])
+        literal = ipaddress.ip_address(parts.raw_host.partition("%")[0])
     except ValueError:
         return
     if not allow_internal and is_internal(str(literal)):
         raise ValueError(f"{literal} is an internal address; allow_internal = true permits it")
+
+
+def checked_socket(place: AddrInfoType) -> socket.socket:
+    """The socket of a connection outside; for aiohttp, which asks no resolver about an address.
+
+    Raises InternalAddressError.
+    """
+    family, kind, protocol, _, address = place
+    if is_internal(str(address[0])):
+        raise InternalAddressError(f"{address[0]} is an internal address")
+    return socket.socket(family, kind, protocol)
 
 
 class CheckedResolver(AbstractResolver):
@@ -65,10 +85,7 @@ class CheckedResolver(AbstractResolver):
         for own_family, _, protocol, _, place in found:
             address = str(place[0])
             if not self._allow_internal and is_internal(address):
-                raise InternalAddressError(
-                    f"{host} leads to the internal address {address}; allow_internal = true "
-                    "permits it"
-                )
+                raise InternalAddressError(f"{host} leads to the internal address {address}")
             addresses.append(
                 ResolveResult(
                     hostname=host,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 import apprise
@@ -18,7 +19,7 @@ logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 
 
 class AppriseSink:
-    """apprise connects by itself: the host is looked up and checked before, not pinned."""
+    """apprise connects by itself: the hosts are looked up and checked before, not pinned."""
 
     def __init__(
         self, url: str, *, allow_internal: bool, timeout_s: float, console: str = ""
@@ -27,15 +28,16 @@ class AppriseSink:
         if apprise.Apprise.instantiate(url) is None:
             raise ValueError("is no address that apprise understands; see its list of services")
         self._url = url
-        self._host = urlsplit(url).hostname
         self._allow_internal = allow_internal
         self._timeout_s = timeout_s
         self._console = console
 
     async def send(self, notification: Notification) -> None:
-        await asyncio.to_thread(self._check)
+        plugin = apprise.Apprise.instantiate(self._url)
+        if not self._allow_internal:
+            await asyncio.to_thread(_check, _hosts(self._url, plugin))
         service = apprise.Apprise()
-        service.add(self._url)
+        service.add(plugin)
         kind = {"resolved": "success", "firing": "warning"}[notification.status]
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -53,13 +55,21 @@ class AppriseSink:
     async def close(self) -> None:
         pass
 
-    def _check(self) -> None:
-        if self._allow_internal or not self._host:
-            return
+
+def _hosts(url: str, plugin: Any) -> set[str]:
+    """Where it may connect to: parameters such as smtp= name hosts beside that of the address."""
+    held = [value for name, value in vars(plugin).items() if "host" in name]
+    return {
+        host.strip("[]") for host in (urlsplit(url).hostname, *held) if host and type(host) is str
+    }
+
+
+def _check(hosts: set[str]) -> None:
+    """Raises RefusedError."""
+    for host in hosts:
         try:
-            found = socket.getaddrinfo(self._host, None)
-        except OSError:
-            return  # many services put a token where a host would stand
-        for *_, place in found:
-            if is_internal(str(place[0])):
-                raise RefusedError("leads to an internal address; allow_internal = true permits it")
+            found = socket.getaddrinfo(host, None)
+        except (OSError, UnicodeError):
+            continue  # many services put a token where a host would stand
+        if any(is_internal(str(place[0])) for *_, place in found):
+            raise RefusedError("leads to an internal address; allow_internal = true permits it")

@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 
 from stream.notify.notification import Notification, RefusedError, TryAgainError
-from stream.sinks.addresses import CheckedResolver, InternalAddressError
+from stream.sinks.addresses import CheckedResolver, InternalAddressError, checked_socket
 
 ID_HEADER = "Bellwether-Notification"
 TIMESTAMP_HEADER = "Bellwether-Timestamp"
@@ -90,6 +90,7 @@ class WebhookSink:
                 connector=aiohttp.TCPConnector(
                     resolver=CheckedResolver(allow_internal=self._allow_internal),
                     use_dns_cache=False,
+                    socket_factory=None if self._allow_internal else checked_socket,
                 ),
                 timeout=self._timeout,
                 trust_env=False,

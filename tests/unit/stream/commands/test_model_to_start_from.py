@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import trainer.labelled_file
 import trainer.prune
 import trainer.tune
 from models.checkpoint import read_checkpoint
@@ -18,6 +20,8 @@ from stream.commands.learn import fit
 from stream.commands.options import how_to_serve, model_folder
 from stream.commands.prune import prune
 from stream.settings import Settings
+from trainer.labelled_file import Labelled
+from trainer.pseudo import Report
 from trainer.request import Request
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,6 +77,29 @@ def test_fit_and_prune_start_from_the_champion(
         ran = CliRunner().invoke(command, COMMON, obj=settings)
         assert isinstance(ran.exception, Begun), ran.output
     assert started == [version, version]
+
+
+def test_what_fit_and_prune_say_of_a_file_can_not_steer_the_terminal(
+    settings, tiny_checkpoint, tmp_path, monkeypatch
+) -> None:
+    crowned(settings, tiny_checkpoint)
+    bad = "\x1b[31mbad"
+
+    def tune(*_: Any, say: Callable[[object], None], **__: Any) -> None:
+        say(Report("mood", asked=2, sure=1, consistent=1, by_label={bad: 1}))
+        raise Begun
+
+    def read_labelled(*_: Any, **__: Any) -> Labelled:
+        return Labelled([], [f"1 row with the label {bad} 1 is left out"])
+
+    monkeypatch.setattr(trainer.tune, "tune", tune)
+    monkeypatch.setattr(trainer.labelled_file, "read_labelled", read_labelled)
+    monkeypatch.chdir(tmp_path)
+    Path("own.tsv").touch()
+    for command in (fit, prune):
+        ran = CliRunner().invoke(command, COMMON, obj=settings, color=True)
+        assert r"\x1b[31mbad 1" in ran.output
+        assert "\x1b" not in ran.output
 
 
 def test_what_was_written_is_served_through_the_registry_where_there_is_one(settings):

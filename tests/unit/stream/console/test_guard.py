@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from aiohttp.test_utils import TestClient
 
 from stream.console.desk import Desk
 from stream.console.sessions import LOGIN_ATTEMPTS
-from stream.console.users import User, add_user, hash_password, read_users
+from stream.console.users import User, add_user, hash_password, password_fits, read_users
 from stream.settings import SettingsError
 from tests.unit.stream.console.conftest import Caller, fire, log_in, opened, with_users
 
@@ -129,6 +131,8 @@ async def test_a_change_needs_the_pages_token_and_our_origin(page: Caller, desk:
 async def test_a_console_for_this_machine_answers_to_its_names_only(page: Caller) -> None:
     answer = await page.client.get("/alerts", headers={"Host": "rebound.example"})
     assert answer.status == 421
+    for host in (b"[", "a\u2100".encode()):
+        assert await sent_raw(page.client, b"GET /alerts", b"Accept: */*", host=host) == 421
 
 
 async def test_tokens_are_for_programs(guarded: Any, desk: Desk) -> None:
@@ -156,6 +160,60 @@ async def test_sessions_end_with_the_password_the_user_or_tampering(
     add_user(file, User("ann", "operator", hash_password("another password")))
     answer = await guarded.get("/api/v1/alerts", cookies={"bellwether": cookie})
     assert answer.status == 401
+
+
+async def sent_raw(
+    client: Any, begin: bytes, headers: bytes, body: bytes = b"", host: bytes = b"localhost"
+) -> int:
+    """The status of an answer to what aiohttp's client would not send."""
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    length = b"Content-Length: %d\r\nConnection: close" % len(body)
+    head = b"\r\n".join((begin + b" HTTP/1.1", b"Host: " + host, headers, length))
+    writer.write(head + b"\r\n\r\n" + body)
+    answer = await reader.read()
+    writer.close()
+    return int(answer.split()[1])
+
+
+async def test_bytes_that_are_no_text_are_no_login(guarded: Any) -> None:
+    claim = b'{"name": "ann", "begun": 9999999999, "nonce": "x"}'
+    cookie = b"Cookie: bellwether=" + base64.urlsafe_b64encode(claim) + b".\xff"
+    for given in (b"Authorization: Bearer \xff", cookie):
+        assert await sent_raw(guarded, b"GET /api/v1/alerts", given) == 401
+
+
+@pytest.mark.parametrize(
+    ("nonce", "kind", "body", "status"),
+    [
+        (b"\xff", b"application/x-www-form-urlencoded", b"token=a", 403),
+        (b"x", b"application/x-www-form-urlencoded", b"token=\xff", 400),
+        (b"x", b"application/x-www-form-urlencoded; charset=none", b"token=a", 400),
+        (b"x", b"application/x-www-form-urlencoded; charset=utf-7", b"token=+2AA-", 403),
+        (b"x", b"multipart/form-data", b"token=a", 400),
+    ],
+)
+async def test_a_login_form_that_is_no_text_is_refused(
+    guarded: Any, nonce: bytes, kind: bytes, body: bytes, status: int
+) -> None:
+    headers = b"Cookie: bellwether-login=" + nonce + b"\r\nContent-Type: " + kind
+    assert await sent_raw(guarded, b"POST /login", headers, body) == status
+
+
+def test_a_password_that_is_no_text_is_a_wrong_one() -> None:
+    assert not password_fits("\ud800", hash_password("?"))
+    assert password_fits("\ud800", hash_password("\ud800"))
+
+
+async def test_a_page_token_or_origin_that_is_none_is_refused(page: Caller) -> None:
+    jar = page.client.session.cookie_jar.filter_cookies(page.client.make_url("/"))
+    cookie = f"Cookie: bellwether={jar['bellwether'].value}\r\n".encode()
+    ours = f"X-CSRF-Token: {page.csrf}".encode()
+    for given, status in (
+        (b"X-CSRF-Token: \xff", 403),
+        (ours + b"\r\nOrigin: http://[", 403),
+        (ours, 204),
+    ):
+        assert await sent_raw(page.client, b"POST /logout", cookie + given) == status
 
 
 async def test_a_screen_on_the_wall_stays_logged_in_and_who_may_change_things_does_not(

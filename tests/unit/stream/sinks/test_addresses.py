@@ -48,6 +48,12 @@ def test_public(address: str) -> None:
         ("http://127.0.0.1/", "internal address"),
         ("http://[::1]/", "internal address"),
         ("http://169.254.169.254/latest", "internal address"),
+        ("http://１２７.０.０.１/", "127.0.0.1 is an internal address"),
+        ("http://127。0。0。1/", "127.0.0.1 is an internal address"),
+        ("http://①②⑦.0.0.1/", "127.0.0.1 is an internal address"),
+        ("http://[fe80::1%25eth0]/", "internal address"),
+        ("http://[::1/key-1234", "^must be an http:// or https:// address$"),
+        ("http://hook.example:key-1234/", "^must be an http:// or https:// address$"),
     ],
 )
 def test_a_url_is_refused(url: str, said: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from apprise import Apprise
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
@@ -132,10 +133,39 @@ async def test_a_topic_takes_a_notification_or_is_tried_again() -> None:
     assert json.loads(record.value)["id"] == "n-1"
 
 
-async def test_apprise_is_kept_from_internal_addresses() -> None:
-    sink = AppriseSink("json://127.0.0.1:1/", allow_internal=False, timeout_s=5)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "json://127.0.0.1:1/",
+        "json://[::1]:1/",
+        "mailto://me:word@mail.invalid?smtp=127.0.0.1&to=a@b.example",
+    ],
+)
+async def test_apprise_is_kept_from_internal_addresses(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reached(*_: object, **__: object) -> bool:
+        pytest.fail("it was let through")
+
+    monkeypatch.setattr(Apprise, "async_notify", reached)
+    sink = AppriseSink(url, allow_internal=False, timeout_s=5)
     with pytest.raises(RefusedError, match="internal address"):
         await sink.send(notification())
+
+
+async def test_a_token_that_can_be_no_host_is_left_to_apprise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+
+    async def notify(services: Apprise, **_: object) -> bool:
+        told.extend(type(service).__name__ for service in services)
+        return True
+
+    monkeypatch.setattr(Apprise, "async_notify", notify)
+    sink = AppriseSink(f"line://{'t' * 100}/U1234", allow_internal=False, timeout_s=5)
+    await sink.send(notification())
+    assert told == ["NotifyLine"]
 
 
 async def test_a_service_that_does_not_take_it_is_tried_again() -> None:

@@ -163,6 +163,15 @@ async def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(
     assert server.requests == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "１２７.０.０.１", "[::ffff:127.0.0.1]"])
+async def test_an_internal_address_is_refused_at_the_connection_too(
+    server: Server, host: str
+) -> None:
+    with pytest.raises(RefusedError, match="is an internal address; allow_internal = true"):
+        await post(f"http://{host}:{server.server_port}/", allow_internal=False)
+    assert server.requests == []
+
+
 async def test_a_name_is_looked_up_again_for_each_connection(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
