@@ -43,6 +43,10 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
     previous: str = ""
 
 
+class AliasMovedError(ModelError):
+    """Somebody moved the alias since the caller looked; nothing was done."""
+
+
 class Registry:
     """Safe for several writers: a version is named by its content, an alias moves by one at a time.
 
@@ -120,36 +124,49 @@ class Registry:
 
     def alias(self, name: str) -> Alias | None:
         """Where the alias points now, None if it was never set."""
-        moves = self.history(name)
-        return moves[-1] if moves else None
+        return self._newest(self._places(name))
 
     def history(self, name: str) -> list[Alias]:
-        """Every move of the alias, the first one first."""
-        moves = []
-        for place in self._list(f"{self._root}/aliases/{name}"):
-            try:
-                moves.append(msgspec.json.decode(self._read(place), type=Alias))
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                # Whoever wrote it was killed half-way and told nobody; the move never happened.
-                continue
-        return sorted(moves, key=lambda move: move.number)
+        """Every move of the alias, the first one first; reads them all."""
+        moves = (self._decoded(place) for _, place in sorted(self._places(name).items()))
+        return [move for move in moves if move]
 
-    def point(self, name: str, version: str, *, by: str, why: str, now: datetime) -> Alias:
-        """Move an alias to a verified version and return the move; two writers can't both win."""
+    def point(
+        self, name: str, version: str, *, by: str, why: str, now: datetime, after: int | None = None
+    ) -> Alias:
+        """Move an alias to a verified version and return the move; two writers can't both win.
+
+        after: the number of the alias's last move as the caller knows it, 0 before the first, None
+        to move it wherever it is. Where somebody moved it elsewhere since, raises AliasMovedError
+        and moves nothing; where they moved it to this version, returns their move.
+        """
         self.folder(version)
-        return self._move(name, version, by=by, why=why, now=now)
+        return self._move(name, version, by=by, why=why, now=now, after=after)
 
     def clear(self, name: str, *, by: str, why: str, now: datetime) -> Alias:
         """Have an alias name no version from now on."""
-        return self._move(name, "", by=by, why=why, now=now)
+        return self._move(name, "", by=by, why=why, now=now, after=None)
 
-    def _move(self, name: str, version: str, *, by: str, why: str, now: datetime) -> Alias:
+    def _move(
+        self, name: str, version: str, *, by: str, why: str, now: datetime, after: int | None
+    ) -> Alias:
         for _ in range(ATTEMPTS):
-            before = self.alias(name)
+            # Of one look: a move that another writer makes after it takes the number that we want.
+            places = self._places(name)
+            before = self._newest(places)
+            if after is not None and after != (before.number if before else 0):
+                if before and before.version == version:
+                    # Also where a write of ours was said to have failed, and had arrived.
+                    return before
+                there = f"{before.by} moved it to {before.version}" if before else "it is gone"
+                raise AliasMovedError(
+                    f"registry {self.address}: the alias {name!r} does not move to {version}, "
+                    f"since {there} meanwhile; look at it again"
+                )
             move = Alias(
                 alias=name,
                 version=version,
-                number=self._last_number(name) + 1,
+                number=max(places, default=0) + 1,
                 since=now,
                 by=by,
                 why=why,
@@ -165,10 +182,26 @@ class Registry:
             f"registry {self.address}: others move the alias {name!r} all the time; try again"
         )
 
-    def _last_number(self, name: str) -> int:
-        places = self._list(f"{self._root}/aliases/{name}")
-        stems = (place.rpartition("/")[2].removesuffix(".json") for place in places)
-        return max((int(stem) for stem in stems if stem.isdecimal()), default=0)
+    def _places(self, name: str) -> dict[int, str]:
+        """The files of an alias's moves by their numbers; none is read."""
+        found = {}
+        for place in self._list(f"{self._root}/aliases/{name}"):
+            stem = place.rpartition("/")[2].removesuffix(".json")
+            if stem.isdecimal():
+                found[int(stem)] = place
+        return found
+
+    def _newest(self, places: dict[int, str]) -> Alias | None:
+        """The last move; those before it are not read, since an alias only ever gets more."""
+        moves = (self._decoded(places[number]) for number in sorted(places, reverse=True))
+        return next((move for move in moves if move), None)
+
+    def _decoded(self, place: str) -> Alias | None:
+        try:
+            return msgspec.json.decode(self._read(place), type=Alias)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Whoever wrote it was killed half-way and told nobody; the move never happened.
+            return None
 
     def _version(self, version: str) -> str:
         if not version or "/" in version or version.startswith("."):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,8 +84,8 @@ class Champion:
         """Whom others made champion is judged too, and deposed if worse than the one before.
 
         The verdict goes to attempts. One that was champion before is left: somebody insists, or
-        takes a bad one back. Raises ModelError when the registry can't be used, or that version is
-        damaged.
+        takes a bad one back. Raises ModelError when the registry can't be used, that version is
+        damaged, or somebody moves the champion meanwhile; the next watch() then looks again.
         """
         if time.monotonic() - self._looked_at < LOOK_AT_ALIAS_S:
             return
@@ -92,45 +93,58 @@ class Champion:
         # After what can fail, so that a look that failed is taken again at once.
         self._looked_at = time.monotonic()
 
+    def look_at_once(self) -> None:
+        """Have the next watch() look: somebody is known to have moved the alias."""
+        self._looked_at = -math.inf
+
     async def _look(self, settled: Settled, limits: Limits, attempts: Attempts) -> None:
-        history = await asyncio.to_thread(self._registry.history, CHAMPION)
-        if not history:
+        newest = await asyncio.to_thread(self._registry.alias, CHAMPION)
+        if not newest:
             raise ModelError(
                 f"registry {self._registry.address}: is empty, though it had a champion; bring it "
                 "back, or restart the trainer to begin a new one"
             )
-        newest = history[-1]
         if newest.number == self.alias.number:
             return
-        before = self.contender
-        self._contender = await asyncio.to_thread(self._load, newest.version)
-        self.alias = newest
-        logger.info("%s made %s champion: %s", newest.by, newest.version, newest.why)
-        if newest.version in {move.version for move in history[:-1]}:
+        contender = await asyncio.to_thread(self._load, newest.version)
+        if await asyncio.to_thread(self._was_champion_before, newest):
+            self._follow(newest, contender)
             logger.info(
                 "%s is left unjudged: it was champion before, so somebody insists or takes a bad "
                 "one back",
                 newest.version,
             )
             return
-        evidence = await asyncio.to_thread(self._compared, before, settled.labels)
+        evidence = await asyncio.to_thread(self._compared, contender, settled.labels)
         verdict = judge(evidence, limits, must_gain=False)
         if verdict.promoted:
+            self._follow(newest, contender)
             why = f"{newest.version} may stay: {'; '.join(verdict.reasons)}"
             logger.info("%s", why)
             _note(attempts, settled, why)
             return
         why = f"taken back from {newest.version}: {'; '.join(verdict.reasons)}"
-        logger.warning("%s", why)
-        back = before.checkpoint.version
+        back = self.version
+        # Before anything here says so: where it fails, the next look judges that version again.
         alias = await asyncio.to_thread(
-            lambda: self._registry.point(CHAMPION, back, by=TRAINER, why=why, now=utc_now())
+            lambda: self._registry.point(
+                CHAMPION, back, by=TRAINER, why=why, now=utc_now(), after=newest.number
+            )
         )
+        logger.warning("%s, which %s made champion: %s", why, newest.by, newest.why)
         await self.crown(alias)
         _note(attempts, settled, why)
 
-    def _compared(self, before: Contender, labels: Sequence[Label]) -> Evidence:
-        return Evidence(slices=tuple(compare(before, self.contender, taught_by(labels, {}))))
+    def _follow(self, newest: Alias, contender: Contender) -> None:
+        self._contender, self.alias = contender, newest
+        logger.info("%s made %s champion: %s", newest.by, newest.version, newest.why)
+
+    def _was_champion_before(self, newest: Alias) -> bool:
+        history = self._registry.history(CHAMPION)
+        return newest.version in {one.version for one in history if one.number < newest.number}
+
+    def _compared(self, contender: Contender, labels: Sequence[Label]) -> Evidence:
+        return Evidence(slices=tuple(compare(self.contender, contender, taught_by(labels, {}))))
 
     def _load(self, version: str) -> Contender:
         bf16 = bf16_helps(torch.device("cpu"))

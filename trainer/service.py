@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from aiokafka import AIOKafkaProducer
 
-from models.registry import CHALLENGER, CHAMPION, Registry
+from models.registry import Registry
 from models.spec import ModelError
 from stream.records import utc_now
 from trainer.challenge import Challenger, challenge_deep, challenge_fast
@@ -223,7 +224,7 @@ class TrainerService:
         await once_there_is_room(note, self._stopping)
 
     async def _train(self, speed: Speed, settled: Settled) -> None:
-        begun = time.monotonic()
+        begun, after = time.monotonic(), self._champion.alias.number
         self.status.begin_fit(speed, len(settled.labels))
         try:
             # A fast fit takes seconds that people wait for, a deep one minutes that nobody does.
@@ -231,29 +232,37 @@ class TrainerService:
             challenger = await hand_over(lambda: self._challenge(speed, settled))
         except TrainerError as error:
             # The labels are at fault, not the service: it goes on and waits for more.
-            logger.warning("%s fit not done: %s", speed, error)
-            self.status.attempts[speed, "not done"] += 1
+            self.status.note_not_done(speed, str(error))
             await self._note_attempt(speed, settled, [], f"not done: {error}")
             return
         finally:
             self.status.fitting = ""
         verdict = judge(challenger.evidence, self._config.limits)
-        self.status.note_verdict(speed, verdict, time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        alias, shadowed = None, bool(self._config.probation.events)
         if verdict.promoted:
-            shadowed = bool(self._config.probation.events)
-            name = CHALLENGER if shadowed else CHAMPION
-            alias = await once_there_is_room(
-                lambda: asyncio.to_thread(
-                    publish, self._registry, challenger, verdict, utc_now(), name
-                ),
-                self._stopping,
-            )
-            if shadowed:
-                await once_there_is_room(lambda: self._shadow.begin(alias), self._stopping)
-            else:
-                await self._champion.crown(alias)
+            publishing = partial(publish, self._registry, challenger, verdict, shadowed, after)
+            alias = await once_there_is_room(lambda: asyncio.to_thread(publishing), self._stopping)
+            if not alias:
+                await self._note_other_champion(speed, settled)
+                return
+        self.status.note_verdict(speed, verdict, seconds)
+        if alias and shadowed:
+            await once_there_is_room(lambda: self._shadow.begin(alias), self._stopping)
+        elif alias:
+            await self._champion.crown(alias)
         suspects = labels_of(settled.labels, challenger.doubtful)
         await self._note_attempt(speed, settled, suspects, str(verdict))
+
+    async def _note_other_champion(self, speed: Speed, settled: Settled) -> None:
+        """Under no fit's name, so that the labels are due again, for the champion that there is."""
+        words = self.status.note_not_done(speed, "another champion meanwhile")
+        self._champion.look_at_once()
+
+        async def note() -> None:
+            self._log.attempts.note_by_hand(settled, words, utc_now())
+
+        await once_there_is_room(note, self._stopping)
 
     async def _note_attempt(
         self, speed: Speed, settled: Settled, suspects: Sequence[Label], verdict: str

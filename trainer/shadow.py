@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
-from models.registry import CHALLENGER, CHAMPION, Alias, Registry
+from models.registry import CHALLENGER, CHAMPION, Alias, AliasMovedError, Registry
+from models.spec import ModelError
 from stream.records import Shadowed, utc_now
 from trainer.champion import Champion
 from trainer.label_log import LabelLog
@@ -16,6 +18,9 @@ from trainer.question import Question
 from trainer.questions import QUESTIONS_PER_HEAD
 
 logger = logging.getLogger(__name__)
+
+GONE = "the champion that it was compared with is gone"
+NOBODY = -1
 
 
 class ShadowRun:
@@ -45,8 +50,13 @@ class ShadowRun:
     async def resume(self) -> None:
         """Take up what an earlier process began, and tell the workers again."""
         alias = await asyncio.to_thread(self._registry.alias, CHALLENGER)
-        if alias and alias.version:
-            await self.begin(alias)
+        if not alias or not alias.version:
+            return
+        await self.begin(alias)
+        training = await asyncio.to_thread(self._training, alias.version)
+        if training.get("parent") != self._champion.version:
+            # Somebody moved the champion while no trainer ran: no number is the one of the start.
+            self._champion_number = NOBODY
 
     async def begin(self, alias: Alias) -> None:
         self._alias = alias
@@ -87,7 +97,7 @@ class ShadowRun:
             await self._end(alias, "promoted")
             return
         if self._champion.alias.number != self._champion_number:
-            await self._end(alias, "refused: the champion that it was compared with is gone")
+            await self._end(alias, f"refused: {GONE}")
             return
         waited_s = (utc_now() - alias.since).total_seconds()
         decided = outcome(self._probation, self.agreements, waited_s)
@@ -95,11 +105,13 @@ class ShadowRun:
             return
         if decided.promoted:
             why = f"{alias.why}; {decided.why}"
-            crowned = await asyncio.to_thread(
-                lambda: self._registry.point(
-                    CHAMPION, alias.version, by=TRAINER, why=why, now=utc_now()
-                )
-            )
+            try:
+                crowned = await asyncio.to_thread(self._point_champion, alias.version, why)
+            except AliasMovedError as error:
+                logger.warning("%s", error)
+                self._champion.look_at_once()
+                await self._end(alias, f"refused: {GONE}")
+                return
             await self._champion.crown(crowned)
         said = "promoted" if decided.promoted else "refused"
         await self._end(alias, f"{said}: {decided.why}")
@@ -108,11 +120,34 @@ class ShadowRun:
         self.agreements = self._log.shadow.agreements().get(self.version, [])
 
     async def _end(self, alias: Alias, why: str) -> None:
-        version = await asyncio.to_thread(self._registry.describe, alias.version)
-        self._log.attempts.note_end_of_shadow(version.training, why, utc_now())
+        """Each step may fail, and all are then done again: the alias is cleared once all the same.
+
+        Raises ModelError or LabelLogError, and the version then is still in shadow.
+        """
+        training = await asyncio.to_thread(self._training, alias.version)
+        back = await asyncio.to_thread(self._cleared, alias.version, why)
+        if training:
+            self._log.attempts.note_end_of_shadow(training, why, utc_now())
         self._alias, self.agreements = None, []
-        back = await asyncio.to_thread(
-            lambda: self._registry.clear(CHALLENGER, by=TRAINER, why=why, now=utc_now())
-        )
         await self._champion.announce(back)
         logger.info("%s is no longer in shadow: %s", alias.version, why)
+
+    def _point_champion(self, version: str, why: str) -> Alias:
+        after = self._champion_number
+        return self._registry.point(
+            CHAMPION, version, by=TRAINER, why=why, now=utc_now(), after=after
+        )
+
+    def _cleared(self, version: str, why: str) -> Alias:
+        now = self._registry.alias(CHALLENGER)
+        if now and now.version != version:
+            return now
+        return self._registry.clear(CHALLENGER, by=TRAINER, why=why, now=utc_now())
+
+    def _training(self, version: str) -> dict[str, Any]:
+        """What its description says of its fit; empty where there is none to read any more."""
+        try:
+            return self._registry.describe(version).training
+        except ModelError as error:
+            logger.warning("%s", error)
+            return {}

@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 class Status(msgspec.Struct):
     """As it stands now; kept by the service, read by others.
 
-    attempts count fits by speed and verdict: promoted, refused, or not done for want of labels.
+    attempts count fits by speed and verdict: promoted, refused, or not done for want of labels or
+    because somebody moved the champion meanwhile.
     fitting is the speed of the fit under way, "" without one; progress is its last epoch in words.
     challenger is the version in shadow, "" without one; shadow are, by head, its answers and
     how many of them differ from the champion's.
@@ -73,6 +74,13 @@ class Status(msgspec.Struct):
     def note_verdict(self, speed: str, verdict: Verdict, seconds: float) -> None:
         self.attempts[speed, "promoted" if verdict.promoted else "refused"] += 1
         logger.info("%s after %.1f s", verdict, seconds)
+
+    def note_not_done(self, speed: str, why: str) -> str:
+        """In words."""
+        self.attempts[speed, "not done"] += 1
+        words = f"{speed} fit not done: {why}"
+        logger.warning("%s", words)
+        return words
 
     def note_epoch(self, epoch: Epoch) -> None:
         self.progress = str(epoch)

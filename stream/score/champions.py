@@ -19,14 +19,20 @@ def promote(registry: Registry, version: str, *, by: str, why: str, now: datetim
 
 
 def roll_back(registry: Registry, *, by: str, why: str, now: datetime) -> Alias:
-    """Make the champion's predecessor champion again; blocks. Raises ModelError without one."""
-    back = predecessor(registry.history(CHAMPION))
+    """Make the champion's predecessor champion again; blocks.
+
+    Raises ModelError without one, or where somebody else moved the champion meanwhile: two who roll
+    back at once go back one version.
+    """
+    history = registry.history(CHAMPION)
+    back = predecessor(history)
     if not back:
         raise ModelError(
             f"registry {registry.address}: the champion has no predecessor that was not taken back "
             "already; name a version with `bellwether models promote`"
         )
-    return promote(registry, back, by=by, why=why, now=now)
+    after = history[-1].number
+    return registry.point(CHAMPION, back, by=by, why=why, now=now, after=after)
 
 
 def predecessor(history: Sequence[Alias]) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import CONFIG, WEIGHTS
-from models.registry import CHAMPION, Registry
+from models.registry import CHAMPION, AliasMovedError, Registry
 from models.spec import ModelError
 from tests.full_disk import full_disk
 
@@ -234,12 +234,87 @@ def test_of_two_writers_of_one_move_one_looks_again(
     registry = Registry(str(tmp_path / "registry"))
     version = registry.add(tiny_checkpoint).version
     registry.clear(CHAMPION, by="eve", why="first", now=NOW)
-    numbers = iter([0, 1])
-    monkeypatch.setattr(registry, "_last_number", lambda _: next(numbers))
+    places = registry._places
+    looks = iter([{}, places(CHAMPION)])
+    monkeypatch.setattr(registry, "_places", lambda _: next(looks))
     there = registry._files.exists
     monkeypatch.setattr(
         registry._files, "exists", lambda place: "/aliases/" not in place and there(place)
     )
     registry.point(CHAMPION, version, by="ann", why="second", now=NOW)
+    monkeypatch.setattr(registry, "_places", places)
     moves = registry.history(CHAMPION)
     assert [(move.number, move.why) for move in moves] == [(1, "first"), (2, "second")]
+
+
+@pytest.fixture
+def two(registry: Registry, tiny_checkpoint: Path, tmp_path: Path) -> tuple[str, str]:
+    """Two versions; the first one is champion by move 1."""
+    first = registry.add(tiny_checkpoint).version
+    second = other_version(tiny_checkpoint, tmp_path / "second")
+    registry.add(tmp_path / "second")
+    registry.point(CHAMPION, first, by="ann", why="first", now=NOW, after=0)
+    return first, second
+
+
+def test_who_knows_the_last_move_moves_the_alias_and_who_does_not_moves_nothing(
+    registry: Registry, two: tuple[str, str]
+) -> None:
+    first, second = two
+    assert registry.point(CHAMPION, second, by="bob", why="", now=NOW, after=1).number == 2
+    for after in (0, 1, 3):
+        with pytest.raises(AliasMovedError, match=f"bob moved it to {second} meanwhile"):
+            registry.point(CHAMPION, first, by="eve", why="", now=NOW, after=after)
+    assert [move.version for move in registry.history(CHAMPION)] == [first, second]
+    # Who does not ask overrides, as an operator may.
+    assert registry.point(CHAMPION, first, by="eve", why="", now=NOW).number == 3
+
+
+def test_a_move_that_was_done_already_is_not_done_again(
+    registry: Registry, two: tuple[str, str]
+) -> None:
+    done = registry.point(CHAMPION, two[1], by="bob", why="better", now=NOW, after=1)
+    assert registry.point(CHAMPION, two[1], by="eve", why="mine", now=NOW, after=1) == done
+    assert len(registry.history(CHAMPION)) == 2
+
+
+def test_a_move_between_look_and_write_refuses_who_did_not_see_it(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    first = registry.add(tiny_checkpoint).version
+    second = other_version(tiny_checkpoint, tmp_path / "second")
+    registry.add(tmp_path / "second")
+    registry.point(CHAMPION, first, by="ann", why="first", now=NOW)
+    write, others = registry._write, Registry(str(tmp_path / "registry"))
+
+    def late(place: str, content: bytes, *, new: bool = False) -> None:
+        if len(others.history(CHAMPION)) == 1:
+            others.point(CHAMPION, first, by="eve", why="insists", now=NOW)
+        write(place, content, new=new)
+
+    monkeypatch.setattr(registry, "_write", late)
+    with pytest.raises(AliasMovedError, match="eve moved it"):
+        registry.point(CHAMPION, second, by="bob", why="better", now=NOW, after=1)
+    assert [move.by for move in registry.history(CHAMPION)] == ["ann", "eve"]
+
+
+def test_half_a_move_does_not_count_as_a_move_since(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    version = registry.add(tiny_checkpoint).version
+    registry.point(CHAMPION, version, by="ann", why="first", now=NOW)
+    half = tmp_path / "registry" / "aliases" / CHAMPION / "00000002.json"
+    half.write_bytes(b'{"alias":"champ')
+    assert registry.point(CHAMPION, version, by="bob", why="", now=NOW, after=1).number == 3
+
+
+def test_where_an_alias_points_is_one_read_however_often_it_moved(
+    registry: Registry, two: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2, 12):
+        registry.point(CHAMPION, two[number % 2], by="bob", why=f"{number}", now=NOW)
+    read, reads = registry._read, []
+    monkeypatch.setattr(registry, "_read", lambda place: reads.append(place) or read(place))
+    now = registry.alias(CHAMPION)
+    assert now is not None
+    assert (now.number, now.why, len(reads)) == (11, "11", 1)

@@ -10,6 +10,7 @@ import pytest
 import trainer.champion
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.registry import CHAMPION, Registry
+from models.spec import ModelError
 from stream.records import utc_now
 from trainer.champion import Champion
 from trainer.gate import Limits, Verdict
@@ -102,3 +103,69 @@ async def test_a_full_disk_leaves_the_verdict_unnoted_and_the_trainer_alive(
     await stand.look()
     assert stand.champion.version == stand.first
     assert "the verdict is not noted" in caplog.text
+
+
+def away(*_: object, **__: object) -> None:
+    raise ModelError("the share is full")
+
+
+async def test_what_can_not_be_taken_back_now_is_judged_again_until_it_is(stand, monkeypatch):
+    judged(monkeypatch, promoted=False, why="worse on topic")
+    stand.promote(stand.second)
+    with monkeypatch.context() as patch:
+        patch.setattr(stand.registry, "point", away)
+        for _ in range(2):
+            with pytest.raises(ModelError, match="the share is full"):
+                await stand.look()
+            assert stand.champion.version == stand.first
+            assert stand.champion.contender.checkpoint.version == stand.first
+    assert stand.noted() == []
+    await stand.look()
+    assert [one.by for one in stand.registry.history(CHAMPION)] == ["trainer", "eve", "trainer"]
+    assert stand.registry.alias(CHAMPION).version == stand.first
+    assert stand.champion.alias == stand.registry.alias(CHAMPION)
+    assert stand.noted() == [("by hand", f"taken back from {stand.second}: worse on topic")]
+
+
+async def test_what_can_not_be_compared_now_is_judged_at_the_next_look(stand, monkeypatch):
+    judged(monkeypatch, promoted=True, why="fine")
+    stand.promote(stand.second)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.champion, "compare", away)
+        with pytest.raises(ModelError):
+            await stand.look()
+    await stand.look()
+    assert stand.champion.version == stand.second
+    assert len(stand.noted()) == 1
+
+
+async def test_whom_somebody_moves_while_the_last_one_is_judged_is_not_taken_back(
+    stand, monkeypatch
+):
+    judged(monkeypatch, promoted=False, why="worse on topic")
+    stand.promote(stand.second)
+
+    def meanwhile(*_):
+        monkeypatch.setattr(trainer.champion, "compare", lambda *_: [])
+        stand.promote(stand.second)
+        return []
+
+    monkeypatch.setattr(trainer.champion, "compare", meanwhile)
+    with pytest.raises(ModelError, match="eve moved it to"):
+        await stand.look()
+    assert stand.noted() == []
+    await stand.look()
+    # Twice in a row: she insists.
+    assert stand.champion.version == stand.second
+    assert stand.registry.alias(CHAMPION).version == stand.second
+
+
+async def test_a_look_at_a_champion_that_did_not_move_reads_one_move(stand, monkeypatch):
+    judged(monkeypatch, promoted=True, why="fine")
+    for version in [stand.second, stand.first] * 3:
+        stand.promote(version)
+    await stand.look()
+    read, reads = stand.registry._read, []
+    monkeypatch.setattr(stand.registry, "_read", lambda place: reads.append(place) or read(place))
+    await stand.look()
+    assert len(reads) == 1

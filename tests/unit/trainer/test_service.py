@@ -1,20 +1,26 @@
-"""The trainer service where its disk is full: what it has done waits for room, and it goes on."""
+"""The trainer service where its disk is full, or somebody moves the champion while it fits."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
-from models.registry import Registry
+from models.checkpoint import read_checkpoint, write_checkpoint
+from models.registry import CHALLENGER, CHAMPION, Registry
 from stream.names import Topics
+from stream.records import utc_now
 from trainer import room, service
+from trainer.challenge import Challenger
+from trainer.champion import Champion
 from trainer.errors import FitError, LabelLogError
-from trainer.gate import Limits, Verdict
+from trainer.gate import Evidence, Limits, Verdict
 from trainer.label_log import LABELS_FILE, LabelLog
 from trainer.probation import Probation
 from trainer.question import Question
@@ -74,7 +80,9 @@ def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainerService:
     made._log = LabelLog(tmp_path / LABELS_FILE, remember_events=10)
     made._shadow = Shadow(made._log)  # type: ignore[assignment]
     made._champion = SimpleNamespace(  # type: ignore[assignment]
-        version="v1", contender=SimpleNamespace(joint=SimpleNamespace(heads=()))
+        version="v1",
+        alias=SimpleNamespace(number=1),
+        contender=SimpleNamespace(joint=SimpleNamespace(heads=())),
     )
     return made
 
@@ -153,3 +161,66 @@ async def test_what_finds_no_room_ends_the_service_in_no_case(
         ours._shadow.faults.append(FULL)  # type: ignore[attr-defined]
     await ours.run(stop)
     assert (looks, caplog.text.count(str(FULL))) == (3, 1)
+
+
+class Wire:
+    """A producer that takes everything."""
+
+    async def send_and_wait(self, *_: object, **__: object) -> None: ...
+
+
+@pytest.mark.parametrize("shadowed", [True, False])
+async def test_whom_somebody_makes_champion_during_a_fit_stays_and_the_labels_are_due_again(
+    ours: TrainerService,
+    tmp_path: Path,
+    tiny_checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shadowed: bool,
+) -> None:
+    registry = ours._registry
+    if not shadowed:
+        ours._config = replace(ours._config, probation=Probation())
+    ours._champion = champion = Champion(registry, tiny_checkpoint)
+    champion.open()
+    champion.announce_by(Wire(), "models")  # type: ignore[arg-type]
+    checkpoint, weights = read_checkpoint(tiny_checkpoint)
+    first = champion.version
+    weights["heads.bias"] = weights["heads.bias"] + 1
+    by_hand = write_checkpoint(tmp_path / "by hand", checkpoint, weights).version
+    registry.add(tmp_path / "by hand")
+    fitted = msgspec.structs.replace(checkpoint, training={"parent": first})
+    moving = True
+
+    def challenge(*_: Any) -> Challenger:
+        if moving:
+            registry.point(CHAMPION, by_hand, by="eve", why="an incident", now=utc_now())
+        return Challenger(fitted, weights, Evidence(slices=()), {})
+
+    monkeypatch.setattr(ours, "_challenge", challenge)
+    fine = Verdict(promoted=True, reasons=("why",), changes=())
+    monkeypatch.setattr(service, "judge", lambda *_: fine)
+    monkeypatch.setattr("trainer.champion.judge", lambda *_, **__: fine)
+    monkeypatch.setattr("trainer.champion.compare", lambda *_: [])
+
+    async def moves() -> list[str]:
+        await champion.watch(ours._settled, ours._config.limits, ours._log.attempts)
+        return [move.by for move in registry.history(CHAMPION)]
+
+    assert await moves() == ["trainer"]
+    await ours._train("fast", ours._settled)
+    # At once, though it has looked just now: else the same fit would begin again.
+    assert await moves() == ["trainer", "eve"]
+    assert champion.version == by_hand
+    assert ours.status.attempts == {("fast", "not done"): 1}
+    noted = [(one["speed"], one["verdict"]) for one in ours._log.attempts.latest(9)]
+    assert ("by hand", "fast fit not done: another champion meanwhile") in noted
+    assert ours._log.attempts.last() == ("", 0)
+    assert registry.alias(CHALLENGER) is None
+    moving = False
+    await ours._train("fast", ours._settled)
+    begun = [one.version for one in ours._shadow.begun]  # type: ignore[attr-defined]
+    if shadowed:
+        assert (len(begun), await moves()) == (1, ["trainer", "eve"])
+    else:
+        assert (begun, await moves()) == ([], ["trainer", "eve", "trainer"])
+    assert ours.status.attempts["fast", "promoted"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
+from models.spec import ModelError
 from stream.records import Shadowed, TwoAnswers, utc_now
 from trainer.champion import Champion
+from trainer.errors import LabelLogError
 from trainer.label_log import LABELS_FILE, LabelLog, SeenEvent
 from trainer.probation import Agreement, Probation
 from trainer.shadow import ShadowRun
@@ -42,11 +45,14 @@ class Stand:
         self.run = ShadowRun(self.registry, self.champion, self.log, self._probation)
         self.first = self.champion.version
         checkpoint, weights = read_checkpoint(tiny)
-        training = {"labels": 3, "labels_fingerprint": "abc"}
+        training = {"parent": self.first, "labels": 3, "labels_fingerprint": "abc"}
         described = msgspec.structs.replace(checkpoint, training=training)
         weights["heads.bias"] = weights["heads.bias"] + 1
         self.second = write_checkpoint(folder / "second", described, weights).version
         self.registry.add(folder / "second")
+        weights["heads.bias"] = weights["heads.bias"] + 1
+        self.third = write_checkpoint(folder / "third", checkpoint, weights).version
+        self.registry.add(folder / "third")
 
     async def begin(self, *, ago_s: float = 0.0) -> None:
         since = utc_now() - timedelta(seconds=ago_s)
@@ -72,6 +78,15 @@ class Stand:
                 for n, event in enumerate(events)
             ]
         )
+
+    def moved_by_hand(self, version: str) -> None:
+        self.registry.point(CHAMPION, version, by="eve", why="an incident", now=utc_now())
+
+    async def restarted(self) -> ShadowRun:
+        self.champion.open()
+        again = ShadowRun(self.registry, self.champion, self.log, self._probation)
+        await again.resume()
+        return again
 
     def holds(self, alias: str) -> str:
         found = self.registry.alias(alias)
@@ -161,8 +176,7 @@ async def test_what_is_counted_as_it_comes_is_what_the_file_says(stand: Stand) -
 async def test_a_restart_goes_on_with_the_answers_and_the_time_that_it_had(stand: Stand) -> None:
     await stand.begin(ago_s=61)
     stand.answers(9)
-    again = ShadowRun(stand.registry, stand.champion, stand.log, Probation(10, 60.0))
-    await again.resume()
+    again = await stand.restarted()
     assert again.version == stand.second
     assert again.agreements[0].answers == 9
     await again.watch()
@@ -176,3 +190,93 @@ async def test_it_ends_when_somebody_else_moves_the_champion(stand: Stand) -> No
     await stand.run.watch()
     assert stand.holds(CHALLENGER) == ""
     assert "is gone" in stand.registry.history(CHALLENGER)[-1].why
+
+
+async def test_whom_somebody_made_champion_in_the_last_moment_is_not_overridden(
+    stand: Stand,
+) -> None:
+    await stand.begin()
+    stand.answers(10)
+    stand.moved_by_hand(stand.third)
+    await stand.run.watch()
+    assert (stand.holds(CHAMPION), stand.holds(CHALLENGER)) == (stand.third, "")
+    assert stand.run.version == ""
+    assert "is gone" in stand.log.summary()["attempts"][0]["verdict"]
+
+
+async def test_a_challenger_whose_champion_went_while_no_trainer_ran_ends(stand: Stand) -> None:
+    await stand.begin()
+    stand.answers(10)
+    stand.moved_by_hand(stand.third)
+    again = await stand.restarted()
+    await again.watch()
+    assert (stand.holds(CHAMPION), stand.holds(CHALLENGER)) == (stand.third, "")
+    assert "is gone" in stand.registry.history(CHALLENGER)[-1].why
+
+
+async def test_a_champion_that_went_and_came_back_meanwhile_is_the_one_compared_with(
+    stand: Stand,
+) -> None:
+    await stand.begin()
+    stand.answers(10)
+    stand.moved_by_hand(stand.third)
+    stand.moved_by_hand(stand.first)
+    again = await stand.restarted()
+    await again.watch()
+    assert (stand.holds(CHAMPION), stand.holds(CHALLENGER)) == (stand.second, "")
+
+
+async def test_a_challenger_that_somebody_promoted_while_no_trainer_ran_is_promoted(
+    stand: Stand,
+) -> None:
+    await stand.begin()
+    stand.moved_by_hand(stand.second)
+    again = await stand.restarted()
+    await again.watch()
+    assert (stand.holds(CHAMPION), stand.holds(CHALLENGER)) == (stand.second, "")
+    assert stand.registry.history(CHALLENGER)[-1].why == "promoted"
+
+
+async def test_one_whose_end_can_not_be_written_is_in_shadow_until_it_is(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stand.begin()
+    stand.answers(10, differ=3)
+
+    def away(*_: Any, **__: Any) -> Alias:
+        raise ModelError("the share is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stand.registry, "clear", away)
+        for _ in range(2):
+            with pytest.raises(ModelError):
+                await stand.run.watch()
+            assert (stand.run.version, stand.holds(CHALLENGER)) == (stand.second, stand.second)
+    assert stand.log.summary()["attempts"] == []
+    await stand.run.watch()
+    assert (stand.run.version, stand.holds(CHALLENGER)) == ("", "")
+    assert stand.wire.said[-1].version == ""
+    assert len(stand.log.summary()["attempts"]) == 1
+
+
+async def test_an_end_that_the_log_can_not_take_yet_clears_the_alias_once(stand: Stand) -> None:
+    await stand.begin()
+    stand.answers(10, differ=3)
+    stand.log._db.execute("PRAGMA query_only = 1")
+    for _ in range(2):
+        with pytest.raises(LabelLogError):
+            await stand.run.watch()
+    stand.log._db.execute("PRAGMA query_only = 0")
+    await stand.run.watch()
+    assert [one.version for one in stand.registry.history(CHALLENGER)] == [stand.second, ""]
+    assert len(stand.log.summary()["attempts"]) == 1
+    assert stand.run.version == ""
+
+
+async def test_a_challenger_whose_files_are_gone_ends_all_the_same(stand: Stand) -> None:
+    await stand.begin()
+    shutil.rmtree(stand.registry.folder(stand.second))
+    again = await stand.restarted()
+    await again.watch()
+    assert (stand.holds(CHAMPION), stand.holds(CHALLENGER)) == (stand.first, "")
+    assert again.version == ""
