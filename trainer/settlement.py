@@ -14,7 +14,10 @@ from trainer.feedback import Accepted, Text
 
 
 class Label(msgspec.Struct, frozen=True):
-    """What people agree on about one event and one head; places are (partition, offset) of it."""
+    """What people agree on about one event and one head.
+
+    authors are those who say so, not whom they outvoted; places are (partition, offset) of it.
+    """
 
     event_id: str
     head: str
@@ -98,7 +101,8 @@ class Settlement:
             if len(found) != 1:
                 (ambiguous if found else unknown).append(head)
             elif (head, label) in self._known:
-                labels.append(_label((event_id, head), label, found[0], by_author))
+                agreed = [one for one in by_author.values() if one.feedback.label == label]
+                labels.append(_label((event_id, head), label, found[0], agreed))
         self._events[event_id] = _OfEvent(
             labels=tuple(labels),
             disputed=tuple(disputed),
@@ -167,17 +171,15 @@ def _when(one: Accepted) -> tuple[datetime, str, int, int]:
     return one.feedback.time, one.feedback.id, one.partition, one.offset
 
 
-def _label(
-    place: tuple[str, str], label: str, found: Text, by_author: Mapping[str, Accepted]
-) -> Label:
+def _label(place: tuple[str, str], label: str, found: Text, agreed: Sequence[Accepted]) -> Label:
     return Label(
         event_id=place[0],
         head=place[1],
         label=label,
         text=found.text,
         source=found.source,
-        authors=tuple(sorted(by_author)),
-        places=tuple(sorted((one.partition, one.offset) for one in by_author.values())),
+        authors=tuple(sorted(one.feedback.author for one in agreed)),
+        places=tuple(sorted((one.partition, one.offset) for one in agreed)),
     )
 
 

@@ -121,7 +121,7 @@ def test_people_who_disagree_leave_the_event_out_until_a_majority_settles_it() -
     assert settled(*two).disputed == (("e1", "mood"),)
     three = settled(*two, said(3, author="cid", label="bad"))
     assert [one.label for one in three.labels] == ["bad"]
-    assert three.labels[0].authors == ("ann", "bob", "cid")
+    assert (three.labels[0].authors, three.labels[0].places) == (("bob", "cid"), ((0, 2), (0, 3)))
 
 
 def test_a_label_for_an_event_nobody_has_seen_waits() -> None:
