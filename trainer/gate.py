@@ -175,7 +175,7 @@ def _beyond_chance(one: Slice) -> bool:
     for wins in range(won):
         ways = ways * (differ - wins) // (wins + 1)
         as_few += ways
-    return as_few * TAIL < 2**differ
+    return as_few * TAIL < 1 << differ
 
 
 def _change(one: Slice) -> Change:
