@@ -187,9 +187,8 @@ class Batcher(Generic[T]):
 
     def _leave_queue(self) -> list[Waiting[T]]:
         """What the window has room for. To be called with the lock held."""
-        return self._arrivals.take(
-            WINDOW_BATCHES * self._model.max_batch_tokens - self._window.tokens
-        )
+        room = WINDOW_BATCHES * self._model.max_batch_tokens - self._window.tokens
+        return self._arrivals.take(room)
 
     def _idle(self) -> bool:
         with self._arrived:
@@ -218,7 +217,7 @@ class Batcher(Generic[T]):
                 self._tokenize(fresh[:middle])
                 self._tokenize(fresh[middle:])
             else:
-                self._blame(self._model, fresh[0], error, "tokenizer")
+                self._blame(self._model, fresh[0], f"{type(error).__name__}: {error}", "tokenizer")
             return
         for entry, tokens in zip(fresh, encoded, strict=True):
             entry.tokens = tokens
@@ -230,16 +229,20 @@ class Batcher(Generic[T]):
         predictor = model.predictor
         kinds = [self._kind_of(entry.item) for entry in batch]
         started, since = self._tally.begin()
+        failed = ""
         try:
             if shadow := self.shadow:
                 answers = shadow.predict(predictor, batch, kinds)
             else:
                 answers = predictor.predict([entry.tokens for entry in batch], kinds)
         except Exception as error:  # noqa: BLE001 - find the text at fault, if it is a text
-            self._tally.end(since)
-            self._recover(model, batch, error)
-            return
+            # Words alone: the error holds what the failed pass computed, and the halves need room.
+            failed = f"{type(error).__name__}: {error}"
+            by = "out-of-memory" if isinstance(error, OutOfMemoryError) else "bisection"
         device_s = self._tally.end(since)
+        if failed:
+            self._recover(model, batch, failed, by)
+            return
         lengths = [len(entry.tokens) for entry in batch]
         tokens = sum(lengths)
         computed = len(batch) * max(lengths) if predictor.pads else tokens
@@ -263,33 +266,30 @@ class Batcher(Generic[T]):
             if not self._ended:
                 self._deliver(results)
 
-    def _recover(self, model: _Model, batch: list[Waiting[T]], error: Exception) -> None:
+    def _recover(self, model: _Model, batch: list[Waiting[T]], failed: str, by: str) -> None:
         """Halve a batch that failed until it fits, or until the one text at fault stands alone."""
-        if len(batch) > 1:
-            self._tally.halved()
-            failed = f"a batch of {len(batch)} texts failed ({type(error).__name__}: {error})"
-            logger.warning("%s; trying its halves", failed)
-            released_by = "out-of-memory" if isinstance(error, OutOfMemoryError) else "bisection"
-            middle = len(batch) // 2
-            self._score(model, batch[:middle], released_by)
-            self._score(model, batch[middle:], released_by)
+        if len(batch) == 1:
+            self._blame(model, batch[0], failed, "bisection")
             return
-        self._blame(model, batch[0], error, "bisection")
+        self._tally.halved()
+        logger.warning("a batch of %d texts failed (%s); trying its halves", len(batch), failed)
+        middle = len(batch) // 2
+        self._score(model, batch[:middle], by)
+        self._score(model, batch[middle:], by)
 
-    def _blame(self, model: _Model, entry: Waiting[T], error: Exception, released_by: str) -> None:
-        # A lone text fails either because of itself or because the model is broken. A text known
-        # to be good tells the two apart: a broken model must stop the worker, not empty the
-        # topics into the dead letters.
+    def _blame(self, model: _Model, entry: Waiting[T], failed: str, released_by: str) -> None:
+        # Is the text at fault, or the model? One known to be good tells: a broken model must stop
+        # the worker, not empty the topics into the dead letters.
         predictor = model.predictor
         predictor.predict(predictor.tokenize([PROBE_TEXT]))
-        failed = Result(
+        result = Result(
             item=entry.item,
             scores=None,
-            error=f"{type(error).__name__}: {error}",
+            error=failed,
             model=predictor.version,
             batch=BatchInfo(1, len(entry.tokens), entry.waited_ms(time.monotonic()), released_by),
         )
         self._tally.failed()
         with self._delivering:
             if not self._ended:
-                self._deliver([failed])
+                self._deliver([result])

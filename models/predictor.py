@@ -72,6 +72,7 @@ class TorchPredictor:
         self._pool = build(self._encoder, self._path)
         self._cores = Cores(threads)
         self._temperatures = _temperatures(heads.heads)
+        self._was_full = False
 
     @property
     def version(self) -> str:
@@ -173,10 +174,14 @@ class TorchPredictor:
 
     @contextlib.contextmanager
     def _naming_memory(self, tokens: Sequence[list[int]]) -> Iterator[None]:
+        if self._was_full:
+            # Not while the error was on its way: until it is gone, the failed pass holds its room.
+            self._was_full = False
+            torch.cuda.empty_cache()
         try:
             yield
         except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
+            self._was_full = True
             raise OutOfMemoryError(self._too_large(tokens)) from error
         except RuntimeError as error:
             # The CPU allocator has no exception class of its own.

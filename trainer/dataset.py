@@ -51,19 +51,19 @@ def read_sentences(folder: Path, heads: Sequence[Head]) -> list[Example]:
 def merge(examples: Iterable[Example]) -> list[Example]:
     """One example a text, in order of first sight, with the labels of all its copies.
 
-    Copies are told by the text without case, spacing and links. Where they disagree about a head,
-    nobody knows who is right, and the text loses that head's label.
+    Copies are texts of one identity. Where they disagree about a head, nobody knows who is right,
+    and the text loses that head's label.
     """
     merged: dict[str, Example] = {}
     for example in examples:
-        first = merged.setdefault(_identity(example.text), example)
+        first = merged.setdefault(text_identity(example.text), example)
         if first is example:
             continue
         labels = {**example.labels, **first.labels}
         for head in example.labels.keys() & first.labels.keys():
             if example.labels[head] != first.labels[head]:
                 labels[head] = ()
-        merged[_identity(example.text)] = msgspec.structs.replace(first, labels=labels)
+        merged[text_identity(example.text)] = msgspec.structs.replace(first, labels=labels)
     kept = []
     for example in merged.values():
         labels = {head: ours for head, ours in example.labels.items() if ours}
@@ -130,13 +130,14 @@ def _by_label(examples: Sequence[Example], head: str) -> list[list[Example]]:
     ]
 
 
-def _identity(text: str) -> str:
+def text_identity(text: str) -> str:
+    """What copies of a text share: its words without case, spacing and links."""
     words = text.casefold().split()
     return " ".join(word for word in words if not word.startswith(("http://", "https://")))
 
 
 def _position(text: str, salt: str) -> float:
-    digest = hashlib.blake2b(f"{salt}\n{_identity(text)}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{salt}\n{text_identity(text)}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 

@@ -11,6 +11,8 @@ import msgspec
 Part = Literal["golden", "recent", "base"]
 # Two-sided 95 %.
 Z = 1.96
+# A tail of 2.5 % is one in so many; whole numbers, as powers of two outgrow a float.
+TAIL = 40
 # With fewer labels of a head, each contradicts what the others teach, or nothing can.
 LEAST_FOR_SUSPECTS = 20
 # On fewer texts a single answer more or less would exceed max_loss.
@@ -134,7 +136,7 @@ def _losses(slices: Sequence[Slice], limits: Limits) -> list[str]:
         change = _change(one)
         lost = change.champion - change.challenger
         too_much = change.n >= LEAST_FOR_LOSS and lost > limits.max_loss
-        if change.high < 0 or too_much:
+        if too_much or _beyond_chance(one):
             found.append(
                 f"worse on {one.name}: {change.champion:.3f} to {change.challenger:.3f} of "
                 f"{change.n} texts (difference {change.low:+.3f} to {change.high:+.3f})"
@@ -154,12 +156,32 @@ def _gains(slices: Sequence[Slice]) -> list[str]:
     return found
 
 
+def _won_and_lost(one: Slice) -> tuple[int, int]:
+    pairs = list(zip(one.champion_right, one.challenger_right, strict=True))
+    won = sum(new and not old for old, new in pairs)
+    return won, sum(old and not new for old, new in pairs)
+
+
+def _beyond_chance(one: Slice) -> bool:
+    """Whether the challenger is worse by the exact sign test (Agresti 2013, 11.1).
+
+    Not by the interval of _change: where every text was lost it has no width, be it one text.
+    """
+    won, lost = _won_and_lost(one)
+    differ = won + lost
+    if won >= lost:
+        return False
+    ways = as_few = 1
+    for wins in range(won):
+        ways = ways * (differ - wins) // (wins + 1)
+        as_few += ways
+    return as_few * TAIL < 1 << differ
+
+
 def _change(one: Slice) -> Change:
     """The paired difference with its normal interval (Agresti 2013, Categorical Data, 11.1)."""
-    pairs = list(zip(one.champion_right, one.challenger_right, strict=True))
-    n = len(pairs)
-    won = sum(new and not old for old, new in pairs)
-    lost = sum(old and not new for old, new in pairs)
+    n = len(one.champion_right)
+    won, lost = _won_and_lost(one)
     difference = (won - lost) / n
     deviation = math.sqrt(max(0.0, won + lost - (won - lost) ** 2 / n)) / n
     return Change(

@@ -42,8 +42,16 @@ LACKS_UNREADABLE = "SELECT COUNT(*) = 0 FROM pragma_table_info('events') WHERE n
 
 LABELS_FILE = "labels.sqlite"
 SHOWN_ATTEMPTS = 10
-# Of one event; more come only from a program that says the same for ever.
-MOST_OF_AN_EVENT = 1_000
+# Of one event and head; more come only from a program that says the same for ever. Of each author,
+# so that it leaves others their votes; the latest in the order in which settlement takes words.
+MOST_OF_AN_AUTHOR = 100
+RANKED = """
+SELECT partition, position, record, ROW_NUMBER() OVER (
+    PARTITION BY event_id, json_extract(record, '$.head'), json_extract(record, '$.author')
+    ORDER BY julianday(json_extract(record, '$.time')) DESC, json_extract(record, '$.id') DESC,
+        partition DESC, position DESC) AS nth
+FROM feedback WHERE event_id IN (SELECT value FROM json_each(?))
+"""
 
 
 class SeenEvent(NamedTuple):
@@ -119,6 +127,7 @@ class LabelLog:
         """
         with self._writing():
             spoken_of = {one.feedback.event_id for one in accepted if self._insert(one)}
+            self._forget_repeats(spoken_of)
             self._db.executemany(
                 "INSERT OR IGNORE INTO events (id, source, text, unreadable) VALUES (?, ?, ?, ?)",
                 events,
@@ -144,16 +153,15 @@ class LabelLog:
         return None if row is None else int(row[0])
 
     def spoken(self, event_ids: Iterable[str] | None = None) -> Iterator[Spoken]:
-        """What was said of these events, of all if None: the latest records of each."""
+        """What was said of these events, of all if None: each author's latest records."""
         if event_ids is None:
             event_ids = [
                 row[0] for row in self._db.execute("SELECT DISTINCT event_id FROM feedback")
             ]
         for event_id in event_ids:
             rows = self._db.execute(
-                "SELECT partition, position, record FROM feedback WHERE event_id = ? "
-                "ORDER BY partition DESC, position DESC LIMIT ?",
-                (event_id, MOST_OF_AN_EVENT),
+                f"SELECT partition, position, record FROM ({RANKED}) WHERE nth <= ?",  # noqa: S608 - ours
+                (json.dumps([event_id]), MOST_OF_AN_AUTHOR),
             )
             said = [Accepted(part, at, _decode(record)) for part, at, record in rows]
             texts = self._db.execute(
@@ -212,6 +220,14 @@ class LabelLog:
         row = (one.partition, one.offset, one.feedback.event_id, _encode(one.feedback))
         return (
             self._db.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?)", row).rowcount > 0
+        )
+
+    def _forget_repeats(self, event_ids: Iterable[str]) -> None:
+        # Else each further word of such a program would cost more than the one before.
+        self._db.execute(
+            "DELETE FROM feedback WHERE (partition, position, record) IN "  # noqa: S608 - ours
+            f"(SELECT partition, position, record FROM ({RANKED}) WHERE nth > ?)",
+            (json.dumps([*event_ids]), MOST_OF_AN_AUTHOR),
         )
 
     def _forget_old_events(self) -> None:

@@ -102,10 +102,17 @@ def prune(
     less = _predictors(*_merged(checkpoint, without, encoder), checkpoint.version)
     ways = _compare(whole, less, judged_by, head)
     _refuse(ways, head, max_loss)
+    # Those of a fast fit would send the next fits to its root, whose encoder is whole; without them
+    # a version is a root of its own.
+    former = checkpoint.training.items()
+    training = {name: value for name, value in former if name not in {"speed", "root"}}
     described = msgspec.structs.replace(
         checkpoint,
-        training=checkpoint.training
-        | {"parent": checkpoint.version, "heads_left_out": [list(one) for one in left_out]},
+        training=training
+        | {
+            "parent": checkpoint.version,
+            "heads_left_out": [list(one) for one in left_out],
+        },
         metrics=checkpoint.metrics | {"pruned": [way._asdict() for way in ways]},
     )
     return Pruned(write_checkpoint(output, described, without), left_out, ways)

@@ -6,15 +6,22 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from models.spec import Head
 from trainer.feedback import Accepted, Text
 
+# Of a version's lineage; more would only be labels that wait for events that never come.
+MOST_WAITING = 1_000
+
 
 class Label(msgspec.Struct, frozen=True):
-    """What people agree on about one event and one head; places are (partition, offset) of it."""
+    """What people agree on about one event and one head.
+
+    authors are those who say so, not whom they outvoted; places are (partition, offset) of it.
+    """
 
     event_id: str
     head: str
@@ -24,9 +31,12 @@ class Label(msgspec.Struct, frozen=True):
     authors: tuple[str, ...]
     places: tuple[tuple[int, int], ...]
 
-    def newer_than(self, read_up_to: Mapping[str, int]) -> bool:
-        """Whether any of it stood at or after these next offsets by partition."""
-        return any(offset >= read_up_to.get(str(part), 0) for part, offset in self.places)
+    def newer_than(self, read_up_to: Mapping[str, Any]) -> bool:
+        """Whether any of it was no label yet when Settled.read_up_to was this."""
+        return any(
+            offset >= read_up_to.get(str(part), 0) or offset in read_up_to.get(_waiting(part), ())
+            for part, offset in self.places
+        )
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -34,7 +44,8 @@ class Settled(msgspec.Struct, frozen=True):
 
     disputed are (event id, head) on which as many people say one thing as another; unknown those
     whose event nobody has seen yet; ambiguous those whose event id two sources use. repeats and
-    corrections count records that only say again, or take back, what their author said.
+    corrections count records that only say again, or take back, what their author said. waiting are
+    the (partition, offset) of what is none yet, and may become one as it stands.
     fingerprint names the labels whatever order their feedback came in.
     """
 
@@ -42,16 +53,24 @@ class Settled(msgspec.Struct, frozen=True):
     disputed: tuple[tuple[str, str], ...]
     unknown: tuple[tuple[str, str], ...]
     ambiguous: tuple[tuple[str, str], ...]
+    waiting: tuple[tuple[int, int], ...]
     repeats: int
     corrections: int
     fingerprint: str
 
     @property
-    def read_up_to(self) -> dict[str, int]:
-        """By partition the offset after the last label's: where labels new to a fit begin."""
-        ends: dict[str, int] = {}
+    def read_up_to(self) -> dict[str, Any]:
+        """What tells labels new to a fit: see Label.newer_than.
+
+        By partition the offset after the last label's, and the offsets before it that wait.
+        """
+        ends: dict[str, Any] = {}
         for partition, offset in (place for one in self.labels for place in one.places):
             ends[str(partition)] = max(ends.get(str(partition), 0), offset + 1)
+        latest = sorted(self.waiting, key=lambda place: place[::-1])[-MOST_WAITING:]
+        for partition, offset in latest:
+            if offset < ends.get(str(partition), 0):
+                ends.setdefault(_waiting(partition), []).append(offset)
         return ends
 
 
@@ -62,6 +81,7 @@ class _OfEvent(msgspec.Struct, frozen=True):
     disputed: tuple[str, ...]
     unknown: tuple[str, ...]
     ambiguous: tuple[str, ...]
+    waiting: tuple[tuple[int, int], ...]
     repeats: int
     corrections: int
     digest: bytes
@@ -88,22 +108,27 @@ class Settlement:
         said, repeats, corrections = _latest_words(accepted)
         labels: list[Label] = []
         disputed, unknown, ambiguous = list[str](), list[str](), list[str]()
+        waiting: list[tuple[int, int]] = []
         for head, by_author in sorted(said.items()):
             votes = Counter(one.feedback.label for one in by_author.values())
             (label, most), *others = votes.most_common(2)
             if others and others[0][1] == most:
                 disputed.append(head)
+                waiting += _places(by_author.values())
                 continue
             found = _texts_of(by_author.values(), texts)
             if len(found) != 1:
                 (ambiguous if found else unknown).append(head)
+                waiting += _places(by_author.values())
             elif (head, label) in self._known:
-                labels.append(_label((event_id, head), label, found[0], by_author))
+                agreed = [one for one in by_author.values() if one.feedback.label == label]
+                labels.append(_label((event_id, head), label, found[0], agreed))
         self._events[event_id] = _OfEvent(
             labels=tuple(labels),
             disputed=tuple(disputed),
             unknown=tuple(unknown),
             ambiguous=tuple(ambiguous),
+            waiting=tuple(waiting),
             repeats=repeats,
             corrections=corrections,
             digest=_digest(labels),
@@ -118,6 +143,7 @@ class Settlement:
             disputed=tuple((name, head) for name, one in events for head in one.disputed),
             unknown=tuple((name, head) for name, one in events for head in one.unknown),
             ambiguous=tuple((name, head) for name, one in events for head in one.ambiguous),
+            waiting=tuple(sorted(place for _, one in events for place in one.waiting)),
             repeats=sum(one.repeats for _, one in events),
             corrections=sum(one.corrections for _, one in events),
             fingerprint=digest.hexdigest()[:16],
@@ -167,18 +193,24 @@ def _when(one: Accepted) -> tuple[datetime, str, int, int]:
     return one.feedback.time, one.feedback.id, one.partition, one.offset
 
 
-def _label(
-    place: tuple[str, str], label: str, found: Text, by_author: Mapping[str, Accepted]
-) -> Label:
+def _label(place: tuple[str, str], label: str, found: Text, agreed: Sequence[Accepted]) -> Label:
     return Label(
         event_id=place[0],
         head=place[1],
         label=label,
         text=found.text,
         source=found.source,
-        authors=tuple(sorted(by_author)),
-        places=tuple(sorted((one.partition, one.offset) for one in by_author.values())),
+        authors=tuple(sorted(one.feedback.author for one in agreed)),
+        places=tuple(_places(agreed)),
     )
+
+
+def _places(said: Iterable[Accepted]) -> list[tuple[int, int]]:
+    return sorted((one.partition, one.offset) for one in said)
+
+
+def _waiting(partition: int) -> str:
+    return f"{partition} waiting"
 
 
 def _texts_of(accepted: Iterable[Accepted], seen: Sequence[Text]) -> list[Text]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -34,10 +35,10 @@ class Taught:
     authors: Mapping[tuple[str, str], tuple[str, ...]]
 
 
-def taught_by(labels: Sequence[Label], known_up_to: Mapping[str, int]) -> Taught:
+def taught_by(labels: Sequence[Label], known_up_to: Mapping[str, Any]) -> Taught:
     """The labels as examples, our own sentences beside them.
 
-    known_up_to are the offsets up to which the champion learnt, as Label.newer_than takes them.
+    known_up_to says what labels the champion learnt from, as Label.newer_than takes it.
     """
     own = read_sentences(SENTENCES, DEFAULT_HEADS)
     rest, base = split(own, BASE_SHARE, salt="test")

@@ -103,8 +103,8 @@ class Reader:
                     text = model_text(scored.title, scored.text)
                     event = SeenEvent(scored.id, scored.source, text, scored.unreadable)
                     reading.events.append(event)
-                    said = {name: (one.label, one.confidence) for name, one in scored.heads.items()}
-                    reading.answers.append(Answers(scored.source, scored.model, said))
+                    if not scored.unreadable:
+                        reading.answers.append(_answers(scored))
             reading.read_up_to[place.topic, place.partition] = records[-1].offset + 1
         return reading
 
@@ -145,6 +145,11 @@ def _shadowed(payload: bytes | None) -> list[Shadowed]:
         return [decode_shadowed(payload or b"")]
     except DECODE_ERRORS:
         return []
+
+
+def _answers(scored: _ScoredText) -> Answers:
+    said = {name: (one.label, one.confidence) for name, one in scored.heads.items()}
+    return Answers(scored.source, scored.model, said)
 
 
 def _scored(payload: bytes | None) -> _ScoredText | None:

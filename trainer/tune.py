@@ -22,7 +22,7 @@ from trainer.adapt import adapt
 from trainer.adapters import stack
 from trainer.calibrate import calibrate, renewed, unseen_confidences, why_kept
 from trainer.cross_validate import choose_rate
-from trainer.dataset import Example, source_counts, split_by_label
+from trainer.dataset import Example, source_counts, split_by_label, text_identity
 from trainer.evaluate import calibration_error, evaluate_examples, reliability
 from trainer.fit import Fitted, Watch, fit
 from trainer.keep import kept_answers, reminders
@@ -102,7 +102,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
 
     result = fit_on(train, "labelled")
     if request.pseudo_label:
-        asked = [Example(text, "unlabelled", {}) for text in unlabelled]
+        asked = _without_labelled(unlabelled, own.examples, request, say)
         answered, reports = fill_in(result.predictor, asked, [own.head])
         say(reports[0])
         sure = [example for example in answered if example.labels]
@@ -123,6 +123,20 @@ def _unlabelled(request: Request) -> list[str]:
     return read_texts(
         request.unlabelled, text_column=request.text_column, title_column=request.title_column
     )
+
+
+def _without_labelled(
+    unlabelled: Sequence[str],
+    labelled: Sequence[Example],
+    request: Request,
+    say: Callable[[object], None],
+) -> list[Example]:
+    """The texts that are no copy of a labelled one, which has a label or only validates."""
+    known = {text_identity(example.text) for example in labelled}
+    asked = [text for text in unlabelled if text_identity(text) not in known]
+    if copies := len(unlabelled) - len(asked):
+        say(f"{request.unlabelled}: {copies} texts have a label in {request.data}, so are left out")
+    return [Example(text, "unlabelled", {}) for text in asked]
 
 
 @dataclass(frozen=True)

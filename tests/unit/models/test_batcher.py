@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -162,6 +163,27 @@ def test_an_out_of_memory_batch_is_halved_until_it_fits() -> None:
     assert all(result.scores is not None for result in collector.results)
     assert max(len(batch) for batch in predictor.batches) <= 3
     assert {result.batch.released_by for result in collector.results} == {"out-of-memory"}
+
+
+def test_the_halves_have_the_room_of_the_pass_that_failed() -> None:
+    class Computed:
+        pass
+
+    class Filling(ScriptedPredictor):
+        def __init__(self) -> None:
+            super().__init__(most=1)
+            self.computed: list[weakref.ref[Computed]] = []
+            self.held: list[int] = []
+
+        def predict(self, tokens: Sequence[list[int]], kinds: Sequence[str] = ()) -> list[Scores]:
+            self.held.append(sum(one() is not None for one in self.computed))
+            computed = Computed()
+            self.computed.append(weakref.ref(computed))
+            return super().predict(tokens, kinds)
+
+    predictor = Filling()
+    run(predictor, ["same length"] * 4)
+    assert predictor.held == [0] * 7
 
 
 def test_one_bad_row_fails_alone_and_says_why() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import weakref
 
 import pytest
 import torch
@@ -162,6 +163,25 @@ def test_full_memory_is_told_from_other_failures(tiny, monkeypatch, failure):
     monkeypatch.setattr(tiny, "_pool", fail)
     with pytest.raises(OutOfMemoryError, match=r"2 texts \(\d+ tokens\) does not fit"):
         score(tiny, TEXTS[:2])
+
+
+def test_cached_memory_is_freed_once_the_pass_that_did_not_fit_is_gone(tiny, monkeypatch):
+    alive, freed = [], []
+
+    def fail(_: object) -> None:
+        computed = torch.zeros(1)
+        alive.append(weakref.ref(computed))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(alive[-1]() is None))
+    with monkeypatch.context() as full:
+        full.setattr(tiny, "_pool", fail)
+        with pytest.raises(OutOfMemoryError):
+            score(tiny, TEXTS[:2])
+    assert freed == []
+    for _ in range(2):
+        score(tiny, TEXTS[:1])
+    assert freed == [True]
 
 
 def test_real_allocation_failure_on_the_cpu_counts_as_full_memory(tiny, monkeypatch):

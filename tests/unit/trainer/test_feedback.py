@@ -121,7 +121,7 @@ def test_people_who_disagree_leave_the_event_out_until_a_majority_settles_it() -
     assert settled(*two).disputed == (("e1", "mood"),)
     three = settled(*two, said(3, author="cid", label="bad"))
     assert [one.label for one in three.labels] == ["bad"]
-    assert three.labels[0].authors == ("ann", "bob", "cid")
+    assert (three.labels[0].authors, three.labels[0].places) == (("bob", "cid"), ((0, 2), (0, 3)))
 
 
 def test_a_label_for_an_event_nobody_has_seen_waits() -> None:
@@ -151,6 +151,33 @@ def test_what_is_new_to_a_fit_is_told_by_offsets() -> None:
     after = settled(said(1), said(2, event_id="e2"), said(3, event_id="e1", label="bad"))
     assert before.read_up_to == {"0": 3}
     assert [one.event_id for one in after.labels if one.newer_than(before.read_up_to)] == ["e1"]
+
+
+def test_a_label_whose_event_came_late_is_new_to_the_next_fit_and_to_that_one_only() -> None:
+    said_all = (said(1, event_id="late"), said(2, event_id="never"), said(3))
+    before = settled(*said_all)
+    assert before.read_up_to == {"0": 4, "0 waiting": [1, 2]}
+    after = settle(said_all, TEXTS | {"late": [Text("it came", "social")]}, HEADS)
+    new = [one.event_id for one in after.labels if one.newer_than(before.read_up_to)]
+    assert new == ["late"]
+    assert not any(one.newer_than(after.read_up_to) for one in after.labels)
+
+
+def test_a_label_that_is_no_longer_disputed_is_new_to_the_next_fit() -> None:
+    votes = [
+        said(n, author=name, label="good" if n < 2 else "bad")
+        for n, name in enumerate(("ann", "bob", "cid", "dan"))
+    ]
+    before = settled(*votes, said(4, event_id="e2"))
+    # Those who agree now said so before; what came since is of another opinion.
+    after = settled(*votes, said(4, event_id="e2"), said(5, author="dan", label="unsure"))
+    assert [one.event_id for one in after.labels if one.newer_than(before.read_up_to)] == ["e1"]
+
+
+def test_only_the_latest_that_wait_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.settlement.MOST_WAITING", 2)
+    waiting = [said(n, event_id=f"never {n}") for n in range(5)]
+    assert settled(*waiting, said(5)).read_up_to == {"0": 6, "0 waiting": [3, 4]}
 
 
 @given(

@@ -59,6 +59,22 @@ def test_a_loss_beyond_chance_on_any_slice_is_refused() -> None:
     assert said.changes[0].name == "risk of news, base"
 
 
+def test_few_texts_all_lost_are_within_chance_and_one_more_is_not() -> None:
+    gain = part("recent", 10, 40, 40)
+    for lost in range(1, 6):
+        assert verdict(gain, part("golden", lost, 0, lost, head="risk")).promoted
+    assert not verdict(gain, part("golden", 6, 0, 6, head="risk")).promoted
+    # 8 lost of 9 that differ are beyond chance, 9 of 11 are not, however many stay the same.
+    assert not verdict(gain, part("base", 608, 601, 690, both=600)).promoted
+    assert verdict(gain, part("base", 609, 602, 690, both=600)).promoted
+
+
+def test_a_slice_of_thousands_is_judged_too() -> None:
+    gain = part("recent", 10, 40, 40)
+    assert verdict(gain, part("base", 6_000, 6_000, 9_000, both=3_000)).promoted
+    assert not verdict(gain, part("base", 6_000, 5_800, 9_000, both=3_000)).promoted
+
+
 def test_a_loss_that_chance_explains_passes_when_it_is_small() -> None:
     noise = part("base", 600, 598, 690, both=580)
     assert verdict(part("golden", 2, 8, 8), noise).promoted

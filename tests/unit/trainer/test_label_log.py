@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from stream.records import Feedback
 from tests.fakes import NOON, settle
 from trainer.errors import LabelLogError
 from trainer.feedback import Accepted, Text
-from trainer.label_log import LABELS_FILE, MOST_OF_AN_EVENT, LabelLog, SeenEvent, open_to_read
+from trainer.label_log import LABELS_FILE, MOST_OF_AN_AUTHOR, LabelLog, SeenEvent, open_to_read
 from trainer.question import Question
 from trainer.schedule import Speed
 from trainer.settlement import Settled, Settlement
@@ -21,11 +22,9 @@ from trainer.settlement import Settled, Settlement
 HEADS = (Head(name="mood", labels=("bad", "good")),)
 
 
-def said(offset: int, event_id: str = "e1") -> Accepted:
-    feedback = Feedback(
-        id=f"f{offset}", event_id=event_id, head="mood", label="good", author="ann", time=NOON
-    )
-    return Accepted(0, offset, feedback)
+def said(offset: int, event_id: str = "e1", **changes: Any) -> Accepted:
+    fields = {"id": f"f{offset}", "head": "mood", "label": "good", "author": "ann", "time": NOON}
+    return Accepted(0, offset, Feedback(event_id=event_id, **(fields | changes)))
 
 
 def event(number: int) -> SeenEvent:
@@ -84,13 +83,34 @@ def test_what_is_settled_as_it_comes_is_what_the_file_says(log: LabelLog) -> Non
     assert [one.event_id for one in settled(log).labels] == ["e2", "e3"]
 
 
-def test_of_an_event_that_a_program_speaks_of_for_ever_the_latest_records_are_read(
+def test_of_a_program_that_speaks_for_ever_the_latest_is_kept_and_nobody_elses_vote_is_lost(
     log: LabelLog,
 ) -> None:
-    many = [said(n) for n in range(MOST_OF_AN_EVENT + 5)]
-    log.append(many, [event(1)], {})
+    votes = [
+        said(0, author="bob", label="bad"),
+        said(1, author="cid", label="bad"),
+        said(2, head="kind", label="card", author="bot"),
+    ]
+    late = NOON + timedelta(milliseconds=1)
+    last_word = said(3, author="bot", label="bad", time=late)
+    log.append([*votes, last_word], [event(1)], {})
+    for first in (4, 4 + MOST_OF_AN_AUTHOR):
+        many = range(first, first + MOST_OF_AN_AUTHOR)
+        log.append([said(n, id=f"f{n:04}", author="bot") for n in many], [], {})
     ((_, accepted, _),) = log.spoken()
-    assert {one.offset for one in accepted} == set(range(5, MOST_OF_AN_EVENT + 5))
+    kept = range(5 + MOST_OF_AN_AUTHOR, 4 + 2 * MOST_OF_AN_AUTHOR)
+    assert sorted(one.offset for one in accepted) == [0, 1, 2, 3, *kept]
+    assert log.summary()["feedback"] == len(accepted)
+    assert [one.label for one in settled(log).labels] == ["bad"]
+
+
+def test_repeats_in_a_file_of_an_older_program_are_not_read(
+    log: LabelLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.append([said(n) for n in range(5)], [event(1)], {})
+    monkeypatch.setattr("trainer.label_log.MOST_OF_AN_AUTHOR", 2)
+    ((_, accepted, _),) = log.spoken()
+    assert sorted(one.offset for one in accepted) == [3, 4]
 
 
 def test_an_append_that_fails_half_way_leaves_nothing(log: LabelLog) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
@@ -36,6 +37,8 @@ def merged(folder: Path) -> tuple[Encoder, JointHeads]:
 def idle_head(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     """The tiny model with one head of the first layer that next to nothing rests on."""
     checkpoint, weights = read_checkpoint(tiny_checkpoint)
+    fast = {**checkpoint.training, "speed": "fast", "root": checkpoint.version}
+    checkpoint = msgspec.structs.replace(checkpoint, training=fast)
     encoder, _ = merged(tiny_checkpoint)
     output = encoder.weights[FIRST_LAYER].clone()
     output[:, SECOND_HEAD] *= 1e-4
@@ -75,6 +78,8 @@ def test_the_idle_head_goes_and_the_answers_stay(
     checkpoint, _ = read_checkpoint(tmp_path / "out")
     assert checkpoint.training["heads_left_out"] == [[0, 1]]
     assert checkpoint.training["parent"] == read_checkpoint(idle_head)[0].version
+    # Fast fits go on from what was pruned, not from the root of what it was pruned from.
+    assert not checkpoint.training.keys() & {"speed", "root"}
     before, after = (
         score_texts(load_predictor(folder, device="cpu", precision="fp32"), TEXTS)
         for folder in (idle_head, tmp_path / "out")

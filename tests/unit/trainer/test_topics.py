@@ -34,4 +34,6 @@ async def test_an_event_is_seen_as_the_model_reads_it_and_with_why_it_does_not(
         SeenEvent("e-1", "news", "Halcyon. It sank."),
         SeenEvent("e-2", "news", "Es sank.", "language de"),
     ]
+    # What it said of a text that it can't read would only look like drift.
+    assert [one.source for one in reading.answers] == ["news"]
     assert reading.read_up_to == {("scored", 0): 2}

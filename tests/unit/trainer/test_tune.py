@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import trainer.pseudo
 import trainer.tune
 from models.checkpoint import read_checkpoint
 from models.predictor import load_predictor
@@ -190,6 +191,27 @@ def test_sure_answers_on_unlabelled_texts_are_learnt_from_too(request_, tmp_path
     tuned, said = run(request_, unlabelled=unlabelled, pseudo_label=True)
     assert any(line.startswith("state: 8 texts without a label") for line in said)
     assert tuned.figures["accuracy"] > 0.8
+
+
+def test_unlabelled_copies_of_labelled_texts_are_not_learnt_from(request_, tmp_path, monkeypatch):
+    """Else a second fit would train on the texts that validate it."""
+    asked: list[str] = []
+
+    def fill_in(predictor, examples, heads):
+        asked.extend(example.text for example in examples)
+        return trainer.pseudo.fill_in(predictor, examples, heads)
+
+    monkeypatch.setattr("trainer.tune.fill_in", fill_in)
+    unlabelled = tmp_path / "more.txt"
+    copies = [f"{text.upper()}  https://example.com/{n}" for n, (text, _) in enumerate(ROWS)]
+    unlabelled.write_text("\n".join([*copies, "our ferry failed"]))
+    _, said = run(request_, unlabelled=unlabelled, pseudo_label=True)
+    assert asked == ["our ferry failed"]
+    assert f"{unlabelled}: 32 texts have a label in {request_.data}, so are left out" in said
+    unlabelled.write_text("\n".join(copies))
+    again = dataclasses.replace(request_, output=tmp_path / "again")
+    _, said = run(again, unlabelled=unlabelled, pseudo_label=True)
+    assert any(line.startswith("state: 0 texts without a label") for line in said)
 
 
 def test_encoder_adapts_to_unlabelled_texts_first(request_, tmp_path):
