@@ -54,6 +54,7 @@ TORCH_USERS = (
     "trainer.suspects",
     "trainer.tensorboard",
     "trainer.tune",
+    "trainer.urgent",
 )
 LEAVES = (
     "models.spec",

@@ -11,7 +11,6 @@ import torch
 
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.registry import Registry
-from tests.fakes import NOON
 from tests.tiny_model import write_tiny_checkpoint
 from trainer import challenge
 from trainer.challenge import Challenger, challenge_deep, challenge_fast
@@ -173,7 +172,9 @@ def test_how_far_its_confidence_is_right_is_kept_with_it(root, challenger, writt
     assert fast["mood"] != deep["mood"]
     assert sum(part["n"] for part in fast["mood"]) == len(LESSONS.golden)
     registry = Registry(str(tmp_path))
-    alias = publish(registry, challenger, judge(challenger.evidence, LIMITS), NOON)
+    verdict = judge(challenger.evidence, LIMITS)
+    alias = publish(registry, challenger, verdict, shadowed=False, after=0)
+    assert alias
     assert registry.describe(alias.version).metrics.keys() == {"reliability", "verdict"}
 
 
