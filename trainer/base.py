@@ -38,7 +38,7 @@ from trainer.learner import Advice, FitConfig, bf16_helps
 from trainer.measure import held_out_logits, pooled_vectors
 from trainer.resume import unfinished
 from trainer.soup import average
-from trainer.urgent import teach_urgency
+from trainer.urgent import HEAD, teach_urgency
 
 # Chinese sets may be trained on too, but the default encoder's vocabulary is English: it reads
 # nearly every Chinese character as unknown, so they would only teach noise.
@@ -139,28 +139,19 @@ def build(data: Path, output: Path, *, trial: int | None = None) -> Checkpoint:
             if not folders[stage.name].exists():
                 _fit_stage(stage, folders, parts)
         shares = {folders[stage.name]: stage.share for stage in STAGES if stage.share}
-        made = _checkpoint(AVERAGE, _history(folders))
-        write_checkpoint(folders[AVERAGE], made, average(shares, RANK))
+        joined = average(shares, RANK)
+        made = _calibrated(_checkpoint(AVERAGE, _history(folders)), joined, parts.validation)
+        write_checkpoint(folders[AVERAGE], made, joined)
     averaged, weights = read_checkpoint(folders[AVERAGE])
-    urgent = _taught_urgency(averaged, weights, parts.train)
+    urgent = teach_urgency(averaged, weights, parts.train, max_tokens=CONFIG.max_tokens)
     training = averaged.training | {"urgent sentences": urgent}
-    checkpoint = _calibrated(_checkpoint("base", training), weights, parts.validation)
+    checkpoint = msgspec.structs.replace(averaged, name="base", training=training)
+    checkpoint = _calibrated(checkpoint, weights, parts.validation, only=HEAD)
     figures = metrics(checkpoint, weights, parts.test, data, _say)
     checkpoint = msgspec.structs.replace(checkpoint, metrics=figures)
     checkpoint = write_checkpoint(output, checkpoint, weights)
     _say(f"{output}: {checkpoint.version}")
     return checkpoint
-
-
-def _taught_urgency(
-    checkpoint: Checkpoint, weights: dict[str, torch.Tensor], train: Sequence[Example]
-) -> int:
-    """Changes the heads among weights; how many sentences they learnt."""
-    encoder = load_encoder()
-    joint = merge(checkpoint, weights, encoder)
-    count = teach_urgency(encoder, joint, train, max_tokens=CONFIG.max_tokens)
-    weights |= {f"heads.{name}": value for name, value in joint.linear.state_dict().items()}
-    return count
 
 
 def _history(folders: dict[str, Path]) -> dict[str, Any]:
@@ -264,13 +255,20 @@ def _checkpoint(name: str, training: dict[str, Any]) -> Checkpoint:
 
 
 def _calibrated(
-    checkpoint: Checkpoint, weights: dict[str, torch.Tensor], validation: Sequence[Example]
+    checkpoint: Checkpoint,
+    weights: dict[str, torch.Tensor],
+    validation: Sequence[Example],
+    only: str = "",
 ) -> Checkpoint:
+    """Every head, or only the one of that name."""
     encoder = load_encoder()
     logits, targets = held_out_logits(encoder, merge(checkpoint, weights, encoder), validation)
     kinds = [example.kind for example in validation]
     heads = tuple(
-        calibrate(head, logits[head.name], targets[head.name], kinds) for head in checkpoint.heads
+        calibrate(head, logits[head.name], targets[head.name], kinds)
+        if only in {"", head.name}
+        else head
+        for head in checkpoint.heads
     )
     return msgspec.structs.replace(checkpoint, heads=heads)
 

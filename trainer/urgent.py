@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 
-from models.encoder import Encoder
-from models.heads import JointHeads
+from models.checkpoint import merge
+from models.description import Checkpoint
+from models.encoder import Encoder, load_encoder
 from models.spec import DEFAULT_HEADS, Head
 from trainer.batches import Texts
 from trainer.dataset import Example, read_sentences
@@ -29,12 +30,18 @@ STEPS = 60
 
 
 def teach_urgency(
-    encoder: Encoder, joint: JointHeads, train: Sequence[Example], *, max_tokens: int
+    checkpoint: Checkpoint,
+    stored: dict[str, torch.Tensor],
+    train: Sequence[Example],
+    *,
+    max_tokens: int,
 ) -> int:
-    """Fit the risk head anew, in place, to all that is labelled and WEIGHT times to SENTENCES.
+    """Fit the risk head in stored anew to all that is labelled and WEIGHT times to SENTENCES.
 
     STAY holds its weights where they were. Returns how many sentences there are.
     """
+    encoder = load_encoder()
+    joint = merge(checkpoint, stored, encoder)
     (head, rows), *_ = [pair for pair in joint.rows() if pair[0].name == HEAD]
     urgent = read_sentences(SENTENCES, DEFAULT_HEADS)
     labelled = [one for one in train if len(one.labels.get(HEAD, ())) == 1]
@@ -53,6 +60,7 @@ def teach_urgency(
     with torch.no_grad():
         joint.linear.weight[rows] += change[0]
         joint.linear.bias[rows] += change[1]
+    stored |= {f"heads.{name}": value for name, value in joint.linear.state_dict().items()}
     return len(urgent)
 
 
