@@ -34,7 +34,7 @@ def facts(alert: Alert, hidden: str) -> Iterator[Row]:
         "alert": f"{alert.id}, {alert.severity}, {alert.state}",
         "subject": alert.subject,
         "events": f"{alert.count}, {show.plain(alert.first_seen)} to {show.plain(alert.last_seen)}",
-        "fired": str(show.plain(alert.fired_at)) if alert.fired_at else "",
+        "fired": show.plain(alert.fired_at) if alert.fired_at else "",
         "ended": _end(alert),
         "summary": alert.summary,
         "rule": f"{alert.rule} {alert.rule_version}",

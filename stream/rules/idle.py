@@ -20,7 +20,7 @@ _OF_RECORDS = {"event": "event.text", "subject": "subject.id", "signal": "signal
 
 # *+ gives nothing back: else a long name is tried in all the ways it falls into parts.
 _NAME = r"([A-Za-z_]\w*+)"
-_VALUE = _NAME + r"\s*\.\s*(scores\s*\.\s*\w+|\w+)"
+_VALUE = _NAME + r"\.(scores\.\w+|\w+)"
 _SIGN = r"\s*(<=?|>=?|==|!=)\s*"
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 # Only where nothing is reckoned on either side, as in 2.0 * sentiment.confidence > 1.5.
@@ -39,7 +39,6 @@ def find_idle(bare: str, heads: Sequence[Head], bound: Collection[str] = ()) -> 
     """What is wrong with the first such comparison of a condition without strings, "" if none.
 
     bound are the names that macros bind (x in list.exists(x, ...)), whatever else has the name.
-
     >= and <= at the ends of a range pass: people mean "any" by them.
     """
     bare = _DOT.sub(".", bare)

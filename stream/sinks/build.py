@@ -198,21 +198,21 @@ def _read(config: ReceiverConfig, field: str, variable: str, file: str) -> str:
     if variable:
         value = os.environ.get(variable, "").strip()
         if not value:
-            raise SecretError(
-                str(_refused(config, f"{field}_env: the environment has no {variable}; set it"))
-            )
+            fault = f"{field}_env: the environment has no {variable}; set it"
+            raise _refused(config, fault, SecretError)
         return value
     try:
         value = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        raise SecretError(
-            str(_refused(config, f"{field}_file {file}: can't be read ({reason})"))
-        ) from None
+        fault = f"{field}_file {file}: can't be read ({reason})"
+        raise _refused(config, fault, SecretError) from None
     if not value:
         raise _refused(config, f"{field}_file {file}: is empty")
     return value
 
 
-def _refused(config: ReceiverConfig, reason: str) -> RouteError:
-    return RouteError(f"routing file, receiver {config.name!r}: {reason}")
+def _refused(
+    config: ReceiverConfig, reason: str, kind: type[RouteError] = RouteError
+) -> RouteError:
+    return kind(f"routing file, receiver {config.name!r}: {reason}")
