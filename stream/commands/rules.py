@@ -146,6 +146,7 @@ def backtest(
     from stream.backtesting import report
     from stream.backtesting.backtest import Backtest
     from stream.backtesting.sweep import variants
+    from stream.heap import spare_long_lived
     from stream.rules.rule_file import read_rule_file
     from stream.rules.rule_set import RuleSet
 
@@ -171,6 +172,7 @@ def backtest(
     told = _rehearsals(routes, rule_sets, settings)
     marks = _marks(labels, rule_sets)
     feed = partial(_feed, run, told, marks) if told or marks else run.feed
+    spare_long_lived()
     began = time.perf_counter()
     if source is not None:
         _feed_file(feed, source, quiet=as_json)

@@ -59,13 +59,13 @@ class Group:
 
     def said(self, heads: Scores) -> list[Compiled]:
         """The rules that what the heads said does not rule out, but for those on a scale."""
-        found = list(self._others)
+        found = [*self._others]
         for head, by_label in self._by_label.items():
             if score := heads.get(head):
                 found += by_label.get(score.label, ())
             else:  # an older model's record; what that means is CEL's to say
                 found += [one for rules in by_label.values() for one in rules]
-        return found
+        return [one for one in found if one.when.necessary.may_hold(heads)] if found else found
 
     def asked(
         self,
@@ -82,10 +82,9 @@ class Group:
         found = said
         if windows is not None:
             for scale in self._scales:
-                value = scale.figure(windows, settings)
                 # Most figures reach nothing.
-                if value >= scale.least if scale.rising else value <= scale.most:
-                    found = [*found, *scale.reached(value)]
+                if reached := scale.reached(windows, settings):
+                    found = [*found, *reached]
         names = self._lasting if known is None else known
         if names:
             seen = set(found)
@@ -119,15 +118,20 @@ class _Scale:
     """Rules that need a figure to be above their number (rising) or below it."""
 
     def __init__(self, figure: Figure, rising: bool, rules: list[tuple[float, Compiled]]) -> None:
-        self.figure = figure
-        self.rising = rising
+        self._figure = figure
+        self._rising = rising
         rules = sorted(rules, key=lambda one: one[0])
         self._bounds = [bound for bound, _ in rules]
-        self.least, self.most = self._bounds[0], self._bounds[-1]
+        self._nearest = self._bounds[0 if rising else -1]
         self._rules = [compiled for _, compiled in rules]
 
-    def reached(self, value: float) -> list[Compiled]:
-        """Those whose number is at most the value, or at least if falling; itself among them."""
-        if self.rising:
+    def reached(self, windows: Windows, settings: Signals) -> Sequence[Compiled]:
+        """Those whose number is at most the figure, or at least if falling; itself among them."""
+        value = self._figure(windows, settings)
+        if self._rising:
+            if value < self._nearest:
+                return ()
             return self._rules[: bisect_right(self._bounds, value)]
+        if value > self._nearest:
+            return ()
         return self._rules[bisect_left(self._bounds, value) :]

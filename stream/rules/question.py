@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cel
 
+from stream.names import SOURCE_KINDS
 from stream.records import Scored, Subject
 from stream.rules.compiled import Condition
 from stream.rules.necessary import Necessary
@@ -17,6 +18,7 @@ from stream.signals.signal_settings import Signals
 from stream.signals.windows import Windows
 
 SIGNAL_DIGITS = 4
+_SOURCES = {kind: [Subject("source", kind)] for kind in SOURCE_KINDS}
 
 
 class Question:
@@ -50,17 +52,15 @@ class Question:
 
     def without_cel(self, necessary: Necessary) -> bool | None:
         """What the comparisons that a condition can't do without say of it; None: CEL must."""
-        may_hold = (
-            necessary.may_hold(self._scored.heads)
-            and all(
-                compare(getattr(self._subject, name), bound)
-                for name, compare, bound in necessary.subject
-            )
-            and all(compare(self.figure(name), bound) for name, compare, bound in necessary.signals)
-        )
-        if may_hold and not necessary.suffices(self._scored.heads):
-            return None
-        return may_hold
+        if not necessary.may_hold(self._scored.heads):
+            return False
+        for name, compare, bound in necessary.subject:
+            if not compare(getattr(self._subject, name), bound):
+                return False
+        for name, compare, bound in necessary.signals:
+            if not compare(self.figure(name), bound):
+                return False
+        return True if necessary.suffices(self._scored.heads) else None
 
     def context(self, *, per_subject: bool) -> Any:
         """The cel.Context with the variables that rules read, if asked for those of the subject."""
@@ -96,10 +96,10 @@ class Question:
         return value
 
 
-def subjects_of(scored: Scored, kind: str) -> list[Subject]:
+def subjects_of(scored: Scored, kind: str) -> Sequence[Subject]:
     """What a rule about subjects of this kind may be about in an event."""
     if kind == "event":
         return [Subject("event", scored.id)]
     if kind == "source":
-        return [Subject("source", scored.source)]
+        return _SOURCES[scored.source]
     return [subject for subject in scored.subjects if subject.kind == kind]

@@ -22,7 +22,7 @@
 -- An event seen before changes nothing, and its answer is the fold that it was in.
 -- A turn is a place in the order of all that workers ask of Redis: no two are the same, and a later one
 -- is higher. next_turn.lua takes them too; keep in step.
--- The arithmetic is that of stream/signals/windows.py, Windows.add; keep them in step.
+-- The arithmetic is that of stream/signals/windows.py, fold(); keep them in step.
 local subjects = tonumber(ARGV[1])
 local short_life, long_life = tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_late = tonumber(ARGV[4])

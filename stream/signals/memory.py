@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from stream.records import Scored
 from stream.signals.signal_settings import Signals
-from stream.signals.windows import Observation, Windows, observe
+from stream.signals.windows import Observation, Windows, fold, observe
 
 
 class SubjectWindows:
@@ -32,11 +32,4 @@ class SubjectWindows:
 
     def fold(self, seen: Observation) -> dict[str, Windows]:
         """The same of an event that is an observation already."""
-        found: dict[str, Windows] = {}
-        for name, relevance, news in seen.subjects:
-            windows = self._subjects.get(name)
-            if windows is None:
-                windows = self._subjects[name] = Windows.empty()
-            windows.add(seen, relevance, news, self._settings)
-            found[name] = windows
-        return found
+        return fold(seen, self._subjects, self._settings)

@@ -5,13 +5,13 @@ sum as time goes on, each event is added with a weight that doubles every half-l
 reads the sums divides them by the latest weight. So an event costs a few additions, one that comes
 late is added with its smaller weight, the order of arrival does not matter, and a long window costs
 what a short one does (Cormode, Shkapenyuk, Srivastava and Xu 2009, "Forward Decay: A Practical Time
-Decay Model for Streaming Systems"). scripts/observe.lua does the arithmetic of Windows.add in
-Redis. Pure.
+Decay Model for Streaming Systems"). scripts/observe.lua does the arithmetic of fold() in Redis.
+Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass
 from math import exp2
 
@@ -126,60 +126,7 @@ class Windows:
     def empty(cls) -> Windows:
         return cls(0, 0, 0, 0, 1.0, 1.0, [0.0] * len(SUMS))
 
-    def add(self, seen: Observation, relevance: float, news: float, settings: Signals) -> None:
-        """Fold one event in. Keep in step with scripts/observe.lua."""
-        at = seen.at_us
-        if not self.events:
-            self.first_us = self.at_us = at
-        ahead = (at - self.at_us) / 1e6
-        if ahead > 0:
-            self.at_us = at
-            short_lives = ahead / settings.short_half_life_s
-            long_lives = ahead / settings.long_half_life_s
-            # The short window's weight is the larger one, having the shorter half-life.
-            if short_lives <= FEW_HALF_LIVES and self.short_weight <= MAX_WEIGHT:
-                self.short_weight *= exp2(short_lives)
-                self.long_weight *= exp2(long_lives)
-            else:
-                self._set_back(short_lives, long_lives)
-        short, long = self.short_weight, self.long_weight
-        if ahead < 0:
-            if -ahead > settings.max_late_s:
-                self.late += 1
-                return
-            short *= exp2(ahead / settings.short_half_life_s)
-            long *= exp2(ahead / settings.long_half_life_s)
-            self.first_us = min(self.first_us, at)
-        sums = self.sums
-        self.events += 1
-        kind = len(WINDOW_SUMS) + seen.kind * len(KIND_SUMS)
-        volume = relevance * short
-        sums[0] += volume
-        sums[kind] += volume
-        sums[SHORT_SUMS] += relevance * long
-        short *= news
-        long *= news
-        label, sentiment = seen.label, seen.sentiment
-        if label:
-            tone = short * sentiment
-            sums[label] += short
-            sums[4] += tone
-            sums[5] += tone * sentiment
-            sums[kind + 1] += short
-            sums[kind + 2] += tone
-            tone = long * sentiment
-            sums[SHORT_SUMS + label] += long
-            sums[SHORT_SUMS + 4] += tone
-            sums[SHORT_SUMS + 5] += tone * sentiment
-        risk = seen.risk
-        if risk:
-            sums[6] += short
-            sums[SHORT_SUMS + 6] += long
-            if risk > 1:
-                sums[7] += short
-                sums[SHORT_SUMS + 7] += long
-
-    def _set_back(self, short_lives: float, long_lives: float) -> None:
+    def set_back(self, short_lives: float, long_lives: float) -> None:
         """Let sums be as of so many half-lives later, and an event then weigh 1 in them."""
         short = exp2(-short_lives) / self.short_weight
         long = exp2(-long_lives) / self.long_weight
@@ -192,3 +139,70 @@ class Windows:
         """The sum of that name as of at_us."""
         place = _PLACE[name]
         return self.sums[place] / (self.short_weight if place < SHORT_SUMS else self.long_weight)
+
+
+def fold(  # noqa: C901, PLR0915 - in one piece: a call a subject would cost a backtest a twentieth
+    seen: Observation, subjects: MutableMapping[str, Windows], settings: Signals
+) -> dict[str, Windows]:
+    """Add an event to the windows of its subjects, begun where there are none; they are returned.
+
+    Keep in step with scripts/observe.lua.
+    """
+    found: dict[str, Windows] = {}
+    at, label, sentiment, risk = seen.at_us, seen.label, seen.sentiment, seen.risk
+    kind = len(WINDOW_SUMS) + seen.kind * len(KIND_SUMS)
+    short_us = settings.short_half_life_s * 1e6
+    long_us = settings.long_half_life_s * 1e6
+    late_us = settings.max_late_s * 1e6
+    for name, relevance, news in seen.subjects:
+        windows = subjects.get(name)
+        if windows is None:
+            windows = subjects[name] = Windows.empty()
+        found[name] = windows
+        if not windows.events:
+            windows.first_us = windows.at_us = at
+        short, long = windows.short_weight, windows.long_weight
+        ahead = at - windows.at_us
+        if ahead > 0:
+            windows.at_us = at
+            short_lives, long_lives = ahead / short_us, ahead / long_us
+            # The short window's weight is the larger one, having the shorter half-life.
+            if short_lives <= FEW_HALF_LIVES and short <= MAX_WEIGHT:
+                windows.short_weight = short = short * exp2(short_lives)
+                windows.long_weight = long = long * exp2(long_lives)
+            else:
+                windows.set_back(short_lives, long_lives)
+                short = long = 1.0
+        elif ahead < 0:
+            if -ahead > late_us:
+                windows.late += 1
+                continue
+            short *= exp2(ahead / short_us)
+            long *= exp2(ahead / long_us)
+            windows.first_us = min(windows.first_us, at)
+        windows.events += 1
+        sums = windows.sums
+        volume = relevance * short
+        sums[0] += volume
+        sums[kind] += volume
+        sums[SHORT_SUMS] += relevance * long
+        short *= news
+        long *= news
+        if label:
+            tone = short * sentiment
+            sums[label] += short
+            sums[4] += tone
+            sums[5] += tone * sentiment
+            sums[kind + 1] += short
+            sums[kind + 2] += tone
+            tone = long * sentiment
+            sums[SHORT_SUMS + label] += long
+            sums[SHORT_SUMS + 4] += tone
+            sums[SHORT_SUMS + 5] += tone * sentiment
+        if risk:
+            sums[6] += short
+            sums[SHORT_SUMS + 6] += long
+            if risk > 1:
+                sums[7] += short
+                sums[SHORT_SUMS + 7] += long
+    return found
