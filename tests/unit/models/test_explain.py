@@ -38,7 +38,8 @@ def test_weights_sum_to_the_log_odds_within_the_stated_error(
     explained = found.log_odds - found.baseline
     assert abs(total - explained) <= found.error + 1e-3
     assert found.error <= ERROR_WANTED * abs(explained) or found.points == MOST_POINTS
-    assert found.confidence == pytest.approx(1 / (1 + torch.tensor(-found.log_odds).exp().item()))
+    odds = torch.tensor(found.log_odds)
+    assert found.confidence == pytest.approx(odds.sigmoid().item(), abs=1e-6)
 
 
 def test_the_shipped_model_is_explained_within_a_small_error(explainer: Explainer) -> None:

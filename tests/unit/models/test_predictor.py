@@ -86,6 +86,13 @@ def test_label_is_the_most_probable_and_doubt_abstains(tiny):
     assert {answer.abstained for answer in answers} == {True, False}
 
 
+def test_scores_have_the_digits_that_every_path_agrees_on(tiny):
+    for scores in score(tiny, TEXTS):
+        for answer in scores.values():
+            for number in (answer.confidence, *answer.scores.values()):
+                assert len(str(number)) <= len("0.123456") or number < 1e-4
+
+
 def test_head_without_threshold_never_abstains(tiny):
     assert not any(scores["mood"].abstained for scores in score(tiny, TEXTS))
 
@@ -94,7 +101,9 @@ def test_answers_come_in_the_order_given(tiny):
     forwards, backwards = score(tiny, TEXTS), score(tiny, TEXTS[::-1])
     confidences = [row["kind"].confidence for row in forwards]
     assert len(set(confidences)) == len(TEXTS)
-    assert [row["kind"].confidence for row in backwards[::-1]] == pytest.approx(confidences)
+    assert [row["kind"].confidence for row in backwards[::-1]] == pytest.approx(
+        confidences, abs=2e-6
+    )
 
 
 def test_no_texts_give_no_answers(tiny):
