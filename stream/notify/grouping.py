@@ -83,6 +83,12 @@ class Groups:
             for key in self._holders[alert_id]:
                 self._end(key, alert_id)
 
+    def follow(self, key: str, routing: Routing) -> None:
+        """Go by what the file says of the group's route now, where it still has that route."""
+        group = self.groups[key]
+        if node := routing.nodes.get((group.path, group.receiver)):
+            group.timing, group.mute, group.active = node.timing, node.mute, node.active
+
     def forget(self, key: str) -> None:
         """End a group whatever it holds."""
         for alert_id in list(self._members[key]):
@@ -111,17 +117,17 @@ class Groups:
         over = [name for name, one in members.items() if not one.open]
         # The end of what was told is told, also under a silence: else a pager would ring for ever.
         resolved = [name for name in over if send_resolved and name in group.told]
+        # Of the others nobody hears any more, and a busy group would gather them for ever.
+        for name in set(over).difference(resolved):
+            self._remove(key, name)
+            group.told.pop(name, None)
         reason = self._reason(group, firing, resolved, now)
         if reason is None:
-            for name in over:
-                if name not in resolved:
-                    self._remove(key, name)
-                    group.told.pop(name, None)
+            repeat = group.sent + group.timing.repeat_interval_s
             if not members:
                 self.forget(key)
-            elif group.told:
-                repeat = group.sent + group.timing.repeat_interval_s
-                group.due = min(group.due, max(repeat, now + 1))
+            elif group.told and repeat > now:
+                group.due = min(group.due, repeat)
             return None
         group.turn += 1
         shown = [*firing, *resolved]

@@ -181,9 +181,9 @@ class Notifier:
         self._position = page.position
         del self._outcomes[: len(ended)]
         for outcome in ended:
-            name = outcome.notification.receiver
-            self._couriers[name].forget(outcome.notification.id)
-            await self._journal.count(name, error=outcome.error)
+            self._couriers[outcome.notification.receiver].forget(outcome.notification.id)
+        for outcome in ended:
+            await self._journal.count(outcome.notification.receiver, error=outcome.error)
         await self._journal.note_troubles(self._tally.troubles)
         # What is under way was written down above; only now may it leave.
         for group in self._groups.groups.values():
@@ -281,7 +281,8 @@ class Notifier:
     def _adopt(self) -> None:
         """Groups whose receiver the routing file no longer has end; their open alerts go anew."""
         for key, group in list(self._groups.groups.items()):
-            if group.receiver in self._couriers:
+            if self._routing and group.receiver in self._couriers:
+                self._groups.follow(key, self._routing)
                 continue
             logger.warning("receiver %s is gone; its alerts are routed anew", group.receiver)
             members = list(self._groups.members(key).values())

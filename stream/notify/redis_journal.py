@@ -157,7 +157,7 @@ class RedisJournal:
 
     async def open_alerts(self) -> list[Alert]:
         async with _errors():
-            return await self._store.list_open(self._alerting.stream_length * 10)
+            return await self._store.list_open()
 
     async def gone(self, alert_ids: Sequence[str]) -> list[str]:
         """Which of these alerts Redis has no more: nobody can end them."""
@@ -200,8 +200,9 @@ class RedisJournal:
             ["HSET", key, "", _json(write.group).decode()],
             *(["HSET", key, name, _json(one).decode()] for name, one in write.members.items()),
         ]
-        if write.gone:
-            commands.append(["HDEL", key, *sorted(write.gone)])
+        gone = sorted(write.gone)
+        for start in range(0, len(gone), PAGE):  # a script can't unpack 8,000 arguments
+            commands.append(["HDEL", key, *gone[start : start + PAGE]])
         return commands
 
 
