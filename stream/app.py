@@ -271,8 +271,9 @@ class Worker:
 
     async def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that rules or queues read would silence them; the error names it.
-        await asyncio.to_thread(self._rules.check, predictor.heads)
         check_queues(self.settings.queues, predictor.heads)
+        # Last, as from then on the rule file is read for these heads.
+        await asyncio.to_thread(self._rules.check, predictor.heads)
         await self._ledger.model(predictor)
         self.pipeline.batcher.swap(
             predictor,

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -180,16 +180,19 @@ class Notifier:
             return False
         self._position = page.position
         del self._outcomes[: len(ended)]
-        for outcome in ended:
-            self._couriers[outcome.notification.receiver].forget(outcome.notification.id)
-        for outcome in ended:
-            await self._journal.count(outcome.notification.receiver, error=outcome.error)
+        await self._count(ended)
         await self._journal.note_troubles(self._tally.troubles)
         # What is under way was written down above; only now may it leave.
         for group in self._groups.groups.values():
             if group.sending:
                 self._couriers[group.receiver].offer(group.sending.notification)
         return True
+
+    async def _count(self, ended: Sequence[Outcome]) -> None:
+        for outcome in ended:  # all, before what may fail: one that is held is never sent again
+            self._couriers[outcome.notification.receiver].forget(outcome.notification.id)
+        for outcome in ended:
+            await self._journal.count(outcome.notification.receiver, error=outcome.error)
 
     async def _meet(self, alert: Alert, now: float, *, flapping: bool) -> None:
         if flapping:

@@ -201,9 +201,9 @@ class RedisJournal:
             *(["HSET", key, name, _json(one).decode()] for name, one in write.members.items()),
         ]
         gone = sorted(write.gone)
-        for start in range(0, len(gone), PAGE):  # a script can't unpack 8,000 arguments
-            commands.append(["HDEL", key, *gone[start : start + PAGE]])
-        return commands
+        # In parts, since a script can't unpack 8,000 arguments.
+        parts = (gone[start : start + PAGE] for start in range(0, len(gone), PAGE))
+        return [*commands, *(["HDEL", key, *part] for part in parts)]
 
 
 def _ago(seconds: float) -> str:
