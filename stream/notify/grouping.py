@@ -111,22 +111,22 @@ class Groups:
         group, members = self.groups[key], self._members[key]
         self._touch(key)
         group.due = now + group.timing.group_interval_s
-        if muted:
-            return None
-        firing = {name: one for name, one in members.items() if one.open and name not in hidden}
         over = [name for name, one in members.items() if not one.open]
         # The end of what was told is told, also under a silence: else a pager would ring for ever.
         resolved = [name for name in over if send_resolved and name in group.told]
-        # Of the others nobody hears any more, and a busy group would gather them for ever.
+        # Of the others nobody hears any more; a busy or a muted group would gather them for ever.
         for name in set(over).difference(resolved):
             self._remove(key, name)
             group.told.pop(name, None)
+        if not members:
+            self.forget(key)
+        if muted or not members:
+            return None
+        firing = {name: one for name, one in members.items() if one.open and name not in hidden}
         reason = self._reason(group, firing, resolved, now)
         if reason is None:
             repeat = group.sent + group.timing.repeat_interval_s
-            if not members:
-                self.forget(key)
-            elif group.told and repeat > now:
+            if group.told and repeat > now:
                 group.due = min(group.due, repeat)
             return None
         group.turn += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -180,10 +181,11 @@ class RedisJournal:
         at, window_s = alert.first_seen.timestamp(), self._alerting.flapping_window_s
         async with _errors():
             async with self._redis.pipeline() as transaction:
-                transaction.zadd(key, {str(alert.episode): at})
+                # Not by its number, which begins anew where Redis has forgotten the one before.
+                transaction.zadd(key, {alert.first_seen.isoformat(): at})
                 transaction.zremrangebyscore(key, "-inf", at - window_s)
                 transaction.zcard(key)
-                transaction.expire(key, self._alerting.keep_s)
+                transaction.expire(key, max(self._alerting.keep_s, math.ceil(window_s)))
                 episodes = (await transaction.execute())[2]
             if episodes < self._alerting.flapping_episodes:
                 return False

@@ -235,6 +235,24 @@ def test_a_group_that_is_never_quiet_gathers_nothing_that_is_over(routing: Routi
     assert len(world.groups.members(key)) <= 4
 
 
+def test_a_muted_group_gathers_nothing_of_which_nobody_would_hear(routing: Routing) -> None:
+    world = World(routing)
+    world.take("told")
+    world.run(WAIT + 1)
+    world.muted = True
+    world.take("told", sequence=2, state="resolved")
+    for number in range(20):
+        world.take(f"brief-{number}")
+        world.take(f"brief-{number}", sequence=2, state="resolved")
+        world.run(INTERVAL)
+    (key,) = world.groups.groups
+    assert len(world.groups.members(key)) <= 2
+    world.muted = False
+    (last,) = world.run(INTERVAL * 2)
+    assert [one.id for one in last.alerts] == ["told"]
+    assert world.groups.groups == {}
+
+
 def test_a_group_that_is_looked_after_is_looked_at_once_an_interval(routing: Routing) -> None:
     world = World(routing)
     world.take("a", state="acknowledged", handling=acknowledged_at("warning"))

@@ -312,6 +312,25 @@ async def test_flapping_is_marked_and_not_told_each_time(desk: Desk) -> None:
     assert [one.reason for one in desk.one.got] == ["new", "resolved"] * 2
 
 
+async def test_flapping_is_seen_where_redis_forgets_alerts_sooner(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The numbers of episodes, and with them the ids of alerts, then begin anew."""
+    short = ALERTING.model_copy(update={"keep_s": 60})
+    monkeypatch.setattr(f"{__name__}.ALERTING", short)
+    async with desk.running():
+        for _ in range(3):
+            alert = await desk.fire()
+            await desk.read()
+            await desk.lifecycle.resolve(alert.id, by="ann")
+            await desk.client.delete(KEYS.fingerprint(alert.fingerprint), KEYS.alert(alert.id))
+        entries = await desk.client.xrange(KEYS.alerts_stream)
+        await desk.read()
+    assert [fields.get(b"change") for _, fields in entries].count(b"flapping") == 1
+    lasts_s = await desk.client.ttl(KEYS.notify(f"episodes:{alert.fingerprint}"))
+    assert lasts_s > short.flapping_window_s - DEADLINE_S
+
+
 async def is_flapping(desk: Desk, alert_id: str) -> bool:
     return (await desk.hidden()).get(alert_id) == "flapping"
 
