@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 
 from stream.connection import http_token, kafka_arguments, redis_client
+from stream.connection_settings import Redis
 from stream.settings import SettingsError, load_settings
 
 SECRET = "swordfish-1234567"
@@ -123,3 +126,36 @@ def test_names_are_verified_and_a_plain_connection_stays_plain(tmp_path: Path) -
     assert arguments["ssl_context"].check_hostname
     plain = kafka_arguments(load_settings(None).kafka)
     assert plain == {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
+
+
+async def test_a_primary_that_became_a_replica_is_left_for_the_one_the_address_leads_to() -> None:
+    """Also inside a script, which wraps the words."""
+    faults = [
+        b"-READONLY You can't write against a read only replica.\r\n",
+        b"-ERR script: -READONLY You can't write against a read only replica.\r\n",
+    ]
+    asked: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(asked)
+        asked.append(0)
+        while line := await reader.readline():
+            parts = [await _bulk(reader) for _ in range(int(line[1:]))]
+            asked[number] += parts[0] == b"SET"
+            refused = parts[0] == b"SET" and number < len(faults)
+            writer.write(faults[number] if refused else b"+OK\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with redis_client(Redis(url=f"redis://127.0.0.1:{port}/0")) as client:
+            for _ in faults:
+                with pytest.raises(ResponseError, match="read only"):
+                    await client.set("a", 1)
+            assert await client.set("a", 1)
+    assert asked == [1, 1, 1]
+
+
+async def _bulk(reader: asyncio.StreamReader) -> bytes:
+    length = int((await reader.readline())[1:])
+    return (await reader.readexactly(length + 2))[:-2]
