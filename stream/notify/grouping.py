@@ -48,6 +48,9 @@ class Groups:
             # Where an id is used again, a group may still have to tell the end of the one before.
             yield from [member.alert for member in held if member.open][:1]
 
+    def holds(self, alert_id: str) -> bool:
+        return alert_id in self._holders
+
     def take(self, alert: Alert, routing: Routing, now: float) -> None:
         """Put one transition where it belongs. One that a group already has changes nothing."""
         lean = _lean(alert)

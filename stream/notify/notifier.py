@@ -72,6 +72,7 @@ class Notifier:
                 give_up_after_s=seconds(routing.receivers[name].give_up_after) if routing else 0.0,
                 ended=self._outcomes.append,
                 tally=self._tally,
+                may_send=lambda: time.monotonic() < self._leads_until,
             )
             for name, sink in sinks.items()
         }
@@ -123,7 +124,7 @@ class Notifier:
     async def _lead(self) -> None:
         """Return when another worker leads, or after the last round when stopping."""
         self._position, self._groups, self._hidden = await self._journal.load()
-        self._adopt()
+        await self._adopt()
         await self._journal.name_receivers(self._couriers)
         self._silences = ActiveSilences()
         await self._look_at_silences(first=True)
@@ -259,7 +260,9 @@ class Notifier:
                 key,
                 now,
                 hidden=hidden,
-                muted=self._routing.muted(group.mute, group.active, self._moment()),
+                muted=self._routing.muted(
+                    group.mute, group.active, datetime.fromtimestamp(now, UTC)
+                ),
                 send_resolved=self._routing.receivers[group.receiver].send_resolved,
             )
         return changed
@@ -278,10 +281,7 @@ class Notifier:
             return "flapping"
         return ""
 
-    def _moment(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
-
-    def _adopt(self) -> None:
+    async def _adopt(self) -> None:
         """Groups whose receiver the routing file no longer has end; their open alerts go anew."""
         for key, group in list(self._groups.groups.items()):
             if self._routing and group.receiver in self._couriers:
@@ -293,3 +293,6 @@ class Notifier:
             for member in members:
                 if self._routing and member.open:
                     self._groups.take(member.alert, self._routing, self._clock())
+        if stale := {name: "" for name in self._hidden if not self._groups.holds(name)}:
+            await self._journal.commit(self._position, (), stale)
+            self._hidden = {name: why for name, why in self._hidden.items() if name not in stale}

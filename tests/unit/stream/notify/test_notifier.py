@@ -450,6 +450,45 @@ async def test_who_lost_redis_for_longer_than_the_lease_stops_sending(
     assert len(desk.one.got) == 1
 
 
+async def test_who_waits_for_a_redis_that_hangs_sends_no_longer_than_the_lease(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.one.broken = True
+    async with desk.running() as notifier:
+        await desk.fire()
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.until(lambda: len(desk.one.got) == 1)
+        reading = asyncio.Event()
+
+        async def hang(_: str) -> Any:
+            reading.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(notifier._journal, "read", hang)
+        await reading.wait()
+        courier = notifier._couriers["one"]
+        assert courier._may_send()
+        notifier._leads_until = time.monotonic()
+        assert not courier._may_send()
+        await end(notifier._task)
+
+
+async def test_what_hides_an_alert_is_forgotten_with_its_group(desk: Desk) -> None:
+    silences = SilenceStore(desk.client, KEYS)
+    await silences.create([parse_matcher("rule=one")], author="a", reason="why", lasts_s=600)
+    async with desk.killed():
+        alert = await desk.fire()
+        await desk.until(lambda: desk.client.exists(KEYS.notify("groups")))
+        desk.now += WAIT_S + 1
+        await desk.until(lambda: hidden_count(desk, 1))
+    notifier = Notifier(RedisJournal(desk.client, KEYS, ALERTING), None, {}, ALERTING)
+    notifier.start()
+    await desk.until(lambda: hidden_count(desk, 0))
+    await notifier.stop()
+    assert await desk.client.hget(KEYS.notify("hidden"), alert.id) is None
+
+
 async def test_a_dead_receiver_holds_up_no_other(desk: Desk) -> None:
     desk.one.gate.clear()
     async with desk.running():
