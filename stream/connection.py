@@ -13,8 +13,9 @@ from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream.connection_settings import LEAST_TOKEN_CHARS, Http, Kafka
 from stream.connection_settings import Redis as RedisSettings
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 PROBE_MS = 5_000
 PROBE_EXPIRES_S = 60
-# As redis-py has them.
-RETRIES, RETRY_FIRST_S, RETRY_LONGEST_S = 10, 0.01, 1.0
 
 T = TypeVar("T")
 
@@ -87,9 +86,9 @@ def kafka_arguments(kafka: Kafka) -> dict[str, Any]:
 def redis_client(settings: RedisSettings) -> Redis:
     """A client of the Redis in the settings; it connects when first used. Raises SettingsError."""
     arguments: dict[str, Any] = {
-        "retry": LeavingReplicas(
-            ExponentialWithJitterBackoff(base=RETRY_FIRST_S, cap=RETRY_LONGEST_S), RETRIES
-        ),
+        # A connection that was lost while nobody used it is made anew, at once. For all else the
+        # callers have patience; that of redis-py would hide a fault for ten times timeout_s.
+        "retry": LeavingReplicas(NoBackoff(), 1, (RedisConnectionError,)),
         "socket_timeout": settings.timeout_s,
         "socket_connect_timeout": settings.timeout_s,
     }
