@@ -18,7 +18,7 @@ import fsspec  # type: ignore[import-untyped]
 import msgspec
 
 from models.description import CONFIG, WEIGHTS, Checkpoint, read_description, read_verified
-from models.durable import put_whole, write_through
+from models.durable import put_new, put_whole
 from models.spec import ModelError
 
 CHAMPION = "champion"
@@ -273,7 +273,7 @@ class Registry:
             # Half a move of an alias counts as none, see history().
             if self._local and new:
                 # fsspec looks before it writes, so that two writers could both win.
-                write_through(Path(place), content, new=True)
+                put_new(Path(place), content)
             elif self._local:
                 put_whole(Path(place), content)
             else:

@@ -120,14 +120,14 @@ class Worker:
                 keys,
                 settings.novelty,
                 replay_s=settings.alerting.replay_s,
-                remembered=WORK_REMEMBERED * settings.model.max_waiting,
+                remembered=WORK_REMEMBERED * settings.most_in_work,
             ),
             signals=SignalStore(
                 redis,
                 keys,
                 settings.signals,
                 replay_s=settings.alerting.replay_s,
-                remembered=WORK_REMEMBERED * settings.model.max_waiting,
+                remembered=WORK_REMEMBERED * settings.most_in_work,
             ),
             alerts=AlertStore(redis, keys, settings.alerting),
             outbox=outbox,
@@ -271,8 +271,9 @@ class Worker:
 
     async def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that rules or queues read would silence them; the error names it.
-        await asyncio.to_thread(self._rules.check, predictor.heads)
         check_queues(self.settings.queues, predictor.heads)
+        # Last, as from then on the rule file is read for these heads.
+        await asyncio.to_thread(self._rules.check, predictor.heads)
         await self._ledger.model(predictor)
         self.pipeline.batcher.swap(
             predictor,

@@ -4,24 +4,57 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream.connection_settings import LEAST_TOKEN_CHARS, Http, Kafka
 from stream.connection_settings import Redis as RedisSettings
 from stream.ingest.unpack import bound_unpacking
-from stream.patience import Patience
+from stream.names import Keys
+from stream.patience import READ_ONLY, Patience
 from stream.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
 PROBE_MS = 5_000
+PROBE_EXPIRES_S = 60
+
+T = TypeVar("T")
+
+
+class LeavingReplicas(Retry):
+    """Where a primary has become a replica, the next call connects anew, and may find the new one.
+
+    redis-py goes on with the connections it has, wherever the address leads by then.
+    """
+
+    async def call_with_retry(
+        self,
+        do: Callable[[], Awaitable[T]],
+        fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> T:
+        async def once() -> T:
+            try:
+                return await do()
+            except ResponseError as error:
+                # By words, as it may come wrapped in an error of a script.
+                if READ_ONLY in str(error):
+                    await (fail(error, 1) if with_failure_count else fail(error))
+                raise
+
+        return await super().call_with_retry(once, fail, is_retryable, with_failure_count)
 
 
 class StartError(Exception):
@@ -53,6 +86,9 @@ def kafka_arguments(kafka: Kafka) -> dict[str, Any]:
 def redis_client(settings: RedisSettings) -> Redis:
     """A client of the Redis in the settings; it connects when first used. Raises SettingsError."""
     arguments: dict[str, Any] = {
+        # A connection that was lost while nobody used it is made anew, at once. For all else the
+        # callers have patience; that of redis-py would hide a fault for ten times timeout_s.
+        "retry": LeavingReplicas(NoBackoff(), 1, (RedisConnectionError,)),
         "socket_timeout": settings.timeout_s,
         "socket_connect_timeout": settings.timeout_s,
     }
@@ -66,6 +102,11 @@ def redis_client(settings: RedisSettings) -> Redis:
         arguments["ssl_certfile"] = _path(settings.cert_file)
         arguments["ssl_keyfile"] = _path(settings.key_file)
     return Redis.from_url(settings.url, **arguments)
+
+
+async def probe_redis(client: Redis, settings: RedisSettings) -> None:
+    """Write to it: one that is full or read-only still answers a ping."""
+    await client.set(Keys(settings.prefix).probe, 1, ex=PROBE_EXPIRES_S)
 
 
 async def connect_redis(settings: Settings) -> Redis:

@@ -20,9 +20,10 @@ ROW_ENDS_S = 180.0
 
 # Words of the errors by which a server that runs says what ails it, and what mends it. By words, as
 # an error of Redis may come wrapped in one of ours, or in one of a script.
+READ_ONLY = "read only replica"
 REMEDIES = {
     "'maxmemory'": "raise maxmemory of Redis or free memory there",
-    "read only replica": "set redis.url to the primary, or make this one it with REPLICAOF NO ONE",
+    READ_ONLY: "set redis.url to the primary, or make this one it with REPLICAOF NO ONE",
     "MISCONF": "free space on the disk where Redis keeps its data, its log says more",
     "Timeout reading from": "see what keeps Redis busy with SLOWLOG GET, or raise redis.timeout_s",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
+import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import (
@@ -55,7 +56,7 @@ def every_line(path: Path) -> Iterator[tuple[Path, int, bytes]]:
                 # Some editors begin UTF-8 with a byte-order mark.
                 if stripped := line.removeprefix(BOM_UTF8).strip():
                     yield path, number, stripped
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"input file {path} can't be read: {error}") from error
 
 
@@ -122,7 +123,7 @@ def count_lines(path: Path) -> int:
     try:
         with _open(path) as lines:
             return sum(1 for _ in lines)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"input file {path} can't be read: {error}") from error
 
 

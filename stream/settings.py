@@ -195,6 +195,11 @@ class Settings(BaseSettings):
     def topics(self) -> Topics:
         return Topics(self.kafka.prefix)
 
+    @property
+    def most_in_work(self) -> int:
+        """Records of a source that a worker has in work at a time; see stream.entrance."""
+        return max(self.model.max_waiting, self.worker.max_poll_records)
+
     @model_validator(mode="after")
     def _sources_are_distinct(self) -> Settings:
         names = [source.topic for source in self.sources]

@@ -11,20 +11,23 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from models.durable import put_whole
+from models.durable import put_whole, remove_whole
 from trainer.contender import Contender
 from trainer.taught import taught_by
 
 logger = logging.getLogger(__name__)
 
 VECTORS = "vectors"
+# Each deep fit makes another encoder, and somebody may roll back to one of the last.
+KEPT = 4
 
 
 def recall(contender: Contender, texts: Sequence[str], folder: Path) -> None:
     """Have the contender remember the vectors of texts: from the folder, else computed and kept.
 
     The file is named by the encoder and the texts, so another encoder never finds it. A damaged one
-    is written again. Where there is no room for one, the next start computes them again.
+    is written again, and the last KEPT stay. Where there is no room for one, the next start
+    computes them again.
     """
     distinct = list(dict.fromkeys(texts))
     content = "\n".join((contender.encoder_key, str(contender.bf16), *distinct))
@@ -40,6 +43,9 @@ def recall(contender: Contender, texts: Sequence[str], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         put_whole(file, safetensors.torch.save({VECTORS: vectors.contiguous()}))
+        files = folder.glob(f"{VECTORS}-*.safetensors")
+        for old in sorted(files, key=lambda one: one.stat().st_mtime_ns)[:-KEPT]:
+            remove_whole(old)
     except OSError as error:
         logger.warning("%s can't be kept (%s); free space there", file, error)
 

@@ -79,25 +79,23 @@ class AlertStore:
         )
 
     async def list_open(
-        self, limit: int, keeps: Callable[[Alert], bool] = lambda _: True
+        self, limit: int | None = None, keeps: Callable[[Alert], bool] = lambda _: True
     ) -> list[Alert]:
         """Open alerts that it keeps, the latest event first. Expired ids are dropped for good."""
+        # All ids at once: while pages are read, alerts move in the set, past the page or into it.
+        ids: list[Any] = await self._redis.zrevrange(self._keys.alerts_open, 0, -1)
+        page = min(limit or PAGE, PAGE)
         kept: list[Alert] = []
-        start = 0
-        while len(kept) < limit:
-            page = min(limit, PAGE)
-            ids: list[Any] = await self._redis.zrevrange(
-                self._keys.alerts_open, start, start + page - 1
-            )
-            names = [alert_id.decode() for alert_id in ids]
+        for start in range(0, len(ids), page):
+            names = [alert_id.decode() for alert_id in ids[start : start + page]]
             found = await self._read([self._keys.alert(name) for name in names])
             gone = [name for name, alert in zip(names, found, strict=True) if alert is None]
             if gone:
                 await forget_open(self._redis, self._keys, *gone)
-            kept.extend(alert for alert in found if alert is not None and keeps(alert))
-            if len(ids) < page:
+            # What ended while the others were read is open no more.
+            kept.extend(one for one in found if one and one.state != "resolved" and keeps(one))
+            if limit is not None and len(kept) >= limit:
                 break
-            start += page - len(gone)
         return kept[:limit]
 
     async def list_all(self, keeps: Callable[[Alert], bool] = lambda _: True) -> list[Alert]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from trainer.label_log import LabelLog
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 @click.group(invoke_without_command=True)
@@ -112,10 +116,14 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
 
 
 class LabelLogFile:
-    """stream.console.desk.LabelLog over the trainer's folder, where it is on this machine."""
+    """stream.console.desk.LabelLog over the trainer's folder, where it is on this machine.
+
+    One that can't be read tells nothing: what else a page shows does not depend on it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.trainer.folder
+        self._fault = ""
 
     def suspects(self) -> list[dict[str, str]]:
         return self._read(lambda log: log.attempts.suspects())
@@ -149,7 +157,7 @@ class LabelLogFile:
         times = []
         for name in (LABELS_FILE, f"{LABELS_FILE}-wal"):
             # It comes and goes with the trainer's connection.
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 times.append((self._folder / name).stat().st_mtime)
         return datetime.fromtimestamp(max(times), UTC) if times else None
 
@@ -158,12 +166,21 @@ class LabelLogFile:
         return self._read(lambda log: [*map(str, log.shadow.agreements().get(version, []))])
 
     def _read(self, found: Callable[[LabelLog], list[T]]) -> list[T]:
+        from trainer.errors import LabelLogError
         from trainer.label_log import LABELS_FILE, open_to_read
 
-        if not (self._folder / LABELS_FILE).exists():
-            return []
-        with closing(open_to_read(self._folder)) as log:
-            return found(log)
+        fault = ""
+        try:
+            if (self._folder / LABELS_FILE).exists():
+                with closing(open_to_read(self._folder)) as log:
+                    return found(log)
+        except (LabelLogError, sqlite3.Error, OSError) as error:
+            fault = str(error)
+            if fault != self._fault:
+                logger.warning("what the trainer knows is not shown: %s", fault)
+        finally:
+            self._fault = fault
+        return []
 
 
 def _password() -> str:

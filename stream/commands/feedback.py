@@ -182,9 +182,11 @@ def _complete(row: Any, where: str, author: str) -> Feedback:
         raise InputError(f"{where}: is no JSON object")
     filled = {"id": uuid.uuid4().hex, "author": author, "time": utc_now().isoformat(), **row}
     try:
-        return msgspec.convert(filled, Feedback)
-    except msgspec.ValidationError as error:
+        found = msgspec.convert(filled, Feedback)
+        encode(found)  # an argument may hold what is no UTF-8
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise InputError(f"{where}: {error}") from None
+    return found
 
 
 def _warn(settings: Settings, records: Sequence[Feedback]) -> None:

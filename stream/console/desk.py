@@ -104,7 +104,8 @@ class Desk:
     """registry is None where model.registry is not set; heads blocks and raises ModelError.
 
     prices are None where console.prices is not set.
-    trying is held while other thresholds are tried, which is work for a whole core.
+    trying is held while other thresholds are tried, which is work for a whole core, and replaying
+    while dead letters are sent again: two at a time would each send what the other has not marked.
     """
 
     settings: Settings
@@ -124,6 +125,7 @@ class Desk:
     prices: Prices | None = None
     given: Given = field(default_factory=Given)
     trying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    replaying: asyncio.Lock = field(default_factory=asyncio.Lock)
     lists: Shared = field(default_factory=Shared)
     lately: Lately = field(default_factory=Lately)
 

@@ -18,7 +18,7 @@ Explain = Callable[[Alert], ExplainedAlert]
 REMEMBERED = 64
 MOST_WAITING = 8
 
-_Key = tuple[str, str]
+_Key = tuple[str, str, str]
 
 
 class Explanations:
@@ -35,7 +35,7 @@ class Explanations:
 
         Raises RefusedError where too many wait already, and whatever explain raises.
         """
-        key = (alert.id, event.event_id)
+        key = (alert.id, event.source, event.event_id)
         if known := self._remembered.get(key):
             self._remembered.move_to_end(key)
             return known

@@ -29,7 +29,12 @@ class Given:
 
     def beside(self, followed: Sequence[Feedback]) -> list[Feedback]:
         """What was followed from Kafka, and what we gave that is not among it yet."""
-        arrived = {one.id for one in followed}
-        missing = [one for one in self._verdicts if one.id not in arrived]
+        arrived = set(map(_named, followed))
+        missing = [one for one in self._verdicts if _named(one) not in arrived]
         self._verdicts = deque(missing, maxlen=KEPT)
         return [*followed, *missing]
+
+
+def _named(one: Feedback) -> tuple[str, str, str, str]:
+    """An id is the caller's own, who may use it for each head of an event."""
+    return one.id, one.event_id, one.head, one.author

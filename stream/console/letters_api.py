@@ -80,8 +80,9 @@ async def _letters(desk: Desk, limit: int) -> Letters:
 
 
 async def replay_letters(asked: Asked) -> Replayed:
-    wanted = Wanted(ids=asked.body.ids)
-    outcome = await replay(asked.desk.settings, wanted, again=asked.body.again, by=asked.by.name)
+    desk, wanted = asked.desk, Wanted(ids=asked.body.ids)
+    async with desk.replaying:
+        outcome = await replay(desk.settings, wanted, again=asked.body.again, by=asked.by.name)
     return Replayed(outcome.replayed, outcome.refused)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
+from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import Head
@@ -14,6 +16,8 @@ from stream.alerts.lifecycle import MAX_COMMENT_CHARS
 from stream.console.operations import Asked, Operation, RefusedError
 from stream.records import utc_now
 from stream.score.champions import announcement, predecessor, promote, roll_back
+
+logger = logging.getLogger(__name__)
 
 Why = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
 
@@ -66,6 +70,12 @@ async def list_models(asked: Asked) -> ModelsAnswer:
     )
 
 
+class RollBack(Reason, frozen=True):
+    """to is the version that it must lead to, empty for whichever it is."""
+
+    to: str = ""
+
+
 async def promote_version(asked: Asked) -> Alias:
     registry = _registry(asked)
     alias = await asyncio.to_thread(
@@ -81,15 +91,22 @@ async def promote_version(asked: Asked) -> Alias:
 
 async def roll_back_champion(asked: Asked) -> Alias:
     registry = _registry(asked)
+    body = asked.body
     alias = await asyncio.to_thread(
-        roll_back, registry, by=asked.by.name, why=asked.body.why, now=utc_now()
+        roll_back, registry, by=asked.by.name, why=body.why, now=utc_now(), to=body.to
     )
     return await _announced(asked, alias)
 
 
 async def _announced(asked: Asked, alias: Alias) -> Alias:
-    # Workers look at the registry each minute anyway; the announcement makes them look now.
-    await asked.desk.sender.send([announcement(asked.desk.settings.topics, alias)])
+    # Workers look at the registry each minute anyway; the announcement makes them look now. The
+    # alias has moved all the same: who is told that it failed rolls back once more, and too far.
+    try:
+        await asked.desk.sender.send([announcement(asked.desk.settings.topics, alias)])
+    except (KafkaError, OSError, TimeoutError) as error:
+        logger.warning(
+            "could not announce %s (%r); workers look within a minute", alias.version, error
+        )
     return alias
 
 
@@ -145,7 +162,7 @@ def operations() -> Iterable[Operation]:
         path="/models/rollback",
         role="operator",
         run=roll_back_champion,
-        body=Reason,
+        body=RollBack,
         answer=Alias,
         summary="Make the champion's predecessor champion again",
     )

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
 from stream.console.operations import Asked, NotFoundError, Operation
 from stream.explain.explained import ExplainedText
+from stream.names import SourceKind
 
 
 class WordsQuery(msgspec.Struct, frozen=True):
+    """source tells apart events of one id; any of them where it is empty."""
+
     event: str
+    source: SourceKind | Literal[""] = ""
 
 
 async def show_words(asked: Asked) -> ExplainedText:
     desk = asked.desk
     alert = await desk.alert(asked.path["id"])
-    event = next((one for one in alert.evidence if one.event_id == asked.query.event), None)
+    query = asked.query
+    named = (one for one in alert.evidence if one.event_id == query.event)
+    event = next((one for one in named if query.source in {"", one.source}), None)
     if event is None:
         raise NotFoundError(
-            f"event {asked.query.event!r} is not among the evidence of alert {alert.id}, which "
+            f"event {query.event!r} is not among the evidence of alert {alert.id}, which "
             "keeps the latest"
         )
     return await desk.explanations.of(alert, event)

@@ -20,6 +20,7 @@ QUEUE = 100
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 LAST_SEND_S = 5.0
+LOOK_S = 0.2
 
 
 class Outcome(NamedTuple):
@@ -81,13 +82,16 @@ class Courier:
         ended: Callable[[Outcome], None],
         tally: Tally | None = None,
         first_wait_s: float = FIRST_WAIT_S,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
+        """may_send is asked before each try; while it says no, the notification waits."""
         self._name = name
         self._sink = sink
         self._give_up_after_s = give_up_after_s
         self._ended = ended
         self._tally = tally or Tally()
         self._first_wait_s = first_wait_s
+        self._may_send = may_send
         self._queue: asyncio.Queue[Notification] = asyncio.Queue(QUEUE)
         self._held: set[str] = set()
         self._stopping = False
@@ -147,6 +151,9 @@ class Courier:
         wait_s = self._first_wait_s
         tries = 0
         while True:
+            # A Redis that hangs tells nobody that another worker sends by now.
+            while not self._may_send():  # noqa: ASYNC110 - a lease ends by the clock alone
+                await asyncio.sleep(LOOK_S)
             tries += 1
             asked_s = None
             self._idle.clear()

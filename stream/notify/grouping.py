@@ -48,6 +48,9 @@ class Groups:
             # Where an id is used again, a group may still have to tell the end of the one before.
             yield from [member.alert for member in held if member.open][:1]
 
+    def holds(self, alert_id: str) -> bool:
+        return alert_id in self._holders
+
     def take(self, alert: Alert, routing: Routing, now: float) -> None:
         """Put one transition where it belongs. One that a group already has changes nothing."""
         lean = _lean(alert)
@@ -83,6 +86,12 @@ class Groups:
             for key in self._holders[alert_id]:
                 self._end(key, alert_id)
 
+    def follow(self, key: str, routing: Routing) -> None:
+        """Go by what the file says of the group's route now, where it still has that route."""
+        group = self.groups[key]
+        if node := routing.nodes.get((group.path, group.receiver)):
+            group.timing, group.mute, group.active = node.timing, node.mute, node.active
+
     def forget(self, key: str) -> None:
         """End a group whatever it holds."""
         for alert_id in list(self._members[key]):
@@ -105,23 +114,23 @@ class Groups:
         group, members = self.groups[key], self._members[key]
         self._touch(key)
         group.due = now + group.timing.group_interval_s
-        if muted:
-            return None
-        firing = {name: one for name, one in members.items() if one.open and name not in hidden}
         over = [name for name, one in members.items() if not one.open]
         # The end of what was told is told, also under a silence: else a pager would ring for ever.
         resolved = [name for name in over if send_resolved and name in group.told]
+        # Of the others nobody hears any more; a busy or a muted group would gather them for ever.
+        for name in set(over).difference(resolved):
+            self._remove(key, name)
+            group.told.pop(name, None)
+        if not members:
+            self.forget(key)
+        if muted or not members:
+            return None
+        firing = {name: one for name, one in members.items() if one.open and name not in hidden}
         reason = self._reason(group, firing, resolved, now)
         if reason is None:
-            for name in over:
-                if name not in resolved:
-                    self._remove(key, name)
-                    group.told.pop(name, None)
-            if not members:
-                self.forget(key)
-            elif group.told:
-                repeat = group.sent + group.timing.repeat_interval_s
-                group.due = min(group.due, max(repeat, now + 1))
+            repeat = group.sent + group.timing.repeat_interval_s
+            if group.told and repeat > now:
+                group.due = min(group.due, repeat)
             return None
         group.turn += 1
         shown = [*firing, *resolved]

@@ -21,6 +21,8 @@ _MATCHER = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(=~|!~|!=|=)\s*(.*?)\s*"
 # Not in quotes, where a value may hold anything.
 _SECOND = re.compile(r"^[^\"]*,\s*([A-Za-z_]\w*\s*(?:=~|!~|!=|=).*)$", re.DOTALL)
 _WORDS = re.compile(r"\w+(?:\|\w+)+")
+# Of an argument that is not UTF-8: no label has it, and nothing could be written down with it.
+_LONE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile(r"""\\(["\\])""")
 
 
@@ -80,7 +82,7 @@ def _refuse_impossible(matcher: Matcher, text: str) -> None:
 def read_matcher(text: str) -> Matcher:
     """As parse_matcher, for one that was kept: also one that can match nothing."""
     found = _MATCHER.fullmatch(text)
-    if found is None:
+    if found is None or _LONE.search(text):
         raise MatcherError(
             f"{text!r} is no matcher; write label=value, label!=value, label=~pattern or "
             "label!~pattern"

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -72,6 +72,7 @@ class Notifier:
                 give_up_after_s=seconds(routing.receivers[name].give_up_after) if routing else 0.0,
                 ended=self._outcomes.append,
                 tally=self._tally,
+                may_send=lambda: time.monotonic() < self._leads_until,
             )
             for name, sink in sinks.items()
         }
@@ -123,7 +124,7 @@ class Notifier:
     async def _lead(self) -> None:
         """Return when another worker leads, or after the last round when stopping."""
         self._position, self._groups, self._hidden = await self._journal.load()
-        self._adopt()
+        await self._adopt()
         await self._journal.name_receivers(self._couriers)
         self._silences = ActiveSilences()
         await self._look_at_silences(first=True)
@@ -180,16 +181,19 @@ class Notifier:
             return False
         self._position = page.position
         del self._outcomes[: len(ended)]
-        for outcome in ended:
-            name = outcome.notification.receiver
-            self._couriers[name].forget(outcome.notification.id)
-            await self._journal.count(name, error=outcome.error)
+        await self._count(ended)
         await self._journal.note_troubles(self._tally.troubles)
         # What is under way was written down above; only now may it leave.
         for group in self._groups.groups.values():
             if group.sending:
                 self._couriers[group.receiver].offer(group.sending.notification)
         return True
+
+    async def _count(self, ended: Sequence[Outcome]) -> None:
+        for outcome in ended:  # all, before what may fail: one that is held is never sent again
+            self._couriers[outcome.notification.receiver].forget(outcome.notification.id)
+        for outcome in ended:
+            await self._journal.count(outcome.notification.receiver, error=outcome.error)
 
     async def _meet(self, alert: Alert, now: float, *, flapping: bool) -> None:
         if flapping:
@@ -256,7 +260,9 @@ class Notifier:
                 key,
                 now,
                 hidden=hidden,
-                muted=self._routing.muted(group.mute, group.active, self._moment()),
+                muted=self._routing.muted(
+                    group.mute, group.active, datetime.fromtimestamp(now, UTC)
+                ),
                 send_resolved=self._routing.receivers[group.receiver].send_resolved,
             )
         return changed
@@ -275,13 +281,11 @@ class Notifier:
             return "flapping"
         return ""
 
-    def _moment(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
-
-    def _adopt(self) -> None:
+    async def _adopt(self) -> None:
         """Groups whose receiver the routing file no longer has end; their open alerts go anew."""
         for key, group in list(self._groups.groups.items()):
-            if group.receiver in self._couriers:
+            if self._routing and group.receiver in self._couriers:
+                self._groups.follow(key, self._routing)
                 continue
             logger.warning("receiver %s is gone; its alerts are routed anew", group.receiver)
             members = list(self._groups.members(key).values())
@@ -289,3 +293,6 @@ class Notifier:
             for member in members:
                 if self._routing and member.open:
                     self._groups.take(member.alert, self._routing, self._clock())
+        if stale := {name: "" for name in self._hidden if not self._groups.holds(name)}:
+            await self._journal.commit(self._position, (), stale)
+            self._hidden = {name: why for name, why in self._hidden.items() if name not in stale}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -157,7 +158,7 @@ class RedisJournal:
 
     async def open_alerts(self) -> list[Alert]:
         async with _errors():
-            return await self._store.list_open(self._alerting.stream_length * 10)
+            return await self._store.list_open()
 
     async def gone(self, alert_ids: Sequence[str]) -> list[str]:
         """Which of these alerts Redis has no more: nobody can end them."""
@@ -180,10 +181,11 @@ class RedisJournal:
         at, window_s = alert.first_seen.timestamp(), self._alerting.flapping_window_s
         async with _errors():
             async with self._redis.pipeline() as transaction:
-                transaction.zadd(key, {str(alert.episode): at})
+                # Not by its number, which begins anew where Redis has forgotten the one before.
+                transaction.zadd(key, {alert.first_seen.isoformat(): at})
                 transaction.zremrangebyscore(key, "-inf", at - window_s)
                 transaction.zcard(key)
-                transaction.expire(key, self._alerting.keep_s)
+                transaction.expire(key, max(self._alerting.keep_s, math.ceil(window_s)))
                 episodes = (await transaction.execute())[2]
             if episodes < self._alerting.flapping_episodes:
                 return False
@@ -200,9 +202,10 @@ class RedisJournal:
             ["HSET", key, "", _json(write.group).decode()],
             *(["HSET", key, name, _json(one).decode()] for name, one in write.members.items()),
         ]
-        if write.gone:
-            commands.append(["HDEL", key, *sorted(write.gone)])
-        return commands
+        gone = sorted(write.gone)
+        # In parts, since a script can't unpack 8,000 arguments.
+        parts = (gone[start : start + PAGE] for start in range(0, len(gone), PAGE))
+        return [*commands, *(["HDEL", key, *part] for part in parts)]
 
 
 def _ago(seconds: float) -> str:

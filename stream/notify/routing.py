@@ -5,6 +5,7 @@ The vocabulary and the way of matching are Alertmanager's (its page "Configurati
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -89,6 +90,7 @@ class Routing:
             raise self._refused(
                 "route", "the root takes every alert; move matchers to route.routes"
             )
+        self.nodes: dict[tuple[str, str], Node] = {}
         self.root = self._node(file.route, "route", None)
 
     @classmethod
@@ -153,8 +155,14 @@ class Routing:
             route.group_by if route.group_by is not None else (parent.group_by if parent else ())
         )
         own = "{" + ",".join(str(matcher) for matcher in matchers) + "}"
+        path = same = f"{parent.path}/{own}" if parent else own
+        # Groups are by path and receiver, and two routes may differ in their times alone.
+        for number in itertools.count(2):
+            if (path, receiver) not in self.nodes:
+                break
+            path = f"{same}#{number}"
         node = Node(
-            path=f"{parent.path}/{own}" if parent else own,
+            path=path,
             matchers=matchers,
             receiver=receiver,
             goes_on=route.goes_on,
@@ -164,6 +172,7 @@ class Routing:
             active=route.active_time_intervals,
             children=(),
         )
+        self.nodes[path, receiver] = node
         children = tuple(
             self._node(child, f"{section}.routes[{number}]", node)
             for number, child in enumerate(route.routes)

@@ -10,14 +10,21 @@ from typing import Literal
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from models.spec import ModelError, Predictor
-from stream.connection import kafka_arguments, kafka_fault, redis_client, redis_remedy
+from stream.connection import (
+    kafka_arguments,
+    kafka_fault,
+    probe_redis,
+    redis_client,
+    redis_remedy,
+)
 from stream.connection_settings import Kafka
 from stream.ingest.sources import Decoder
 from stream.notify.route_file import RouteError
 from stream.notify.routing import Routing
+from stream.patience import with_remedy
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings, SettingsError
@@ -97,6 +104,11 @@ def _way(kafka: Kafka) -> str:
 async def _redis(settings: Settings) -> str:
     async with redis_client(settings.redis) as client:
         information = await client.info()
+        try:
+            await probe_redis(client, settings.redis)
+        except ResponseError as error:
+            # It is reached, and lets nobody write: a replica, or one that is full.
+            raise SettingsError(f"takes no writes ({with_remedy(error)})") from None
     memory = information.get("used_memory_human", "?")
     return f"Redis {information.get('redis_version', '?')}, {memory} used"
 

@@ -7,13 +7,12 @@ import asyncio
 from redis.exceptions import RedisError
 
 from stream.app import Worker
-from stream.names import Keys
+from stream.connection import probe_redis
 from stream.operations.http import Report
 from stream.operations.metrics import Reading, exposition, worker_families
 from stream.patience import with_remedy
 
 TAKES_WRITES = "takes writes"
-PROBE_EXPIRES_S = 60
 
 
 class WorkerMonitor:
@@ -61,11 +60,10 @@ class WorkerMonitor:
         return exposition(worker_families(reading))
 
     async def _write_to_redis(self) -> str:
-        """A Redis that is full or read-only still answers a ping."""
         settings = self._worker.settings.redis
         try:
             async with asyncio.timeout(settings.timeout_s):
-                await self._worker.redis.set(Keys(settings.prefix).probe, 1, ex=PROBE_EXPIRES_S)
+                await probe_redis(self._worker.redis, settings)
         except (RedisError, OSError, TimeoutError) as error:
             return with_remedy(error)
         return TAKES_WRITES

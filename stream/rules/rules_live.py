@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -28,6 +29,8 @@ class LiveRules:
         """Raises RuleError."""
         self._settings = settings
         self._heads = heads
+        # Else a new file and a new model could each be found right beside what the other replaces.
+        self._turn = threading.Lock()
         path = settings.alerting.rules
         self._watched = WatchedFile(path) if path else None
         self.file, self.present = self._load(heads)
@@ -37,8 +40,9 @@ class LiveRules:
 
         Raises RuleError naming the rule that can't.
         """
-        self._compile(self.file, heads)
-        self._heads = heads
+        with self._turn:
+            self._compile(self.file, heads)
+            self._heads = heads
 
     def start(self, take: Callable[[RuleSet], Awaitable[None]]) -> asyncio.Task[None]:
         """Look at the file from now on; take gets the new rules on the event loop."""
@@ -56,14 +60,15 @@ class LiveRules:
 
     def _read(self) -> bool:
         """Whether present was replaced; the log says what was wrong where it was not."""
-        try:
-            file, rules = self._load(self._heads)
-        except RuleError as error:
-            for fault in error.faults:
-                logger.warning("the old rules stay in force: %s", fault)
-            return False
-        rules.succeed(self.present)
-        self.file, self.present = file, rules
+        with self._turn:
+            try:
+                file, rules = self._load(self._heads)
+            except RuleError as error:
+                for fault in error.faults:
+                    logger.warning("the old rules stay in force: %s", fault)
+                return False
+            rules.succeed(self.present)
+            self.file, self.present = file, rules
         logger.info("%d rules from %s are in force", len(rules), file.where)
         return True
 

@@ -18,11 +18,11 @@ def promote(registry: Registry, version: str, *, by: str, why: str, now: datetim
     return registry.point(CHAMPION, version, by=by, why=why, now=now)
 
 
-def roll_back(registry: Registry, *, by: str, why: str, now: datetime) -> Alias:
+def roll_back(registry: Registry, *, by: str, why: str, now: datetime, to: str = "") -> Alias:
     """Make the champion's predecessor champion again; blocks.
 
-    Raises ModelError without one, or where somebody else moved the champion meanwhile: two who roll
-    back at once go back one version.
+    Raises ModelError without one, where somebody else moved the champion meanwhile, or where it is
+    not the version that was meant, if one was: two who roll back at once go back one version.
     """
     history = registry.history(CHAMPION)
     back = predecessor(history)
@@ -30,6 +30,11 @@ def roll_back(registry: Registry, *, by: str, why: str, now: datetime) -> Alias:
         raise ModelError(
             f"registry {registry.address}: the champion has no predecessor that was not taken back "
             "already; name a version with `bellwether models promote`"
+        )
+    if to and to != back:
+        raise ModelError(
+            f"registry {registry.address}: the champion is {history[-1].version} since "
+            f"{history[-1].by} moved it, and its predecessor {back}, not {to}; look at it again"
         )
     after = history[-1].number
     return registry.point(CHAMPION, back, by=by, why=why, now=now, after=after)

@@ -131,7 +131,10 @@ if shown == 'resolved' then
   redis.call('ZREM', KEYS[6], kept[4])
 end
 redis.call('EXPIRE', KEYS[1], keep)
-redis.call('EXPIRE', KEYS[7], keep)
+-- It may be of a later episode by now, which is open and kept for longer.
+if redis.call('TTL', KEYS[7]) < keep then
+  redis.call('EXPIRE', KEYS[7], keep)
+end
 redis.call('RPUSH', KEYS[2], cjson.encode({
   sequence = sequence, action = done, state = shown, by = who, at = ARGV[3], comment = comment,
   detail = detail,

@@ -209,6 +209,9 @@ for place = 20, #ARGV do
 end
 redis.call('HSET', alert, unpack(fields))
 redis.call('EXPIRE', alert, keep)
+if handling ~= '{}' then
+  redis.call('EXPIRE', alert .. ':history', keep)
+end
 redis.call('HSET', KEYS[2], 'id', id, 'episode', episode, 'last_us', whole(last_us))
 if state == 'resolved' then
   redis.call('HSET', KEYS[2], 'ended_us', whole(at))

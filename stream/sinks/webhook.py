@@ -118,7 +118,7 @@ def _asked_s(value: str | None) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         asked_s = (
             moment if moment.tzinfo else moment.replace(tzinfo=UTC)

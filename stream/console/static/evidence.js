@@ -37,7 +37,7 @@ export class Evidence {
   }
 
   item(one) {
-    const told = this.told.get(one.event_id);
+    const told = this.told.get(nameOf(one));
     return h("li", {},
       h("div", { class: "meta" }, one.source, " · ", time(one.time), " · ", h("span", { class: "id" }, one.event_id)),
       told ? Object.entries(told.heads).map(([head, answer]) => why(head, answer)) : [
@@ -52,10 +52,10 @@ export class Evidence {
     this.button.disabled = true;
     try {
       for (let next = this.next(); next; next = this.next()) {
-        const done = this.events.filter((one) => this.told.has(one.event_id)).length;
+        const done = this.events.filter((one) => this.told.has(nameOf(one))).length;
         put(this.state, `Event ${number(done + 1)} of ${number(this.events.length)} …`, this.told.size ? "" : " The model is loaded first, which takes some seconds.");
-        const path = `/alerts/${encodeURIComponent(this.alert)}/words?event=${encodeURIComponent(next.event_id)}`;
-        this.told.set(next.event_id, await get(path));
+        const path = `/alerts/${encodeURIComponent(this.alert)}/words?event=${encodeURIComponent(next.event_id)}&source=${next.source}`;
+        this.told.set(nameOf(next), await get(path));
         this.draw();
       }
       put(this.state);
@@ -68,8 +68,13 @@ export class Evidence {
   }
 
   next() {
-    return this.events.find((one) => !this.told.has(one.event_id));
+    return this.events.find((one) => !this.told.has(nameOf(one)));
   }
+}
+
+/** Events of two sources may have one id. */
+function nameOf(one) {
+  return `${one.source}:${one.event_id}`;
 }
 
 function why(head, { score, attribution, smallest_edit: edit }) {

@@ -16,7 +16,7 @@ async function promote(version) {
 async function rollBack(previous) {
   const given = await ask({ title: `Roll back to ${previous}?`, confirm: "Roll back", danger: true, fields: [why()],
     words: "The champion's predecessor becomes champion again, in every worker." });
-  if (given && await attempt(() => post("/models/rollback", given), (alias) => `${alias.version} is champion again`)) await refresh();
+  if (given && await attempt(() => post("/models/rollback", { ...given, to: previous }), (alias) => `${alias.version} is champion again`)) await refresh();
 }
 
 function figuresOf(version) {

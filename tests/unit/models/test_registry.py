@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -297,6 +299,44 @@ def test_a_move_between_look_and_write_refuses_who_did_not_see_it(
     with pytest.raises(AliasMovedError, match="eve moved it"):
         registry.point(CHAMPION, second, by="bob", why="better", now=NOW, after=1)
     assert [move.by for move in registry.history(CHAMPION)] == ["ann", "eve"]
+
+
+def test_a_move_that_is_just_being_written_is_not_passed_over(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read half, it would count as one that never happened, and both writers would win."""
+    registry = Registry(str(tmp_path / "registry"))
+    first = registry.add(tiny_checkpoint).version
+    second = other_version(tiny_checkpoint, tmp_path / "second")
+    registry.add(tmp_path / "second")
+    registry.point(CHAMPION, first, by="ann", why="first", now=NOW)
+    others, opened, met = Registry(str(tmp_path / "registry")), Path.open, list[str]()
+
+    def slow(file: Path, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+        found = opened(file, mode, *arguments, **named)
+        if mode in {"xb", "wb"} and not met:
+            met.append(file.name)
+            others.point(CHAMPION, first, by="eve", why="insists", now=NOW, after=1)
+        return found
+
+    monkeypatch.setattr(Path, "open", slow)
+    with pytest.raises(AliasMovedError, match="eve moved it"):
+        registry.point(CHAMPION, second, by="bob", why="better", now=NOW, after=1)
+    assert met
+    assert [move.by for move in registry.history(CHAMPION)] == ["ann", "eve"]
+
+
+def test_a_file_system_without_links_takes_moves_too(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refused)
+    registry = Registry(str(tmp_path / "registry"))
+    version = registry.add(tiny_checkpoint).version
+    assert registry.point(CHAMPION, version, by="ann", why="first", now=NOW).number == 1
+    assert registry.point(CHAMPION, version, by="ann", why="again", now=NOW).number == 2
 
 
 def test_half_a_move_does_not_count_as_a_move_since(tiny_checkpoint: Path, tmp_path: Path) -> None:

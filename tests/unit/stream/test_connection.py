@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis as Client
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisSlowError
 
 from stream.connection import http_token, kafka_arguments, redis_client
+from stream.connection_settings import Redis
 from stream.settings import SettingsError, load_settings
 
 SECRET = "swordfish-1234567"
@@ -123,3 +130,69 @@ def test_names_are_verified_and_a_plain_connection_stays_plain(tmp_path: Path) -
     assert arguments["ssl_context"].check_hostname
     plain = kafka_arguments(load_settings(None).kafka)
     assert plain == {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
+
+
+class RedisOf:
+    """Answers each connection by a function of its own, given the command; None answers nothing."""
+
+    def __init__(self, *answers: Callable[[bytes], bytes | None]) -> None:
+        self.answers = answers
+        self.asked: list[int] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(self.asked)
+        self.asked.append(0)
+        while line := await reader.readline():
+            command, *_ = [await _bulk(reader) for _ in range(int(line[1:]))]
+            if command == b"SET":
+                self.asked[number] += 1
+                answer = self.answers[min(number, len(self.answers) - 1)](command)
+                if answer == b"":
+                    break
+                writer.write(answer or b"")
+            else:
+                writer.write(b"+OK\r\n")
+        writer.close()
+
+
+@asynccontextmanager
+async def client_of(answers: RedisOf) -> AsyncIterator[Client]:
+    async with await asyncio.start_server(answers, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"redis://127.0.0.1:{port}/0"
+        async with redis_client(Redis(url=url, timeout_s=0.2)) as client:
+            yield client
+
+
+async def test_a_primary_that_became_a_replica_is_left_for_the_one_the_address_leads_to() -> None:
+    """Also inside a script, which wraps the words."""
+    words = b"READONLY You can't write against a read only replica.\r\n"
+    answers = RedisOf(
+        lambda _: b"-" + words, lambda _: b"-ERR script: -" + words, lambda _: b"+OK\r\n"
+    )
+    async with client_of(answers) as client:
+        for _ in range(2):
+            with pytest.raises(ResponseError, match="read only"):
+                await client.set("a", 1)
+        assert await client.set("a", 1)
+    assert answers.asked == [1, 1, 1]
+
+
+async def test_a_redis_that_hangs_counts_as_failed_after_the_time_that_is_set() -> None:
+    answers = RedisOf(lambda _: None)
+    async with client_of(answers) as client:
+        with pytest.raises(RedisSlowError):
+            await client.set("a", 1)
+    assert answers.asked == [1]
+
+
+async def test_a_connection_that_was_lost_is_made_anew_without_a_word() -> None:
+    answers = RedisOf(lambda _: b"", lambda _: b"+OK\r\n")
+    async with client_of(answers) as client:
+        assert await client.set("a", 1)
+    assert answers.asked == [1, 1]
+
+
+async def _bulk(reader: asyncio.StreamReader) -> bytes:
+    length = int((await reader.readline())[1:])
+    return (await reader.readexactly(length + 2))[:-2]

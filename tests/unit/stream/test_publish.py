@@ -82,6 +82,11 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
     damaged.write_bytes(gzip.compress(b'{"a": 1}\n' * 10_000)[:-20])
     with pytest.raises(InputError, match=r"damaged\.gz can't be read"):
         list(read_lines([damaged]))
+    packed = bytearray(gzip.compress(b'{"a": 1}\n' * 10_000))
+    packed[12] ^= 0xFF
+    damaged.write_bytes(packed)
+    with pytest.raises(InputError, match=r"damaged\.gz can't be read"):
+        list(read_lines([damaged]))
 
 
 def test_lines_before_the_first_object_are_kept_and_a_byte_order_mark_is_none_of_it(

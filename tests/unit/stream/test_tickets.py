@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -198,3 +199,33 @@ async def test_a_worker_serves_no_model_that_leaves_a_queue_empty() -> None:
     with pytest.raises(SettingsError, match="has no label 'billing_fees'"):
         await worker._take_over(StubPredictor(heads=fewer, version="other"))
     assert worker.swaps == 0
+
+
+async def test_a_model_that_is_not_served_does_not_say_what_rules_may_ask(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rule = """
+        [[rule]]
+        name = "r"
+        when = 'topic.label == "{label}"'
+        subject = "customer"
+        severity = "warning"
+        title = "t"
+        """
+    rules.write_text(rule.format(label="cards"))
+    settings = Settings.model_validate(
+        {
+            "queues": [{"name": "billing", "topics": ["billing_fees"]}, {"name": "rest"}],
+            "alerting": {"rules": rules},
+        }
+    )
+    worker = Worker(settings, StubPredictor())
+    fewer = tuple(
+        msgspec.structs.replace(
+            head, labels=tuple(one for one in head.labels if one != "billing_fees")
+        )
+        for head in DEFAULT_HEADS
+    )
+    with pytest.raises(SettingsError, match="has no label 'billing_fees'"):
+        await worker._take_over(StubPredictor(heads=fewer, version="other"))
+    rules.write_text(rule.format(label="billing_fees"))
+    assert worker._rules._read()

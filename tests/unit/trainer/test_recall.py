@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from tests.full_disk import full_disk
 from trainer.contender import Contender, load_contender
-from trainer.recall import recall
+from trainer.recall import KEPT, recall
 
 TEXTS = ["the bank is down", "a card was lost", "the bank is down"]
 
@@ -56,6 +57,17 @@ def test_other_texts_have_a_file_of_their_own(tiny_checkpoint: Path, tmp_path: P
     recall(contender, TEXTS, tmp_path)
     recall(contender, TEXTS[:1], tmp_path)
     assert len(list(tmp_path.glob("vectors-*"))) == 2
+
+
+def test_files_of_former_encoders_do_not_gather(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    contender = load_contender(tiny_checkpoint)
+    made: dict[Path, int] = {}
+    for number in range(KEPT + 2):
+        recall(contender, [f"text {number}"], tmp_path)
+        for file in set(tmp_path.glob("vectors-*")) - made.keys():
+            made[file] = number
+            os.utime(file, ns=(number, number))
+    assert sorted(made[file] for file in tmp_path.glob("vectors-*")) == [2, 3, 4, 5]
 
 
 def test_vectors_without_room_are_computed_and_the_folder_stays_clean(

@@ -99,6 +99,24 @@ async def test_repeating_a_change_changes_nothing(client: Redis) -> None:
     assert not (await lifecycle.resolve(fired.id, by="bob")).changed
 
 
+async def test_the_history_of_an_alert_is_kept_as_long_as_the_alert(client: Redis) -> None:
+    fired = await fire(client)
+    await desk(client).acknowledge(fired.id, by="ann")
+    await client.expire(Keys().history(fired.id), 5)
+    assert (await fire(client, 10)).id == fired.id
+    assert await client.ttl(Keys().history(fired.id)) > ALERTING.keep_s
+
+
+async def test_a_word_on_an_earlier_episode_does_not_end_the_present_one(client: Redis) -> None:
+    first = await fire(client)
+    await desk(client).resolve(first.id, by="ann")
+    second = await fire(client, 10, quiet="30d")
+    assert (second.episode, second.state) == (2, "firing")
+    await desk(client).comment(first.id, "a false alarm", by="ann")
+    present = await client.ttl(Keys().fingerprint(first.fingerprint))
+    assert present >= await client.ttl(Keys().alert(second.id)) - 1
+
+
 async def test_a_resolved_alert_takes_comments_and_nothing_else(client: Redis) -> None:
     fired = await fire(client)
     lifecycle = desk(client)

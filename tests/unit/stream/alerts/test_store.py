@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.names import Keys
 from stream.records import Alert, Scored, Severity, decode_alert, encode
@@ -200,6 +201,31 @@ async def test_the_list_looks_past_expired_alerts_for_as_many_as_were_asked(clie
         await client.delete(Keys().alert(alert.id))
     found = await store(client).list_open(3)
     assert [alert.subject for alert in found] == ["ticker:T2", "ticker:T1", "ticker:T0"]
+
+
+async def test_the_list_has_each_alert_once_though_others_come_and_go_meanwhile(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.alerts.store.PAGE", 2)
+    for seconds in range(8):
+        await raise_one(client, at(seconds), match(f"ticker:T{seconds}"))
+    alerts = store(client)
+    read, moves = alerts._read, iter((("T7", "ends"), ("new", "comes"), ("new2", "comes")))
+
+    async def busy(keys: list[str]) -> list[Alert | None]:
+        found = await read(keys)
+        for name, does in moves:
+            if does == "ends":
+                (over,) = [one for one in found if one and one.subject == f"ticker:{name}"]
+                await Lifecycle(client, Keys(), ALERTING).resolve(over.id, by="ann")
+            else:
+                await raise_one(client, at(20), match(f"ticker:{name}"))
+            break
+        return found
+
+    monkeypatch.setattr(alerts, "_read", busy)
+    found = [alert.subject for alert in await alerts.list_open(100)]
+    assert found == [f"ticker:T{number}" for number in range(7, -1, -1)]
 
 
 async def test_the_open_set_does_not_fill_up_with_expired_alerts(client: Redis) -> None:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from stream.commands import feedback as commands
+from stream.publish import InputError
 from stream.records import Feedback
 from stream.settings import Settings, load_settings
 from tests.fakes import NOON, settle
@@ -93,3 +94,8 @@ def test_who_labels_with_what_the_model_does_not_have_is_told_so_at_once(
     assert [one.label for one in sent] == ["high", "dire"]
     told = capfd.readouterr().err
     assert "the trainer will refuse e1 risk dire: label 'dire' is none of low, medium" in told
+
+
+def test_an_argument_that_is_no_text_is_refused(settings: Settings) -> None:
+    with pytest.raises(InputError, match=r"command line: .*surrogates"):
+        ask(settings, "--event", "e\udcff", "--head", "risk", "--label", "low")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from stream.commands.console import LabelLogFile
 from stream.console.desk import Moved
 from stream.settings import Settings
@@ -35,3 +37,15 @@ def test_drift_and_the_last_write_are_told_and_nothing_without_a_trainer(tmp_pat
         file.touch()
         os.utime(file, (at, at))
     assert log.written() == NOON
+
+
+def test_a_label_log_that_can_not_be_read_tells_nothing_and_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = Settings()
+    trainer = base.trainer.model_copy(update={"folder": tmp_path})
+    log = LabelLogFile(base.model_copy(update={"trainer": trainer}))
+    (tmp_path / LABELS_FILE).write_bytes(b"no database " * 1_000)
+    assert (log.attempts(), log.suspects(), log.shadow_figures("v1")) == ([], [], [])
+    (line,) = caplog.messages
+    assert str(tmp_path / LABELS_FILE) in line

@@ -66,6 +66,16 @@ async def test_a_verdict_becomes_a_feedback_record(page: Caller, desk: Desk) -> 
     assert record.author
 
 
+def test_a_verdict_under_the_id_of_another_is_known_until_it_arrives_itself() -> None:
+    given = Given()
+    first = said("t-1", "topic", "outage", "ann")
+    second = msgspec.structs.replace(first, head="risk", label="high")
+    given.add(first)
+    given.add(second)
+    assert given.beside([first]) == [first, second]
+    assert given.beside([first, second]) == [first, second]
+
+
 async def test_a_label_the_model_has_not_is_refused(page: Caller, desk: Desk) -> None:
     wrong = await page.post("/feedback", {**VERDICT, "label": "huge"}, status=409)
     assert "low, medium, high" in wrong["error"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from stream.console.desk import Desk
 from stream.console.server import signals_of
 from stream.signals.figures import FIGURES
 from tests.fakes import NOON, scored
-from tests.unit.stream.console.conftest import Caller, fire, opened, put
+from tests.unit.stream.console.conftest import Caller, RememberingSender, fire, opened, put
 
 
 async def test_a_subject_has_its_events_windows_and_alerts(page: Caller, desk: Desk) -> None:
@@ -72,7 +73,16 @@ async def test_a_promotion_is_written_and_announced(
     moved = await page.post(f"/models/{other.version}/promote", {"why": "a try"})
     assert (moved["version"], moved["previous"]) == (other.version, first)
     assert (await page.get("/models"))["before"] == first
-    await page.post("/models/rollback", {"why": "no good"})
+    meant = {"why": "no good", "to": first}
+    sender = cast("RememberingSender", desk.sender)
+    sender.away = True
+    assert (await page.post("/models/rollback", meant))["version"] == first
+    sender.away = False
+    # Of two who saw the same champion, the second does not go further back.
+    await page.post(f"/models/{other.version}/promote", {"why": "on with it"})
+    refused = await page.post("/models/rollback", {**meant, "to": "none-1"}, status=409)
+    assert f"its predecessor {first}, not none-1" in refused["error"]
+    await page.post("/models/rollback", meant)
     # Not the one that was just left.
     assert (await page.get("/models"))["before"] == ""
     unknown = await page.post("/models/none-1/promote", {"why": "w"}, status=409)
@@ -87,7 +97,7 @@ async def test_a_promotion_is_written_and_announced(
     assert champion
     assert champion.version == first
     topics = [sent.topic for sent in desk.sender.sent]  # type: ignore[attr-defined]
-    assert topics == [desk.settings.topics.models] * 2
+    assert topics == [desk.settings.topics.models] * 3
 
 
 @pytest.mark.redis

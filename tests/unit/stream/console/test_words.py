@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from models.description import Checkpoint, read_verified
@@ -77,6 +78,23 @@ async def test_an_event_of_an_alert_is_explained_over_http(desk: Desk, connect: 
     assert [word["text"] for word in words] == ["Halcyon", "lost"]
     for path in (f"/alerts/{raised.id}/words?event=other", "/alerts/none-1/words?event=other"):
         assert (await page.client.get(f"/api/v1{path}")).status == 404
+
+
+async def test_of_two_events_with_one_id_the_one_of_the_source_asked_for_is_explained(
+    desk: Desk, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_model = Desk(**{**vars(desk), "explanations": Explanations(Explaining())})
+    page = await opened(await connect(with_model))
+    both = (event(1), msgspec.structs.replace(event(1), source="social", text="another"))
+
+    async def found(_: str) -> Alert:
+        return alert(evidence=both)
+
+    monkeypatch.setattr(desk.alerts, "get", found)
+    path = f"/alerts/{'a' * 16}-1/words?event=e-1"
+    texts = [(await page.get(f"{path}&source={kind}"))["text"] for kind in ("news", "social")]
+    assert texts == ["text 1", "another"]
+    assert (await page.get(path))["text"] == "text 1"
 
 
 async def test_without_the_model_the_remedy_is_said(page: Caller, desk: Desk) -> None:

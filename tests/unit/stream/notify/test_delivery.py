@@ -126,3 +126,23 @@ async def test_abandoned_work_ends_in_no_outcome() -> None:
         await until(lambda: bool(outcomes))
     assert [one.notification.id for one in outcomes] == ["n-9"]
     assert outcomes[0].notification.created_at == NOON
+
+
+async def test_nothing_leaves_while_another_worker_may_send_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stream.notify.delivery.LOOK_S", 0.002)
+    sink, outcomes = FakeSink(), list[Outcome]()
+    asked: list[bool] = []
+
+    def may_send() -> bool:
+        asked.append(len(asked) >= 3)
+        return asked[-1]
+
+    made = Courier("pager", sink, give_up_after_s=60, ended=outcomes.append, may_send=may_send)
+    made.start()
+    made.offer(notification("n-1"))
+    await until(lambda: bool(outcomes))
+    await made.stop()
+    assert asked == [False, False, False, True]
+    assert sink.tries == ["n-1"]

@@ -223,6 +223,51 @@ def test_a_rise_that_was_acknowledged_as_well_is_told_to_nobody(routing: Routing
     assert world.run(REPEAT * 3) == []
 
 
+def test_a_group_that_is_never_quiet_gathers_nothing_that_is_over(routing: Routing) -> None:
+    world = World(routing)
+    for number in range(20):
+        world.take(f"told-{number}")
+        world.run(INTERVAL + 1)
+        world.take(f"told-{number}", sequence=2, state="resolved")
+        world.take(f"brief-{number}")
+        world.take(f"brief-{number}", sequence=2, state="resolved")
+    (key,) = world.groups.groups
+    assert len(world.groups.members(key)) <= 4
+
+
+def test_a_muted_group_gathers_nothing_of_which_nobody_would_hear(routing: Routing) -> None:
+    world = World(routing)
+    world.take("told")
+    world.run(WAIT + 1)
+    world.muted = True
+    world.take("told", sequence=2, state="resolved")
+    for number in range(20):
+        world.take(f"brief-{number}")
+        world.take(f"brief-{number}", sequence=2, state="resolved")
+        world.run(INTERVAL)
+    (key,) = world.groups.groups
+    assert len(world.groups.members(key)) <= 2
+    world.muted = False
+    (last,) = world.run(INTERVAL * 2)
+    assert [one.id for one in last.alerts] == ["told"]
+    assert world.groups.groups == {}
+
+
+def test_a_group_that_is_looked_after_is_looked_at_once_an_interval(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a", state="acknowledged", handling=acknowledged_at("warning"))
+    world.take("b")
+    world.run(WAIT + 1)
+    world.take("b", sequence=2, state="acknowledged", handling=acknowledged_at("warning"))
+    world.run(REPEAT * 2)
+    world.groups.drain()
+    looks = 0
+    for _ in range(INTERVAL * 10):
+        world.run(1)
+        looks += len(world.groups.drain())
+    assert looks <= 11
+
+
 def test_an_acknowledgement_of_a_former_version_covers_every_severity(routing: Routing) -> None:
     world = World(routing)
     world.take("a", severity="critical", state="acknowledged", handling=acknowledged_at(""))

@@ -39,6 +39,8 @@ def test_a_matcher_holds(text: str, holds: bool) -> None:
         ("rule", "is no matcher"),
         ("", "is no matcher"),
         ("=x", "is no matcher"),
+        ("rule=a\udcff", "is no matcher"),
+        ("rule=~a\udcff", "is no matcher"),
         ('rule="x', "no closing one"),
         ("rule=~(", "unclosed group"),
         ("rule=~a)|(b", "unopened group"),

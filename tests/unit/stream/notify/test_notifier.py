@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -18,6 +19,7 @@ import stream.notify.notifier
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.names import Keys
+from stream.notify.grouping import Groups
 from stream.notify.journal import JournalError
 from stream.notify.matchers import parse_matcher
 from stream.notify.notification import Notification, TryAgainError
@@ -310,6 +312,25 @@ async def test_flapping_is_marked_and_not_told_each_time(desk: Desk) -> None:
     assert [one.reason for one in desk.one.got] == ["new", "resolved"] * 2
 
 
+async def test_flapping_is_seen_where_redis_forgets_alerts_sooner(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The numbers of episodes, and with them the ids of alerts, then begin anew."""
+    short = ALERTING.model_copy(update={"keep_s": 60})
+    monkeypatch.setattr(f"{__name__}.ALERTING", short)
+    async with desk.running():
+        for _ in range(3):
+            alert = await desk.fire()
+            await desk.read()
+            await desk.lifecycle.resolve(alert.id, by="ann")
+            await desk.client.delete(KEYS.fingerprint(alert.fingerprint), KEYS.alert(alert.id))
+        entries = await desk.client.xrange(KEYS.alerts_stream)
+        await desk.read()
+    assert [fields.get(b"change") for _, fields in entries].count(b"flapping") == 1
+    lasts_s = await desk.client.ttl(KEYS.notify(f"episodes:{alert.fingerprint}"))
+    assert lasts_s > short.flapping_window_s - DEADLINE_S
+
+
 async def is_flapping(desk: Desk, alert_id: str) -> bool:
     return (await desk.hidden()).get(alert_id) == "flapping"
 
@@ -429,6 +450,45 @@ async def test_who_lost_redis_for_longer_than_the_lease_stops_sending(
     assert len(desk.one.got) == 1
 
 
+async def test_who_waits_for_a_redis_that_hangs_sends_no_longer_than_the_lease(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.one.broken = True
+    async with desk.running() as notifier:
+        await desk.fire()
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.until(lambda: len(desk.one.got) == 1)
+        reading = asyncio.Event()
+
+        async def hang(_: str) -> Any:
+            reading.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(notifier._journal, "read", hang)
+        await reading.wait()
+        courier = notifier._couriers["one"]
+        assert courier._may_send()
+        notifier._leads_until = time.monotonic()
+        assert not courier._may_send()
+        await end(notifier._task)
+
+
+async def test_what_hides_an_alert_is_forgotten_with_its_group(desk: Desk) -> None:
+    silences = SilenceStore(desk.client, KEYS)
+    await silences.create([parse_matcher("rule=one")], author="a", reason="why", lasts_s=600)
+    async with desk.killed():
+        alert = await desk.fire()
+        await desk.until(lambda: desk.client.exists(KEYS.notify("groups")))
+        desk.now += WAIT_S + 1
+        await desk.until(lambda: hidden_count(desk, 1))
+    notifier = Notifier(RedisJournal(desk.client, KEYS, ALERTING), None, {}, ALERTING)
+    notifier.start()
+    await desk.until(lambda: hidden_count(desk, 0))
+    await notifier.stop()
+    assert await desk.client.hget(KEYS.notify("hidden"), alert.id) is None
+
+
 async def test_a_dead_receiver_holds_up_no_other(desk: Desk) -> None:
     desk.one.gate.clear()
     async with desk.running():
@@ -485,6 +545,78 @@ async def test_transitions_that_the_stream_dropped_are_made_up_for(desk: Desk) -
         await desk.noted(2)
     states = {one.subject: one.state for one in desk.one.got[-1].alerts}
     assert states == {"ticker:A": "resolved", "ticker:B": "firing", "ticker:C": "firing"}
+
+
+async def test_a_group_may_lose_more_alerts_at_once_than_a_script_can_unpack(desk: Desk) -> None:
+    journal = RedisJournal(desk.client, KEYS, ALERTING)
+    assert await journal.lead()
+    groups = Groups()
+    groups.take(await desk.fire(), desk.routing, desk.now)
+    (key,) = groups.groups
+    names = [f"{number:016x}-1" for number in range(9_000)]
+    (write,) = groups.drain()
+    members = dict.fromkeys(names, *write.members.values())
+    assert await journal.commit("1-0", [msgspec.structs.replace(write, members=members)], {})
+    over = msgspec.structs.replace(write, gone=frozenset(names))
+    assert await journal.commit("1-1", [over], {})
+    assert len((await journal.load()).groups.members(key)) == 1
+
+
+async def test_all_open_alerts_make_up_for_lost_transitions(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also more of them than transitions are kept."""
+    monkeypatch.setattr(f"{__name__}.ALERTING", ALERTING.model_copy(update={"stream_length": 1}))
+    async with desk.killed():
+        for number in range(12):
+            await desk.fire(f"ticker:T{number}")
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.noted(1)
+    await desk.fire("ticker:C")
+    await desk.client.xtrim(KEYS.alerts_stream, maxlen=1, approximate=False)
+    async with desk.running():
+        await desk.read()
+        desk.now += INTERVAL_S + 1
+        await desk.noted(2)
+    assert [(one.firing, one.resolved) for one in desk.one.got] == [(12, 0), (13, 0)]
+
+
+async def test_what_can_not_be_counted_is_sent_again_where_redis_forgets_that_it_arrived(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a failover to a copy of Redis that lacks the last writes."""
+    async with desk.running() as notifier:
+        journal = notifier._journal
+        commit, before = journal.commit, {}
+
+        async def remember(*arguments: Any) -> bool:
+            if notifier._outcomes and not before:
+                for key in await desk.client.keys(KEYS.notify("group*")):
+                    before[key] = await desk.client.dump(key)
+            return await commit(*arguments)
+
+        async def fail_over(*_: Any, **__: Any) -> None:
+            monkeypatch.undo()
+            for key, value in before.items():
+                await desk.client.restore(key, 0, value, replace=True)
+            raise JournalError("Redis is away")
+
+        desk.one.gate.clear()
+        desk.two.gate.clear()
+        await desk.fire()
+        await desk.fire(rule="two")
+        await desk.read()
+        desk.now += WAIT_S + 1
+        await desk.until(lambda: desk.one.got and desk.two.got)
+        monkeypatch.setattr(journal, "commit", remember)
+        monkeypatch.setattr(journal, "count", fail_over)
+        desk.one.gate.set()
+        desk.two.gate.set()
+        await desk.noted(1)
+        await desk.noted(1, "two")
+    for sink in (desk.one, desk.two):
+        assert len({one.id for one in sink.got}) == 1
 
 
 async def test_an_alert_that_redis_has_lost_is_let_go_of_and_its_end_is_told(

@@ -18,6 +18,7 @@ from tests.unit.stream.notify.test_notifier import (
     ALERTING,
     INTERVAL_S,
     KEYS,
+    REPEAT_S,
     ROUTES,
     WAIT_S,
     Desk,
@@ -83,6 +84,23 @@ async def test_alerts_go_where_the_changed_file_says_and_none_is_told_twice(benc
     await bench.noted(2)
     assert [(one.reason, one.firing) for one in bench.one.got] == [("new", 1), ("new", 2)]
     assert [one.alerts[0].rule for one in bench.two.got] == ["three"]
+
+
+async def test_a_group_goes_by_the_times_that_the_changed_file_gives_its_route(
+    bench: Bench,
+) -> None:
+    await bench.fire(rule="one")
+    await bench.read()
+    bench.now += WAIT_S + 1
+    await bench.noted(1)
+    former = bench.live._notifier
+    bench.write(
+        ROUTES.replace(f'repeat_interval = "{REPEAT_S}s"', f'repeat_interval = "{INTERVAL_S}s"')
+    )
+    await bench.until(lambda: bench.live._notifier is not former)
+    bench.now += INTERVAL_S + 1
+    await bench.noted(2)
+    assert [one.reason for one in bench.one.got] == ["new", "repeat"]
 
 
 async def test_a_file_that_can_not_be_used_leaves_the_old_routes(

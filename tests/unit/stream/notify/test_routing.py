@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from stream.notify.grouping import Groups
 from stream.notify.inhibition import Inhibitors
 from stream.notify.route_file import RouteError
 from stream.notify.routing import Routing, Timing
+from tests.fakes import alert
 
 RECEIVERS = """
 [[receivers]]
@@ -88,6 +90,24 @@ def test_a_child_takes_what_it_does_not_say_from_its_parent(tmp_path: Path) -> N
     assert node.group_labels(labels) == labels
     (root,) = routing(tmp_path, TREE).routes_of({"rule": "y", "severity": "info"})
     assert root.group_labels({"rule": "y"}) == {"rule": "y"}
+
+
+def test_routes_that_differ_in_their_times_alone_have_groups_of_their_own(tmp_path: Path) -> None:
+    route = (
+        '[[route.routes]]\nmatchers = ["severity=critical"]\nreceiver = "pager"\ncontinue = true\n'
+    )
+    by_day = '[[time_intervals]]\nname = "day"\ntimes = ["08:00-18:00"]\n'
+    text = "\n".join(
+        (ROOT, f'{route}active_time_intervals = ["day"]', f'{route}mute_time_intervals = ["day"]')
+    )
+    found = routing(tmp_path, text + "\n" + by_day + RECEIVERS)
+    nodes = found.routes_of({"severity": "critical"})
+    groups = Groups()
+    groups.take(alert(severity="critical"), found, 0.0)
+    assert [group.path for group in groups.groups.values()] == [node.path for node in nodes]
+    assert [len(groups.members(key)) for key in groups.groups] == [1, 1]
+    # As it was, so that groups kept by a former version are found again.
+    assert nodes[0].path == '{}/{severity="critical"}'
 
 
 ROOT = '[route]\nreceiver = "all"\n'

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from redis.asyncio import Redis as Client
 
 from models.stub import StubPredictor
 from stream.connection_settings import Kafka, Redis
 from stream.operations.doctor import examine
 from stream.settings import Fields, Limits, Settings, SettingsError, Source
+from tests.redis_server import RedisServer
 
 NOWHERE = {"kafka": Kafka(bootstrap="127.0.0.1:1"), "redis": Redis(url="redis://127.0.0.1:1/0")}
 
@@ -40,6 +42,22 @@ async def test_a_setting_that_keeps_the_model_from_loading_is_a_failed_check() -
         "failed",
         "setting model.registry: is not set",
     )
+
+
+async def test_a_redis_that_takes_no_writes_is_a_failed_check(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers all the same, and says that it is well."""
+    monkeypatch.setattr("stream.operations.doctor.KAFKA_DEADLINE_S", 0.01)
+    there = {"redis": Redis(url=own_redis.url)}
+    checks = {one.name: one for one in await examine(settings(**there), StubPredictor)}
+    assert checks["redis"].status == "ok"
+    async with Client.from_url(own_redis.url) as client:
+        await client.replicaof("127.0.0.1", "1")
+    checks = {one.name: one for one in await examine(settings(**there), StubPredictor)}
+    assert checks["redis"].status == "failed"
+    assert "takes no writes" in checks["redis"].detail
+    assert "set redis.url to the primary" in checks["redis"].detail
 
 
 def settings(**changes: object) -> Settings:

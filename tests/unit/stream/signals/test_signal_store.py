@@ -14,8 +14,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from stream.app import WORK_REMEMBERED
 from stream.names import Keys
 from stream.records import Origin, Scored, Subject
+from stream.settings import Model, Settings, Worker
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_settings import Signals
 from stream.signals.signal_store import SignalStore
@@ -152,6 +154,21 @@ async def test_the_same_id_from_two_sources_is_two_events(client: Redis) -> None
     post = event(1, source="social", origin=Origin("social", 0, 1))
     answers = await told(client, [event(1), post])
     assert answers[1]["ticker:HALC"].events == 2
+
+
+async def test_a_chunk_that_is_larger_than_the_room_of_its_source_is_known_again(
+    client: Redis,
+) -> None:
+    """A source holds one chunk, however large, and all of it may be read again after a crash."""
+    settings = Settings(model=Model(max_waiting=1), worker=Worker(max_poll_records=300))
+    remembered = WORK_REMEMBERED * settings.most_in_work
+    windows = SignalStore(client, Keys(), SETTINGS, replay_s=500, remembered=remembered)
+    chunk = [event(number, number) for number in range(300)]
+    for _ in range(2):
+        await windows.observe(chunk)
+    found = await windows.get("ticker:HALC")
+    assert found is not None
+    assert found.events == 300
 
 
 async def test_what_is_remembered_is_bounded_a_partition(client: Redis) -> None:

@@ -117,7 +117,9 @@ async def test_what_will_not_pass_is_refused_and_no_redirect_followed(
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("given", ["soon", "Wed, 99 Nov", "", "nan", "-nan"])
+@pytest.mark.parametrize(
+    "given", ["soon", "Wed, 99 Nov", "", "nan", "-nan", f"Mon, 01 Jan {10**20} 00:00:00 GMT"]
+)
 async def test_a_retry_after_that_can_not_be_read_asks_for_nothing(
     server: Server, given: str
 ) -> None:
