@@ -56,7 +56,7 @@ def every_line(path: Path) -> Iterator[tuple[Path, int, bytes]]:
                 if stripped := line.removeprefix(BOM_UTF8).strip():
                     yield path, number, stripped
     except (OSError, EOFError) as error:
-        raise InputError(f"input file {path} can't be read: {error}") from error
+        raise _unreadable(path, error) from error
 
 
 def _usable(
@@ -123,7 +123,13 @@ def count_lines(path: Path) -> int:
         with _open(path) as lines:
             return sum(1 for _ in lines)
     except (OSError, EOFError) as error:
-        raise InputError(f"input file {path} can't be read: {error}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError | EOFError) -> InputError:
+    # What the system says, without its number and the name again; of a damaged .gz, what gzip says.
+    why = getattr(error, "strerror", None) or error
+    return InputError(f"input file {path} can't be read: {why}")
 
 
 def _open(path: Path) -> IO[bytes]:
