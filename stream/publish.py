@@ -200,7 +200,7 @@ def unknown_source(line: Line, kinds: Collection[str]) -> DeadLetter:
         utc_now(),
         reason="unknown_source",
         field="source",
-        detail=f"source must be one of {', '.join(known)}; add it to the line, such as "
+        detail=f"source must be {'one of ' * (len(known) > 1)}{', '.join(known)}; add it to the line, such as "
         f'"source": "{known[0]}"',
     )
 

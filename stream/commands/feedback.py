@@ -81,7 +81,7 @@ def feedback(
 @json_option
 @click.pass_obj
 def import_feedback(settings: Settings, file: Path, author: str, as_json: bool) -> None:
-    """Send the JSON lines of FILE: event_id, head, label and, if known, author, time, text."""
+    """Send the JSON lines of FILE: event_id, head, label; if known, author, time, text, source."""
     records = list(_read(file, author))
     _warn(settings, records)
     asyncio.run(_send(settings, records))
