@@ -200,8 +200,8 @@ def unknown_source(line: Line, kinds: Collection[str]) -> DeadLetter:
         utc_now(),
         reason="unknown_source",
         field="source",
-        detail=f"source must be {'one of ' * (len(known) > 1)}{', '.join(known)}; add it to the line, such as "
-        f'"source": "{known[0]}"',
+        detail=f"source must be {'one of ' * (len(known) > 1)}{', '.join(known)}; add it to the "
+        f'line, such as "source": "{known[0]}"',
     )
 
 

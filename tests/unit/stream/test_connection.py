@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ResponseError
 
-from stream.connection import http_token, kafka_arguments, redis_client
+from stream.connection import (
+    http_token,
+    kafka_arguments,
+    kafka_fault,
+    redis_client,
+    redis_remedy,
+)
 from stream.settings import SettingsError, load_settings
 
 SECRET = "swordfish-1234567"
@@ -123,3 +130,19 @@ def test_names_are_verified_and_a_plain_connection_stays_plain(tmp_path: Path) -
     assert arguments["ssl_context"].check_hostname
     plain = kafka_arguments(load_settings(None).kafka)
     assert plain == {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
+
+
+async def test_a_port_that_never_answers_is_reported_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def hang(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr("stream.connection.create_conn", hang)
+    said = await kafka_fault(load_settings(None).kafka, OSError())
+    assert said.startswith("(TimeoutError); ")
+
+
+def test_a_database_that_redis_does_not_have_is_no_redis_that_is_down() -> None:
+    assert "end of redis.url" in redis_remedy(ResponseError("DB index is out of range"))
+    assert redis_remedy(ConnectionError("refused")).startswith("start it")
