@@ -165,9 +165,12 @@ def ask(settings: Settings, head: str | None, as_json: bool) -> None:
 
 def _read(file: Path, author: str) -> Iterator[Feedback]:
     try:
-        lines = file.read_bytes().split(b"\n")
+        # Some editors begin UTF-8 with a byte-order mark.
+        lines = file.read_bytes().decode("utf-8-sig").split("\n")
     except OSError as error:
         raise InputError(f"{file}: can't be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: is not UTF-8 text; convert it first") from None
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:

@@ -26,7 +26,7 @@ from stream.settings import Settings
 if TYPE_CHECKING:
     from trainer.prune import Way
 
-COLUMNS = ("model", "path", "accuracy", "ECE", "other answers", "texts/s", "speed")
+COLUMNS = ("model", "path", "accuracy", "ECE", "changed answers", "texts/s", "speed")
 SHARE = Finite(min=0, max=1, min_open=True, max_open=True)
 
 
@@ -116,7 +116,7 @@ def _rows(ways: Sequence[Way]) -> list[dict[str, Any]]:
             "path": way.path,
             "accuracy": f"{way.accuracy:.3f}",
             "ECE": f"{way.ece:.3f}",
-            "other answers": ", ".join(f"{name} {one:.1%}" for name, one in way.changed.items()),
+            "changed answers": ", ".join(f"{name} {one:.1%}" for name, one in way.changed.items()),
             "texts/s": f"{way.texts_per_s:,.0f}",
             "speed": f"{way.texts_per_s / ways[0].texts_per_s:.2f}",
         }
