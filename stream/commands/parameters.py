@@ -50,7 +50,9 @@ class Moment(click.ParamType):
             return parse_time(value)
         except ValueError:
             self.fail(
-                f"{value!r} is neither an ISO 8601 time nor an age like 15m or 7d", param, ctx
+                f"{value!r} is neither an ISO 8601 time nor an age like 15m or 7d, up to 366d",
+                param,
+                ctx,
             )
 
 

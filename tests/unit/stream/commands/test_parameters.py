@@ -32,3 +32,9 @@ def test_infinity_and_nan_are_no_numbers(arguments: list[str], value: str) -> No
     ran = CliRunner().invoke(main, [*arguments, value])
     assert ran.exit_code == 2, ran.output
     assert f"Invalid value for '{arguments[-1]}'" in ran.output
+
+
+def test_an_age_of_more_than_a_year_is_told_how_long_one_may_be() -> None:
+    ran = CliRunner().invoke(main, ["ledger", "--since", "400d"])
+    assert ran.exit_code == 2, ran.output
+    assert "up to 366d" in ran.output
