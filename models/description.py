@@ -56,8 +56,8 @@ def read_verified(folder: Path) -> tuple[Checkpoint, bytes]:
     """
     if not folder.is_dir():
         raise ModelError(
-            f"setting model.path: the folder {folder} does not exist; "
-            "correct the path, or leave the setting out for the shipped model"
+            f"the model folder {folder} does not exist; correct the path, or the setting "
+            "model.path if it came from there"
         )
     config, weights = folder / CONFIG, folder / WEIGHTS
     checkpoint = read_description(_read(config), str(config))

@@ -111,7 +111,7 @@ class Predictor(Protocol):
 
     @property
     def description(self) -> str:
-        """Device, forward path and why it was chosen, in one line for people."""
+        """Version, device, forward path and why it was chosen, in one line for people."""
         ...
 
     @property

@@ -88,7 +88,7 @@ class Worker:
         self.redis = redis = await connect_redis(settings)
         self._stack.push_async_callback(redis.aclose)
         await asyncio.to_thread(self.predictor.warm_up)
-        logger.info("model %s: %s", self.predictor.version, self.predictor.description)
+        logger.info("model %s", self.predictor.description)
 
         outbox = Outbox(kafka)
         await outbox.start()

@@ -139,6 +139,8 @@ def redis_remedy(error: Exception) -> str:
         return "check redis.username, redis.password_file and the user's ACL (docs/security.md)"
     if "CERTIFICATE" in str(error).upper() or "SSL" in str(error).upper():
         return "check redis.ca_file, and that redis.url begins with rediss:// if Redis speaks TLS"
+    if "DB index" in str(error):
+        return "this Redis has fewer databases; correct the number at the end of redis.url"
     return "start it, or set redis.url (BELLWETHER_REDIS__URL)"
 
 
@@ -153,7 +155,7 @@ async def kafka_fault(kafka: Kafka, error: Exception) -> str:
         error = fault
     else:
         link.close()
-    return f"({error or type(error).__name__}); {_kafka_remedy(kafka, error)}"
+    return f"({str(error) or type(error).__name__}); {_kafka_remedy(kafka, error)}"
 
 
 def _kafka_remedy(kafka: Kafka, error: Exception) -> str:

@@ -50,6 +50,8 @@ def score_file(
     Raises InputError when a file can't be read or written, or no line of it can be scored, and
     what the model raised when it can't go on.
     """
+    if output.is_dir():
+        raise InputError(f"output file {output} can't be written: it is a folder; name a file")
     refused_path = output.with_name(f"{output.name}.dead-letters.jsonl")
     for written in (output, refused_path):
         if written.exists() and path.exists() and written.samefile(path):

@@ -57,7 +57,7 @@ def every_line(path: Path) -> Iterator[tuple[Path, int, bytes]]:
                 if stripped := line.removeprefix(BOM_UTF8).strip():
                     yield path, number, stripped
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"input file {path} can't be read: {error}") from error
+        raise _unreadable(path, error) from error
 
 
 def _usable(
@@ -124,7 +124,13 @@ def count_lines(path: Path) -> int:
         with _open(path) as lines:
             return sum(1 for _ in lines)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"input file {path} can't be read: {error}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError | EOFError | zlib.error) -> InputError:
+    # What the system says, without its number and the name again; of a damaged .gz, what gzip says.
+    why = getattr(error, "strerror", None) or error
+    return InputError(f"input file {path} can't be read: {why}")
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -195,8 +201,8 @@ def unknown_source(line: Line, kinds: Collection[str]) -> DeadLetter:
         utc_now(),
         reason="unknown_source",
         field="source",
-        detail=f"source must be one of {', '.join(known)}; add it to the line, such as "
-        f'"source": "{known[0]}"',
+        detail=f"source must be {'one of ' * (len(known) > 1)}{', '.join(known)}; add it to the "
+        f'line, such as "source": "{known[0]}"',
     )
 
 

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def sentences(faults: Sequence[Any]) -> str:
     """One a fault; faults as ValidationError.errors() gives them."""
     return "; ".join(map(_sentence, _causes(faults)))
+
+
+def not_json(cause: BaseException | None, environment: Mapping[str, str]) -> str:
+    """Of a variable that holds a list or a table: BELLWETHER_SOURCES, BELLWETHER_MODEL__LANGUAGES.
+
+    cause is the JSONDecodeError, which knows the text but not whose it is.
+    """
+    said = getattr(cause, "doc", None)
+    names = [
+        name
+        for name, value in environment.items()
+        if value == said and name.upper().startswith("BELLWETHER_")
+    ]
+    return (
+        f"environment variable {' or '.join(names) or '(unknown)'}: is not JSON; it holds a list "
+        f'or a table, such as ["en", "de"] or {{"product": "attributes.product"}}'
+    )
 
 
 def _causes(faults: Sequence[Any]) -> list[Any]:

@@ -16,7 +16,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableVariableErro
 from stream.connection_settings import Console, Http, Kafka, Redis, Section, literal_secret
 from stream.names import TOPIC_NAME, SourceKind, Topics
 from stream.queue_settings import DEFAULT_QUEUES, Queue, check_places
-from stream.setting_faults import sentences
+from stream.setting_faults import not_json, sentences
 from stream.signals.signal_settings import Signals
 from stream.subjects.subject_settings import Novelty, Subjects
 from stream.toml_text import TomlError, parse_toml
@@ -257,8 +257,7 @@ def load_settings(path: Path | None) -> Settings:
     try:
         return Settings(**values)
     except UnreadableVariableError as error:
-        # Of a list or section given whole, for example BELLWETHER_SOURCES.
-        raise SettingsError(f"environment: {error}; it must be JSON") from None
+        raise SettingsError(not_json(error.__cause__, os.environ)) from None
     except ValidationError as error:
         raise SettingsError(sentences(error.errors())) from None
 

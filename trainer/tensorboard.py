@@ -16,7 +16,7 @@ from trainer.measure import Epoch
 def logged(watch: Watch, folder: Path) -> Iterator[Watch]:
     """The same watch, which also writes TensorBoard's event files into folder.
 
-    Raises FitError when the train extra is missing.
+    Raises FitError when the train extra is missing, or folder can't be written.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional extra
@@ -44,7 +44,14 @@ def logged(watch: Watch, folder: Path) -> Iterator[Watch]:
         writer.flush()
         watch.epoch(epoch)
 
-    with SummaryWriter(str(folder)) as writer:
+    try:
+        opened = SummaryWriter(str(folder))
+    except OSError as error:
+        raise FitError(
+            f"TensorBoard's folder {folder} can't be written ({error.strerror}); name another with "
+            "--tensorboard (or trainer.tensorboard)"
+        ) from None
+    with opened as writer:
         yield Watch(epoch=on_epoch, step=on_step)
 
 

@@ -48,7 +48,7 @@ def search_options(command: F) -> F:
     """--state, --severity, --rule, --subject and --label, alike where alerts are looked for."""
     for option in (
         click.option("--label", "labels", multiple=True, type=MatcherValue(), help="k=v, k=~v …"),
-        click.option("--subject", help='For example "ticker:HALC".'),
+        click.option("--subject", help="Kind and id: ticker:HALC."),
         click.option("--rule", help="The rule's name."),
         click.option("--severity", multiple=True, type=click.Choice(get_args(Severity))),
         click.option("--state", "states", multiple=True, type=click.Choice(get_args(AlertState))),
@@ -242,6 +242,8 @@ def _matchers(
     if rule is not None:
         matchers.append(Matcher("rule", "=", rule))
     if subject is not None:
+        if ":" not in subject:
+            raise click.UsageError(f"--subject {subject!r} has no kind; write it as in ticker:HALC")
         matchers.append(Matcher("subject", "=", subject))
     return matchers
 

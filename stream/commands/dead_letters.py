@@ -131,7 +131,9 @@ def replay_dead_letters(
     if as_json:
         show.json_object(outcome)
     else:
-        show.record("would be replayed" if dry_run else "replayed", outcome, as_json=False)
+        # The refused ones have a table of their own.
+        sums = {n: v for n, v in msgspec.to_builtins(outcome).items() if n != "refused"}
+        show.record("would be replayed" if dry_run else "replayed", sums, as_json=False)
         if outcome.refused:
             show.table("not replayed", outcome.refused, columns=("id", "why"))
     if outcome.refused and not outcome.replayed:

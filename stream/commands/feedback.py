@@ -81,7 +81,7 @@ def feedback(
 @json_option
 @click.pass_obj
 def import_feedback(settings: Settings, file: Path, author: str, as_json: bool) -> None:
-    """Send the JSON lines of FILE: event_id, head, label and, if known, author, time, text."""
+    """Send the JSON lines of FILE: event_id, head, label; if known, author, time, text, source."""
     records = list(_read(file, author))
     _warn(settings, records)
     asyncio.run(_send(settings, records))
@@ -123,7 +123,8 @@ def _told(summary: dict[str, Any], settled: Settled) -> Iterator[tuple[str, str]
     for version, figures in summary["in_shadow"].items():
         yield "last in shadow", f"{version}: {'; '.join(figures)}"
     for one in summary["attempts"]:
-        yield f"{one['time']:.19} UTC", f"{one['speed']}, {one['labels']} labels, {one['verdict']}"
+        labels = f"{one['labels']} label{'s' * (one['labels'] != 1)}"
+        yield f"{one['time']:.19} UTC", f"{one['speed']}, {labels}, {one['verdict']}"
 
 
 @feedback.command("suspects")
@@ -164,9 +165,12 @@ def ask(settings: Settings, head: str | None, as_json: bool) -> None:
 
 def _read(file: Path, author: str) -> Iterator[Feedback]:
     try:
-        lines = file.read_bytes().split(b"\n")
+        # Some editors begin UTF-8 with a byte-order mark.
+        lines = file.read_bytes().decode("utf-8-sig").split("\n")
     except OSError as error:
         raise InputError(f"{file}: can't be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: is not UTF-8 text; convert it first") from None
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:

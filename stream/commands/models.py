@@ -76,7 +76,7 @@ def list_models(settings: Settings, as_json: bool) -> None:
     for row in rows:
         row["is"] = "champion" if row["champion"] else "in shadow" if row["in_shadow"] else ""
         promoted = row["last_promoted"]
-        row["last_promoted"] = f"{promoted:%Y-%m-%d %H:%M:%S}" if promoted else ""
+        row["last_promoted"] = f"{promoted:%Y-%m-%d %H:%M:%SZ}" if promoted else ""
     # In the order in which they came to power; those that never did stand last.
     rows.sort(key=lambda row: (not row["last_promoted"], row["last_promoted"]))
     show.table("models", rows, columns=("version", "is", "last_promoted", "parent", "learnt"))

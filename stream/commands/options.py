@@ -39,7 +39,6 @@ T = TypeVar("T")
 FAILED = 1
 WRONG_USAGE = 2
 FILE = click.Path(path_type=Path)
-POSITIVE = click.FloatRange(min=0, min_open=True)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 model_option = click.option(

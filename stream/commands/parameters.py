@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,19 @@ from stream.notify.matchers import Matcher, MatcherError, parse_matcher
 from stream.records import utc_now
 from stream.rules.rule_error import RuleError
 from stream.settings import Settings
+
+
+class Finite(click.FloatRange):
+    """A number within bounds that is one: open bounds let infinity through, and any bounds NaN."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
+
+
+POSITIVE = Finite(min=0, min_open=True)
 
 
 class Moment(click.ParamType):
@@ -36,7 +50,9 @@ class Moment(click.ParamType):
             return parse_time(value)
         except ValueError:
             self.fail(
-                f"{value!r} is neither an ISO 8601 time nor an age like 15m or 7d", param, ctx
+                f"{value!r} is neither an ISO 8601 time nor an age like 15m or 7d, up to 366d",
+                param,
+                ctx,
             )
 
 

@@ -19,14 +19,15 @@ from stream.commands.options import (
     model_folder,
     model_option,
 )
+from stream.commands.parameters import Finite
 from stream.ingest.text import printable
 from stream.settings import Settings
 
 if TYPE_CHECKING:
     from trainer.prune import Way
 
-COLUMNS = ("model", "path", "accuracy", "ECE", "other answers", "texts/s", "speed")
-SHARE = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
+COLUMNS = ("model", "path", "accuracy", "ECE", "changed answers", "texts/s", "speed")
+SHARE = Finite(min=0, max=1, min_open=True, max_open=True)
 
 
 @click.command()
@@ -37,7 +38,7 @@ SHARE = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
 @click.option("--share", type=SHARE, default=0.2, show_default=True, help="Of all attention heads.")
 @click.option(
     "--max-loss",
-    type=click.FloatRange(min=0, max=1),
+    type=Finite(min=0, max=1),
     default=0.01,
     show_default=True,
     help="Refuse to lose more accuracy, or to change more of another head's answers.",
@@ -115,7 +116,7 @@ def _rows(ways: Sequence[Way]) -> list[dict[str, Any]]:
             "path": way.path,
             "accuracy": f"{way.accuracy:.3f}",
             "ECE": f"{way.ece:.3f}",
-            "other answers": ", ".join(f"{name} {one:.1%}" for name, one in way.changed.items()),
+            "changed answers": ", ".join(f"{name} {one:.1%}" for name, one in way.changed.items()),
             "texts/s": f"{way.texts_per_s:,.0f}",
             "speed": f"{way.texts_per_s / ways[0].texts_per_s:.2f}",
         }

@@ -151,7 +151,9 @@ def backtest(
     from stream.rules.rule_set import RuleSet
 
     if (source is None) == (since is None and until is None):
-        raise click.UsageError("give either --input FILE, or --since and --until for the topic")
+        raise click.UsageError(
+            "give either --input FILE, or --since or --until (or both) for the topic"
+        )
     check_span(since, until)
     if sweep and (other or routes):
         raise click.UsageError("--sweep can't be combined with --compare or --routes")

@@ -16,7 +16,6 @@ from stream import show
 from stream.commands.options import (
     FAILED,
     FILE,
-    POSITIVE,
     RegistryChampions,
     config_option,
     json_option,
@@ -25,6 +24,7 @@ from stream.commands.options import (
     progress_bar,
     run_service,
 )
+from stream.commands.parameters import POSITIVE
 from stream.logs import set_up_logging
 from stream.records import utc_now
 from stream.settings import Settings, SettingsError
@@ -37,10 +37,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @config_option
-@click.option("--input", "inputs", type=FILE, multiple=True, help="JSON lines, plain or .gz.")
+@click.option(
+    "--input",
+    "inputs",
+    type=FILE,
+    multiple=True,
+    help="JSON lines, plain or .gz; else the built-in feed.",
+)
 @click.option("--max-events", type=click.IntRange(min=1), help="End after this many lines.")
 @click.option("--seconds", type=POSITIVE, help="End after this long at the latest.")
-@click.option("--rate", type=POSITIVE, help="Lines a second; else as fast as they are scored.")
+@click.option(
+    "--rate",
+    type=POSITIVE,
+    help="Lines a second; else 25, but with --input or --json as fast as they are scored.",
+)
 @click.option("--no-console", is_flag=True, help="Do not serve the web console.")
 @json_option
 @click.pass_obj

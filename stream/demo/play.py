@@ -96,7 +96,7 @@ async def run_demo(  # noqa: PLR0917 - what a demo is made of
         broker.create_topics(sorted(wanted_topics(settings)))
         worker = Worker(settings, predictor, lesson.champions(settings) if lesson else None)
         await worker.start()
-        _say(f"model {predictor.version}: {predictor.description}")
+        _say(f"model {predictor.description}")
         # Records published before the group has formed would show its forming as their latency.
         async with asyncio.timeout(ASSIGNMENT_DEADLINE_S):
             while not worker.assigned:  # noqa: ASYNC110 - Faust offers nothing to wait on

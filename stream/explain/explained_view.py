@@ -97,16 +97,16 @@ def _head(name: str, head: ExplainedHead, unreadable: str) -> RenderableType:
     grid.add_row("text", _coloured(attribution))
     grid.add_row("words", _strongest(attribution))
     grid.add_row(
-        "error",
-        f"{attribution.error:.3f} of {attribution.log_odds - attribution.baseline:+.2f} log-odds "
-        f"explained, from {attribution.baseline:+.2f} without words",
+        "sum",
+        f"{attribution.log_odds - attribution.baseline:+.2f} log-odds from the words, "
+        f"{attribution.baseline:+.2f} without them; exact to {attribution.error:.3f}",
     )
     edit = head.smallest_edit
     if edit:
         removed = ", ".join(_quoted(word) for word in edit.removed)
         grid.add_row("without", Text(f"{removed}: {show.plain(edit.label)} {edit.confidence:.2f}"))
     else:
-        grid.add_row("without", "no few words change the label")
+        grid.add_row("without", "no small edit found that changes the label")
     for number, neighbour in enumerate(head.nearest):
         line = f"{neighbour.similarity:.2f} {neighbour.label}: {neighbour.text}"
         grid.add_row("" if number else "nearest", Text(show.whole(line)))

@@ -128,7 +128,7 @@ def _model(load_model: Callable[[], Predictor]) -> tuple[Check, Predictor | None
         predictor.warm_up()
     except (ModelError, SettingsError) as error:
         return Check("model", "failed", str(error)), None
-    return Check("model", "ok", f"{predictor.version}: {predictor.description}"), predictor
+    return Check("model", "ok", predictor.description), predictor
 
 
 def _rules(settings: Settings, predictor: Predictor) -> Check:

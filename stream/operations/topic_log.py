@@ -96,7 +96,8 @@ async def _begins(
     begins: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
     if since is None:
         return begins, {}
-    at_ms = round(since.timestamp() * 1000)
+    # Kafka knows no time before 1970.
+    at_ms = max(0, round(since.timestamp() * 1000))
     found = await _offsets_at(consumer, places, at_ms)
     missing = [place for place in places if place not in found and ends[place] > begins[place]]
     # A broker that looks offsets up by time knows one from 1970 on wherever there are records.

@@ -157,7 +157,8 @@ def _read(path: Path | None, where: str) -> bytes:
         content = source.read_bytes()
     except OSError as error:
         raise RuleError(
-            f"{where}: can't be read ({error.strerror}); correct alerting.rules"
+            f"{where}: can't be read ({error.strerror}); correct the path, or the setting "
+            "alerting.rules if it came from there"
         ) from None
     if len(content) > MAX_FILE_BYTES:
         raise RuleError(f"{where}: larger than {MAX_FILE_BYTES:,} bytes; split it")

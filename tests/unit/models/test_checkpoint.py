@@ -88,7 +88,7 @@ def test_format_is_looked_at_before_the_fields_which_may_be_others(tmp_path):
 
 
 def test_missing_folder_names_the_setting(tmp_path):
-    with pytest.raises(ModelError, match=r"model\.path: the folder .*gone does not exist"):
+    with pytest.raises(ModelError, match=r"model folder .*gone does not exist; .* model\.path"):
         read_checkpoint(tmp_path / "gone")
 
 

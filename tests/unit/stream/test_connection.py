@@ -12,7 +12,13 @@ from redis.asyncio import Redis as Client
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisSlowError
 
-from stream.connection import http_token, kafka_arguments, redis_client
+from stream.connection import (
+    http_token,
+    kafka_arguments,
+    kafka_fault,
+    redis_client,
+    redis_remedy,
+)
 from stream.connection_settings import Redis
 from stream.settings import SettingsError, load_settings
 
@@ -196,3 +202,19 @@ async def test_a_connection_that_was_lost_is_made_anew_without_a_word() -> None:
 async def _bulk(reader: asyncio.StreamReader) -> bytes:
     length = int((await reader.readline())[1:])
     return (await reader.readexactly(length + 2))[:-2]
+
+
+async def test_a_port_that_never_answers_is_reported_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def hang(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr("stream.connection.create_conn", hang)
+    said = await kafka_fault(load_settings(None).kafka, OSError())
+    assert said.startswith("(TimeoutError); ")
+
+
+def test_a_database_that_redis_does_not_have_is_no_redis_that_is_down() -> None:
+    assert "end of redis.url" in redis_remedy(ResponseError("DB index is out of range"))
+    assert redis_remedy(ConnectionError("refused")).startswith("start it")

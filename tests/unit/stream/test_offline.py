@@ -14,7 +14,7 @@ from stream.ingest.dead_letter import DeadLetter
 from stream.offline import SLICE_LINES, score_file
 from stream.publish import Addresser, InputError
 from stream.records import Origin
-from stream.settings import load_settings
+from stream.settings import Settings, load_settings
 
 
 def write(folder: Path, *lines: bytes) -> Path:
@@ -79,6 +79,13 @@ def test_an_unknown_source_is_a_dead_letter_as_it_is_for_publish(tmp_path: Path)
     assert {one.detail for one in letters + published} == {
         'source must be one of news, social, ticket; add it to the line, such as "source": "news"'
     }
+
+
+def test_where_there_is_one_kind_an_unknown_source_is_told_that_one(tmp_path: Path) -> None:
+    settings = Settings(sources=[{"topic": "desk", "kind": "ticket"}])
+    line = b'{"source": "blog", "text": "a"}'
+    letter = Addresser(settings).address(tmp_path / "in.jsonl", 1, line).value
+    assert DeadLetter.decode(letter).detail.startswith("source must be ticket; add it")
 
 
 def test_what_cannot_be_scored_is_kept_beside_the_output_with_its_reason(tmp_path: Path) -> None:

@@ -45,6 +45,23 @@ def test_a_variable_of_no_section_is_named_and_those_of_others_are_left_alone(
         load_settings(None)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BELLWETHER_SOURCES", "news"),
+        ("BELLWETHER_MODEL__LANGUAGES", "en,de"),
+        ("BELLWETHER_SUBJECTS__FIELDS", "{product}"),
+    ],
+)
+def test_a_variable_that_is_not_json_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("BELLWETHER_KAFKA__GROUP", "desk")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"environment variable {name}: is not JSON"):
+        load_settings(None)
+
+
 def test_a_file_in_the_working_directory_is_read_without_being_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

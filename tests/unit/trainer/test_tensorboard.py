@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.fakes import NOON
+from trainer.errors import FitError
 from trainer.fit import Watch
 from trainer.measure import Epoch
 from trainer.tensorboard import logged, logged_below
@@ -26,6 +28,15 @@ def test_losses_and_accuracy_are_logged_and_passed_on(tmp_path):
     assert [e.value for e in events.Scalars("val loss")] == [0.25]
     assert [e.value for e in events.Scalars("val accuracy/mood")] == [0.875]
     assert seen == [(1, 2, 0.75), (2, 2, 0.5), Epoch(1, 0.625, 0.25, {"mood": 0.875})]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(FitError, match=r"file/logs can't be written \(Not a directory\)"),
+        logged(Watch(), tmp_path / "file" / "logs"),
+    ):
+        pass
 
 
 def test_each_fit_has_a_folder_of_its_own_and_without_one_nothing_is_written(tmp_path):

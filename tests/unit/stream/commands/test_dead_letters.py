@@ -7,8 +7,9 @@ from click.testing import CliRunner
 
 from stream.commands.dead_letters import dead_letters
 from stream.ingest.dead_letter import DeadLetter, Reason
-from stream.operations import letter_log
+from stream.operations import letter_log, replay
 from stream.operations.letter_log import Listing
+from stream.operations.replay import Outcome, Refused
 from stream.records import Origin
 from stream.settings import load_settings
 from tests.fakes import NOON
@@ -37,6 +38,19 @@ def test_a_dead_letter_is_listed_with_how_its_record_begins_as_text(
     assert "begins with" in ran.output
     assert r"<xml>�\x1b[31m" in ran.output
     assert ran.output.count("x") < 250
+
+
+def test_what_was_not_replayed_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Outcome(False, replayed=1, refused=[Refused("news-0-7", "has failed 3 times")])
+
+    async def send(*_: object, **__: object) -> Outcome:
+        return outcome
+
+    monkeypatch.setattr(replay, "replay", send)
+    ran = CliRunner().invoke(dead_letters, ["replay"], obj=load_settings(None))
+    assert ran.exit_code == 0, ran.output
+    assert "not replayed: 1" in ran.output
+    assert ran.output.count("has failed 3 times") == 1
 
 
 @pytest.mark.parametrize("command", ["list", "replay"])

@@ -99,3 +99,22 @@ def test_who_labels_with_what_the_model_does_not_have_is_told_so_at_once(
 def test_an_argument_that_is_no_text_is_refused(settings: Settings) -> None:
     with pytest.raises(InputError, match=r"command line: .*surrogates"):
         ask(settings, "--event", "e\udcff", "--head", "risk", "--label", "low")
+
+
+def test_a_file_of_labels_may_begin_with_a_byte_order_mark_but_must_be_utf8(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Feedback] = []
+
+    async def send(_settings: Settings, records: list[Feedback]) -> None:
+        sent.extend(records)
+
+    monkeypatch.setattr(commands, "_send", send)
+    row = '{"event_id": "e", "head": "topic", "label": "cards"}'
+    file = tmp_path / "labels.jsonl"
+    file.write_text(row, encoding="utf-8-sig")
+    ask(settings, "import", str(file), "--json")
+    assert [one.event_id for one in sent] == ["e"]
+    file.write_text(row, encoding="utf-16")
+    with pytest.raises(InputError, match=r"labels\.jsonl: is not UTF-8 text"):
+        ask(settings, "import", str(file))

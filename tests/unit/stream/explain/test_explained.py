@@ -340,7 +340,7 @@ def test_what_is_printed_steers_no_terminal(tmp_path: Path, monkeypatch: Any) ->
     printed = captured.get()
     assert "\x1b]0" not in printed
     assert "\x1b[31mred" not in printed
-    for expected in (r"\x1b[31mred", "Trouble", "1.235", "2 copies", "no few words", "replay"):
+    for expected in (r"\x1b[31mred", "Trouble", "1.235", "2 copies", "no small edit", "replay"):
         assert expected in printed
 
 
