@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stream.commands.console import LabelLogFile
+from stream.commands.label_log_file import LabelLogFile
 from stream.console.desk import Moved
 from stream.settings import Settings
 from tests.fakes import NOON
