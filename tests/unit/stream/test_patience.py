@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from stream import patience as patience_module
-from stream.patience import ROW_ENDS_S, Patience
+from stream.patience import ROW_ENDS_S, Patience, present_troubles
 from tests.redis_server import RedisServer
 
 DEADLINE_S = 60
@@ -94,6 +94,20 @@ async def test_a_failure_long_after_the_last_begins_a_new_row(
     assert patience.describe() == ""
     await patience.wait(OSError("gone"))
     assert caplog.messages[-1].endswith(" 0 s so far")
+
+
+async def test_what_went_well_is_no_trouble_and_the_next_failure_is_said_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    patience = Patience("the notifier can't go on", logger)
+    await patience.wait(OSError("gone"))
+    await patience.wait(OSError("gone"))
+    assert len(caplog.messages) == 1
+    assert any("the notifier can't go on" in words for words in present_troubles())
+    patience.over()
+    assert not any("the notifier can't go on" in words for words in present_troubles())
+    await patience.wait(OSError("gone"))
+    assert len(caplog.messages) == 2
 
 
 @pytest.mark.redis
