@@ -145,6 +145,11 @@ def merge_heads(
     return heads.eval()
 
 
+def stored_heads(heads: JointHeads) -> dict[str, torch.Tensor]:
+    """Their weights as a checkpoint has them, for merge_heads to read; the memory is shared."""
+    return {f"{HEADS}{part}": value for part, value in heads.linear.state_dict().items()}
+
+
 def _unfit(checkpoint: Checkpoint, error: Exception) -> ModelError:
     return ModelError(
         f"checkpoint {checkpoint.version}: {WEIGHTS} fits neither its encoder nor its heads "

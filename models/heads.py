@@ -28,16 +28,13 @@ class JointHeads(nn.Module):
         return {head.name: part for head, part in zip(self.heads, parts, strict=True)}
 
     @torch.no_grad()
-    def start_from(self, other: JointHeads, *, only: Sequence[str] | None = None) -> list[str]:
-        """Copy the rows of heads that other has under the same name and labels; returns the names.
-
-        only narrows which heads are copied.
-        """
+    def start_from(self, other: JointHeads) -> list[str]:
+        """Copy the rows of heads that other has by the same name and labels; returns the names."""
         theirs = {head.name: (head.labels, rows) for head, rows in other.rows()}
         copied = []
         for head, rows in self.rows():
             labels, from_rows = theirs.get(head.name, ((), slice(0)))
-            if labels == head.labels and (only is None or head.name in only):
+            if labels == head.labels:
                 self.linear.weight[rows] = other.linear.weight[from_rows]
                 self.linear.bias[rows] = other.linear.bias[from_rows]
                 copied.append(head.name)

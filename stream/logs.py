@@ -51,7 +51,7 @@ class Sparing(logging.Filter):
         return True
 
 
-def set_up_logging(level: str = "INFO") -> None:
+def set_up_logging(level: str) -> None:
     """Log to stderr: stdout belongs to what a command prints."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine(FORMAT))

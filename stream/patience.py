@@ -34,18 +34,20 @@ _patient: weakref.WeakSet[Patience] = weakref.WeakSet()
 
 
 class Patience:
-    """Counts the failures of one thing in a row; make a new one for each thing to be done.
-
-    Without a failure for ROW_ENDS_S a row has ended too, as for a thing that goes on for days.
-    """
+    """Counts the failures of one thing in a row: until over(), or ROW_ENDS_S without a failure."""
 
     def __init__(self, trouble: str, logger: logging.Logger) -> None:
         self._trouble = trouble
         self._logger = logger
+        self._cause = ""
+        self.over()
+
+    def over(self) -> None:
+        """It went well: no trouble any more, and the next failure is the first of a new row."""
         self._wait_s = FIRST_WAIT_S
         self._began = self._failed_at = time.monotonic()
         self._logged = -math.inf
-        self._cause = ""
+        _patient.discard(self)
 
     @property
     def waited_s(self) -> float:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from pydantic_core import ErrorDetails
 
 
-def sentences(faults: Sequence[Any]) -> str:
+def sentences(faults: Sequence[ErrorDetails]) -> str:
     """One a fault; faults as ValidationError.errors() gives them."""
     return "; ".join(map(_sentence, _causes(faults)))
 
@@ -29,7 +30,7 @@ def not_json(cause: BaseException | None, environment: Mapping[str, str]) -> str
     )
 
 
-def _causes(faults: Sequence[Any]) -> list[Any]:
+def _causes(faults: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     """Without those that only follow, as a list that counts as empty for a faulty item."""
     places = [fault["loc"] for fault in faults]
     return [
@@ -39,7 +40,7 @@ def _causes(faults: Sequence[Any]) -> list[Any]:
     ]
 
 
-def _sentence(fault: Any) -> str:
+def _sentence(fault: ErrorDetails) -> str:
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"setting {where}: is not known; check the spelling against docs/settings.md"
@@ -49,7 +50,7 @@ def _sentence(fault: Any) -> str:
     return f"setting {where}: {message}" if where else f"settings: {message}"
 
 
-def _a_list(fault: Any) -> str:
+def _a_list(fault: ErrorDetails) -> str:
     name, *inside = fault["loc"]
     if not inside:
         # Of sections only sources and queues are lists.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import uuid
@@ -14,6 +15,7 @@ from typing import NoReturn
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from stream.logs import CHATTY
 from tests.kafka_cluster import KafkaCluster, kafka_cluster
 from tests.kafka_server import KafkaServer, kafka_server
 from tests.redis_server import RedisServer
@@ -39,6 +41,19 @@ class Stack:
 
     def topic(self, name: str) -> str:
         return f"{self.name}-{name}"
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays() -> Iterator[None]:
+    """A command sets up the logging of its process; the next test must not find it so."""
+    loggers = [logging.getLogger(name) for name in ("root", *CHATTY)]
+    levels = [logger.level for logger in loggers]
+    handlers = [*logging.root.handlers]
+    yield
+    for handler in {*logging.root.handlers}.difference(handlers):
+        logging.root.removeHandler(handler)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from models.checkpoint import LOW_RANK, REPLACED
+from models.checkpoint import HEADS, LOW_RANK, REPLACED
 from models.encoder import Encoder
 
 Method = Literal["heads", "lora", "full"]
@@ -56,7 +56,7 @@ def stack(
     Two low-rank terms on one layer are one of both ranks together; a replaced parameter holds all
     that came before it.
     """
-    stacked = {name: value for name, value in parent.items() if not name.startswith("heads.")}
+    stacked = {name: value for name, value in parent.items() if not name.startswith(HEADS)}
     for name, value in child.items():
         if name.startswith(LOW_RANK) and name in stacked:
             stacked[name] = torch.cat([stacked[name], value], dim=0 if name.endswith(".a") else 1)

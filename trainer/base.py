@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import torch
 
-from models.checkpoint import merge, read_checkpoint, write_checkpoint
+from models.checkpoint import HEADS, merge, read_checkpoint, write_checkpoint
 from models.description import Checkpoint
 from models.durable import remove_whole
 from models.encoder import DEFAULT_ENCODER, MAX_TOKENS, Encoder, load_encoder
@@ -216,7 +216,7 @@ def _fit_stage(stage: Stage, folders: dict[str, Path], parts: Parts) -> None:
     )
     encoder.to("cpu")
     trained = {name: p for name, p in encoder.model.named_parameters() if p.requires_grad}
-    weights = {name: value for name, value in fitted.weights.items() if name.startswith("heads.")}
+    weights = {name: value for name, value in fitted.weights.items() if name.startswith(HEADS)}
     weights |= compress(bare, trained, RANK)
     training = {
         "config": dataclasses.asdict(config) | {"rank": RANK},

@@ -34,7 +34,7 @@ class Texts:
                 self.tokens.append(array("i", fits))
         self.sources = [example.source for example in examples]
         self.targets = {
-            head.name: [_target(example, head) for example in examples] for head in heads
+            head.name: [target_of(example, head) for example in examples] for head in heads
         }
 
     def __len__(self) -> int:
@@ -82,6 +82,7 @@ def batches(
     yield from cut
 
 
-def _target(example: Example, head: Head) -> int:
+def target_of(example: Example, head: Head) -> int:
+    """The index of its label for the head; MISSING where it has none or several."""
     labels = example.labels.get(head.name, ())
     return head.labels.index(labels[0]) if len(labels) == 1 else MISSING

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import torch
 
-from models.checkpoint import add_difference, merge
+from models.checkpoint import HEADS, add_difference, merge, stored_heads
 from models.description import Checkpoint
 from models.encoder import load_encoder
 from trainer.adapters import compress
@@ -54,9 +54,7 @@ def challenge_fast(
     """
     check = cross_check(root, taught)
     taught_heads = dataclasses.replace(root, joint=check.joint)
-    weights = root.weights | {
-        f"heads.{name}": value.clone() for name, value in check.joint.linear.state_dict().items()
-    }
+    weights = root.weights | stored_heads(check.joint)
     evidence = Evidence(
         slices=(
             *recent_slices(champion, taught, check.unseen),
@@ -128,7 +126,7 @@ def _one_difference(root: Contender, fitted: Mapping[str, torch.Tensor]) -> dict
         for name, value in bare.model.named_parameters()
         if not torch.equal(value, before[name])
     }
-    heads = {name: value for name, value in fitted.items() if name.startswith("heads.")}
+    heads = {name: value for name, value in fitted.items() if name.startswith(HEADS)}
     return heads | compress(before, after, DEEP_RANK)
 
 

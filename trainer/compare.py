@@ -10,6 +10,7 @@ import torch
 
 from models.heads import MISSING, JointHeads
 from models.spec import Head
+from trainer.batches import target_of
 from trainer.contender import Contender
 from trainer.dataset import Example
 from trainer.gate import Doubt, Part, Slice
@@ -125,12 +126,8 @@ def _slices(
 
 
 def _targets(examples: Sequence[Example], heads: Sequence[Head]) -> dict[str, torch.Tensor]:
-    """Per head (n,) the index of each text's label; MISSING where it has none or several."""
-    targets = {}
-    for head in heads:
-        own = [one.labels.get(head.name, ()) for one in examples]
-        targets[head.name] = torch.tensor(
-            [head.labels.index(names[0]) if len(names) == 1 else MISSING for names in own],
-            dtype=torch.int64,
-        )
-    return targets
+    """Per head (n,), each text's target_of."""
+    return {
+        head.name: torch.tensor([target_of(one, head) for one in examples], dtype=torch.int64)
+        for head in heads
+    }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from models.checkpoint import stored_heads
 from models.encoder import Encoder
 from models.heads import JointHeads
 from models.spec import Head
@@ -116,8 +117,7 @@ def fit(
         watch.epoch(epoch)
 
     learner.use(best)
-    weights = {f"heads.{name}": value for name, value in learner.joint.linear.state_dict().items()}
-    weights |= difference(encoder, config.method)
+    weights = stored_heads(learner.joint) | difference(encoder, config.method)
     weights = {name: value.cpu() for name, value in weights.items()}
     return Fitted(learner.joint, weights, epochs, _chosen(epochs, judging))
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 from torch import nn
 
+from models.checkpoint import HEADS
 from models.encoder import Encoder
 from models.heads import MISSING, JointHeads, balanced_weights, distillation_loss, joint_loss
 from models.spec import Head
@@ -158,7 +159,7 @@ class Learner:
         trained = unfreeze(encoder, config.method, rank=config.lora_rank, alpha=config.lora_alpha)
         # The encoder's dropout doubles a CPU's forward pass; smoothing and hiding do its work.
         encoder.eval()
-        own = {f"heads.{name}": value for name, value in self.joint.linear.named_parameters()}
+        own = {f"{HEADS}{name}": value for name, value in self.joint.linear.named_parameters()}
         self._parameters: dict[str, nn.Parameter] = {**trained, **own}
         self._optimiser = torch.optim.AdamW(
             [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from models.checkpoint import HEADS, merge, read_checkpoint
+from models.checkpoint import merge, read_checkpoint, stored_heads
 from models.description import Checkpoint
 from models.encoder import load_encoder
 from models.spec import ModelError
@@ -37,15 +37,14 @@ def average(shares: Mapping[Path, float], rank: int) -> dict[str, torch.Tensor]:
         own = load_encoder(checkpoint.encoder, max_tokens=checkpoint.max_tokens)
         joint = merge(checkpoint, weights, own)
         _add(encoder, dict(own.model.named_parameters()), share)
-        _add(heads, joint.linear.state_dict(), share)
+        _add(heads, stored_heads(joint), share)
     if first is None:
         raise ModelError("an average needs at least one checkpoint")
     for parts in (encoder, heads):
         parts.update({name: (value / total).float() for name, value in parts.items()})
     bare = dict(load_encoder(first.encoder).model.named_parameters())
     changed = {name: value for name, value in encoder.items() if not value.equal(bare[name])}
-    stored = {f"{HEADS}{name}": value for name, value in heads.items()}
-    return stored | compress(bare, changed, rank)
+    return heads | compress(bare, changed, rank)
 
 
 def _kind(checkpoint: Checkpoint) -> object:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 
-from models.checkpoint import merge
+from models.checkpoint import merge, stored_heads
 from models.description import Checkpoint
 from models.encoder import Encoder, load_encoder
 from models.spec import DEFAULT_HEADS, Head
@@ -60,7 +60,7 @@ def teach_urgency(
     with torch.no_grad():
         joint.linear.weight[rows] += change[0]
         joint.linear.bias[rows] += change[1]
-    stored |= {f"heads.{name}": value for name, value in joint.linear.state_dict().items()}
+    stored |= stored_heads(joint)
     return len(urgent)
 
 

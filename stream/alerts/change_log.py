@@ -61,7 +61,7 @@ class ChangeLog:
             except (RedisError, OSError) as error:
                 await patience.wait(error)
                 continue
-            patience = Patience("changes of alerts can't be published", logger)
+            patience.over()
             await asyncio.sleep(wait_s)
 
     async def _publish(self) -> bool:

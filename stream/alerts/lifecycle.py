@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from redis.asyncio import Redis
 
-from stream.alerts.store import JSON_FIELDS, forget_open
+from stream.alerts.store import JSON_FIELDS, absent, forget_open
 from stream.names import Keys
 from stream.records import Alert, decode_alert, utc_now
 from stream.settings import Alerting
@@ -139,10 +139,7 @@ class Lifecycle:
             raise LifecycleError(f"the comment is longer than {MAX_COMMENT_CHARS:,} characters")
         answer = await self._change(action, alert_id, by=by, comment=comment, detail=detail)
         if answer[0] == b"absent":
-            raise LifecycleError(
-                f"alert {alert_id!r} is not in Redis; it never was, or alerting.keep_s is over "
-                "(`bellwether alerts list` shows the open ones)"
-            )
+            raise LifecycleError(absent(alert_id))
         if answer[0] == b"resolved":
             raise LifecycleError(
                 f"can't {action} alert {alert_id!r}: it is resolved; if its subject has trouble "

@@ -200,6 +200,14 @@ class AlertStore:
         ]
 
 
+def absent(alert_id: str) -> str:
+    """What to say to somebody who asks for an alert that Redis does not have."""
+    return (
+        f"alert {alert_id!r} is not in Redis; it never was, or alerting.keep_s is over "
+        "(`bellwether alerts list` shows the open ones)"
+    )
+
+
 def alert_from_hash(fields: Any) -> Alert:
     values: dict[str, Any] = {name.decode(): value.decode() for name, value in fields.items()}
     for name in JSON_FIELDS & values.keys():

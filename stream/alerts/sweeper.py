@@ -40,5 +40,5 @@ class Sweeper:
             except (RedisError, OSError) as error:
                 await patience.wait(error)
             else:
-                patience = Patience("Redis does not let quiet alerts be resolved", logger)
+                patience.over()
                 await asyncio.sleep(self._every_s)

@@ -23,8 +23,11 @@ from stream.records import Alert, AlertState, Severity, utc_now
 from stream.settings import Settings
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from stream.alerts.alert_search import Search
-    from stream.alerts.lifecycle import Change, Lifecycle
+    from stream.alerts.lifecycle import Change, Entry, Lifecycle
+    from stream.names import Keys
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,20 +113,17 @@ def list_alerts(
 def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
     """One alert, its history, and its events in short; --json has all of it."""
     from stream.alerts.lifecycle import Lifecycle
-    from stream.alerts.store import AlertStore
+    from stream.alerts.store import AlertStore, absent
 
-    async def ask(redis: Any, keys: Any) -> tuple[Alert | None, list[Any], str]:
+    async def ask(redis: Redis, keys: Keys) -> tuple[Alert | None, list[Entry], str]:
         alert = await AlertStore(redis, keys, settings.alerting).get(alert_id)
         history = await Lifecycle(redis, keys, settings.alerting).history(alert_id)
-        hidden = await redis.hget(keys.notify("hidden"), alert_id)
+        hidden: Any = await redis.hget(keys.notify("hidden"), alert_id)
         return alert, history, (hidden or b"").decode()
 
     alert, history, hidden = asyncio.run(with_redis(settings, ask))
     if alert is None:
-        raise StartError(
-            f"alert {alert_id!r} is not in Redis; it never was, or alerting.keep_s is over "
-            "(`bellwether alerts list` shows the open ones)"
-        )
+        raise StartError(absent(alert_id))
     if as_json:
         fields = msgspec.to_builtins(alert)
         show.json_object({**fields, "hidden": hidden, "history": history})
@@ -254,7 +254,7 @@ async def _find(settings: Settings, search: Search) -> list[Alert]:
     from stream.notify.silence_store import SilenceStore
     from stream.notify.silences import ActiveSilences
 
-    async def ask(redis: Any, keys: Any) -> list[Alert]:
+    async def ask(redis: Redis, keys: Keys) -> list[Alert]:
         silences = ActiveSilences(await SilenceStore(redis, keys).active())
         now = utc_now()
         store = AlertStore(redis, keys, settings.alerting)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from stream import show
+from stream.commands.label_log_file import LabelLogFile
 from stream.commands.options import (
     FILE,
     config_option,
@@ -24,15 +21,17 @@ from stream.commands.options import (
     open_registry,
     run_service,
 )
+from stream.console.users import (
+    LEAST_PASSWORD_CHARS,
+    ROLES,
+    USER_NAME,
+    Role,
+    User,
+    hash_password,
+    token_hash,
+)
+from stream.console.users import add_user as add
 from stream.settings import Settings, SettingsError
-
-if TYPE_CHECKING:
-    from stream.console.desk import Moved
-    from trainer.label_log import LabelLog
-
-T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 
 
 @click.group(invoke_without_command=True)
@@ -55,28 +54,19 @@ def console(context: click.Context) -> None:
 @console.command("add-user")
 @config_option
 @click.argument("name")
-@click.option("--role", type=click.Choice(["viewer", "labeller", "operator"]), required=True)
+@click.option("--role", type=click.Choice(ROLES), required=True)
 @click.option("--file", "file", type=FILE, help="The users file; else console.users.")
 @click.option("--token", is_flag=True, help="Also make an API token, and print it this once.")
 @json_option
 @click.pass_obj
 def add_user(
-    settings: Settings, name: str, role: Any, file: Path | None, token: bool, as_json: bool
+    settings: Settings, name: str, role: Role, file: Path | None, token: bool, as_json: bool
 ) -> None:
     """Put a user into the users file, or give a known one a new password and role.
 
     A known user's API token stays, unless --token makes another.
     The password is asked for, or read from stdin where that is no terminal.
     """
-    from stream.console.users import (
-        LEAST_PASSWORD_CHARS,
-        USER_NAME,
-        User,
-        hash_password,
-        token_hash,
-    )
-    from stream.console.users import add_user as add
-
     target = file or settings.console.users
     if target is None:
         raise SettingsError(
@@ -113,74 +103,6 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
         listening(desk) as address,
     ):
         yield address
-
-
-class LabelLogFile:
-    """stream.console.desk.LabelLog over the trainer's folder, where it is on this machine.
-
-    One that can't be read tells nothing: what else a page shows does not depend on it.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._folder = settings.trainer.folder
-        self._fault = ""
-
-    def suspects(self) -> list[dict[str, str]]:
-        return self._read(lambda log: log.attempts.suspects())
-
-    def attempts(self) -> list[dict[str, Any]]:
-        return self._read(lambda log: log.summary()["attempts"])
-
-    def drift(self) -> list[Moved]:
-        from stream.console.desk import Moved
-        from trainer.drift_file import look
-
-        seen = look(self._folder)
-        if seen is None:
-            return []
-        return [
-            Moved(
-                seen.champion,
-                pair.head,
-                pair.source,
-                pair.missing,
-                pair.shifts.get("labels"),
-                pair.shifts.get("confidence"),
-            )
-            for pair in seen.pairs
-        ]
-
-    def written(self) -> datetime | None:
-        from trainer.label_log import LABELS_FILE
-
-        # The write-ahead log beside the file takes the writes first.
-        times = []
-        for name in (LABELS_FILE, f"{LABELS_FILE}-wal"):
-            # It comes and goes with the trainer's connection.
-            with suppress(OSError):
-                times.append((self._folder / name).stat().st_mtime)
-        return datetime.fromtimestamp(max(times), UTC) if times else None
-
-    def shadow_figures(self, version: str) -> list[str]:
-        """By head in words, of that version's time in shadow."""
-        return self._read(lambda log: [*map(str, log.shadow.agreements().get(version, []))])
-
-    def _read(self, found: Callable[[LabelLog], list[T]]) -> list[T]:
-        from trainer.errors import LabelLogError
-        from trainer.label_log import LABELS_FILE, open_to_read
-
-        fault = ""
-        try:
-            if (self._folder / LABELS_FILE).exists():
-                with closing(open_to_read(self._folder)) as log:
-                    return found(log)
-        except (LabelLogError, sqlite3.Error, OSError) as error:
-            fault = str(error)
-            if fault != self._fault:
-                logger.warning("what the trainer knows is not shown: %s", fault)
-        finally:
-            self._fault = fault
-        return []
 
 
 def _password() -> str:

@@ -9,12 +9,7 @@ import click
 
 from models.explanation import Neighbour
 from stream import show
-from stream.commands.options import (
-    config_option,
-    json_option,
-    progress_bar,
-    with_redis,
-)
+from stream.commands.options import config_option, json_option, progress_bar, with_redis
 from stream.commands.parameters import AlertId
 from stream.connection import StartError
 from stream.ingest.text import clean_text
@@ -26,6 +21,7 @@ if TYPE_CHECKING:
 
     from models.nearest import ExampleIndex
     from stream.names import Keys
+    from stream.records import Origin, RawRecord
 
 
 @click.command()
@@ -95,16 +91,13 @@ def explain(
 
 async def _find(settings: Settings, alert_id: str) -> tuple[Alert, list[int]]:
     """The alert, and the copies of each event of its evidence."""
-    from stream.alerts.store import AlertStore
+    from stream.alerts.store import AlertStore, absent
     from stream.subjects.copies import count_copies
 
     async def ask(redis: Redis, keys: Keys) -> tuple[Alert, list[int]]:
         alert = await AlertStore(redis, keys, settings.alerting).get(alert_id)
         if alert is None:
-            raise StartError(
-                f"alert {alert_id!r} is not in Redis; it never was, or alerting.keep_s is over "
-                "(`bellwether alerts list` shows the open ones)"
-            )
+            raise StartError(absent(alert_id))
         return alert, await count_copies(
             redis, keys, [(one.source, one.event_id) for one in alert.evidence]
         )
@@ -112,7 +105,7 @@ async def _find(settings: Settings, alert_id: str) -> tuple[Alert, list[int]]:
     return await with_redis(settings, ask)
 
 
-async def _read_again(settings: Settings, alert: Alert) -> Any:
+async def _read_again(settings: Settings, alert: Alert) -> dict[Origin, RawRecord]:
     from stream.explain.origins import read_again
 
     events = [*alert.evidence, *([alert.ended_by] if alert.ended_by else [])]

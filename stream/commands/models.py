@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import ModelError
 from stream import show
-from stream.commands.console import LabelLogFile
+from stream.commands.label_log_file import LabelLogFile
 from stream.commands.options import FILE, config_option, json_option, open_registry
 from stream.commands.parameters import Person, Remark
 from stream.commands.version_diff import compared, differences

@@ -84,7 +84,7 @@ def config_option(command: Callable[..., T]) -> Callable[..., T]:
 
     return click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        type=FILE,
         callback=replace_settings,
         expose_value=False,
         is_eager=True,
@@ -158,10 +158,9 @@ class RegistryChampions:
         alias = self.registry.alias(name)
         return alias.version or None if alias else None
 
-    def load(self, version: str, beside: Predictor | None = None) -> Predictor:
+    def load(self, version: str, beside: Predictor) -> Predictor:
         predictor = _load(self._settings, self.registry.folder(version), beside)
-        if beside:
-            predictor.warm_up()
+        predictor.warm_up()
         return predictor
 
 

@@ -39,7 +39,9 @@ class Moment(click.ParamType):
 
     name = "TIME"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
         if isinstance(value, datetime):
             return value
         try:
@@ -69,7 +71,7 @@ class Span(click.ParamType):
 
     name = "SPAN"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
         try:
@@ -83,7 +85,9 @@ class MatcherValue(click.ParamType):
 
     name = "MATCHER"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Matcher:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Matcher:
         if isinstance(value, Matcher):
             return value
         try:
@@ -100,7 +104,7 @@ class Remark(click.ParamType):
     def __init__(self, *, needed: bool = False) -> None:
         self._needed = needed
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         remark = clean_remark(value)
         if self._needed and not remark:
             self.fail("is blank; write something", param, ctx)
@@ -112,7 +116,7 @@ class Person(click.ParamType):
 
     name = "NAME"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         person = " ".join(clean_remark(value).split())
         if not person:
             self.fail("is blank; name somebody", param, ctx)
@@ -124,7 +128,9 @@ class AlertId(click.ParamType):
 
     name = "ALERT_ID"
 
-    def convert(self, value: Any, _param: Any, _ctx: Any) -> str:
+    def convert(
+        self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None
+    ) -> str:
         if not is_alert_id(value):
             raise StartError(
                 f"alert {value!r} is not in Redis, as an id is written like 3f2c9a70b1d44e55-1 "

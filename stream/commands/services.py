@@ -1,4 +1,4 @@
-"""demo, worker and publish: the commands that put records through Kafka."""
+"""demo, worker, trainer and publish: the commands that put records through Kafka."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def demo(
 def lesson_parts() -> Parts:
     """What the demo's lesson needs of registry, trainer and model."""
     from models.registry import CHAMPION
-    from stream.commands.console import LabelLogFile
+    from stream.commands.label_log_file import LabelLogFile
     from stream.demo.lesson import Parts
 
     return Parts(

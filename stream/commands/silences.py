@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +15,13 @@ from stream.commands.parameters import MatcherValue, Remark, Span, warn_of_unkno
 from stream.notify.matchers import Matcher, named_rules
 from stream.records import utc_now
 from stream.settings import Settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from stream.names import Keys
+    from stream.notify.silence_store import Preview
+    from stream.notify.silences import Silence
 
 
 @click.command()
@@ -51,7 +58,7 @@ def silence(
         settings, labels={matcher.name for matcher in matchers}, rules=named_rules(matchers)
     )
 
-    async def ask(redis: Any, keys: Any) -> tuple[Any, Any]:
+    async def ask(redis: Redis, keys: Keys) -> tuple[Silence | None, Preview]:
         store = SilenceStore(redis, keys)
         since = utc_now() - timedelta(seconds=PREVIEW_S)
         seen = await store.preview(matchers, since=since)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from stream.connection_settings import is_loopback
 from stream.console.operations import Fault, sentence_of, status_of
@@ -39,14 +39,14 @@ HEADERS = {
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
 
 
-def guard(sessions: Sessions, *, only_here: bool) -> Any:
+def guard(sessions: Sessions, *, only_here: bool) -> Middleware:
     """The middleware. only_here: other host names than this machine's are turned away.
 
     A page elsewhere can have a browser on this machine send us requests under a name of its own.
     """
 
     @web.middleware
-    async def check(request: web.Request, handler: Any) -> web.StreamResponse:
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if only_here and not is_loopback(_split(f"//{request.host}").hostname or ""):
             return fault(421, "ask for localhost: this console is for this machine only")
         if request.path.startswith(OPEN_PATHS):
@@ -129,9 +129,9 @@ def _not_logged_in(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs)}")
 
 
-async def _answered(request: web.Request, handler: Any) -> web.StreamResponse:
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        response: web.StreamResponse = await handler(request)
+        return await handler(request)
     except web.HTTPException as error:
         if error.status < 400 or not request.path.startswith("/api/"):  # noqa: PLR2004
             raise
@@ -142,4 +142,3 @@ async def _answered(request: web.Request, handler: Any) -> web.StreamResponse:
             logger.exception("%s %s failed", request.method, request.path)
             return fault(500, "the console failed at this; its log says how")
         return fault(status, sentence_of(error))
-    return response

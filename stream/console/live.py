@@ -140,7 +140,7 @@ class Hub:
                     last = await self._tip(last)
                     await self.refresh_silences()
                     self._set_redis_fault("")
-                    patience = Patience("Redis does not give the alerts", logger)
+                    patience.over()
                 found: Any = await self._redis.xread(
                     {self._keys.alerts_stream: last}, count=READ_TOGETHER
                 )

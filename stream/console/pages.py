@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from stream.console.guard import COOKIE, IDENTITY, set_cookie
@@ -69,7 +69,7 @@ class Pages:
         router.add_static("/static/", str(files("stream.console") / "static"))
         router.add_get("/{path:(?!api/|static/).*}", self.missing)
 
-    def _show(self, page: Page) -> Callable[[web.Request], Any]:
+    def _show(self, page: Page) -> Handler:
         modules = imported_by(page.script)
 
         async def show(request: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from redis.asyncio import Redis
 
 from models.registry import Alias, Registry
@@ -185,7 +186,7 @@ async def live(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _handler(operation: Operation) -> Callable[[web.Request], Any]:
+def _handler(operation: Operation) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         identity = request[IDENTITY]
         require(identity, operation.role)
@@ -230,7 +231,7 @@ async def _no_operation(_: web.Request) -> web.Response:
     )
 
 
-def _constant(body: bytes, content_type: str) -> Callable[[web.Request], Any]:
+def _constant(body: bytes, content_type: str) -> Handler:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=body, content_type=content_type)
 

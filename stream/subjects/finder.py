@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from stream.ingest.mapping import compile_name
+from stream.ingest.mapping import Read, compile_name
 from stream.ingest.text import clean_text
 from stream.names import MAX_ID_CHARS
 from stream.records import Event, Subject
@@ -109,7 +109,7 @@ class SubjectFinder:
         return VOICE if speaks else 1.0
 
 
-def _field(kind: str, path: str) -> tuple[str, Any]:
+def _field(kind: str, path: str) -> tuple[str, Read]:
     setting = f"subjects.fields.{kind}"
     names, read = compile_name(setting, path)
     if names[0] not in FIELD_ROOTS:

@@ -28,7 +28,7 @@ BURST = 500
 CHILDREN = 5
 SILENCED = 3
 GROUP_WAIT_S = 20
-REPEAT_S = 15
+REPEAT_S = 5
 
 RULES = "".join(
     f"""

@@ -20,13 +20,6 @@ from tests.server_process import free_ports
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(400)]
 
 
-async def logged(deployment: Deployment, words: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while words not in (deployment.log.read_text() if deployment.log.exists() else ""):
-        assert time.monotonic() < deadline, f"never said {words!r}\n{deployment.tail()}"
-        await asyncio.sleep(POLL_S)
-
-
 async def answers(address: str, status: int) -> str:
     """What is answered there once the status is the one waited for."""
     deadline = time.monotonic() + DEADLINE_S
@@ -54,7 +47,7 @@ async def test_a_worker_waits_for_a_broker_that_is_not_up_yet(
     deployment = Deployment(own_kafka.bootstrap, redis_url, tmp_path, worker=STUB_WORKER)
     try:
         worker = deployment.start_worker()
-        await logged(deployment, "waiting for Kafka")
+        await deployment.says(deployment.log, "waiting for Kafka")
         own_kafka.start()
         await deployment.ready()
         good = good_records(30)
@@ -90,7 +83,7 @@ async def test_redis_killed_under_load_delays_and_loses_nothing(
         await answers(f"http://{listen}/ready", 503)
         good = good_records(600)
         await deployment.publish(good.values())
-        await logged(deployment, "Redis takes neither events nor alerts")
+        await deployment.says(deployment.log, "Redis takes neither events nor alerts")
         # The watchdog names the cause, and leaves a worker alone that is not at fault.
         assert "Redis takes neither" in await answers(f"http://{listen}/health", 503)
         assert worker.poll() is None

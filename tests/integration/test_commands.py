@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import orjson
@@ -13,24 +10,10 @@ import pytest
 
 from models.description import shipped
 from models.registry import Registry
+from tests.integration.command import call, process
 
-BELLWETHER = Path(sys.executable).with_name("bellwether")
 NOTHING_LISTENS = "127.0.0.1:1"
-TIMEOUT_S = 90
 ALERT = "0123456789abcdef-1"
-
-
-def bellwether(*arguments: str | Path, folder: Path, **environment: str) -> tuple[int, str, str]:
-    run = subprocess.run(
-        [BELLWETHER, *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    return run.returncode, run.stdout, run.stderr
 
 
 def settings_file(folder: Path, text: str) -> Path:
@@ -94,7 +77,8 @@ def test_a_mistake_is_one_sentence_and_an_exit_code(
     path = settings_file(tmp_path, settings)
     (tmp_path / "in.jsonl").write_text('{"source": "news", "text": "a", "label": "low"}\n')
     (tmp_path / "in.csv").write_text("id,text\n1,a\n")
-    returned, stdout, stderr = bellwether(
+    run = process if arguments == ["worker"] else call
+    returned, stdout, stderr = run(
         *(["--config", path] if arguments[0] != "no-such-command" else []),
         *arguments,
         folder=tmp_path,
@@ -113,7 +97,7 @@ def test_an_unknown_field_in_a_rule_names_rule_and_remedy(tmp_path: Path) -> Non
         'subject = "ticker"\nseverity = "info"\ntitle = "t"\n'
     )
     path = settings_file(tmp_path, f'[alerting]\nrules = "{rules}"\n')
-    code, _, stderr = bellwether("worker", "--config", path, folder=tmp_path)
+    code, _, stderr = process("worker", "--config", path, folder=tmp_path)
     assert code == 2
     assert "rule 'mine'" in stderr
     assert "did you mean 'label'?" in stderr
@@ -121,7 +105,7 @@ def test_an_unknown_field_in_a_rule_names_rule_and_remedy(tmp_path: Path) -> Non
 
 
 def test_doctor_says_what_to_do_about_each_missing_part(tmp_path: Path) -> None:
-    code, stdout, _ = bellwether(
+    code, stdout, _ = call(
         "doctor",
         "--json",
         folder=tmp_path,
@@ -153,7 +137,7 @@ def test_demo_prints_one_json_object_and_counts_every_line(tmp_path: Path) -> No
     ]
     feed = tmp_path / "feed.jsonl"
     feed.write_bytes(b"\n".join(lines))
-    code, stdout, stderr = bellwether("demo", "--input", feed, "--json", folder=tmp_path)
+    code, stdout, stderr = process("demo", "--input", feed, "--json", folder=tmp_path)
     assert code == 0, stderr
     summary = orjson.loads(stdout)
     assert (summary["published"], summary["scored"], summary["dead_letters"]) == (6, 3, 3)
@@ -169,7 +153,7 @@ def test_demo_prints_one_json_object_and_counts_every_line(tmp_path: Path) -> No
 def test_max_events_ends_the_demo_after_so_many_lines(tmp_path: Path) -> None:
     feed = tmp_path / "feed.jsonl"
     feed.write_bytes(b'{"source": "news", "text": "Profit rises"}\n' * 50)
-    code, stdout, stderr = bellwether(
+    code, stdout, stderr = process(
         "demo", "--input", feed, "--max-events", "7", "--json", folder=tmp_path
     )
     assert code == 0, stderr
@@ -186,10 +170,10 @@ def test_a_champion_moved_while_kafka_is_away_is_moved_and_says_when_workers_kno
         f"[model]\nregistry = '{registry.address}'\n[kafka]\nbootstrap = '{NOTHING_LISTENS}'\n",
     )
     arguments = ("models", "promote", version, "--why", "w", "--config", settings, "--json")
-    code, out, errors = bellwether(*arguments, folder=tmp_path)
+    code, out, errors = process(*arguments, folder=tmp_path)
     assert (code, orjson.loads(out)["version"]) == (0, version)
     assert "does not take the announcement" in errors
     assert "Unclosed" not in errors
-    code, _, errors = bellwether("models", "rollback", "--config", settings, folder=tmp_path)
+    code, _, errors = process("models", "rollback", "--config", settings, folder=tmp_path)
     assert code == 2
     assert "has no predecessor" in errors

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import orjson
 import pytest
 
+from tests.integration.command import BELLWETHER, call, process
 from tests.tiny_model import write_tiny_checkpoint, write_tiny_encoder
 
-BELLWETHER = Path(sys.executable).with_name("bellwether")
 DEADLINE_S = 120
 THINGS = ("ferry", "radio", "engine", "lamp", "kettle", "drill", "boiler", "printer")
 TEXTS = [
@@ -34,41 +32,30 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, parent: Path) -> Path:
+def folder(tmp_path: Path, parent: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BELLWETHER_MODEL__DEVICE", "cpu")
     (tmp_path / "parent").symlink_to(parent)
     rows = [f"{t},{'broken' if t.endswith(('failed', 'leaks')) else 'fine'}\n" for t in TEXTS]
     (tmp_path / "own.csv").write_text("text,label\n" + "".join(rows), encoding="utf-8")
     return tmp_path
 
 
-def bellwether(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BELLWETHER, *arguments],
-        cwd=folder,
-        env={**os.environ, "BELLWETHER_MODEL__DEVICE": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-
-
 def test_fitted_head_is_served_beside_the_old_ones_by_one_setting(folder: Path) -> None:
-    run = bellwether(folder, *FIT, "--tensorboard", "logs")
-    assert run.returncode == 0, run.stderr
-    lines = run.stdout.splitlines()
+    run = process(*FIT, "--tensorboard", "logs", folder=folder)
+    assert run.code == 0, run.errors
+    lines = run.out.splitlines()
     assert lines[0] == "head state: 2 labels, 24 texts to learn from, 8 to validate with"
     assert lines[1].startswith("epoch 1: train loss ")
     assert ", val loss " in lines[1]
     assert ", val accuracy state " in lines[1]
-    assert 'path = "mine"' in run.stdout
+    assert 'path = "mine"' in run.out
     assert list((folder / "logs").glob("events.*"))
 
     events = [{"id": str(n), "source": "ticket", "text": text} for n, text in enumerate(TEXTS)]
     (folder / "in.jsonl").write_bytes(b"\n".join(map(orjson.dumps, events)))
     (folder / "bellwether.toml").write_text('[model]\npath = "mine"\nprecision = "fp32"\n')
-    run = bellwether(folder, "score", "in.jsonl", "--output", "out.jsonl")
-    assert run.returncode == 0, run.stderr
+    run = process("score", "in.jsonl", "--output", "out.jsonl", folder=folder)
+    assert run.code == 0, run.errors
     scored = [orjson.loads(line) for line in (folder / "out.jsonl").read_bytes().splitlines()]
     assert all(record["heads"].keys() == {"mood", "kind", "state"} for record in scored)
     right = [
@@ -81,9 +68,9 @@ def test_fitted_head_is_served_beside_the_old_ones_by_one_setting(folder: Path) 
 
 
 def test_json_is_one_object_with_the_epochs(folder: Path) -> None:
-    run = bellwether(folder, *FIT, "--epochs", "2", "--json")
-    assert run.returncode == 0, run.stderr
-    (line,) = run.stdout.splitlines()
+    run = call(*FIT, "--epochs", "2", "--json", folder=folder)
+    assert run.code == 0, run.errors
+    (line,) = run.out.splitlines()
     record = orjson.loads(line)
     assert record["version"] == _version(folder / "mine")
     assert [epoch["number"] for epoch in record["epochs"]] == [1, 2]
@@ -110,10 +97,10 @@ def test_json_is_one_object_with_the_epochs(folder: Path) -> None:
 def test_a_mistake_is_one_sentence(
     folder: Path, arguments: list[str], code: int, named: str
 ) -> None:
-    run = bellwether(folder, *FIT, *arguments)
-    assert run.returncode == code
-    assert named in " ".join(run.stderr.split())
-    assert "Traceback" not in run.stderr
+    run = call(*FIT, *arguments, folder=folder)
+    assert run.code == code
+    assert named in " ".join(run.errors.split())
+    assert "Traceback" not in run.errors
     assert not (folder / "mine").exists()
 
 
@@ -122,7 +109,7 @@ def test_interrupted_fit_leaves_no_model_and_the_same_command_goes_on(
     folder: Path, number: signal.Signals
 ) -> None:
     command = [*FIT, "--epochs", "120", "--patience", "0"]
-    process = subprocess.Popen(
+    begun = subprocess.Popen(
         [BELLWETHER, *command],
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -134,22 +121,22 @@ def test_interrupted_fit_leaves_no_model_and_the_same_command_goes_on(
     unfinished = folder / "mine.labelled.unfinished.safetensors"
     deadline = time.monotonic() + DEADLINE_S
     while not unfinished.exists():
-        assert process.poll() is None, process.communicate()
+        assert begun.poll() is None, begun.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=DEADLINE_S)
+    begun.send_signal(number)
+    _, stderr = begun.communicate(timeout=DEADLINE_S)
     if number == signal.SIGINT:
-        assert process.returncode == 130
+        assert begun.returncode == 130
         assert "The same command goes on" in stderr
     assert not (folder / "mine").exists()
-    refused = bellwether(folder, "score", "own.csv", "--output", "out", "--model", "mine")
-    assert refused.returncode == 2
-    assert "mine does not exist" in refused.stderr
+    refused = call("score", "own.csv", "--output", "out", "--model", "mine", folder=folder)
+    assert refused.code == 2
+    assert "mine does not exist" in refused.errors
 
-    run = bellwether(folder, *command)
-    assert run.returncode == 0, run.stderr
-    epochs = [line for line in run.stdout.splitlines() if line.startswith("epoch ")]
+    run = process(*command, folder=folder)
+    assert run.code == 0, run.errors
+    epochs = [line for line in run.out.splitlines() if line.startswith("epoch ")]
     assert not epochs[0].startswith("epoch 1:")
     assert epochs[-1].startswith("epoch 120:")
     assert sorted(path.name for path in folder.iterdir()) == ["mine", "own.csv", "parent"]
@@ -165,21 +152,21 @@ def test_a_pruned_model_is_reported_written_and_served(folder: Path) -> None:
     (folder / "mood.csv").write_text("text,label\n" + "".join(lines), encoding="utf-8")
     command = ["prune", "--data", "mood.csv", "--head", "mood", "--model", "parent"]
     some = ["--share", "0.25", "--max-loss", "1"]
-    run = bellwether(folder, *command, "--output", "pruned", *some, "--json")
-    assert run.returncode == 0, run.stderr
-    report = orjson.loads(run.stdout)
+    run = call(*command, "--output", "pruned", *some, "--json", folder=folder)
+    assert run.code == 0, run.errors
+    report = orjson.loads(run.out)
     assert len(report["heads_left_out"]) == 1
     assert {way["pruned"] for way in report["ways"]} == {False, True}
-    judged = bellwether(folder, "evaluate", *command[1:5], "--model", "pruned", "--json")
-    assert orjson.loads(judged.stdout)["n"] == len(lines)
-    again = bellwether(folder, *command, "--output", "pruned", *some)
-    assert (again.returncode, "already exists" in again.stderr) == (1, True)
+    judged = call("evaluate", *command[1:5], "--model", "pruned", "--json", folder=folder)
+    assert orjson.loads(judged.out)["n"] == len(lines)
+    again = call(*command, "--output", "pruned", *some, folder=folder)
+    assert (again.code, "already exists" in again.errors) == (1, True)
 
 
 def test_prune_names_what_is_wrong(folder: Path) -> None:
     command = ["prune", "--data", "own.csv", "--output", "pruned", "--model", "parent"]
-    foreign = bellwether(folder, *command, "--head", "mood")
-    assert (foreign.returncode, "own.csv: row 1: label" in foreign.stderr) == (1, True)
-    unknown = bellwether(folder, *command, "--head", "colour")
-    assert (unknown.returncode, "no such head" in unknown.stderr) == (1, True)
+    foreign = call(*command, "--head", "mood", folder=folder)
+    assert (foreign.code, "own.csv: row 1: label" in foreign.errors) == (1, True)
+    unknown = call(*command, "--head", "colour", folder=folder)
+    assert (unknown.code, "no such head" in unknown.errors) == (1, True)
     assert not (folder / "pruned").exists()

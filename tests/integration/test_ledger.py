@@ -20,9 +20,7 @@ from stream.connection import kafka_arguments
 from stream.outbox import Outbox
 from stream.settings import Settings
 from tests.integration.test_hot_swap import Shelf, announcement, serves
-from tests.integration.test_worker import DEADLINE_S, settings
-
-__all__ = ["settings"]
+from tests.integration.traffic import DEADLINE_S
 
 RULES = """# {remark}
 [[rule]]

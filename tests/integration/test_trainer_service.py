@@ -14,11 +14,10 @@ from typing import Any
 import orjson
 import pytest
 
-from models.predictor import load_predictor
 from models.registry import CHALLENGER, CHAMPION, Registry
 from models.spec import DEFAULT_HEADS
 from stream.app import Worker
-from stream.commands.options import RegistryChampions, open_registry
+from stream.commands.options import RegistryChampions, load_predictor, open_registry
 from stream.commands.services import trainer_service
 from stream.connection import kafka_arguments
 from stream.demo.tickets import tickets
@@ -26,20 +25,18 @@ from stream.outbox import Outbox, Outgoing
 from stream.records import Feedback, encode, utc_now
 from stream.settings import Settings
 from tests.fakes import scored, scores
-from tests.integration.test_worker import publish, read, settings, settle
+from tests.integration.traffic import publish, read, settle
 from tests.tiny_model import write_tiny_checkpoint, write_tiny_encoder
 from trainer.challenge import Challenger
 from trainer.drift import WINDOW
 from trainer.errors import FitError
 from trainer.service import TrainerService
 
-__all__ = ["settings"]
-
 pytestmark = pytest.mark.timeout(300)
 
 DEADLINE_S = 120.0
 LABELLED = 60
-# Where tests/integration/test_worker.py's settings have their tickets.
+# Where tests/integration/conftest.py's settings have their tickets.
 TICKETS = 2
 
 
@@ -93,10 +90,7 @@ async def teaching(settings: Settings) -> AsyncIterator[TrainerService]:
 @asynccontextmanager
 async def scoring(settings: Settings) -> AsyncIterator[Worker]:
     """A worker on the registry's champion."""
-    champions = RegistryChampions(settings)
-    version = champions.version()
-    predictor = champions.load(version) if version else load_predictor(settings.model.path)
-    worker = Worker(settings, predictor, champions)
+    worker = Worker(settings, load_predictor(settings), RegistryChampions(settings))
     await worker.start()
     try:
         yield worker

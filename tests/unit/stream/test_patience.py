@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from stream import patience as patience_module
-from stream.patience import ROW_ENDS_S, Patience
+from stream.patience import ROW_ENDS_S, Patience, present_troubles
 from tests.redis_server import RedisServer
 
 DEADLINE_S = 60
@@ -96,6 +96,20 @@ async def test_a_failure_long_after_the_last_begins_a_new_row(
     assert caplog.messages[-1].endswith(" 0 s so far")
 
 
+async def test_what_went_well_is_no_trouble_and_the_next_failure_is_said_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    patience = Patience("the notifier can't go on", logger)
+    await patience.wait(OSError("gone"))
+    await patience.wait(OSError("gone"))
+    assert len(caplog.messages) == 1
+    assert any("the notifier can't go on" in words for words in present_troubles())
+    patience.over()
+    assert not any("the notifier can't go on" in words for words in present_troubles())
+    await patience.wait(OSError("gone"))
+    assert len(caplog.messages) == 2
+
+
 @pytest.mark.redis
 async def test_a_redis_that_cannot_write_to_its_disk_is_named_with_its_remedy(
     client: Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -107,3 +121,4 @@ async def test_a_redis_that_cannot_write_to_its_disk_is_named_with_its_remedy(
         while (await client.info("persistence"))["rdb_last_bgsave_status"] == "ok":
             await asyncio.sleep(0.02)
     assert "free space on the disk" in await said(await refusal(client, script=False), caplog)
+    await client.config_set("save", "")  # one that must save at its end would not end

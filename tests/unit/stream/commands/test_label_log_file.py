@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.commands.console import LabelLogFile
+from stream.commands.label_log_file import LabelLogFile
 from stream.console.desk import Moved
 from stream.settings import Settings
 from tests.fakes import NOON

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -160,17 +161,24 @@ async def opened(client: TestClient[Any, Any]) -> Caller:
     return Caller(client, found[1])
 
 
+@cache
+def hashed() -> str:
+    """PASSWORD at a price that every test can pay: what a hash costs is written in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stream.console.users.SCRYPT_N", 2**4)
+        return hash_password(PASSWORD)
+
+
 def with_users(desk: Desk, folder: Path) -> Desk:
     """The same console asking for a login: ann is operator, vic viewer, lea labeller."""
     file = folder / "users.json"
-    hashed = hash_password(PASSWORD)
     people: tuple[tuple[str, Role], ...] = (
         ("ann", "operator"),
         ("vic", "viewer"),
         ("lea", "labeller"),
     )
     for name, role in people:
-        add_user(file, User(name, role, hashed, token_hash(f"token of {name}")))
+        add_user(file, User(name, role, hashed(), token_hash(f"token of {name}")))
     settings = desk.settings.model_copy(
         update={"console": Console(listen="127.0.0.1:0", users=file)}
     )

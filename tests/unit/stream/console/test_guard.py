@@ -47,7 +47,7 @@ async def test_without_a_session_there_is_nothing_but_the_login(guarded: Any) ->
         "/\t/evil.com",
         "/\n/evil.com",
         "/\r\t\\evil.com",
-        "http://evil.com",
+        "https://evil.com/",
     ],
 )
 async def test_a_login_leads_to_no_other_host(guarded: Any, trap: str) -> None:
@@ -71,12 +71,6 @@ async def test_a_login_gives_a_cookie_that_scripts_and_other_sites_do_not_get(
     assert cookie["httponly"]
     assert cookie["samesite"] == "Strict"
     assert (await guarded.get("/models", allow_redirects=False)).status == 200
-
-
-async def test_a_login_does_not_lead_to_another_site(guarded: Any) -> None:
-    for next_ in ("https://evil.example/", "//evil.example", "/\\evil.example"):
-        answer = await log_in(guarded, "ann", next=next_)
-        assert answer.headers["Location"] == "/alerts"
 
 
 async def test_wrong_names_and_passwords_are_not_told_apart_and_soon_not_heard(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from stream.explain.heads_read import COUNTING, OF_RISK, OF_SENTIMENT, heads_read
+from stream.explain.heads_read import OF_RISK, OF_SENTIMENT, heads_read
 from stream.signals.figures import FIGURES
 
 HEADS = ("sentiment", "topic", "risk")
+# Figures that say how many events there were, whatever a head made of them.
+COUNTING = {
+    *("events", "volume", "volume_long", "volume_z"),
+    *("news_volume", "social_volume", "ticket_volume"),
+}
 
 
 @pytest.mark.parametrize(

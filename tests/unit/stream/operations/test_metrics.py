@@ -55,6 +55,7 @@ def page(telemetry: Telemetry, *, batches: Statistics | None = BATCHES) -> bytes
 def test_every_count_is_on_the_page() -> None:
     telemetry = Telemetry()
     telemetry.rule_errors = Counter({"bad-rule": 2})
+    telemetry.slow_rules = Counter({"slow-rule": 3})
     now_ms = round(time.time() * 1000)
     telemetry.shipped(
         Shipment(
@@ -71,6 +72,7 @@ def test_every_count_is_on_the_page() -> None:
     assert found["bellwether_dead_letters_total", (("reason", "not_json"),)] == 2
     assert found["bellwether_tickets_total", (("queue", "fraud"),)] == 1
     assert found["bellwether_rule_errors_total", (("rule", "bad-rule"),)] == 2
+    assert found["bellwether_slow_rules_total", (("rule", "slow-rule"),)] == 3
     assert found["bellwether_lag_records", (("partition", "0"), ("topic", "news"))] == 7
     assert found["bellwether_notifications_total", (("receiver", "mail"),)] == 1
     assert found["bellwether_notifications_failed_total", (("receiver", "desk"),)] == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -25,16 +24,6 @@ STORY = (
     "for $12.7 billion in cash and stock $SLB $CAM"
 )
 DAY_S = 86_400.0
-
-
-@pytest.fixture(params=["imitation", pytest.param("real", marks=pytest.mark.redis)])
-async def client(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
-    if request.param == "imitation":
-        async with FakeAsyncRedis() as fake:
-            yield fake
-        return
-    async with Redis.from_url(request.getfixturevalue("redis_url")) as real:
-        yield real
 
 
 def store(client: Redis, *, remembered: int = 1_000, **novelty: Any) -> CopyStore:

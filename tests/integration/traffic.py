@@ -1,0 +1,49 @@
+"""Records to and from a worker that a test runs on a stack."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer
+
+from stream.app import Worker
+from stream.connection import kafka_arguments
+from stream.outbox import Outbox, Outgoing
+from stream.settings import Settings
+
+DEADLINE_S = 60.0
+
+
+async def settle(worker: Worker, records: int) -> None:
+    """Return when so many records of this worker are confirmed or refused."""
+    async with asyncio.timeout(DEADLINE_S):
+        while worker.telemetry.settled < records:
+            await asyncio.sleep(0.02)
+
+
+async def publish(settings: Settings, place: int, *values: bytes | None) -> None:
+    """Return when the source at that place has them, each with a key of its own."""
+    outbox = Outbox(kafka_arguments(settings.kafka))
+    await outbox.start()
+    topic = settings.sources[place].topic
+    await outbox.send([Outgoing(topic, str(n).encode(), value) for n, value in enumerate(values)])
+    await outbox.stop()
+
+
+async def read(settings: Settings, topic: str, count: int) -> list[dict[str, Any]]:
+    """The records of a topic from its beginning, as soon as there are so many."""
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=settings.kafka.bootstrap, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    found: list[dict[str, Any]] = []
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while len(found) < count:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found.extend(orjson.loads(record.value) for record in records)
+    finally:
+        await consumer.stop()
+    return found
