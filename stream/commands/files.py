@@ -34,12 +34,13 @@ MOST_TAKEN = 3
 def score(settings: Settings, file: Path, output: Path, model: Path | None, as_json: bool) -> None:
     """Score the JSON lines of FILE without Kafka, in input order."""
     from stream.offline import score_file
-    from stream.publish import count_lines
+    from stream.publish import check_readable, count_lines
 
     if str(output) == "-":
         raise click.BadParameter(
             "scored records go to a file, which is written whole; name one", param_hint="--output"
         )
+    check_readable([file])
     predictor = load_predictor(settings, model)
     predictor.warm_up()
     with progress_bar(as_json) as progress:

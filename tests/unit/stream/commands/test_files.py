@@ -8,6 +8,7 @@ from click.testing import CliRunner
 import trainer.evaluate
 from models.stub import StubPredictor
 from stream.commands import files
+from stream.publish import InputError
 from stream.settings import load_settings
 
 
@@ -49,6 +50,18 @@ def test_a_remark_on_the_file_can_not_steer_the_terminal(
     command = ["--data", str(data), "--head", "risk", "--json"]
     ran = CliRunner().invoke(files.evaluate, command, obj=load_settings(None), color=True)
     assert ran.stderr == "1 row with the label \\x1b[31mbad is left out\n"
+
+
+def test_score_without_its_input_says_so_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(files, "load_predictor", load)
+    arguments = [str(tmp_path / "absent"), "--output", str(tmp_path / "out")]
+    ran = CliRunner().invoke(files.score, arguments, obj=load_settings(None))
+    assert isinstance(ran.exception, InputError)
 
 
 def test_score_says_that_it_writes_to_a_file_only() -> None:
