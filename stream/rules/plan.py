@@ -86,9 +86,8 @@ class Group:
                 if reached := scale.reached(windows, settings):
                     found = [*found, *reached]
         names = self._lasting if known is None else known
-        if names:
+        if names and (lasting := [self._lasting[one] for one in names if one in self._lasting]):
             seen = set(found)
-            lasting = [self._lasting[name] for name in names if name in self._lasting]
             found = [*found, *(one for one in lasting if one not in seen)]
         return sorted(found, key=self._place.__getitem__) if len(found) > 1 else found
 
