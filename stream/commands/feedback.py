@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import getpass
 import sys
 import uuid
@@ -164,7 +165,7 @@ def ask(settings: Settings, head: str | None, as_json: bool) -> None:
 
 def _read(file: Path, author: str) -> Iterator[Feedback]:
     try:
-        lines = file.read_bytes().split(b"\n")
+        lines = file.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
     except OSError as error:
         raise InputError(f"{file}: can't be read ({error.strerror})") from None
     for number, line in enumerate(lines, 1):
@@ -182,9 +183,13 @@ def _complete(row: Any, where: str, author: str) -> Feedback:
         raise InputError(f"{where}: is no JSON object")
     filled = {"id": uuid.uuid4().hex, "author": author, "time": utc_now().isoformat(), **row}
     try:
-        return msgspec.convert(filled, Feedback)
+        one = msgspec.convert(filled, Feedback)
+        encode(one)
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: {error}") from None
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: is not UTF-8 text ({error.reason}); correct it") from None
+    return one
 
 
 def _warn(settings: Settings, records: Sequence[Feedback]) -> None:
