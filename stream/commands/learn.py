@@ -28,6 +28,7 @@ from stream.commands.options import (
     model_folder,
     model_option,
 )
+from stream.commands.parameters import Number
 from stream.ingest.text import printable
 from stream.settings import Settings
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 SHOWN_FIGURES = ("n", "accuracy", "macro_f1", "ece", "answered", "wrong_among_answered")
-SHARE = click.FloatRange(min=0, max=1, max_open=True)
+SHARE = Number(min=0, max=1, max_open=True)
 NATURAL = click.IntRange(min=0)
 AT_LEAST_ONE = click.IntRange(min=1)
 
@@ -77,12 +78,10 @@ class _Rates(click.ParamType):
 )
 @click.option("--cross-validate", type=NATURAL, default=0, help="Choose the rate by K folds.")
 @click.option("--batch-size", type=AT_LEAST_ONE, default=32, show_default=True)
-@click.option("--weight-decay", type=click.FloatRange(min=0), default=0.01, show_default=True)
+@click.option("--weight-decay", type=Number(min=0), default=0.01, show_default=True)
 @click.option("--dropout", type=SHARE, default=0.1, show_default=True)
 @click.option("--hide-words", type=SHARE, default=0.05, show_default=True, help="Augmentation.")
-@click.option(
-    "--balance", type=click.FloatRange(0, 1), default=0.0, help="1: rare labels count as much."
-)
+@click.option("--balance", type=Number(0, 1), default=0.0, help="1: rare labels count as much.")
 @click.option(
     "--patience",
     type=NATURAL,
@@ -90,9 +89,7 @@ class _Rates(click.ParamType):
     show_default=True,
     help="Stop after so many epochs without a better one; 0 never.",
 )
-@click.option(
-    "--validation-share", type=click.FloatRange(0.01, 0.5), default=0.1, show_default=True
-)
+@click.option("--validation-share", type=Number(0.01, 0.5), default=0.1, show_default=True)
 @click.option("--seed", type=int, default=13, show_default=True)
 @click.option("--unlabelled", type=FILE, help="Texts without labels, to learn from as well.")
 @click.option("--adapt-epochs", type=NATURAL, default=0, help="Language modelling on them first.")

@@ -19,6 +19,7 @@ from stream.commands.options import (
     model_folder,
     model_option,
 )
+from stream.commands.parameters import Number
 from stream.ingest.text import printable
 from stream.settings import Settings
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from trainer.prune import Way
 
 COLUMNS = ("model", "path", "accuracy", "ECE", "other answers", "texts/s", "speed")
-SHARE = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
+SHARE = Number(min=0, max=1, min_open=True, max_open=True)
 
 
 @click.command()
@@ -37,7 +38,7 @@ SHARE = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
 @click.option("--share", type=SHARE, default=0.2, show_default=True, help="Of all attention heads.")
 @click.option(
     "--max-loss",
-    type=click.FloatRange(min=0, max=1),
+    type=Number(min=0, max=1),
     default=0.01,
     show_default=True,
     help="Refuse to lose more accuracy, or to change more of another head's answers.",
