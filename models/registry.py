@@ -9,8 +9,6 @@ of a version appears whole or not at all: an object store sees to that, and in a
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +18,7 @@ import msgspec
 from models.description import CONFIG, WEIGHTS, Checkpoint, read_description, read_verified
 from models.durable import put_new, put_whole
 from models.spec import ModelError
+from models.version_cache import cache_folder, kept, verify
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -67,7 +66,7 @@ class Registry:
         self._local = "file" in self._files.protocol
         if self._local:
             self._root = str(Path(address.removeprefix("file://")).expanduser().absolute())
-        self._cache = cache or _cache_folder(address)
+        self._cache = cache or cache_folder(address)
 
     def add(self, folder: Path) -> Checkpoint:
         """Copy a verified checkpoint folder in; a version that is there already stays as it is."""
@@ -113,14 +112,13 @@ class Registry:
         """
         place = self._version(version)
         self._check_there(version)
-        local = Path(place) if self._local else self._fetched(version)
-        checkpoint, _ = read_verified(local)
-        if checkpoint.version != version:
-            raise ModelError(
-                f"registry {self.address}: the folder of version {version} holds "
-                f"{checkpoint.version}; put the right folder back or promote another version"
+        where = f"registry {self.address}"
+        if not self._local:
+            return kept(
+                self._cache, version, lambda name: self._read(f"{place}/{name}"), where=where
             )
-        return local
+        verify(Path(place), version, where=where)
+        return Path(place)
 
     def alias(self, name: str) -> Alias | None:
         """Where the alias points now, None if it was never set."""
@@ -218,33 +216,6 @@ class Registry:
                 "see `bellwether models list`"
             )
 
-    def _fetched(self, version: str) -> Path:
-        """The version's files in the cache; a folder there is whole, since it is moved in whole."""
-        target = self._cache / version
-        if target.exists():
-            return target
-        files = {name: self._read(f"{self._version(version)}/{name}") for name in (WEIGHTS, CONFIG)}
-        try:
-            self._cache.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._cache) as temporary:
-                partial = Path(temporary) / version
-                partial.mkdir()
-                for name, content in files.items():
-                    (partial / name).write_bytes(content)
-                read_verified(partial)
-                try:
-                    partial.rename(target)
-                except OSError:
-                    # Another process of this machine was first; its folder is the same.
-                    if not target.exists():
-                        raise
-        except OSError as error:
-            raise ModelError(
-                f"{self._cache}: version {version} can't be kept there "
-                f"({error.strerror or error}); free space there, or correct its access rights"
-            ) from None
-        return target
-
     def _list(self, folder: str) -> list[str]:
         try:
             self._files.invalidate_cache()
@@ -291,8 +262,3 @@ class Registry:
             f"setting model.registry: {self.address} can't be used "
             f"({error.strerror or error}); correct it or its access rights"
         )
-
-
-def _cache_folder(address: str) -> Path:
-    name = hashlib.sha256(address.encode()).hexdigest()[:12]
-    return Path.home() / ".cache" / "bellwether" / "models" / name

@@ -57,9 +57,11 @@ def _spread(
         alike = unit @ torch.nn.functional.normalize(known, dim=1).T
         nearest = 1.0 - alike.max(dim=1).values
     chosen: list[int] = []
+    # Beside the product, which is 0 wherever a head has no doubt at all.
+    free = torch.zeros(len(unit))
     for _ in range(min(count, len(unit))):
-        at = int((nearest * weights).argmax())
+        at = int((nearest * weights + free).argmax())
         chosen.append(at)
         nearest = torch.minimum(nearest, 1.0 - unit @ unit[at])
-        nearest[at] = -1.0
+        free[at] = -torch.inf
     return chosen

@@ -96,12 +96,17 @@ def recent_slices(
     champion: Contender, taught: Taught, unseen: Mapping[str, torch.Tensor]
 ) -> Iterator[Slice]:
     """Labels new to the champion, against answers of heads that did not see them either."""
-    chosen = [at for at, one in enumerate(taught.learn) if one.text in taught.recent]
-    if chosen:
-        examples = [taught.learn[at] for at in chosen]
-        before = champion.answers([one.text for one in examples])
-        after = {name: values[chosen].argmax(dim=1) for name, values in unseen.items()}
-        yield from _slices(examples, "recent", before, after, champion.joint.heads)
+    for head in champion.joint.heads:
+        # Head by head: of a text that another head has a new label for, the champion learnt this
+        # one's, and would be held against heads that did not.
+        chosen = [
+            at for at, one in enumerate(taught.learn) if (head.name, one.text) in taught.recent
+        ]
+        if chosen:
+            examples = [taught.learn[at] for at in chosen]
+            before = champion.answers([one.text for one in examples])
+            after = {head.name: unseen[head.name][chosen].argmax(dim=1)}
+            yield from _slices(examples, "recent", before, after, [head])
 
 
 def _slices(

@@ -13,7 +13,7 @@ from models.heads import JointHeads
 from models.spec import Head
 from trainer.adapters import Method
 from trainer.dataset import Example, folds
-from trainer.errors import FitError
+from trainer.errors import DivergedError, FitError
 from trainer.fit import Watch, fit
 from trainer.learner import FitConfig
 
@@ -26,7 +26,7 @@ RATES: dict[Method, tuple[float, ...]] = {
 
 
 class Rated(NamedTuple):
-    """A learning rate and the validation accuracy of each fold's best epoch."""
+    """A learning rate and the validation accuracy of each fold's best epoch, 0 if it diverged."""
 
     rate: float
     accuracies: tuple[float, ...]
@@ -71,16 +71,21 @@ def choose_rate(
         accuracies = []
         for held_out in range(folds_wanted):
             train = [one for at, part in enumerate(parts) if at != held_out for one in part]
-            fitted = fit(
-                copy.deepcopy(encoder),
-                [head],
-                train,
-                parts[held_out],
-                with_rate(config, rate),
-                known=known,
-                watch=quiet,
-            )
-            accuracies.append(fitted.chosen.accuracy[head.name])
+            try:
+                fitted = fit(
+                    copy.deepcopy(encoder),
+                    [head],
+                    train,
+                    parts[held_out],
+                    with_rate(config, rate),
+                    known=known,
+                    watch=quiet,
+                )
+            except DivergedError:
+                # The others may do well.
+                accuracies.append(0.0)
+            else:
+                accuracies.append(fitted.chosen.accuracy[head.name])
         rated.append(Rated(rate, tuple(accuracies)))
         say(rated[-1])
     best = max(rated, key=lambda one: (one.mean, -one.rate))

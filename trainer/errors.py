@@ -17,6 +17,10 @@ class FitError(TrainerError):
     """The fit can't be done; the message names the setting or the missing package."""
 
 
+class DivergedError(FitError):
+    """The loss of a fit became no number."""
+
+
 class LabelLogError(TrainerError):
     """The label log can't be read or written; the message names the file."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from models.spec import Head, HeadScore, Predictor, Scores
 from stream.names import SOURCE_KINDS
@@ -13,8 +16,11 @@ from trainer.errors import EvaluateError
 from trainer.labelled_file import read_labelled
 from trainer.row_text import TITLE_COLUMN
 
+T = TypeVar("T")
+
 ECE_BINS = 15
 MAX_BATCH_TOKENS = 4096
+TOKENISED_TOGETHER = 10_000
 
 
 def evaluate_file(
@@ -66,12 +72,20 @@ def evaluate_examples(
 
     by_source has n, accuracy and answering() for each kind of source that examples name.
     """
-    scores = score_texts(
-        predictor, [example.text for example in examples], [example.kind for example in examples]
+
+    def said(scores: Scores) -> tuple[HeadScore, array[float]]:
+        own = scores[head.name]
+        return msgspec.structs.replace(own, scores={}), array("d", own.scores.values())
+
+    told = told_of(
+        predictor,
+        [example.text for example in examples],
+        [example.kind for example in examples],
+        of=said,
     )
-    answers = [score[head.name] for score in scores]
+    answers = [answer for answer, _ in told]
     expected = [example.labels[head.name] for example in examples]
-    figures = evaluate(head.labels, expected, [list(answer.scores.values()) for answer in answers])
+    figures = evaluate(head.labels, expected, [probabilities for _, probabilities in told])
     by_source = {}
     for kind in sorted({example.kind for example in examples} - {""}):
         own = [at for at, example in enumerate(examples) if example.kind == kind]
@@ -170,19 +184,41 @@ def score_texts(
 
     kinds are the kinds of source of the texts, as models.spec.Predictor.predict takes them.
     """
+    return told_of(predictor, texts, kinds, of=lambda scores: scores)
+
+
+def told_of(
+    predictor: Predictor, texts: Sequence[str], kinds: Sequence[str], *, of: Callable[[Scores], T]
+) -> list[T]:
+    """What of gives for the scores of each text, which are not kept: they are kilobytes a text.
+
+    Arguments and order as in score_texts.
+    """
     kinds = kinds or [""] * len(texts)
-    tokens = predictor.tokenize(texts)
+    # Four bytes a token, as a list of int has nine times as many.
+    tokens: list[array[int]] = []
+    for start in range(0, len(texts), TOKENISED_TOGETHER):
+        some = predictor.tokenize(texts[start : start + TOKENISED_TOGETHER])
+        tokens += [array("I", ids) for ids in some]
     order = sorted(range(len(texts)), key=lambda position: len(tokens[position]))
-    scores: dict[int, Scores] = {}
+    found: dict[int, T] = {}
+
+    def run(batch: Sequence[int]) -> None:
+        scores = predictor.predict(
+            [tokens[position].tolist() for position in batch],
+            [kinds[position] for position in batch],
+        )
+        found.update(zip(batch, map(of, scores), strict=True))
+
     batch: list[int] = []
     for position in order:
         if batch and (len(batch) + 1) * len(tokens[position]) > MAX_BATCH_TOKENS:
-            scores.update(_predict(predictor, tokens, kinds, batch))
+            run(batch)
             batch = []
         batch.append(position)
     if batch:
-        scores.update(_predict(predictor, tokens, kinds, batch))
-    return [scores[position] for position in range(len(texts))]
+        run(batch)
+    return [found[position] for position in range(len(texts))]
 
 
 def find_head(heads: Sequence[Head], name: str) -> Head:
@@ -203,18 +239,6 @@ def _binned(confidences: Sequence[float], right: Sequence[bool]) -> list[list[tu
 
 def _mean(values: Sequence[float]) -> float | None:
     return round(sum(values) / len(values), 4) if values else None
-
-
-def _predict(
-    predictor: Predictor,
-    tokens: Sequence[list[int]],
-    kinds: Sequence[str],
-    batch: Sequence[int],
-) -> list[tuple[int, Scores]]:
-    answers = predictor.predict(
-        [tokens[position] for position in batch], [kinds[position] for position in batch]
-    )
-    return list(zip(batch, answers, strict=True))
 
 
 def _per_label(

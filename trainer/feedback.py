@@ -79,6 +79,9 @@ def _fault(feedback: Feedback, heads: Sequence[Head], now: datetime) -> Refusal 
             return Refusal("empty_field", name, "is empty; say who or what it is")
         if len(value) > most:
             return Refusal("too_long", name, f"is longer than {most} characters")
+        # SQLite's JSON functions end a string there, so its label would never be found again.
+        if "\0" in value:
+            return Refusal("bad_value", name, "holds a NUL character; leave it out")
     return _time_fault(feedback.time, now) or _label_fault(feedback, heads)
 
 

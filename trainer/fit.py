@@ -16,7 +16,7 @@ from models.spec import Head
 from trainer.adapters import difference
 from trainer.batches import Texts, batches
 from trainer.dataset import Example
-from trainer.errors import FitError
+from trainer.errors import DivergedError, FitError
 from trainer.learner import Advice, FitConfig, Learner
 from trainer.measure import Epoch, Report, judge, pooled_vectors
 from trainer.resume import State, read_state, write_state
@@ -68,7 +68,7 @@ def fit(
     (Clark et al. 2019, "BAM! Born-Again Multi-Task Networks").
     After each epoch the state goes to state_file, and a later call with the same identity (whatever
     names data, parent and config) goes on from there. Raises FitError when no validation
-    text has a label.
+    text has a label, and DivergedError when the loss becomes no number.
     """
     watch = watch or Watch()
     if not any(example.labels for example in validation):
@@ -107,6 +107,11 @@ def fit(
         if not learner.frozen:
             vectors = pooled_vectors(encoder, held_out.tokens, bf16=config.bf16)
         epoch = judge(number, sum(losses) / len(losses), learner.joint, vectors, held_out)
+        if not math.isfinite(epoch.train_loss + epoch.val_loss):
+            raise DivergedError(
+                f"the fit diverged in epoch {number}: its loss is no number any more; choose a "
+                "lower --rate"
+            )
         epochs.append(epoch)
         if _chosen(epochs, judging) is epoch:
             best = learner.copy()

@@ -134,8 +134,9 @@ def _losses(slices: Sequence[Slice], limits: Limits) -> list[str]:
     found = []
     for one in slices:
         change = _change(one)
-        lost = change.champion - change.challenger
-        too_much = change.n >= LEAST_FOR_LOSS and lost > limits.max_loss
+        won, lost = _won_and_lost(one)
+        # In texts: as a difference of shares 97 % less 94 % is a little more than 3 %.
+        too_much = change.n >= LEAST_FOR_LOSS and lost - won > limits.max_loss * change.n
         if too_much or _beyond_chance(one):
             found.append(
                 f"worse on {one.name}: {change.champion:.3f} to {change.challenger:.3f} of "

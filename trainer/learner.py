@@ -78,6 +78,9 @@ class FitConfig:
         for name in ("encoder_rate", "head_rate"):
             if getattr(self, name) <= 0:
                 raise FitError(f"{name} must be above 0")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise FitError(f"{name} must be a finite number")
 
 
 def default_config(method: Method, **chosen: Any) -> FitConfig:

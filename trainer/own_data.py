@@ -97,7 +97,8 @@ def read_texts(file: Path, *, text_column: str, title_column: str) -> list[str]:
     """
     titles = None
     if file.suffix.lower() == ".txt":
-        rows = [{text_column: line} for line in read_text(file).splitlines()]
+        # Not splitlines: a text may hold what Unicode calls the end of a line or paragraph.
+        rows = [{text_column: line} for line in read_text(file).split("\n")]
     else:
         rows = read_rows(file)
         if rows and all(row.get(text_column) is None for row in rows):

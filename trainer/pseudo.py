@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from models.spec import Head, Predictor
+from models.spec import Head, Predictor, Scores
 from trainer.dataset import Example
-from trainer.evaluate import score_texts
+from trainer.evaluate import told_of
 
 MIN_CONFIDENCE = 0.9
 VIEWS = 2
@@ -49,24 +49,31 @@ def fill_in(
     heads = heads or predictor.heads
     texts = [example.text for example in examples]
     kinds = [example.kind for example in examples]
-    answers = score_texts(predictor, texts, kinds)
+    names = [head.name for head in heads]
+
+    def said(scores: Scores) -> dict[str, tuple[str, float]]:
+        return {name: (scores[name].label, scores[name].confidence) for name in names}
+
+    answers = told_of(predictor, texts, kinds, of=said)
     views = [
-        score_texts(predictor, [without_words(text, f"{view} {text}") for text in texts], kinds)
+        told_of(
+            predictor, [without_words(text, f"{view} {text}") for text in texts], kinds, of=said
+        )
         for view in range(VIEWS)
     ]
     labels = [dict(example.labels) for example in examples]
     reports = []
     for head in heads:
         asked = [at for at, own in enumerate(labels) if head.name not in own]
-        sure = [at for at in asked if answers[at][head.name].confidence >= MIN_CONFIDENCE]
+        sure = [at for at in asked if answers[at][head.name][1] >= MIN_CONFIDENCE]
         consistent = [
             at
             for at in sure
-            if all(view[at][head.name].label == answers[at][head.name].label for view in views)
+            if all(view[at][head.name][0] == answers[at][head.name][0] for view in views)
         ]
         by_label: dict[str, int] = {}
         for at in consistent:
-            label = answers[at][head.name].label
+            label, _ = answers[at][head.name]
             labels[at][head.name] = (label,)
             by_label[label] = by_label.get(label, 0) + 1
         reports.append(Report(head.name, len(asked), len(sure), len(consistent), by_label))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def row_text(
 
 
 def cell(row: Mapping[str, Any], column: str, where: str, option: str) -> str:
-    """What stands in a column, "" for nothing. Of numbers 1.0 is the same as 1."""
+    """What stands in a column, "" for nothing or NaN. Of numbers 1.0 is the same as 1."""
     if column not in row:
         raise lacks(where, column, row, option)
     value = row[column]
@@ -57,4 +58,7 @@ def cell(row: Mapping[str, Any], column: str, where: str, option: str) -> str:
         )
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    # What data frames write where there is no value.
+    if isinstance(value, float) and math.isnan(value):
+        return ""
     return "" if value is None else str(value).strip()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
         return [_json_row(file, line, number) for number, line in lines if line.strip()]
     if ending == ".tsv":
         # Tabs part the columns and nothing is quoted, so that a sentence may begin with a quote.
-        lines_of = io.StringIO(content)
-        return list(csv.DictReader(lines_of, restkey="", delimiter="\t", quoting=csv.QUOTE_NONE))
+        return _table(file, content, delimiter="\t", quoting=csv.QUOTE_NONE)
     if ending == ".csv":
-        return _csv_rows(file, content)
+        # Strict: a quote that is never closed would else make one text of the rest of the file.
+        return _table(file, content, strict=True)
     raise DatasetError(f"{file}: ends in none of .jsonl, .tsv, .csv; rename it by what it holds")
 
 
@@ -72,7 +73,7 @@ def is_whole_text(value: Any) -> bool:
 def _json_row(file: Path, line: str, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
         raise DatasetError(f"{file}: line {number} is no JSON object")
@@ -84,21 +85,35 @@ def _json_row(file: Path, line: str, number: int) -> dict[str, Any]:
     return row
 
 
-def _csv_rows(file: Path, content: str) -> list[dict[str, Any]]:
-    # Strict: a quote that is never closed would else make one text of the rest of the file.
-    reader = csv.DictReader(io.StringIO(content), restkey="", strict=True)
+def _table(file: Path, content: str, **dialect: Any) -> list[dict[str, Any]]:
+    reader = csv.DictReader(io.StringIO(content), restkey="", **dialect)
     rows: list[dict[str, Any]] = []
     begins = 1
     try:
-        if reader.fieldnames:
+        if names := reader.fieldnames:
+            _refuse_twice(file, names)
             begins = reader.line_num + 1
         for row in reader:
             rows.append(row)
+            # What follows a separator that nobody meant would be another column's value.
+            if isinstance(beyond := row.get(""), list) and any(map(str.strip, beyond)):
+                raise DatasetError(
+                    f"{file}: row {len(rows)}, which begins in line {begins}, has more fields than "
+                    "there are columns; put quotes around a text with commas (.csv), and take tabs "
+                    "out of a text (.tsv)"
+                )
             begins = reader.line_num + 1
     except csv.Error as error:
         raise DatasetError(
-            f"{file}: row {len(rows) + 1}, which begins in line {begins}, has a quoted field that "
-            f"is not closed or not followed by a comma ({error}); close it, and write a quote "
-            "inside it twice"
+            f"{file}: row {len(rows) + 1}, which begins in line {begins}, can't be read ({error}); "
+            "in a .csv, close each quoted field, and write a quote inside it twice"
         ) from None
     return rows
+
+
+def _refuse_twice(file: Path, names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if name and count > 1]
+    if twice:
+        raise DatasetError(
+            f"{file}: has the column {twice[0]!r} twice; rename one of them, or leave it out"
+        )

@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 
 from models.spec import Head
+from stream.ingest.text import clean_text
 from trainer.feedback import Accepted, Text
+from trainer.row_text import MAX_CHARS
 
 # Of a version's lineage; more would only be labels that wait for events that never come.
 MOST_WAITING = 1_000
@@ -214,9 +216,10 @@ def _waiting(partition: int) -> str:
 
 
 def _texts_of(accepted: Iterable[Accepted], seen: Sequence[Text]) -> list[Text]:
-    """The different texts that these people can have meant: those seen, else their own."""
+    """The different texts that these people can have meant: those seen, else their own, cleaned."""
     said = [one.feedback for one in accepted]
     sources = {one.source for one in said if one.source}
     if not seen:
-        return [Text(one.text.strip(), one.source) for one in said if one.text.strip()][:1]
+        own = [Text(clean_text(one.text, MAX_CHARS), one.source) for one in said]
+        return [one for one in own if one.text][:1]
     return list(dict.fromkeys(text for text in seen if not sources or text.source in sources))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from models.spec import DEFAULT_HEADS
-from trainer.dataset import Example, merge, read_sentences, split
+from trainer.dataset import Example, merge, read_sentences, split, text_identity
 from trainer.keep import SENTENCES, evenly
 from trainer.settlement import Label
 
@@ -23,12 +24,12 @@ REMINDERS = 1_000
 class Taught:
     """Labelled texts, parted by the hash of each text: once golden, always golden.
 
-    recent are the texts of learn whose label the champion did not know; authors are those who gave
-    a text its label, by (head, text).
+    recent are the (head, text) of learn of which the champion knew no label, not of a copy either;
+    authors are those who gave a text or a copy of it its label, by (head, text).
     """
 
     learn: list[Example]
-    recent: frozenset[str]
+    recent: frozenset[tuple[str, str]]
     golden: list[Example]
     base: list[Example]
     reminders: list[Example]
@@ -47,6 +48,21 @@ def taught_by(labels: Sequence[Label], known_up_to: Mapping[str, Any]) -> Taught
     )
     learn, golden = split(examples, GOLDEN_SHARE, salt="golden")
     reminders = [msgspec.structs.replace(one, labels={}) for one in evenly(rest, REMINDERS)]
-    recent = frozenset(one.text for one in labels if one.newer_than(known_up_to))
-    authors = {(one.head, one.text): one.authors for one in labels}
-    return Taught(learn, recent, golden, base, reminders, authors)
+    known, authors = set[tuple[str, str]](), defaultdict[tuple[str, str], set[str]](set)
+    for one in labels:
+        place = (one.head, text_identity(one.text))
+        authors[place].update(one.authors)
+        if not one.newer_than(known_up_to):
+            known.add(place)
+    recent = frozenset(place for place, own in _places(learn) if own not in known)
+    by_text = {place: tuple(sorted(authors[own])) for place, own in _places(examples)}
+    return Taught(learn, recent, golden, base, reminders, by_text)
+
+
+def _places(
+    examples: Iterable[Example],
+) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    """Each (head, text) that has a label, and (head, identity) under which its copies have it."""
+    for one in examples:
+        for head in one.labels:
+            yield (head, one.text), (head, text_identity(one.text))

@@ -186,11 +186,13 @@ def _complete(row: Any, where: str, author: str) -> Feedback:
         raise InputError(f"{where}: is no JSON object")
     filled = {"id": uuid.uuid4().hex, "author": author, "time": utc_now().isoformat(), **row}
     try:
-        found = msgspec.convert(filled, Feedback)
-        encode(found)  # an argument may hold what is no UTF-8
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        one = msgspec.convert(filled, Feedback)
+        encode(one)
+    except msgspec.ValidationError as error:
         raise InputError(f"{where}: {error}") from None
-    return found
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: is not UTF-8 text ({error.reason}); correct it") from None
+    return one
 
 
 def _warn(settings: Settings, records: Sequence[Feedback]) -> None:

@@ -113,6 +113,31 @@ def test_on_a_full_disk_no_version_is_seen_until_there_is_room(
     assert registry.folder(version).is_dir()
 
 
+def test_a_damaged_copy_in_the_cache_is_fetched_again(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    registry = Registry(f"memory://{tmp_path}/registry", cache=tmp_path / "cache")
+    version = registry.add(tiny_checkpoint).version
+    (registry.folder(version) / WEIGHTS).write_bytes(b"")
+    assert read_checkpoint(registry.folder(version))[0].version == version
+
+
+def test_a_swapped_version_is_served_once_the_right_one_is_back(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    registry = Registry(f"memory://{tmp_path}/registry", cache=tmp_path / "cache")
+    version = registry.add(tiny_checkpoint).version
+    other_version(tiny_checkpoint, tmp_path / "other")
+    place = f"{tmp_path}/registry/versions/{version}"
+    for name in (CONFIG, WEIGHTS):
+        registry._files.pipe_file(f"{place}/{name}", (tmp_path / "other" / name).read_bytes())
+    with pytest.raises(ModelError, match=f"folder of version {version} holds"):
+        registry.folder(version)
+    for name in (CONFIG, WEIGHTS):
+        registry._files.pipe_file(f"{place}/{name}", (tiny_checkpoint / name).read_bytes())
+    assert read_checkpoint(registry.folder(version))[0].version == version
+
+
 def test_a_full_disk_under_the_cache_keeps_no_half_of_a_version(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:

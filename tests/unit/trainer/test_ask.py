@@ -46,6 +46,12 @@ def test_one_in_ten_is_a_sure_one() -> None:
     assert all(probabilities[at, 0] > 0.7 for at in sure)
 
 
+def test_a_head_without_any_doubt_asks_about_nothing_twice() -> None:
+    vectors = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    asked = choose(sureness(*[0.5] * 3, *[1.0] * 57), vectors, NOBODY, 20)
+    assert len({one.at for one in asked}) == len(asked) == 20
+
+
 @given(n=st.integers(0, 30), count=st.integers(0, 40), seed=st.integers(0, 1000))
 def test_nothing_is_asked_twice_and_never_more_than_there_is(n: int, count: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

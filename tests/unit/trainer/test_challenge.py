@@ -58,7 +58,7 @@ def taught(learn: list[Example], golden: list[Example]) -> Taught:
         for thing in THINGS
         for word in ("today", "in spring", "at sea", "again")
     ]
-    recent = frozenset(one.text for one in learn)
+    recent = frozenset(("mood", one.text) for one in learn)
     return Taught(learn, recent, golden, [], reminders, {})
 
 
@@ -113,6 +113,16 @@ def test_golden_labels_judge_and_do_not_teach(root):
     for name, weight in first.weights.items():
         assert torch.equal(weight, second.weights[name]), name
     assert first.evidence.slices != second.evidence.slices
+
+
+def test_a_new_label_of_another_head_makes_no_label_recent(root):
+    texts = [one.text for one in LESSONS.learn]
+    some = dataclasses.replace(
+        LESSONS, recent=frozenset([("mood", texts[0]), *(("kind", text) for text in texts)])
+    )
+    slices = challenge_fast(root, root, some, lineage=LINEAGE).evidence.slices
+    judged = {(one.head, one.part): len(one.champion_right) for one in slices}
+    assert judged == {("mood", "recent"): 1, ("mood", "golden"): len(LESSONS.golden)}
 
 
 def test_a_deep_fit_is_shown_no_golden_text(root, monkeypatch):

@@ -73,6 +73,36 @@ def test_texts_of_mixed_lengths_are_scored_in_their_order():
     assert labels == ["cards"] * 90 + ["fraud_security"] * 3
 
 
+class Scored(dict):
+    """Scores that are counted while they live."""
+
+    alive = 0
+
+    def __init__(self, scores):
+        super().__init__(scores)
+        Scored.alive += 1
+
+    def __del__(self):
+        Scored.alive -= 1
+
+
+def test_scores_are_let_go_of_once_the_head_asked_for_is_read(monkeypatch):
+    most = []
+
+    class Counting(StubPredictor):
+        def predict(self, tokens, kinds=()):
+            most.append(Scored.alive)
+            return [Scored(one) for one in super().predict(tokens, kinds)]
+
+    monkeypatch.setattr("trainer.evaluate.MAX_BATCH_TOKENS", 30)
+    predictor = Counting()
+    risk = next(head for head in predictor.heads if head.name == "risk")
+    examples = [Example("low to the end", "here", {"risk": ("low",)})] * 100
+    assert evaluate_examples(predictor, examples, risk)["accuracy"] == 1.0
+    assert len(most) > 10
+    assert max(most) < 10
+
+
 def test_batches_stay_within_their_budget():
     sizes = []
 

@@ -62,6 +62,8 @@ def test_good_feedback_is_read_and_unknown_fields_do_no_harm() -> None:
         (orjson.dumps(row(author="  ")), "empty_field", "author"),
         (orjson.dumps(row(event_id="")), "empty_field", "event_id"),
         (orjson.dumps(row(id="x" * 500)), "too_long", "id"),
+        (orjson.dumps(row(event_id="a\0b")), "bad_value", "event_id"),
+        (orjson.dumps(row(author="a\0nn")), "bad_value", "author"),
         (orjson.dumps(row(version=2)), "unknown_version", "version"),
         (orjson.dumps(row(text="x" * MAX_FEEDBACK_BYTES)), "too_large", ""),
     ],
@@ -133,6 +135,10 @@ def test_a_label_for_an_event_nobody_has_seen_waits() -> None:
 def test_feedback_may_bring_the_text_of_an_event_that_never_ran() -> None:
     (label,) = settled(said(1, event_id="own", text="a text of my own", source="ticket")).labels
     assert (label.text, label.source) == ("a text of my own", "ticket")
+    # As the stream would have made the model read it.
+    raw = said(1, event_id="own", text="\u200b AT&amp;T\r\n  fell\0 ")
+    assert settled(raw).labels[0].text == "AT&T fell"
+    assert settled(said(1, event_id="own", text=" \u200b ")).unknown == (("own", "mood"),)
 
 
 def test_an_id_that_two_sources_use_needs_the_source() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,24 @@ def test_checkpoint_gives_back_the_fitted_encoder(tmp_path, folder, encoder, met
     assert (plain - expected).abs().max() > 0.05
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"batch_size": 0}, {"warmup_share": 1.0}])
+def test_a_fit_that_diverges_says_so_and_keeps_nothing(encoder, tmp_path):
+    config = dataclasses.replace(FAST, method="heads", weight_decay=1e30)
+    file = tmp_path / "state"
+    with pytest.raises(FitError, match=r"diverged in epoch 1.*lower --rate"):
+        fit(encoder, HEADS, examples(), examples("held out"), config, state_file=file)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"warmup_share": 1.0},
+        {"class_balance": math.nan},
+        {"weight_decay": math.inf},
+    ],
+)
 def test_impossible_configuration_is_refused(change):
     with pytest.raises(FitError, match=next(iter(change))):
         dataclasses.replace(FAST, **change)

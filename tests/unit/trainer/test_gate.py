@@ -86,6 +86,12 @@ def test_a_large_loss_is_refused_though_chance_could_explain_it() -> None:
     assert "worse on topic of news, golden" in said.reasons[0]
 
 
+def test_a_loss_of_just_what_is_allowed_passes() -> None:
+    gain = part("recent", 10, 40, 40)
+    assert verdict(gain, part("base", 97, 94, 100)).promoted
+    assert not verdict(gain, part("base", 97, 93, 100)).promoted
+
+
 def test_one_answer_of_a_few_does_not_decide() -> None:
     assert verdict(part("recent", 10, 40, 40), part("golden", 6, 5, 8, both=5)).promoted
 

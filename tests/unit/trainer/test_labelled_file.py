@@ -79,12 +79,42 @@ def test_missing_column_names_the_columns_there_are(tmp_path):
         ("a.jsonl", '{"text": "a", "label": "\\udfff"}', "line 1 holds half of a character"),
         ("a.jsonl", '{"text": "a", "label": ["bad"]}', "row 1: column 'label' holds a list"),
         ("a.jsonl", '{"text": {"a": 1}, "label": "bad"}', "row 1: column 'text' holds an object"),
+        ("a.jsonl", f'{{"text": {"[" * 100_000}{"]" * 100_000}}}', "line 1 is no JSON object"),
+        ("a.csv", "text,label,label\nfine,good,bad\n", "has the column 'label' twice"),
+        ("a.tsv", "text\ttext\tlabel\nfine\tok\tbad\n", "has the column 'text' twice"),
+        (
+            "a.csv",
+            "text,label\nfine,good\nIt broke,bad,good\n",
+            "row 2, which begins in line 3, has more fields than there are columns",
+        ),
+        ("a.tsv", "text\tlabel\nIt\tbad\tgood\n", "row 1, which begins in line 2, has more"),
+        ("a.tsv", f"text\tlabel\n{'x' * 10_000_001}\tbad\n", "row 1, .*field larger"),
     ],
 )
 def test_unusable_file_is_refused(tmp_path, name, content, complaint):
     (tmp_path / name).write_text(content)
     with pytest.raises(DatasetError, match=complaint):
         read_labelled(tmp_path / name, MOOD)
+
+
+def test_separators_with_nothing_behind_them_are_no_further_fields(tmp_path):
+    file = tmp_path / "here.csv"
+    file.write_text("text,label,,\nIt broke,bad,,, \n")
+    assert read_labelled(file, MOOD).examples == [example("It broke", mood="bad")]
+
+
+def test_a_number_that_is_none_is_no_label_and_no_text(tmp_path):
+    file = tmp_path / "here.jsonl"
+    file.write_text(
+        '{"text": "It broke", "label": "bad"}\n{"text": "Hm", "label": NaN}\n'
+        '{"text": NaN, "label": "bad"}\n'
+    )
+    read = read_labelled(file, MOOD)
+    assert read.examples == [example("It broke", mood="bad")]
+    assert read.remarks == [
+        "1 rows without a text are left out",
+        "1 rows without a label are left out",
+    ]
 
 
 def test_missing_file_is_named(tmp_path):

@@ -167,6 +167,8 @@ def test_unlabelled_texts_come_from_tables_and_plain_files(tmp_path):
     plain = tmp_path / "texts.txt"
     plain.write_text("one\n\ntwo &amp;  so on\none\n", "utf-8")
     assert texts(plain) == ["one", "two & so on"]
+    plain.write_bytes("one\u2028two\x85three\r\nfour\n".encode())
+    assert texts(plain) == ["one two three", "four"]
     assert len(texts(write(tmp_path, ROWS))) == 12
     with pytest.raises(DatasetError, match="no column 'body'"):
         texts(write(tmp_path, ROWS), "body")

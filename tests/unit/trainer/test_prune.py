@@ -17,7 +17,7 @@ from tests.tiny_model import HEADS
 from trainer.dataset import Example
 from trainer.errors import EvaluateError
 from trainer.evaluate import score_texts
-from trainer.prune import importance, prune
+from trainer.prune import Way, _refuse, importance, prune
 
 MOOD = HEADS[0]
 WORDS = ("ferry", "radio", "engine", "lamp", "kettle", "drill")
@@ -95,6 +95,16 @@ def test_a_model_that_loses_too_much_is_refused_and_not_written(
             *read_checkpoint(idle_head), tmp_path / "out", examples, MOOD, share=0.5, max_loss=0.0
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_loss_of_just_what_is_allowed_passes() -> None:
+    whole, less, least = (
+        Way(pruned, "packed fp32", accuracy, 0.0, {}, 1.0)
+        for pruned, accuracy in ((False, 0.81), (True, 0.8), (True, 0.7999))
+    )
+    _refuse([whole, less], MOOD, 0.01)
+    with pytest.raises(EvaluateError, match=r"from 0\.810 to 0\.800"):
+        _refuse([whole, least], MOOD, 0.01)
 
 
 def test_every_layer_keeps_a_head(idle_head: Path, examples: list[Example], tmp_path: Path) -> None:

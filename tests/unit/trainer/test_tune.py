@@ -180,6 +180,13 @@ def test_cross_validation_tries_the_rates_and_takes_the_best(request_):
     assert tuned.checkpoint.training["config"]["head_rate"] == 0.05
 
 
+def test_a_rate_at_which_the_fit_diverges_is_only_not_taken(request_):
+    steep = dataclasses.replace(CONFIG, weight_decay=1e8)
+    tuned, said = run(request_, config=steep, folds=3, rates=(1e-8, 0.05))
+    assert said[2] == "rate 0.05: accuracy 0.0000 ± 0.0000"
+    assert tuned.checkpoint.training["config"]["head_rate"] == 1e-8
+
+
 def test_too_many_folds_are_refused(request_):
     with pytest.raises(FitError, match="ask for fewer folds"):
         run(request_, folds=30)

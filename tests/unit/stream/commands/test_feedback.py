@@ -35,6 +35,18 @@ def said(offset: int, event_id: str, author: str, label: str) -> Accepted:
     return Accepted(0, offset, feedback)
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_bytes(b'\xef\xbb\xbf{"event_id": "e1", "head": "risk", "label": "low"}\r\n')
+    (one,) = commands._read(file, "ann")
+    assert (one.event_id, one.label, one.author) == ("e1", "low", "ann")
+
+
+def test_an_argument_that_is_no_text_is_refused_in_a_sentence(settings: Settings) -> None:
+    with pytest.raises(InputError, match="command line: is not UTF-8 text"):
+        ask(settings, "--event", "e\udcff", "--head", "risk", "--label", "low")
+
+
 def test_status_tells_what_people_agree_on_and_what_waits(
     settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
