@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
+from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import Head
-from stream.alerts.lifecycle import MAX_COMMENT_CHARS
+from stream.console.alerts_api import SomeText, said
 from stream.console.operations import Asked, Operation, RefusedError
 from stream.records import utc_now
 from stream.score.champions import announcement, predecessor, promote, roll_back
 
-Why = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
+logger = logging.getLogger(__name__)
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +51,10 @@ class ModelsAnswer(msgspec.Struct, frozen=True):
 class Reason(msgspec.Struct, frozen=True):
     """why is kept in the history of the champion."""
 
-    why: Why
+    why: SomeText
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "why", said("why", self.why))
 
 
 async def list_models(asked: Asked) -> ModelsAnswer:
@@ -88,8 +93,12 @@ async def roll_back_champion(asked: Asked) -> Alias:
 
 
 async def _announced(asked: Asked, alias: Alias) -> Alias:
-    # Workers look at the registry each minute anyway; the announcement makes them look now.
-    await asked.desk.sender.send([announcement(asked.desk.settings.topics, alias)])
+    # Workers look at the registry each minute anyway; the announcement makes them look now. An
+    # error would say that nothing was changed.
+    try:
+        await asked.desk.sender.send([announcement(asked.desk.settings.topics, alias)])
+    except (KafkaError, OSError, TimeoutError) as error:
+        logger.warning("%s is champion, and Kafka was not told: %s", alias.version, error)
     return alias
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -14,7 +16,7 @@ from stream.console.desk import Desk
 from stream.console.server import signals_of
 from stream.signals.figures import FIGURES
 from tests.fakes import NOON, scored
-from tests.unit.stream.console.conftest import Caller, fire, opened, put
+from tests.unit.stream.console.conftest import Caller, RememberingSender, fire, opened, put
 
 
 async def test_a_subject_has_its_events_windows_and_alerts(page: Caller, desk: Desk) -> None:
@@ -29,6 +31,16 @@ async def test_a_subject_has_its_events_windows_and_alerts(page: Caller, desk: D
     assert [row["id"] for row in answer["alerts"]] == [alert.id]
     unknown = await page.client.get("/api/v1/subjects/ticker/NONE")
     assert unknown.status == 404
+
+
+async def test_a_subjects_chart_has_alerts_where_they_fired(page: Caller, desk: Desk) -> None:
+    for after_s in (0, 600):
+        put(desk, desk.settings.topics.scored, scored(id=f"e-{after_s}", after_s=after_s))
+    alert = await fire(desk)
+    late = NOON + timedelta(seconds=600)
+    await desk.redis.hset(desk.keys.alert(alert.id), "fired_at", late.isoformat())
+    view = (await page.get("/subjects/ticker/HALC"))["view"]
+    assert [bucket["alerts"] for bucket in view["buckets"]][-1] == 1
 
 
 async def test_a_subject_out_of_reach_still_has_its_alerts(page: Caller, desk: Desk) -> None:
@@ -69,6 +81,8 @@ async def test_a_promotion_is_written_and_announced(
     page = await opened(await connect(with_registry))  # type: ignore[operator]
     refused = await page.post("/models/rollback", {"why": "w"}, status=409)
     assert "no predecessor" in refused["error"]
+    blank = await page.post(f"/models/{other.version}/promote", {"why": " \u202e "}, status=422)
+    assert "why is blank" in blank["error"]
     moved = await page.post(f"/models/{other.version}/promote", {"why": "a try"})
     assert (moved["version"], moved["previous"]) == (other.version, first)
     assert (await page.get("/models"))["before"] == first
@@ -88,6 +102,10 @@ async def test_a_promotion_is_written_and_announced(
     assert champion.version == first
     topics = [sent.topic for sent in desk.sender.sent]  # type: ignore[attr-defined]
     assert topics == [desk.settings.topics.models] * 2
+    # Done is done: workers look at the registry also where Kafka can't tell them to.
+    cast("RememberingSender", desk.sender).away = True
+    again = await page.post(f"/models/{first}/promote", {"why": "once more"})
+    assert (again["version"], registry.history(CHAMPION)[-1].why) == (first, "once more")
 
 
 @pytest.mark.redis
