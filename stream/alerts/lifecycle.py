@@ -40,6 +40,10 @@ class LifecycleError(Exception):
     """A change that an alert does not allow; the message says why."""
 
 
+class AbsentAlertError(LifecycleError):
+    """A change of an alert that is not there."""
+
+
 class Entry(msgspec.Struct, frozen=True):
     """One line of an alert's history. detail is the assignee or the silence."""
 
@@ -139,7 +143,7 @@ class Lifecycle:
             raise LifecycleError(f"the comment is longer than {MAX_COMMENT_CHARS:,} characters")
         answer = await self._change(action, alert_id, by=by, comment=comment, detail=detail)
         if answer[0] == b"absent":
-            raise LifecycleError(absent(alert_id))
+            raise AbsentAlertError(absent(alert_id))
         if answer[0] == b"resolved":
             raise LifecycleError(
                 f"can't {action} alert {alert_id!r}: it is resolved; if its subject has trouble "

@@ -45,9 +45,11 @@ class Viewer:
 
     def offer(self, key: str, frame: bytes) -> None:
         if len(self._pending) >= MAX_PENDING and key not in self._pending:
-            self._pending = {RELOAD: frame_of(RELOAD, {})}
+            # What is no alert is said once, and the list does not have it.
+            others = {name: one for name, one in self._pending.items() if not is_alert(name)}
+            self._pending = {**others, RELOAD: frame_of(RELOAD, {})}
         # A list that is loaded anew after this has the alert already.
-        if RELOAD not in self._pending or not key.startswith("alert:"):
+        if RELOAD not in self._pending or not is_alert(key):
             self._pending[key] = frame
         self._some.set()
 
@@ -189,6 +191,10 @@ class Hub:
     def _offer(self, key: str, frame: bytes) -> None:
         for viewer in self._viewers:
             viewer.offer(key, frame)
+
+
+def is_alert(key: str) -> bool:
+    return key.startswith("alert:")
 
 
 def frame_of(event: str, value: Any) -> bytes:

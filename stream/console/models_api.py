@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import Head
-from stream.alerts.lifecycle import MAX_COMMENT_CHARS
+from stream.console.alerts_api import SomeText, said
 from stream.console.operations import Asked, Operation, RefusedError
 from stream.records import utc_now
 from stream.score.champions import announcement, predecessor, promote, roll_back
 
 logger = logging.getLogger(__name__)
-
-Why = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +51,10 @@ class ModelsAnswer(msgspec.Struct, frozen=True):
 class Reason(msgspec.Struct, frozen=True):
     """why is kept in the history of the champion."""
 
-    why: Why
+    why: SomeText
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "why", said("why", self.why))
 
 
 async def list_models(asked: Asked) -> ModelsAnswer:

@@ -12,12 +12,12 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSlowError
 
 from models.spec import ModelError
-from stream.alerts.lifecycle import LifecycleError
+from stream.alerts.lifecycle import AbsentAlertError, LifecycleError
 from stream.connection import StartError
 from stream.console.sessions import Identity
 from stream.console.users import Role
 from stream.notify.matchers import MatcherError
-from stream.notify.silences import SilenceError
+from stream.notify.silences import AbsentSilenceError, SilenceError
 from stream.rules.rule_error import RuleError
 from stream.settings import SettingsError
 
@@ -64,7 +64,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 def status_of(error: Exception) -> int | None:
     """The HTTP status of an error that is no fault of ours; None for one that is."""
-    if isinstance(error, NotFoundError):
+    if isinstance(error, NotFoundError | AbsentAlertError | AbsentSilenceError):
         return 404
     if isinstance(
         error,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import secrets
 from importlib.resources import files
@@ -109,7 +110,7 @@ class Pages:
         name, password = str(form.get("name", "")), str(form.get("password", ""))
         clients = (f"address {request.remote}", f"name {name[:100]}")
         if (wait_s := self._limit.blocked_s(*clients)) > 0:
-            words = f"Too many attempts; try again in {wait_s / 60:.0f} minutes."
+            words = f"Too many attempts; try again in {in_minutes(wait_s)}."
             return self._login(request, words, 429, onward)
         # Counted before the hash is computed, so that many at once are not all let through.
         self._limit.note_failure(*clients)
@@ -154,6 +155,12 @@ def imported_by(script: str) -> list[str]:
                 found.append(name)
                 asked.append(name)
     return found
+
+
+def in_minutes(wait_s: float) -> str:
+    """Not before it is over, so rounded up."""
+    minutes = math.ceil(wait_s / 60)
+    return f"{minutes} minute{'' if minutes == 1 else 's'}"
 
 
 def _html(template: Template, status: int = 200, **values: Any) -> web.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -15,7 +16,10 @@ SUMMARY_CHARS = 240
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert in a list. silence is the id of the silence that hides it now, else empty."""
+    """One alert in a list. silence is the id of the silence that hides it now, else empty.
+
+    acknowledged_severity is what the acknowledgement covers: above it people are told again.
+    """
 
     id: str
     sequence: int
@@ -30,6 +34,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     assignee: str
     acknowledged_by: str
+    acknowledged_severity: Severity | Literal[""]
     flapping: bool
     silence: str
     labels: dict[str, str]
@@ -57,6 +62,7 @@ def row_of(alert: Alert, silences: ActiveSilences, now: datetime) -> Row:
         count=alert.count,
         assignee=handling.assignee,
         acknowledged_by=handling.acknowledged_by,
+        acknowledged_severity=handling.acknowledged_severity,
         flapping=handling.flapping,
         silence=hiding.id if hiding else "",
         labels=labels,

@@ -33,7 +33,7 @@ from stream.console import (
 from stream.console.desk import Desk, LabelLog, Sender
 from stream.console.explanations import Explain, Explanations
 from stream.console.guard import IDENTITY, add_headers, fault, guard, require
-from stream.console.live import Hub
+from stream.console.live import Hub, frame_of
 from stream.console.openapi import PREFIX, document
 from stream.console.operations import Asked, NotFoundError, Operation
 from stream.console.pages import Pages
@@ -55,6 +55,8 @@ MAX_BODY_BYTES = 256 * 1024
 FRAME_S = 0.2
 """Updates are sent together this often: what a person can see, and no more."""
 HEARTBEAT_S = 5.0
+BEAT = frame_of("beat", {})
+"""An event and no comment: by it a page knows that a connection which is silent is dead."""
 STREAM_S = 1_800.0
 """A stream of updates ends after this; the browser comes back and is asked who it is again."""
 
@@ -177,7 +179,7 @@ async def live(request: web.Request) -> web.StreamResponse:
         await response.prepare(request)
         while not viewer.closed and loop.time() < until:
             frames = await viewer.take(HEARTBEAT_S)
-            await response.write(frames or b": still here\n\n")
+            await response.write(frames or BEAT)
             await asyncio.sleep(FRAME_S)
     except ConnectionError:
         pass  # the page was closed

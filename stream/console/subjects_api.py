@@ -63,9 +63,7 @@ async def subject(asked: Asked) -> SubjectAnswer:
 async def _subject(desk: Desk, kind: str, name: str) -> SubjectAnswer:
     alerts = await desk.alerts.list_all(lambda alert: alert.subject == f"{kind}:{name}")
     scored = desk.recent.scored
-    view = await asyncio.to_thread(
-        view_of, scored, kind, name, [alert.first_seen for alert in alerts]
-    )
+    view = await asyncio.to_thread(view_of, scored, kind, name, [alert.began for alert in alerts])
     windows = await desk.signals.get(f"{kind}:{name}")
     if view is None and not alerts and not windows:
         raise NotFoundError(

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from stream.alerts.store import transition_of
 from stream.names import Keys
 from stream.notify.matchers import Matcher, all_hold, labels_of
-from stream.notify.silences import Silence, SilenceError, check
+from stream.notify.silences import AbsentSilenceError, Silence, SilenceError, check
 from stream.records import Alert, utc_now
 
 MAX_SILENCES = 1_000
@@ -77,7 +77,7 @@ class SilenceStore:
         """The silence as it stood at its end. Raises SilenceError for one that is not in force."""
         fields = await self._redis.hgetall(self._keys.silence(silence_id))
         if not fields:
-            raise SilenceError(
+            raise AbsentSilenceError(
                 f"silence {silence_id!r} is not in force; `bellwether alerts silences` lists those "
                 "that are"
             )

@@ -18,6 +18,10 @@ class SilenceError(Exception):
     """A silence that can't be made or ended; the message says why."""
 
 
+class AbsentSilenceError(SilenceError):
+    """The end of a silence that is not in force."""
+
+
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
     """Hides the alerts for which all matchers hold. hidden counts alerts, not their transitions."""
 

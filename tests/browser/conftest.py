@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from playwright.async_api import Page, async_playwright
 from models.description import CONFIG, WEIGHTS, Checkpoint, read_verified, sealed, shipped
 from models.registry import CHAMPION, Registry
 from models.stub import StubPredictor
+from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.app import Worker
 from stream.commands.console import serving
@@ -26,7 +27,7 @@ from stream.connection import kafka_arguments, redis_client
 from stream.connection_settings import Console
 from stream.names import Keys
 from stream.outbox import Outbox, Outgoing
-from stream.records import Scored, utc_now
+from stream.records import Scored, Severity, utc_now
 from stream.rules.rule_set import Match, Rule
 from stream.score.champions import announcement, promote
 from stream.settings import Settings, load_settings
@@ -53,6 +54,14 @@ class System:
         finally:
             await outbox.stop()
 
+    @asynccontextmanager
+    async def lifecycle(self) -> AsyncIterator[Lifecycle]:
+        """For changes that somebody else makes."""
+        redis = redis_client(self.settings.redis)
+        async with redis:
+            keys = Keys(self.settings.redis.prefix)
+            yield Lifecycle(redis, keys, self.settings.alerting)
+
     async def promote(self, version: str, why: str) -> None:
         """Make it champion, as the trainer does."""
         alias = promote(self.registry, version, by="trainer", why=why, now=utc_now())
@@ -63,13 +72,15 @@ class System:
         finally:
             await outbox.stop()
 
-    async def raise_alert(self, *events: Scored, ticker: str = "HALC") -> str:
+    async def raise_alert(
+        self, *events: Scored, ticker: str = "HALC", severity: Severity = "warning"
+    ) -> str:
         """An alert of the rule negative-news-on-ticker, as a worker would; gives its id."""
         rule = Rule(
             name="negative-news-on-ticker",
             when="true",
             subject="ticker",
-            severity="warning",
+            severity=severity,
             title="Negative news on {subject}",
         )
         redis = redis_client(self.settings.redis)

@@ -448,6 +448,7 @@ async def test_the_loss_of_redis_or_of_updates_is_said_and_over_when_they_are_ba
         await expect(page.locator("#link")).to_have_text("out of date")
         await page.reload()
         await expect(page.get_by_text("This can't be shown now")).to_be_visible()
+        await page.get_by_role("button", name="Dismiss").click()
     finally:
         redis_server.start()
     await expect(page.get_by_text("Redis is away")).to_be_hidden()

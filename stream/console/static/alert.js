@@ -2,10 +2,11 @@
 
 import { get } from "./api.js";
 import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
-import { clock, empty, figure, h, moment, number, put, section, severity, stateOf, subjectLink, table, time } from "./dom.js";
+import { arrange, clock, counted, empty, figure, h, moment, number, put, section, severity, stateOf, subjectLink, table, time } from "./dom.js";
 import { Evidence } from "./evidence.js";
+import { on } from "./live.js";
+import { alone, attempt, content, isShortcut, keepShowing, showKeys } from "./shell.js";
 import { windowTable } from "./windows.js";
-import { attempt, content, isShortcut, keepShowing, on, showKeys } from "./shell.js";
 
 const id = document.body.dataset.id;
 let row = null;
@@ -16,17 +17,22 @@ const ACTIONS = {
   r: ["Resolve", resolve],
 };
 
+// Made once: a press on a button that is drawn anew meanwhile would be lost, and the focus with it.
+const buttons = Object.fromEntries(Object.entries(ACTIONS).map(([key, [name, act]]) =>
+  [key, h("button", { type: "button", onclick: () => act(row) }, name, " ", h("kbd", { "aria-hidden": "true" }, key))]));
+const actions = h("div", { class: "bar actions" }, Object.values(buttons));
+
 // Kept over a refresh of the page: an answer that was asked for stays.
 const evidence = new Evidence(id);
 const tried = h("div", { role: "status" });
 const thresholds = h("div", {}, h("p", { class: "hint" }, "Runs the rule with other thresholds over the scored events that this console keeps."),
   h("button", { type: "button", onclick: tryThresholds }, "Try others"), tried);
 
-async function tryThresholds({ target }) {
-  target.disabled = true;
-  const answer = await attempt(() => get(`/alerts/${encodeURIComponent(id)}/thresholds`));
-  target.disabled = false;
-  if (answer) put(tried, ...outcome(answer));
+function tryThresholds({ currentTarget }) {
+  return alone(currentTarget, async () => {
+    const answer = await attempt(() => get(`/alerts/${encodeURIComponent(id)}/thresholds`));
+    if (answer) put(tried, ...outcome(answer));
+  });
 }
 
 function outcome({ events, since, when, rule_changed, thresholds: found }) {
@@ -34,7 +40,7 @@ function outcome({ events, since, when, rule_changed, thresholds: found }) {
   if (!found.length) return [empty("The rule compares nothing with a number exactly once, so no threshold can be varied.")];
   const changed = rule_changed ? " The rule was changed since this alert; these are for the rule as it is now." : "";
   return [
-    h("p", { class: "hint" }, `Over the latest ${number(events)} scored events, the oldest of ${clock(since)}.${changed}`),
+    h("p", { class: "hint" }, `Over the latest ${counted(events, "scored event")}, the oldest of ${clock(since)}.${changed}`),
     h("p", {}, h("code", {}, when)),
     ...found.map((one) => h("div", { class: "thresholds" }, table(
       [one.name, "Alerts", "Lost", "New", "About this subject", "Lost alerts"], one.tried.map(step),
@@ -53,10 +59,10 @@ function show(detail) {
   row = detail.row;
   evidence.show(alert.evidence, words);
   document.title = `${alert.title} · Bellwether`;
-  put(document.querySelector("h1"), severity(alert.severity), " ", alert.title);
-  put(content,
-    h("div", { class: "bar actions" }, Object.entries(ACTIONS).map(([key, [name, act]]) =>
-      h("button", { type: "button", disabled: row.state === "resolved" && key !== "c" && key !== "s", onclick: () => act(row) }, name, " ", h("kbd", { "aria-hidden": "true" }, key)))),
+  put(document.querySelector("h1"), severity(alert.severity), " ", h("bdi", {}, alert.title));
+  for (const [key, button] of Object.entries(buttons)) button.disabled = row.state === "resolved" && !"cs".includes(key);
+  arrange(content, [
+    actions,
     h("p", { class: "lead" }, alert.summary),
     h("dl", { class: "figures" },
       figure("State", stateOf({ ...row, assignee: "" })),
@@ -70,7 +76,8 @@ function show(detail) {
     section("Timeline", timeline(alert, history)),
     section("Windows of the subject", signal(alert)),
     section("What would another threshold have done?", thresholds),
-    section("Similar alerts", similar.length ? likeIt(similar) : empty("Redis has no other alert of this rule or subject.")));
+    section("Similar alerts", similar.length ? likeIt(similar) : empty("Redis has no other alert of this rule or subject.")),
+  ]);
 }
 
 function signal(alert) {
@@ -86,8 +93,8 @@ function timeline(alert, history) {
   const ended = alert.ended_by ? [{ action: "resolved", by: alert.rule, at: alert.ended_at, comment: `event ${alert.ended_by.event_id}` }] : [];
   const all = [fired, ...ended, ...history, ...(alert.count > 1 ? [grown] : [])].sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
   return h("ol", { class: "timeline" }, all.map((entry) => h("li", {},
-    h("span", { class: "when" }, clock(entry.at)), h("span", {}, h("strong", {}, entry.action),
-      entry.detail ? detailOf(entry) : "", entry.by ? ` by ${entry.by}` : "", entry.comment ? `: ${entry.comment}` : ""))));
+    h("span", { class: "when" }, time(entry.at)), h("span", {}, h("strong", {}, entry.action),
+      entry.detail ? detailOf(entry) : "", entry.by ? ` by ${entry.by}` : "", entry.comment ? [": ", h("bdi", {}, entry.comment)] : ""))));
 }
 
 function detailOf({ action, detail }) {

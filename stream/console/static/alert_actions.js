@@ -1,8 +1,9 @@
 // What a person does about an alert: the same from the list and from the alert's page.
 
-import { may, post, user } from "./api.js";
-import { h, put, severity } from "./dom.js";
-import { ask, attempt, say } from "./shell.js";
+import { may, post, remove, user } from "./api.js";
+import { counted, h, put, severity, time } from "./dom.js";
+import { say } from "./notices.js";
+import { ask, attempt } from "./shell.js";
 
 const comment = () => h("label", {}, "Comment", h("textarea", { name: "comment", rows: "2", maxlength: "2000" }));
 const path = (row, action) => `/alerts/${encodeURIComponent(row.id)}/${action}`;
@@ -20,29 +21,29 @@ export async function acknowledge(row) {
 
 export async function assign(row) {
   if (!allowed()) return undefined;
-  const given = await ask({
+  return ask({
     title: "Assign", words: row.title, confirm: "Assign",
     fields: [h("label", {}, "To", h("input", { name: "to", required: true, maxlength: "100", value: row.assignee || user })), comment()],
+    act: (given) => post(path(row, "assign"), given), done: (change) => `Assigned to ${change.row.assignee}`,
   });
-  return given && attempt(() => post(path(row, "assign"), given), `Assigned to ${given.to}`);
 }
 
 export async function remark(row) {
   if (!allowed()) return undefined;
-  const given = await ask({
+  return ask({
     title: "Comment", words: row.title, confirm: "Comment",
     fields: [h("label", {}, "Comment", h("textarea", { name: "comment", rows: "4", required: true, maxlength: "2000" }))],
+    act: (given) => post(path(row, "comment"), given), done: "Comment kept",
   });
-  return given && attempt(() => post(path(row, "comment"), given), "Comment kept");
 }
 
 export async function resolve(row) {
   if (!allowed()) return undefined;
-  const given = await ask({
+  return ask({
     title: "Resolve", words: `${row.title}. If its subject has trouble again, that is a new alert.`,
     confirm: "Resolve", fields: [comment()],
+    act: (given) => post(path(row, "resolve"), given), done: `Resolved: ${row.title}`,
   });
-  return given && attempt(() => post(path(row, "resolve"), given), `Resolved: ${row.title}`);
 }
 
 const LASTING = [["30m", "30 minutes"], ["1h", "1 hour"], ["2h", "2 hours"], ["8h", "8 hours"], ["1d", "1 day"], ["7d", "7 days"]];
@@ -59,19 +60,23 @@ export async function silence(matchers) {
   const later = () => { clearTimeout(timer); timer = setTimeout(look, 250); };
   const look = async () => {
     const mine = ++asked;
+    if (!lines(field.value).length) {
+      put(preview, h("p", {}, "Name what is to be hidden, such as rule=NAME."));
+      return;
+    }
     try {
       const seen = await post("/silences/preview", { matchers: lines(field.value) });
       if (mine !== asked) return;
       put(preview,
         h("p", {}, h("strong", {}, `Hides ${seen.open_hidden} of ${seen.open_alerts} open alerts`),
           `, ${seen.hour_hidden} of the last hour's ${seen.hour_alerts}${seen.hour_complete ? "" : " that Redis still has"}.`),
-        h("ul", {}, seen.examples.map((row) => h("li", {}, severity(row.severity), " ", row.title))));
+        h("ul", {}, seen.examples.map((row) => h("li", {}, severity(row.severity), " ", h("bdi", {}, row.title)))));
     } catch (error) {
       if (mine === asked) put(preview, h("p", { class: "fault" }, error.message));
     }
   };
   look();
-  const given = await ask({
+  return ask({
     title: "Silence", confirm: "Silence",
     words: "Nobody is notified of alerts that match all of these; the list has them under Silenced.",
     fields: [
@@ -80,7 +85,23 @@ export async function silence(matchers) {
         h("option", { value, selected: value === "2h" }, words)))),
       h("label", {}, "Reason", h("input", { name: "reason", maxlength: "2000", required: true, autofocus: true })),
     ],
+    act: (given) => post("/silences", { matchers: lines(given.matchers), lasts: given.lasts, reason: given.reason }),
+    done: (made) => `Silence ${made.id} is in force`,
   });
-  return given && attempt(() => post("/silences", { matchers: lines(given.matchers), lasts: given.lasts, reason: given.reason }),
-    (made) => `Silence ${made.id} is in force`);
+}
+
+/** Those in force, each with a button that ends it before its time. */
+export function silenceTable(found) {
+  return h("ul", { class: "silences" }, found.map((one) => h("li", {},
+    h("code", {}, one.matchers.join(" ")), " until ", time(one.expiry), `, by ${one.author}`,
+    one.reason ? `: ${one.reason}` : "", `; has hidden ${counted(one.hidden, "alert")} `,
+    h("button", { type: "button", class: "quiet", "aria-label": `End the silence of ${one.matchers.join(" ")}`, onclick: () => endSilence(one) }, "End"))));
+}
+
+async function endSilence({ id, matchers }) {
+  if (!allowed()) return undefined;
+  return ask({
+    title: "End this silence?", words: `${matchers.join(" ")}. People are notified of what still fires.`, confirm: "End it",
+    act: () => remove(`/silences/${id}`), done: "The silence is over",
+  });
 }

@@ -1,13 +1,14 @@
 // Which alerts are shown, in which groups: kept in the address, so that a view can be sent to others.
 
+import { outgrown, SEVERITIES } from "./dom.js";
+
 export const SHOW = {
   active: ["Active", (row) => row.state !== "resolved" && !row.silence],
-  new: ["Unacknowledged", (row) => row.state !== "resolved" && row.state !== "acknowledged" && !row.silence],
-  acknowledged: ["Acknowledged", (row) => row.state === "acknowledged"],
+  new: ["Unacknowledged", (row) => row.state !== "resolved" && (row.state !== "acknowledged" || outgrown(row)) && !row.silence],
+  acknowledged: ["Acknowledged", (row) => row.state === "acknowledged" && !outgrown(row)],
   silenced: ["Silenced", (row) => row.state !== "resolved" && Boolean(row.silence)],
   resolved: ["Resolved", (row) => row.state === "resolved"],
 };
-export const SEVERITIES = ["critical", "warning", "info"];
 export const GROUPS = { rule: "By rule", subject: "By subject", severity: "By severity", none: "No groups" };
 
 /** The view in the address: show, q, severities (empty: all), group, and the folded groups. */

@@ -1,10 +1,12 @@
 // The live list of alerts.
 
-import { get, remove } from "./api.js";
-import { acknowledge, assign, quoted, remark, resolve, silence } from "./alert_actions.js";
-import { fromAddress, groupOf, GROUPS, inOrder, SEVERITIES, SHOW, tester, toAddress } from "./alert_filter.js";
-import { arrange, clock, counted, empty, h, keepingFocus, number, put, section, setText, setTime, severity, stateOf, subjectLink, time } from "./dom.js";
-import { attempt, content, isShortcut, keepShowing, on, say, showKeys } from "./shell.js";
+import { get } from "./api.js";
+import { acknowledge, assign, quoted, remark, resolve, silence, silenceTable } from "./alert_actions.js";
+import { fromAddress, groupOf, GROUPS, inOrder, SHOW, tester, toAddress } from "./alert_filter.js";
+import { arrange, counted, empty, h, keepingFocus, number, put, section, setText, setTime, SEVERITIES, severity, stateOf, subjectLink, time } from "./dom.js";
+import { on } from "./live.js";
+import { say } from "./notices.js";
+import { content, isShortcut, keepShowing, showKeys } from "./shell.js";
 
 const KEYS = {
   "j, k": "next, previous alert", Enter: "open it", a: "acknowledge", s: "silence", r: "resolve",
@@ -20,6 +22,7 @@ const lines = new Map();  // id → its elements
 const bodies = new Map(); // group → its tbody, the head in it, and what the head says
 let most = Infinity;
 let selected = null;
+let place = 0;            // of the selected row, also after it has gone
 let shownIds = [];
 let more = false;
 
@@ -70,7 +73,7 @@ function lineOf(row) {
   cells.age.append(time(row.first_seen, { age: true }));
   cells.last.append(time(row.last_seen));
   cells.subject.append(subjectLink(row.subject));
-  const tr = h("tr", { dataset: { id: row.id }, onclick: () => select(row.id) }, Object.values(cells));
+  const tr = h("tr", { dataset: { id: row.id }, onclick: () => select(row.id), onfocusin: () => select(row.id) }, Object.values(cells));
   return { tr, cells, title, summary };
 }
 
@@ -113,6 +116,7 @@ function layOut() {
     });
     return [bodyOf(name, members, folded), trs];
   });
+  if (shownIds.includes(selected)) place = shownIds.indexOf(selected);
   const focused = document.activeElement?.closest?.("tr")?.dataset.id;
   for (const [{ tbody, head }, trs] of wanted) arrange(tbody, head ? [head, ...trs] : trs);
   arrange(list, wanted.map(([{ tbody }]) => tbody), list.tHead.nextSibling);
@@ -173,16 +177,22 @@ function clearFilters() {
 
 // --- live: many updates, one layout -------------------------------------------------------------
 
+const loads = new Set();  // for each list on its way, what came in since it was asked for
 let waiting = 0;
 function layOutSoon() {
   waiting ||= setTimeout(() => { waiting = 0; requestAnimationFrame(() => layOut()); }, MAX_LAYOUT_MS);
 }
 
+/** Sequences compare within one alert; one that begins and ends later has taken the id. */
+function isOlder(row, before) {
+  const later = ["first_seen", "last_seen"].every((name) => Date.parse(row[name]) > Date.parse(before[name]));
+  return !later && before.sequence > row.sequence;
+}
+
 on("alert", (row) => {
+  for (const heard of loads) heard.set(row.id, row);
   const before = rows.get(row.id);
-  // Sequences compare within one alert; one that begins and ends later has taken the id.
-  const later = before && ["first_seen", "last_seen"].every((name) => Date.parse(row[name]) > Date.parse(before[name]));
-  if (before && !later && before.sequence > row.sequence) return;
+  if (before && isOlder(row, before)) return;
   rows.set(row.id, row);
   const moves = !before || shownNow(before) !== shownNow(row)
     || ["severity", "first_seen"].some((name) => before[name] !== row[name]);
@@ -206,6 +216,7 @@ function forgetLater() {
 function select(id, scroll = false) {
   lines.get(selected)?.tr.classList.remove("selected");
   selected = id;
+  place = Math.max(shownIds.indexOf(id), 0);
   const line = lines.get(id);
   line?.tr.classList.add("selected");
   if (scroll && line) {
@@ -216,7 +227,9 @@ function select(id, scroll = false) {
 
 function step(by) {
   const at = shownIds.indexOf(selected);
-  const next = at < 0 ? (by > 0 ? 0 : shownIds.length - 1) : Math.min(Math.max(at + by, 0), shownIds.length - 1);
+  // Where the selected one has gone, the next has moved up into its place.
+  const wanted = at >= 0 ? at + by : !selected && by < 0 ? Infinity : by > 0 ? place : place - 1;
+  const next = Math.min(Math.max(wanted, 0), shownIds.length - 1);
   if (shownIds[next]) select(shownIds[next], true);
 }
 
@@ -232,14 +245,16 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
   }
   if (!isShortcut(event)) return;
-  const row = rows.get(selected);
+  // What is no longer in sight must not be changed by a key.
+  const known = rows.get(selected), row = shownIds.includes(selected) ? known : null;
   if (event.key === "j") step(1);
   else if (event.key === "k") step(-1);
   else if (event.key === "/") search.focus();
   else if (event.key === "?") showKeys(KEYS);
+  else if (event.key === "Enter" && row && !event.target.closest("a, button")) location.href = lines.get(selected).title.href;
   else if (event.key in ACTIONS || event.key === "x") {
-    if (!row) say("Choose an alert first: j and k, or a click.");
-    else if (event.key === "x") toggle(groupOf(row, view));
+    if (event.key === "x" && known) toggle(groupOf(known, view));
+    else if (!row) say("Choose an alert first: j and k, or a click.");
     else ACTIONS[event.key](row);
   } else return;
   event.preventDefault();
@@ -247,11 +262,25 @@ document.addEventListener("keydown", (event) => {
 
 // --- loading ------------------------------------------------------------------------------------
 
-const load = () => get(`/alerts?state=${view.show === "resolved" ? "resolved" : "open"}`);
+const listed = () => (view.show === "resolved" ? "resolved" : "open");
 
-const reload = await keepShowing(load, (answer) => {
+/** The list, which of the lists it is, and what came in while it was read, which it may lack. */
+async function load() {
+  const which = listed(), heard = new Map();
+  loads.add(heard);
+  try {
+    return { answer: await get(`/alerts?state=${which}`), which, heard };
+  } finally {
+    loads.delete(heard);
+  }
+}
+
+const reload = await keepShowing(load, ({ answer, which, heard }) => {
+  // The reader has gone over to the other one, which is on its way.
+  if (which !== listed()) return;
   rows.clear();
   for (const row of answer.alerts) rows.set(row.id, row);
+  for (const [id, row] of heard) if (!rows.has(id) || !isOlder(row, rows.get(id))) rows.set(id, row);
   more = answer.more;
   put(silences, ...(answer.silences.length ? [section("Silences in force", silenceTable(answer.silences))] : []));
   if (lines.size) layOut();
@@ -262,11 +291,4 @@ function layOutFrom(rowsNow) {
   most = rowsNow < rows.size ? rowsNow : Infinity;
   layOut();
   if (most < Infinity) requestAnimationFrame(() => setTimeout(() => layOutFrom(most + MORE_ROWS)));
-}
-
-function silenceTable(found) {
-  return h("ul", { class: "silences" }, found.map((one) => h("li", {},
-    h("code", {}, one.matchers.join(" ")), ` until ${clock(one.expiry)}, by ${one.author}`,
-    one.reason ? `: ${one.reason}` : "", `; has hidden ${counted(one.hidden, "alert")} `,
-    h("button", { type: "button", class: "quiet", onclick: () => attempt(() => remove(`/silences/${one.id}`), "The silence is over") }, "End"))));
 }

@@ -1,5 +1,7 @@
 // The API, as any other client would call it; the session's cookie says who we are.
 
+import { setServerTime } from "./dom.js";
+
 export const user = document.body.dataset.user;
 let csrf = document.querySelector('meta[name="csrf"]').content;
 
@@ -20,14 +22,19 @@ async function reach(path, options) {
 
 /** The content of an answer; to the login where that is what is missing. Throws ApiError. */
 async function contentOf(answer) {
-  if (answer.status === 401) location.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+  setServerTime(Date.parse(answer.headers.get("Date")));
+  if (answer.status === 401) {
+    // What is being written would be lost with the page.
+    if (document.querySelector("dialog[open]")) throw new ApiError("you are logged out; log in in another tab, then confirm again here", 401);
+    location.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+  }
   const content = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new ApiError(content.error ?? `the console answered ${answer.status}`, answer.status);
   return content;
 }
 
-async function call(method, path, body, more = {}) {
-  const ask = () => reach(`/api/v1${path}`, {
+async function answerTo(method, path, body, more) {
+  const ask = () => reach(path, {
     method,
     headers: { "X-CSRF-Token": csrf, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
     body: body === undefined ? undefined : JSON.stringify(body),
@@ -35,7 +42,17 @@ async function call(method, path, body, more = {}) {
   });
   let answer = await ask();
   if (method !== "GET" && [401, 403].includes(answer.status) && await renewed()) answer = await ask();
-  return contentOf(answer);
+  return answer;
+}
+
+async function call(method, path, body, more = {}) {
+  return contentOf(await answerTo(method, `/api/v1${path}`, body, more));
+}
+
+/** End the session. One that is over is no fault. Throws ApiError. */
+export async function logOut() {
+  const answer = await answerTo("POST", "/logout");
+  if (answer.status !== 401) await contentOf(answer);
 }
 
 /** A page outlives its session and a console that was started anew: take the token of a fresh one. */

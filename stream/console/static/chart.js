@@ -1,5 +1,7 @@
 // Charts as SVG, drawn from numbers.
 
+import { counted } from "./dom.js";
+
 const SPACE = "http://www.w3.org/2000/svg";
 
 export function s(tag, attributes = {}, ...children) {
@@ -25,9 +27,9 @@ export function toneChart(buckets, { width = 900, height = 240, label, clock, ti
   }
   buckets.forEach((bucket, at) => {
     const tall = (height - TOP - BOTTOM) * 0.4 * bucket.volume / most;
-    const words = `${clock(bucket.start, true)}: ${bucket.volume} events, tone ${bucket.tone === null ? "unknown" : bucket.tone.toFixed(2)}`;
+    const words = `${clock(bucket.start, true)}: ${counted(bucket.volume, "event")}, tone ${bucket.tone === null ? "unknown" : bucket.tone.toFixed(2)}`;
     svg.append(s("rect", { class: "bar-of", x: x(at) - broad / 2, width: broad, y: height - BOTTOM - tall, height: tall }, s("title", {}, words)));
-    if (bucket.alerts) svg.append(s("path", { class: "alert-at", d: `M${x(at) - 5},2 h10 l-5,9 z` }, s("title", {}, `${bucket.alerts} alerts fired`)));
+    if (bucket.alerts) svg.append(s("path", { class: "alert-at", d: `M${x(at) - 5},2 h10 l-5,9 z` }, s("title", {}, `${counted(bucket.alerts, "alert")} fired`)));
   });
   let path = "", pen = "M";
   buckets.forEach((bucket, at) => {
@@ -93,7 +95,7 @@ export function reliabilityChart(bins, { label, size = 260 }) {
     ...bins.filter((bin) => bin.n).flatMap((bin) => [
       s("line", { class: "gap", x1: x(bin.confidence), x2: x(bin.confidence), y1: y(bin.confidence), y2: y(bin.accuracy) }),
       s("circle", { class: "dot", cx: x(bin.confidence), cy: y(bin.accuracy), r: 2.5 + 5 * Math.sqrt(bin.n / most) },
-        s("title", {}, `${bin.n} texts: confidence ${bin.confidence.toFixed(2)}, right ${bin.accuracy.toFixed(2)}`))]));
+        s("title", {}, `${counted(bin.n, "text")}: confidence ${bin.confidence.toFixed(2)}, right ${bin.accuracy.toFixed(2)}`))]));
 }
 
 /** Lines over 1, 2, 3, …; a line's name stands at its end, and each has a dash pattern of its own. */

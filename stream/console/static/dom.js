@@ -86,17 +86,32 @@ export function tick(iso, seconds) {
   return seconds >= 3600 ? `${formats.day.format(date)}, ${formats.minute.format(date)}` : formats.minute.format(date);
 }
 
+// How far this machine's clock is ahead of the console's.
+let ahead = 0;
+const SKEW_MS = 30000;
+
+/** Ages are by the console's clock. A little is no skew: an answer takes its time to come. */
+export function setServerTime(ms) {
+  const found = Date.now() - ms;
+  ahead = Math.abs(found) > SKEW_MS ? found : 0;
+}
+
 export function ageOf(iso) {
-  const s = Math.max(0, (Date.now() - Date.parse(iso)) / 1000);
+  const s = Math.max(0, (Date.now() - ahead - Date.parse(iso)) / 1000);
   if (s < 60) return `${Math.floor(s)} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min`;
   if (s < 172800) return `${Math.floor(s / 3600)} h`;
   return `${Math.floor(s / 86400)} d`;
 }
 
+let day = new Date().toDateString();
 setInterval(() => {
   for (const element of document.querySelectorAll("time[data-age]"))
     setText(element, ageOf(element.dateTime));
+  // What was a time of today is yesterday's, and has its date from now on.
+  if (day === (day = new Date().toDateString())) return;
+  for (const element of document.querySelectorAll("time:not([data-age])"))
+    setText(element, clock(element.dateTime));
 }, 5000);
 
 export function number(value, digits = 0) {
@@ -150,11 +165,19 @@ export function withCode(words) {
   return words.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
 }
 
+export const SEVERITIES = ["critical", "warning", "info"];
+
+/** Whether it is graver by now than what somebody acknowledged: people are told of it again. */
+export function outgrown({ state, severity, acknowledged_severity: covered }) {
+  return state === "acknowledged" && SEVERITIES.indexOf(severity) < SEVERITIES.indexOf(covered);
+}
+
 /** What became of an alert, in words. */
 export function stateOf(row) {
   const words = [];
   if (row.state === "resolved") words.push("resolved");
-  else words.push(row.state === "acknowledged" ? `acknowledged by ${row.acknowledged_by}` : "firing");
+  else words.push(row.state !== "acknowledged" ? "firing"
+    : `acknowledged by ${row.acknowledged_by}${outgrown(row) ? ` as ${row.acknowledged_severity}` : ""}`);
   if (row.assignee) words.push(`assigned to ${row.assignee}`);
   if (row.silence) words.push("silenced");
   if (row.flapping) words.push("flapping");

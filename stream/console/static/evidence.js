@@ -2,6 +2,7 @@
 
 import { ApiError, get } from "./api.js";
 import { h, marked, number, put, share, signed, time } from "./dom.js";
+import { alone } from "./shell.js";
 
 // Shares of the weightiest word: from here on a word is marked, and from there on in bold.
 const SOME = 0.15, MOST = 0.5;
@@ -15,7 +16,7 @@ export class Evidence {
     this.shared = [];
     // By event: a refresh keeps what was told.
     this.told = new Map();
-    this.button = h("button", { type: "button", onclick: () => this.tellAll() }, "Which words decided?");
+    this.button = h("button", { type: "button", onclick: () => alone(this.button, () => this.tellAll()) }, "Which words decided?");
     this.state = h("span", { class: "hint", role: "status" });
     this.legend = h("p", { class: "hint" });
     this.list = h("ol", { class: "evidence" });
@@ -49,7 +50,6 @@ export class Evidence {
 
   /** One event after the other, the latest first, each shown as soon as it is told. */
   async tellAll() {
-    this.button.disabled = true;
     try {
       for (let next = this.next(); next; next = this.next()) {
         const done = this.events.filter((one) => this.told.has(nameOf(one))).length;
@@ -62,8 +62,6 @@ export class Evidence {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       put(this.state, h("span", { class: "fault" }, `Can't be told: ${error.message}`));
-    } finally {
-      this.button.disabled = false;
     }
   }
 

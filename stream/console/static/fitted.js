@@ -1,7 +1,7 @@
 // How a version was fitted and how far its confidence is right: charts, with the same numbers as tables.
 
 import { lineChart, reliabilityChart } from "./chart.js";
-import { h, number, table } from "./dom.js";
+import { counted, h, number, table } from "./dom.js";
 
 const NOT_RECORDED = "not recorded for this version";
 
@@ -14,8 +14,8 @@ function calibration(byHead) {
   if (!byHead) return h("p", { class: "hint" }, `Calibration: ${NOT_RECORDED}.`);
   return [
     h("p", { class: "hint" }, "On texts that were held out: how sure the model was (across) and how often it was right (up). On the dashed line both agree, below it the model is too sure. A larger dot is more texts."),
-    h("div", { class: "plots" }, Object.entries(byHead).map(([head, bins]) => plot(`${head}, ${number(texts(bins))} texts, ${number(meanGap(bins), 3)} off`,
-      reliabilityChart(bins, { label: `${head}: confidence and accuracy on ${texts(bins)} texts, ${meanGap(bins).toFixed(3)} apart on average; the table has the numbers` }),
+    h("div", { class: "plots" }, Object.entries(byHead).map(([head, bins]) => plot(`${head}, ${counted(texts(bins), "text")}, ${number(meanGap(bins), 3)} off`,
+      reliabilityChart(bins, { label: `${head}: confidence and accuracy on ${counted(texts(bins), "text")}, ${meanGap(bins).toFixed(3)} apart on average; the table has the numbers` }),
       table(["Confidence", "Right", "Texts"], bins.filter((bin) => bin.n).map((bin) => [number(bin.confidence, 3), number(bin.accuracy, 3), number(bin.n)]),
         { caption: `Calibration of ${head}`, numbers: [0, 1, 2] }))))];
 }

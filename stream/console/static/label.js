@@ -3,7 +3,8 @@
 
 import { ApiError, may, post } from "./api.js";
 import { h, keepingFocus, number, put, share, time } from "./dom.js";
-import { isShortcut, say, showKeys } from "./shell.js";
+import { say } from "./notices.js";
+import { isShortcut, showKeys } from "./shell.js";
 
 export const KEYS = "1234567890qwertyp";
 const GRACE_MS = 4000;
@@ -19,6 +20,8 @@ export class Labelling {
     this.sent = 0;
     this.said = new Map();   // event id + head → label, as given on this page
     this.pending = null;
+    this.given = [];         // event and head of each label sent, the latest last
+    this.again = null;       // the one of them that is asked about once more
     this.tell = tell;
     this.queue = h("ol", { class: "queue", "aria-label": "Waiting" });
     this.card = h("div", { class: "card" });
@@ -40,6 +43,7 @@ export class Labelling {
   }
 
   headOf(item) {
+    if (this.again?.event_id === item.event_id) return this.again.head;
     return item.heads.find((name) => !this.said.has(`${item.event_id} ${name}`)) ?? item.heads[0];
   }
 
@@ -55,7 +59,7 @@ export class Labelling {
     put(this.queue, ...this.items.map((item, at) => h("li", {},
       h("button", { type: "button", "aria-current": at === this.at ? "true" : null, onclick: () => this.go(at) },
         h("span", { class: "kind" }, this.isDone(item) ? "✓ " : "", item.urgent ? [h("span", { class: "severity critical" }, "urgent"), " "] : "",
-          item.customer || item.source, " · ", time(item.time, { age: true })),
+          h("bdi", { class: "whose" }, item.customer || item.source), " · ", time(item.time, { age: true })),
         h("span", { class: "excerpt" }, item.title || item.text)))));
     const item = this.items[this.at];
     this.element.hidden = !item;
@@ -65,7 +69,7 @@ export class Labelling {
     const answer = item.scores[name];
     const before = this.said.get(`${item.event_id} ${name}`);
     put(this.card,
-      h("div", { class: "meta" }, item.source, " · ", time(item.time), item.customer ? ` · ${item.customer}` : "", " · ", h("span", { class: "id" }, item.event_id)),
+      h("div", { class: "meta" }, item.source, " · ", time(item.time), item.customer ? [" · ", h("bdi", {}, item.customer)] : "", " · ", h("span", { class: "id" }, item.event_id)),
       item.title ? h("h2", {}, item.title) : null,
       h("p", { class: "text" }, item.text),
       h("p", { class: "hint" }, h("strong", {}, "Why this one: "), item.reason),
@@ -93,7 +97,7 @@ export class Labelling {
   }
 
   go(at) {
-    if (this.items[at]) { this.at = at; this.draw(); }
+    if (this.items[at]) { this.at = at; this.again = null; this.draw(); }
   }
 
   label(label) {
@@ -103,7 +107,8 @@ export class Labelling {
     const head = this.headOf(item);
     const key = `${item.event_id} ${head}`;
     const verdict = { id: crypto.randomUUID?.() ?? String(Math.random()).slice(2), event_id: item.event_id, head, label, source: item.source };
-    this.pending = { verdict, key, at: this.at, before: this.said.get(key), title: (item.title || item.text).slice(0, 40) };
+    this.again = null;
+    this.pending = { verdict, key, before: this.said.get(key), title: (item.title || item.text).slice(0, 40) };
     this.pending.timer = setTimeout(() => this.flush(), GRACE_MS);
     this.said.set(key, label);
     if (this.isDone(item)) {
@@ -115,16 +120,24 @@ export class Labelling {
 
   undo() {
     if (!this.pending) {
-      if (this.at > 0) { this.go(this.at - 1); say("That label was sent; label it again to replace it."); }
+      const last = this.given.pop();
+      if (last) say(this.askAgain(last) ? "That label was sent; label it again to replace it." : "What was labelled last is no longer in this list.");
       return;
     }
-    const { timer, key, before, at } = this.pending;
+    const { timer, key, before, verdict } = this.pending;
     clearTimeout(timer);
     if (before === undefined) this.said.delete(key); else this.said.set(key, before);
     this.pending = null;
-    this.at = at;
-    this.draw();
+    this.askAgain(verdict);
     say("Taken back; nothing was sent.");
+  }
+
+  /** By its id: the list may have been loaded anew, in another order. */
+  askAgain({ event_id, head }) {
+    const at = this.items.findIndex((item) => item.event_id === event_id);
+    if (at >= 0) [this.at, this.again] = [at, { event_id, head }];
+    this.draw();
+    return at >= 0;
   }
 
   async flush(leaving = false) {
@@ -135,6 +148,7 @@ export class Labelling {
     try {
       const { queue } = await post("/feedback", waiting.verdict, { keepalive: leaving });
       this.sent += 1;
+      this.given = [...this.given.slice(-50), waiting.verdict];
       if (queue) say(`“${waiting.title}” went to ${queue}.`);
       this.tell(this.sent);
     } catch (error) {

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { heatCell } from "./chart.js";
-import { clock, empty, h, number, put, signed, span, subjectLink, tick } from "./dom.js";
+import { clock, counted, empty, h, number, put, signed, span, subjectLink, tick } from "./dom.js";
 import { content, keepShowing } from "./shell.js";
 
 const TICKS = 8;
@@ -25,7 +25,7 @@ await keepShowing(() => get("/markets"), ({ heat_map, events, since, caught_up }
   const before = content.querySelector(".scroll");
   const most = Math.max(...subjects.flatMap((one) => one.volumes));
   put(content,
-    h("p", { class: "hint" }, `The latest ${number(events)} scored events, since ${clock(since)}. A column is ${span(width_s)}; up is positive tone, down negative, grey neither; the stronger the colour, the more events.`),
+    h("p", { class: "hint" }, `The latest ${counted(events, "scored event")}, since ${clock(since)}. A column is ${span(width_s)}; up is positive tone, down negative, grey neither; the stronger the colour, the more events.`),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Heat map" }, h("table", { class: "heat" },
       h("caption", { class: "unseen" }, "Busiest subjects"),
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Subject"), h("th", { scope: "col", class: "number" }, "Events"), h("th", { scope: "col", class: "number" }, "Tone"),
@@ -33,7 +33,7 @@ await keepShowing(() => get("/markets"), ({ heat_map, events, since, caught_up }
       h("tbody", {}, subjects.map((one) => h("tr", {},
         h("td", {}, subjectLink(`${one.kind}:${one.id}`)), h("td", { class: "number" }, number(one.volume)), h("td", { class: "number" }, signed(one.tone)),
         starts.map((start, at) => h("td", { class: "cell" }, heatCell(one.volumes[at], most, one.tones[at],
-          `${clock(start)}: ${one.volumes[at]} events, tone ${signed(one.tones[at])}`)))))))));
+          `${clock(start)}: ${counted(one.volumes[at], "event")}, tone ${signed(one.tones[at])}`)))))))));
   // Where not all fits the latest is what counts, until the reader looks elsewhere.
   const scroll = content.querySelector(".scroll");
   scroll.scrollLeft = before ? before.scrollLeft : scroll.scrollWidth;

@@ -1,22 +1,23 @@
 // Models: the versions, their figures, the trainer's verdicts, and who serves.
 
 import { get, may, post } from "./api.js";
-import { clock, empty, figure, h, number, put, section, signed, table, time, withCode } from "./dom.js";
+import { clock, counted, empty, figure, h, number, put, section, signed, table, time, withCode } from "./dom.js";
 import { fitted } from "./fitted.js";
-import { ask, attempt, content, keepShowing, on } from "./shell.js";
+import { on } from "./live.js";
+import { ask, content, keepShowing } from "./shell.js";
 
 const why = () => h("label", {}, "Why, for whoever looks at the history", h("input", { name: "why", required: true, maxlength: "500" }));
 
 async function promote(version) {
-  const given = await ask({ title: `Promote ${version}?`, confirm: "Promote", fields: [why()],
-    words: "Every worker takes it over between two micro-batches. A running trainer takes it back if it is measurably worse." });
-  if (given && await attempt(() => post(`/models/${encodeURIComponent(version)}/promote`, given), `${version} is champion`)) await refresh();
+  if (await ask({ title: `Promote ${version}?`, confirm: "Promote", fields: [why()],
+    words: "Every worker takes it over between two micro-batches. A running trainer takes it back if it is measurably worse.",
+    act: (given) => post(`/models/${encodeURIComponent(version)}/promote`, given), done: `${version} is champion` })) await refresh();
 }
 
 async function rollBack(previous) {
-  const given = await ask({ title: `Roll back to ${previous}?`, confirm: "Roll back", danger: true, fields: [why()],
-    words: "The champion's predecessor becomes champion again, in every worker." });
-  if (given && await attempt(() => post("/models/rollback", { ...given, to: previous }), (alias) => `${alias.version} is champion again`)) await refresh();
+  if (await ask({ title: `Roll back to ${previous}?`, confirm: "Roll back", danger: true, fields: [why()],
+    words: "The champion's predecessor becomes champion again, in every worker.",
+    act: (given) => post("/models/rollback", { ...given, to: previous }), done: (alias) => `${alias.version} is champion again` })) await refresh();
 }
 
 function figuresOf(version) {
@@ -48,8 +49,11 @@ function verdictOf(version) {
   return h("ul", {}, reasons.map((reason) => h("li", {}, withCode(String(reason)))));
 }
 
+// Which figures the reader opened or closed: all is drawn anew whenever something changes.
+const opened = new Map();
+
 function show(answer) {
-  const serving = Object.entries(answer.serving).map(([model, events]) => h("div", {}, model, h("small", {}, `${number(events)} events`)));
+  const serving = Object.entries(answer.serving).map(([model, events]) => h("div", {}, model, h("small", {}, counted(events, "event"))));
   if (!serving.length) serving.push("no event scored yet");
   if (!answer.registry) {
     put(content, h("dl", { class: "figures" }, figure("Scored the latest", serving)),
@@ -75,7 +79,7 @@ function show(answer) {
     section("The trainer's verdicts", attempts.length ? table(["Time", "Labels", "Verdict"], attempts.map((one) => [time(one.time), number(one.labels), withCode(one.verdict)]), { caption: "Verdicts", numbers: [1] })
       : empty("None are known here. They are read from trainer.folder on this machine.")),
     history.length ? section("Champion's history", table(["Since", "Version", "By", "Why"], [...history].reverse().map((move) => [time(move.since), h("span", { class: "id" }, move.version), move.by, move.why]), { caption: "Champion's history" })) : null,
-    ...[...versions].sort((one, other) => other.champion - one.champion).map((version) => h("details", { open: version.champion },
+    ...[...versions].sort((one, other) => other.champion - one.champion).map((version) => h("details", { open: opened.get(version.version) ?? version.champion, ontoggle: ({ target }) => opened.set(version.version, target.open) },
       h("summary", {}, h("h2", {}, `Figures of ${version.version}`)), verdictOf(version), figuresOf(version), fitted(version))));
 }
 

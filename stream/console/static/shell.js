@@ -1,103 +1,14 @@
-// What every page has: live updates and their loss, notices, theme, dialogs.
+// What every page has: loading and loading again, dialogs, theme, logging out.
 
-import { ApiError, whyRefused } from "./api.js";
-import { clock, h, keepingFocus, put, setText, withCode } from "./dom.js";
+import { ApiError, logOut } from "./api.js";
+import { h, keepingFocus, put, setText } from "./dom.js";
+import { listening, on, stayLive } from "./live.js";
+import { say } from "./notices.js";
 
 export const content = document.getElementById("content");
 const main = document.getElementById("main");
-const banners = document.getElementById("banners");
 
-// --- live updates -------------------------------------------------------------------------------
-
-const listeners = { alert: [], reload: [], model: [], status: [] };
-
-/** Call back with each event of a name: alert, model, status; reload means to load all again. */
-export function on(name, callback) {
-  listeners[name].push(callback);
-}
-
-const tell = (name, value) => listeners[name].forEach((callback) => callback(value));
-
-let hear;
-// The first load waits until updates come in: what happens between the two would else be missed.
-const listening = new Promise((resolve) => { hear = resolve; setTimeout(resolve, 2000); });
-on("status", () => hear());
-
-function connect() {
-  const source = new EventSource("/live");
-  let lost = false;
-  for (const name of Object.keys(listeners))
-    source.addEventListener(name, (event) => tell(name, JSON.parse(event.data)));
-  source.addEventListener("open", () => {
-    showLink("live");
-    notice("console", null);
-    if (lost) tell("reload", {});
-    lost = false;
-  });
-  source.addEventListener("error", () => {
-    lost = true;
-    showLink("offline");
-    notice("console", "No connection to the console: what you see is as of " + clock(new Date().toISOString())
-      + ". It reconnects by itself; if it does not, look whether `bellwether console` runs.");
-    // The browser retries by itself, except after an answer that was no stream.
-    if (source.readyState !== EventSource.CLOSED) return;
-    whyRefused().catch((error) => { if (error.status) notice("console", `No live updates: ${error.message}. The console is asked again by itself.`); });
-    setTimeout(connect, 3000);
-  });
-}
-
-function showLink(words) {
-  const link = document.getElementById("link");
-  setText(link, words);
-  link.classList.toggle("off", words !== "live");
-}
-
-const PARTS = {
-  redis: "Redis is away: alerts are not up to date and can't be changed until it answers again.",
-  kafka: "Kafka is away: tickets, labels and figures are not up to date, and labels can't be sent until it answers again.",
-};
-
-on("status", (faults) => {
-  let back = false;
-  for (const [part, words] of Object.entries(PARTS)) {
-    const fault = faults[part];
-    back ||= notice(part, fault ? `${words} (${fault})` : null);
-  }
-  showLink(Object.values(faults).some(Boolean) ? "out of date" : "live");
-  if (back) tell("reload", {});
-});
-
-on("model", (alias) => {
-  if (alias.alias !== "champion") return;
-  notice("model", `Model ${alias.version} is champion since ${clock(alias.since)}, by ${alias.by}: ${alias.why}`, true);
-});
-
-/** Show, change or (text null) take away a notice; true where one was taken away. */
-export function notice(name, text, good = false) {
-  let line = banners.querySelector(`[data-name="${name}"]`);
-  if (text === null) {
-    line?.remove();
-    return Boolean(line);
-  }
-  if (!line) {
-    line = h("div", { class: `notice ${good ? "good" : ""}`, role: "alert", dataset: { name } },
-      h("span"), h("button", { type: "button", class: "quiet", onclick: () => notice(name, null) }, "Dismiss"));
-    banners.append(line);
-  }
-  put(line.firstElementChild, ...withCode(text));
-  return false;
-}
-
-// --- saying what happened -----------------------------------------------------------------------
-
-let quiet;
-export function say(text, bad = false) {
-  const line = document.getElementById("said");
-  line.classList.toggle("bad", bad);
-  setText(line, text);
-  clearTimeout(quiet);
-  quiet = setTimeout(() => setText(line, ""), bad ? 12000 : 5000);
-}
+// --- loading --------------------------------------------------------------------------------------
 
 /** Do something that may fail, and say so. */
 export async function attempt(action, done) {
@@ -115,20 +26,26 @@ export async function attempt(action, done) {
 /** Load and show a page, again on reload and every so many seconds; say what is wrong in its place. */
 export async function keepShowing(load, show, everySeconds = 0) {
   let before = "";
+  let asked = 0, shown = 0;
   const refresh = async () => {
     before = "";
     await lookAgain();
   };
   // What has not changed is left alone: a reader may be selecting or scrolling in it.
   const lookAgain = async () => {
+    const mine = ++asked;
+    // An answer that was overtaken by that of a later question is older than what is shown.
+    const overtaken = () => mine < shown || !(shown = mine);
     try {
       const answer = await load();
+      if (overtaken()) return;
       const fresh = everySeconds ? JSON.stringify(answer) : "";
       if (!before || fresh !== before) keepingFocus(content, () => show(answer));
       before = fresh;
       document.getElementById("failed")?.remove();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (overtaken()) return;
       document.getElementById("failed")?.remove();
       const missing = error.status === 404;
       content.prepend(h("div", { id: "failed", class: missing ? "empty" : "failed", role: "alert" },
@@ -147,38 +64,74 @@ export async function keepShowing(load, show, everySeconds = 0) {
 
 // --- dialogs ------------------------------------------------------------------------------------
 
-/** Ask for values in a dialog; null where it was left. fields is what the form holds; plain: there is nothing to decide. */
-export function ask({ title, words, fields = [], confirm, danger = false, plain = false }) {
+/** Ask for values in a dialog and do something with them; what that gives, or null where the dialog was left.
+ *
+ * fields is what the form holds; done are the words for what was done; without act there is nothing to do. Where act fails
+ * the dialog says so and stays, with all that was written.
+ */
+export function ask({ title, words, fields = [], confirm, danger = false, act = null, done = "" }) {
   return new Promise((resolve) => {
+    const fault = h("p", { class: "fault", role: "alert" });
+    const sure = h("button", { class: danger ? "danger" : "primary" }, confirm);
     const form = h("form", { method: "dialog" },
       h("h2", { id: "dialog-title" }, title),
       words ? h("p", {}, words) : null,
       fields,
+      fault,
       h("div", { class: "buttons" },
-        plain ? null : h("button", { type: "button", onclick: () => dialog.close("") }, "Cancel"),
-        h("button", { class: danger ? "danger" : "primary", value: "ok" }, confirm)));
+        act ? h("button", { type: "button", onclick: () => dialog.close() }, "Cancel") : null,
+        sure));
     const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
     const before = document.activeElement;
+    let outcome = null;
+    form.addEventListener("submit", async (event) => {
+      if (!act) return;
+      event.preventDefault();
+      await alone(sure, async () => {
+        put(fault);
+        try {
+          outcome = await act(Object.fromEntries(new FormData(form)));
+          say(typeof done === "function" ? done(outcome) : done);
+          dialog.close();
+        } catch (error) {
+          if (!(error instanceof ApiError)) throw error;
+          if (dialog.open) put(fault, `${error.message[0].toUpperCase()}${error.message.slice(1)}.`);
+          else say(error.message, true);
+        }
+      });
+    });
     dialog.addEventListener("close", () => {
-      const values = dialog.returnValue === "ok" ? Object.fromEntries(new FormData(form)) : null;
       dialog.remove();
       before?.focus?.();
-      resolve(values);
+      resolve(outcome);
     });
     document.body.append(dialog);
     dialog.showModal();
   });
 }
 
-/** Whether a key press is for a shortcut and not for a field, a dialog or the browser. */
+/** Have a button do one thing at a time. It is not disabled meanwhile, as that would take the focus from it. */
+export async function alone(button, action) {
+  if (button.getAttribute("aria-disabled")) return;
+  button.setAttribute("aria-disabled", "true");
+  try {
+    await action();
+  } finally {
+    button.removeAttribute("aria-disabled");
+  }
+}
+
+const MOVES = ["j", "k", "ArrowDown", "ArrowUp"];
+
+/** Whether a key press is for a shortcut and not for a field, a dialog or the browser; one that is held down only moves. */
 export function isShortcut(event) {
-  return !(event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")
+  return !((event.repeat && !MOVES.includes(event.key)) || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")
     || event.target.closest("input, textarea, select, [contenteditable]"));
 }
 
 export function showKeys(keys) {
   ask({
-    title: "Keys", confirm: "Close", plain: true,
+    title: "Keys", confirm: "Close",
     fields: [h("dl", { class: "keys" }, Object.entries(keys).map(([key, words]) =>
       [h("dt", {}, h("kbd", {}, key)), h("dd", {}, words)]))],
   });
@@ -204,8 +157,8 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", nameTheme)
 nameTheme();
 
 document.getElementById("log-out")?.addEventListener("click", async () => {
-  await fetch("/logout", { method: "POST", headers: { "X-CSRF-Token": document.querySelector('meta[name="csrf"]').content } });
-  location.href = "/login";
+  if (await attempt(() => logOut().then(() => true))) location.href = "/login";
 });
 
-connect();
+// The list counts in its title what is critical, for a tab among others.
+stayLive({ whileHidden: location.pathname === "/alerts" });

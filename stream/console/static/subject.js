@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { priceChart, toneChart } from "./chart.js";
-import { clock, empty, figure, h, number, put, section, severity, share, signed, span, stateOf, table, tick, time } from "./dom.js";
+import { clock, counted, empty, figure, h, number, put, section, severity, share, signed, span, stateOf, table, tick, time } from "./dom.js";
 import { content, keepShowing } from "./shell.js";
 import { windowTable } from "./windows.js";
 
@@ -41,7 +41,7 @@ function heard(view, prices) {
 
 await keepShowing(() => get(`/subjects/${encodeURIComponent(kind)}/${encodeURIComponent(id)}`), ({ view, events, figures, alerts, prices }) => {
   put(content,
-    view ? heard(view, prices) : empty(`None of the latest ${number(events)} scored events is about it; its alerts and windows are from Redis.`),
+    view ? heard(view, prices) : empty(`None of the latest ${counted(events, "scored event")} is about it; its alerts and windows are from Redis.`),
     section("Alerts", alerts.length ? table(["Severity", "Alert", "State", "Events", "First event"], alerts.map((row) => [
       severity(row.severity), h("a", { href: `/alerts/${encodeURIComponent(row.id)}` }, row.title), stateOf(row), number(row.count), time(row.first_seen)]),
     { caption: "Alerts", numbers: [3] }) : empty("Redis has no alert about it.")),

@@ -3,7 +3,9 @@
 import { get, may } from "./api.js";
 import { clock, counted, empty, h, put, section, table, time, withCode } from "./dom.js";
 import { Labelling, progressLine } from "./label.js";
-import { content, keepShowing, notice, on, say } from "./shell.js";
+import { on } from "./live.js";
+import { notice, say } from "./notices.js";
+import { content, keepShowing } from "./shell.js";
 
 const params = new URLSearchParams(location.search);
 let head = params.get("head") ?? "";

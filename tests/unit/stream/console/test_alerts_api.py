@@ -69,6 +69,16 @@ async def test_errors_say_what_is_wrong(page: Caller, desk: Desk) -> None:
     gone = await page.client.get("/api/v1/alerts/no-such-1")
     assert gone.status == 404
     assert "no-such-1" in (await gone.json())["error"]
+    for action, body in (
+        ("acknowledge", {}),
+        ("comment", {"comment": "x"}),
+        ("assign", {"to": "x"}),
+    ):
+        await page.post(f"/alerts/{'0' * 16}-1/{action}", body, status=404)
+    over = await page.client.delete(
+        "/api/v1/silences/0a1b2c3d", headers={"X-CSRF-Token": page.csrf}
+    )
+    assert over.status == 404
     alert = await fire(desk)
     await page.post(f"/alerts/{alert.id}/resolve")
     refused = await page.post(f"/alerts/{alert.id}/acknowledge", status=409)

@@ -13,6 +13,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from stream.console.desk import Desk
+from stream.console.pages import in_minutes
 from stream.console.sessions import LOGIN_ATTEMPTS
 from stream.console.users import User, add_user, hash_password, password_fits, read_users
 from stream.settings import SettingsError
@@ -84,6 +85,13 @@ async def test_wrong_names_and_passwords_are_not_told_apart_and_soon_not_heard(
         assert (await log_in(guarded, "ann", "no")).status == 401
     assert (await log_in(guarded, "ann")).status == 429
     assert (await log_in(guarded, "vic")).status == 429  # the address, too
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "words"), [(0.2, "1 minute"), (60, "1 minute"), (61, "2 minutes")]
+)
+def test_a_wait_is_not_said_to_be_over_before_it_is(wait_s: float, words: str) -> None:
+    assert in_minutes(wait_s) == words
 
 
 async def test_the_login_form_must_be_ours(guarded: Any) -> None:

@@ -12,6 +12,7 @@ from aiohttp import ClientResponse
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as AwayError
 
+from stream.console import server
 from stream.console.desk import Desk
 from stream.console.live import MAX_PENDING, MAX_VIEWERS, RELOAD, Hub, Viewer, frame_of
 from stream.names import Keys
@@ -59,6 +60,14 @@ async def test_a_page_that_falls_far_behind_loads_anew() -> None:
     assert events(await viewer.take(1)) == [(RELOAD, {}), ("status", {"redis": ""})]
 
 
+async def test_a_page_that_falls_far_behind_still_hears_what_is_away() -> None:
+    viewer = Viewer()
+    viewer.offer("status", frame_of("status", {"redis": "gone"}))
+    for number in range(MAX_PENDING):
+        viewer.offer(f"alert:{number}", frame_of("alert", {}))
+    assert events(await viewer.take(1)) == [("status", {"redis": "gone"}), (RELOAD, {})]
+
+
 async def test_transitions_reach_every_viewer(desk: Desk) -> None:
     first, second = desk.hub.join(), desk.hub.join()
     assert first
@@ -84,6 +93,14 @@ async def test_a_page_hears_of_alerts_and_silences_over_http(page: Caller, desk:
         await fire(desk, after_s=1)
         row = (await read_until(stream, "alert"))[-1][1]
         assert (row["count"], row["silence"]) == (2, made["id"])
+
+
+async def test_a_quiet_stream_says_that_it_is_alive(
+    page: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEARTBEAT_S", 0.01)
+    async with page.client.get("/live") as stream, asyncio.timeout(DEADLINE_S):
+        assert (await read_until(stream, "beat"))[-1] == ("beat", {})
 
 
 async def test_there_are_only_so_many_viewers(desk: Desk) -> None:

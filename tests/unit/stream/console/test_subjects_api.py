@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -30,6 +31,16 @@ async def test_a_subject_has_its_events_windows_and_alerts(page: Caller, desk: D
     assert [row["id"] for row in answer["alerts"]] == [alert.id]
     unknown = await page.client.get("/api/v1/subjects/ticker/NONE")
     assert unknown.status == 404
+
+
+async def test_a_subjects_chart_has_alerts_where_they_fired(page: Caller, desk: Desk) -> None:
+    for after_s in (0, 600):
+        put(desk, desk.settings.topics.scored, scored(id=f"e-{after_s}", after_s=after_s))
+    alert = await fire(desk)
+    late = NOON + timedelta(seconds=600)
+    await desk.redis.hset(desk.keys.alert(alert.id), "fired_at", late.isoformat())
+    view = (await page.get("/subjects/ticker/HALC"))["view"]
+    assert [bucket["alerts"] for bucket in view["buckets"]][-1] == 1
 
 
 async def test_a_subject_out_of_reach_still_has_its_alerts(page: Caller, desk: Desk) -> None:
@@ -70,6 +81,8 @@ async def test_a_promotion_is_written_and_announced(
     page = await opened(await connect(with_registry))  # type: ignore[operator]
     refused = await page.post("/models/rollback", {"why": "w"}, status=409)
     assert "no predecessor" in refused["error"]
+    blank = await page.post(f"/models/{other.version}/promote", {"why": " \u202e "}, status=422)
+    assert "why is blank" in blank["error"]
     moved = await page.post(f"/models/{other.version}/promote", {"why": "a try"})
     assert (moved["version"], moved["previous"]) == (other.version, first)
     assert (await page.get("/models"))["before"] == first
