@@ -13,8 +13,9 @@ from stream.names import MAX_ID_CHARS
 from stream.records import Event, Subject
 from stream.settings import SettingsError
 from stream.subjects.companies import KnowledgeBase
-from stream.subjects.mentions import Mention, MentionSearch
+from stream.subjects.mentions import MentionSearch
 from stream.subjects.subject_settings import Subjects
+from stream.subjects.tags import Mention
 
 # A post that lists many tickers says little about each; from here on they share one.
 SHARED_FROM = 3
