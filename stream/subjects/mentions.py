@@ -12,7 +12,14 @@ from typing import NamedTuple
 from ahocorasick_rs import AhoCorasick, Implementation
 
 from stream.subjects.companies import Company, KnowledgeBase
-from stream.subjects.tags import START, Mention, find_tags, overlaps
+from stream.subjects.tags import (
+    MARKS_IN_FOLDED,
+    MARKS_IN_WRITTEN,
+    START,
+    Mention,
+    find_tags,
+    overlaps,
+)
 
 # Bare symbols of one or two letters are initials and abbreviations more often than companies.
 _SHORTEST_BARE_SYMBOL = 3
@@ -56,6 +63,7 @@ class _Pattern(NamedTuple):
 
 
 _Hit = tuple[int, int, _Pattern]
+_Matches = list[tuple[int, int, int]]
 
 
 class MentionSearch:
@@ -83,8 +91,9 @@ class MentionSearch:
                     symbols[symbol] = _Pattern(company, _Form.SYMBOL, symbol.lower() in ambiguous)
         self._names = list(names.values())
         self._symbols = list(symbols.values())
-        self._in_folded = AhoCorasick(list(names), implementation=Implementation.DFA)
-        self._in_written = AhoCorasick(list(symbols), implementation=Implementation.DFA)
+        # The marks of a code come last, behind what the lists hold.
+        self._in_folded = _automaton([*names, *MARKS_IN_FOLDED])
+        self._in_written = _automaton([*symbols, *MARKS_IN_WRITTEN])
 
     def find(self, text: str, known: Collection[str] = ()) -> list[Mention]:
         """Mentions in the order of the text, none inside another: the longest name wins.
@@ -92,8 +101,12 @@ class MentionSearch:
         text as clean_text leaves it; known are tickers that the event is about in any case.
         """
         folded = _fold(text)
-        tagged = find_tags(text, folded)
-        hits = self._hits(text, folded)
+        in_folded = self._in_folded.find_matches_as_indexes(folded, True)
+        in_written = self._in_written.find_matches_as_indexes(text, True)
+        marked = bool(in_folded) and max(in_folded)[0] >= len(self._names)
+        marked |= bool(in_written) and max(in_written)[0] >= len(self._symbols)
+        tagged = find_tags(text, marked=marked)
+        hits = self._hits(text, in_folded, in_written) if in_folded or in_written else []
         if not hits:
             return tagged
         written = {mention.ticker for mention in tagged}
@@ -130,26 +143,34 @@ class MentionSearch:
                     )
                 )
             ):
-                ticker = next(
-                    (symbol for symbol in company.symbols if symbol in written or symbol in known),
-                    company.ticker,
-                )
+                ticker = company.ticker
+                if company.also:
+                    used = (one for one in company.symbols if one in written or one in known)
+                    ticker = next(used, ticker)
                 found.append(Mention(ticker, start, end))
         return sorted(found, key=START) if tagged else found
 
-    def _hits(self, text: str, folded: str) -> list[_Hit]:
+    def _hits(self, text: str, in_folded: _Matches, in_written: _Matches) -> list[_Hit]:
         """Whole words that are a name or symbol, leftmost and longest first, without overlaps."""
         # All matches, because only we know where a word ends: of "American Expressway" the longest
         # match is no company, but a shorter one may be.
         hits = [
-            (start, end, self._names[number])
-            for number, start, end in self._in_folded.find_matches_as_indexes(folded, True)
-            if _is_word(text, start, end) and _is_written(text[start:end], self._names[number].form)
+            (start, end, pattern)
+            for number, start, end in in_folded
+            if number < len(self._names)
+            and _is_word(text, start, end)
+            and (
+                (
+                    (pattern := self._names[number]).form is _Form.NAME
+                    and end - start > _LONGEST_ACRONYM
+                )
+                or _is_written(text[start:end], pattern.form)
+            )
         ]
         hits += [
             (start, end, self._symbols[number])
-            for number, start, end in self._in_written.find_matches_as_indexes(text, True)
-            if _is_word(text, start, end)
+            for number, start, end in in_written
+            if number < len(self._symbols) and _is_word(text, start, end)
         ]
         if len(hits) < 2:  # noqa: PLR2004 - nothing to choose from
             return hits
@@ -160,6 +181,10 @@ class MentionSearch:
             if hit[0] >= kept[-1][1]:
                 kept.append(hit)
         return kept
+
+
+def _automaton(words: list[str]) -> AhoCorasick:
+    return AhoCorasick(words, implementation=Implementation.DFA)
 
 
 def _is_written(words: str, form: _Form) -> bool:

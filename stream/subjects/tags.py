@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from operator import attrgetter
+from operator import itemgetter
 from typing import NamedTuple
 
 # A letter must follow the dollar sign, or prices would be companies; what is glued to a word is
@@ -23,6 +23,9 @@ _LISTED = re.compile(
 )
 # Reuters writes the exchange behind the symbol: WMT.N, YHOO.O. One letter may be an initial (U.N).
 _AMERICAN = ("N", "O", "OQ")
+MARKS_IN_FOLDED = ("nyse", "nasdaq", "amex", "otc")
+MARKS_IN_WRITTEN = (".N", ".O")
+"""A text with a code holds one of these, in small letters or as written."""
 _REUTERS = re.compile(
     rf"(?:(?<![A-Za-z0-9.$])([A-Z]{{2,6}})|(?<=[(<])([A-Z]))\.(?:{'|'.join(_AMERICAN)})"
     r"(?![A-Za-z0-9]|\.[A-Za-z])"
@@ -37,11 +40,15 @@ class Mention(NamedTuple):
     end: int
 
 
-START = attrgetter("start")
+START = itemgetter(1)
 
 
-def find_tags(text: str, folded: str) -> list[Mention]:
-    """What says itself that it is a symbol: $HALC, NYSE: HALC, HALC.N."""
+def find_tags(text: str, *, marked: bool) -> list[Mention]:
+    """What says itself that it is a symbol: $HALC, NYSE: HALC, HALC.N.
+
+    marked says whether the text holds one of the marks, which costs nothing where other words are
+    looked for anyway.
+    """
     found: list[Mention] = []
     if "$" in text:
         found = [
@@ -52,17 +59,11 @@ def find_tags(text: str, folded: str) -> list[Mention]:
             )
             for tag in _CASH_TAG.finditer(text)
         ]
-    if ":" in text and (
-        "nyse" in folded or "nasdaq" in folded or "amex" in folded or "otc" in folded
-    ):
+    if marked:
         # With the exchange, or the AMEX before a colon would be American Express beside it.
-        found = _joined(
-            found, [Mention(_symbol(*one.groups()), *one.span()) for one in _LISTED.finditer(text)]
-        )
-    if ".N" in text or ".O" in text:
-        found = _joined(
-            found, [Mention(one[1] or one[2], *one.span()) for one in _REUTERS.finditer(text)]
-        )
+        listed = [Mention(_symbol(*one.groups()), *one.span()) for one in _LISTED.finditer(text)]
+        reuters = [Mention(one[1] or one[2], *one.span()) for one in _REUTERS.finditer(text)]
+        found = _joined(_joined(found, listed), reuters)
     return found
 
 
