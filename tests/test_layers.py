@@ -79,6 +79,7 @@ PURE = (
     "stream.ingest.text",
     "stream.subjects.companies",
     "stream.subjects.mentions",
+    "stream.subjects.tags",
     "stream.subjects.novelty",
     "stream.subjects.first_events",
     "stream.explain.explained",

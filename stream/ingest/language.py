@@ -10,6 +10,9 @@ UNDETERMINED = "und"
 SAMPLE_CHARS = 160
 # One common word may be a name or a quotation ("Deutsche Bank: value per share").
 WORDS_NEEDED = 2
+# Of an English text that names foreigners or companies ("Co", "S.A. de C.V."), about as many words
+# are another language's; an event that is taken for foreign is not judged at all.
+LEAD_OVER_ENGLISH = 2
 # How many letters an alphabet takes to say what one ideogram or syllable says.
 LETTERS_PER_IDEOGRAM = 3
 # Japanese has at least one kana to so many ideograms; Chinese texts quote a few.
@@ -57,6 +60,7 @@ _COMMON_WORDS = {
     "hi": "के है में की और से को का एक पर यह नहीं हैं ने कि भी था मैं हो कर इस",
 }
 _LANGUAGES = tuple(_COMMON_WORDS)
+_ENGLISH = _LANGUAGES.index("en")
 _ALL_WORDS = frozenset(word for words in _COMMON_WORDS.values() for word in words.split())
 # One byte for each language, so that adding the numbers of all words found counts the votes of
 # all languages at once; a sample has fewer than 256 different words.
@@ -107,8 +111,8 @@ def detect_language(text: str) -> str:
     """ISO 639-1 code of a cleaned text, or "und" (ISO 639-2: undetermined) when in doubt.
 
     The script decides where it writes one language; else the language most of whose commonest
-    words occur, if it leads. 21 languages in the Latin, Cyrillic, Arabic and Devanagari scripts,
-    20 by script alone. A mixed text gets the language of its larger part.
+    words occur, if it leads, over English clearly. 21 languages in the Latin, Cyrillic, Arabic and
+    Devanagari scripts, 20 by script alone. A mixed text gets the language of its larger part.
     """
     sample = text[:SAMPLE_CHARS]
     if not sample.isascii() and _ANY_SCRIPT.search(sample):
@@ -142,4 +146,7 @@ def _language_of_words(sample: str) -> str:
     most = max(votes)
     if most < WORDS_NEEDED or votes.count(most) > 1:
         return UNDETERMINED
-    return _LANGUAGES[votes.index(most)]
+    first = votes.index(most)
+    if first != _ENGLISH and most < votes[_ENGLISH] + LEAD_OVER_ENGLISH:
+        return UNDETERMINED
+    return _LANGUAGES[first]

@@ -35,6 +35,7 @@ class Company(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     related: tuple[str, ...] = ()
     capitalised: tuple[str, ...] = ()
     ambiguous: tuple[str, ...] = ()
+    jargon: tuple[str, ...] = ()
     ticker: str = ""
     sector: str = ""
 
@@ -139,6 +140,7 @@ def _company(entry: Any, ticker: str, sector: str, place: str) -> Company:
     for field, listed, own in (
         ("capitalised", company.capitalised, names),
         ("ambiguous", company.ambiguous, names | symbols),
+        ("jargon", company.jargon, names),
     ):
         if unknown := [form for form in listed if form.lower() not in own]:
             raise SettingsError(

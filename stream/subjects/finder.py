@@ -13,8 +13,9 @@ from stream.names import MAX_ID_CHARS
 from stream.records import Event, Subject
 from stream.settings import SettingsError
 from stream.subjects.companies import KnowledgeBase
-from stream.subjects.mentions import Mention, MentionSearch
+from stream.subjects.mentions import MentionSearch
 from stream.subjects.subject_settings import Subjects
+from stream.subjects.tags import Mention
 
 # A post that lists many tickers says little about each; from here on they share one.
 SHARED_FROM = 3
@@ -25,17 +26,23 @@ ASIDE = 0.5
 VOICE = 0.2
 VOICE_SECTOR = "financials"
 _SPEAKS = re.compile(
-    r"""(?ix) (?:'s|\u2019s)? [\s,]* (?: analysts? \b .{0,20}? )? \b (?: says? | said | sees?
-    | expects? | thinks? | upgrade[sd]? | downgrade[sd]? | initiate[sd]? | reiterate[sd]?
-    | maintain(?:s|ed)? | boost(?:s|ed)? | lifts? | lowers? | cuts? | raise[sd]? | trims?
-    | adds? | warms? ) \b"""
+    r"""(?ix) (?:\s securities)? (?:'s|\u2019s)? [\s,]* (?: analysts? \b .{0,20}? )? \b (?: says?
+    | said | sees? | expects? | thinks? | upgrade[sd]? | downgrade[sd]? | initiate[sd]?
+    | reiterate[sd]? | maintain(?:s|ed)? | boost(?:s|ed)? | lifts? | lowers? | cuts? | raise[sd]?
+    | trims? | adds? | warms? | ups | slash(?:es|ed) | revise[sd]? | starts? | points?
+    | (?: (?: turn(?:s|ed)? | gets? | got | is ) \s (?:more\s)? )?
+      (?: bullish | bearish | positive | cautious | wary ) ) \b"""
 )
 _SPOKEN_AT = re.compile(
-    r"""(?ix) \b (?: upgraded | downgraded | cut | raised | lowered | lifted | boosted | rated
-    | initiated | started | reiterated | target | rating | pick | buy | sell | hold | neutral
-    | overweight | underweight | coverage | analysts? | strategists? ) \b .{0,30}? \b (?: at | by
-    | from ) \s* $"""
+    r"""(?ix) \b (?: upgraded? | downgraded? | cut | raised | lowered | lifted | boosted | rated
+    | initiated | initiation | started | reiterated | target | rating | pick | buy | sell | hold
+    | neutral | overweight | underweight | coverage | analysts? | strategists? ) \b .{0,30}? \b
+    (?: at | by | from ) \s* $
+    | \b says \s $"""
 )
+# "Halcyon may need capital - JPMorgan", with nothing but links behind it.
+_CREDITED = re.compile(r"(?:\s[-\u2013\u2014]|:)\s$")
+_NOTHING_MORE = re.compile(r"(?:\s?https?://\S+)*\s?$")
 SPOKEN_AT_CHARS = 50
 
 FIELD_ROOTS = ("attributes", "author", "lang")
@@ -105,7 +112,11 @@ class SubjectFinder:
         if not others or company is None or company.sector != VOICE_SECTOR:
             return 1.0
         before = text[max(0, mention.start - SPOKEN_AT_CHARS) : mention.start]
-        speaks = _SPEAKS.match(text, mention.end) or _SPOKEN_AT.search(before)
+        speaks = (
+            _SPEAKS.match(text, mention.end)
+            or _SPOKEN_AT.search(before)
+            or (_CREDITED.search(before) and _NOTHING_MORE.match(text, mention.end))
+        )
         return VOICE if speaks else 1.0
 
 

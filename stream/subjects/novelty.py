@@ -30,6 +30,9 @@ _NOISE = ("http://", "https://", "@", "<")
 _RETWEET = b"rt"
 # Chinese, Japanese and Korean don't part their words, so each character is one.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
+_DECIMAL = re.compile(r"[0-9]+(?:[.,][0-9]+)+")
+# So many different parts are in the fewest two decimals that another one can be made of.
+_PARTS_OF_DECIMALS = 3
 # Cuts an ASCII text in small letters into words: all else becomes a space.
 _ASCII_WORDS = bytes(
     byte if chr(byte) in "abcdefghijklmnopqrstuvwxyz0123456789" else ord(" ") for byte in range(256)
@@ -59,7 +62,8 @@ def fingerprint(scored: Scored) -> Print | None:
     """
     if scored.source == "ticket" and not scored.customer:
         return None
-    words = _words(model_text(scored.title, scored.text).lower())
+    text = _without_noise(model_text(scored.title, scored.text).lower())
+    words = _words(text)
     if len(words) < MIN_WORDS:
         return None
     scope = crc32(
@@ -77,6 +81,9 @@ def fingerprint(scored: Scored) -> Print | None:
         for word in words
         if not word.isalpha() and (word.isascii() or not word.decode().isalpha())
     }
+    if len(facts) >= _PARTS_OF_DECIMALS:
+        # Whole, or 4.7 and 6.3 would hold all parts of 4.6.
+        facts.update([crc32(number.encode()) for number in _DECIMAL.findall(text)])
     facts |= {crc32(one.id.encode()) for one in scored.subjects if one.kind == "ticker"}
     return Print(
         sketch=_hex(smallest),
@@ -97,10 +104,14 @@ def marked(scored: Scored, novelty: float, copy_of: str) -> Scored:
     )
 
 
-def _words(text: str) -> list[bytes]:
-    """The words of a text in small letters, as UTF-8, without what copies differ in."""
+def _without_noise(text: str) -> str:
     if any(noise in text for noise in _NOISE):
-        text = " ".join([part for part in text.split() if not part.startswith(_NOISE)])
+        return " ".join([part for part in text.split() if not part.startswith(_NOISE)])
+    return text
+
+
+def _words(text: str) -> list[bytes]:
+    """The words of a text in small letters, as UTF-8."""
     if text.isascii():
         words = text.encode().translate(_ASCII_WORDS).split()
     else:

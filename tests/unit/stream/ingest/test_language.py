@@ -57,6 +57,20 @@ def test_a_text_without_common_words_is_undetermined(text: str) -> None:
     assert detect_language(text) == UNDETERMINED
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Halcyon Sets Results Call for Thursday, August 11th at 5:00 p.m. ET",
+        "Norrland Power Co updates its guidance to $1.16",
+        "Grupo Minero Del Valle reports a rise in traffic",
+        "I need several virtual cards made per day.",
+        "Halcyon Plus Arrives on Friday",
+    ],
+)
+def test_an_english_text_with_foreign_names_is_not_taken_for_foreign(text: str) -> None:
+    assert detect_language(text) in {"en", UNDETERMINED}
+
+
 def test_an_english_text_that_quotes_chinese_stays_english() -> None:
     assert detect_language("The firm said that its name 海龙 is not for sale in this year.") == "en"
 

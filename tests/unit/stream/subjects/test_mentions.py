@@ -26,8 +26,20 @@ def named(text: str, known: tuple[str, ...] = ()) -> list[str]:
         ("selling $halc now", ["HALC=$halc"]),
         ("$BRK.B and ($HALC).", ["BRK.B=$BRK.B", "HALC=$HALC"]),
         ("it costs $500 or $5M, US$ and $ alone, $TOOLONGNAME", []),
+        # A class of shares in all its spellings, and what a future, slang and a row of tags are.
+        ("$BRK/B, $BRK-B, $RDS-a", ["BRK.B=$BRK/B", "BRK.B=$BRK-B", "RDS=$RDS"]),
+        ("$HALC-led, $HALC/NORR", ["HALC=$HALC", "HALC=$HALC"]),
+        ("$ES_F and $NQ_F up", []),
+        ("CA$H for Ke$ha, A$AP and G$FB", []),
+        ("$HALC$NORR, \u5173\u4e8e$HALC", ["HALC=$HALC", "NORR=$NORR", "HALC=$HALC"]),
+        # Codes of Reuters for American listings.
+        ("Halcyon Inc. HALC.O fell", ["HALC=HALC.O"]),
+        ("(HALC.N: Quote), $HALC.N", ["HALC=HALC.N", "HALC=$HALC.N"]),
+        ("Ford (F.N) and <T.N>", ["F=Ford", "F=F.N", "T=T.N"]),
+        ("at the U.N. and U.N headquarters, HALC.L, HALC.NX, U.S.O.", []),
         # Behind an exchange.
-        ("Masimo (NASDAQ:MASI) and NYSE: T", ["MASI=MASI", "T=T"]),
+        ("Masimo (NASDAQ:MASI) and NYSE: T", ["MASI=NASDAQ:MASI", "T=NYSE: T"]),
+        ("listed on AMEX : HALC", ["HALC=AMEX : HALC"]),
         ("the Nasdaq: a history", []),
         # Names: any letters' case, possessives, the longest, whole words.
         ("Tesla's and tesla and TESLA", ["TSLA=Tesla", "TSLA=tesla", "TSLA=TESLA"]),
@@ -50,6 +62,25 @@ def named(text: str, known: tuple[str, ...] = ()) -> list[str]:
         ("Target shares fell", ["TGT=Target"]),
         ("Walmart and Target", ["WMT=Walmart", "TGT=Target"]),
         ("price target for Target stock", ["TGT=Target"]),
+        # What is a word of the markets besides: only what follows or stands beside it decides.
+        ("Walmart hits its Growth Target as shares rise", ["WMT=Walmart"]),
+        ("Hackers Target Boeing, Tesla Price Target: $300", ["BA=Boeing", "TSLA=Tesla"]),
+        ("Apple sees Target 15% above", ["AAPL=Apple"]),
+        ("Apple, Gap and Boeing", ["AAPL=Apple", "GAP=Gap", "BA=Boeing"]),
+        ("Gap's plan for its shares; Gap CEO leaves", ["GAP=Gap", "GAP=Gap"]),
+        ("Boeing may fill the Gap at 38; a Gap, a Target", ["BA=Boeing"]),
+        ("$TGT: Target adds stores", ["TGT=$TGT", "TGT=Target"]),
+        # A name of several words is one with the capitals of each.
+        ("the second-largest U.S. bank", []),
+        ("U.S. Bank and US BANK", ["USB=U.S. Bank", "USB=US BANK"]),
+        # Figures and spans of months.
+        ("revenue of $8.3M, 1,3M users, \u20ac3M, growth (3M/3M)", []),
+        ("3M's shares, and 3M.", ["MMM=3M", "MMM=3M"]),
+        # Other companies of the same name.
+        ("Nokia Siemens Networks and Siemens", ["SIEGY=Siemens"]),
+        ("Merck KGaA and Coca-Cola HBC", []),
+        ("Berkshire Hills shares", []),
+        ("HP and Hewlett-Packard shares", ["HPQ=HP", "HPQ=Hewlett-Packard"]),
         # Bare symbols.
         ("NVDA is dear", ["NVDA=NVDA"]),
         ("nvda is dear", []),
@@ -97,6 +128,9 @@ PIECES = [
     "stocks",
     "https://x.y/tesla",
     "3M",
+    "Target",
+    "GE.N",
+    "$BRK/B",
     "AT&T",
     "'s",
     "$",
@@ -118,6 +152,9 @@ PIECES = [
         "CAT " * 50_000,
         "$AB Meta " * 20_000,
         "CAT" + " " * 200_000,
+        "Target " * 30_000,
+        "AB.N " * 40_000,
+        "$AB" * 60_000,
     ],
     ids=lambda text: text[:12],
 )

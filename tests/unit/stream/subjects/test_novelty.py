@@ -85,6 +85,13 @@ async def test_what_adds_something_is_no_copy(client: Redis, other: dict[str, An
     assert await copies(client, event(1), event(2, **other)) == ["", ""]
 
 
+async def test_a_decimal_made_of_the_parts_of_others_is_another_number(client: Redis) -> None:
+    text = "the operating profit of Halcyon rose to EUR 4.7 mn from EUR {} mn, it said on Monday"
+    told = [text.format(before) for before in ("3.6", "4.6", "3.6")]
+    first, other, again = await store(client).mark([event(n, one) for n, one in enumerate(told)])
+    assert (other.copy_of, again.copy_of) == ("", first.id)
+
+
 async def test_copies_are_linked_to_the_first_whatever_the_batches_and_workers(
     client: Redis,
 ) -> None:
