@@ -185,6 +185,14 @@ def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Pat
         ("event.text.matches('a' + event.title)", "is not written out as one string"),
         (f"event.text.matches('{'x' * 201}')", "longer than 200 characters"),
         ("event.text.matches('(a{1,50}){1,50}b')", "counts to 2,500"),
+        ("event.text.matches('(a{ 50 }){ 1, 50 }b')", "counts to 2,500"),
+        (r"event.text.matches(r'\w{200}')", "come to 200 of \\w, \\W and \\p"),
+        (r"event.text.matches(r'(?i)(\w{5}|x\w+){10}')", "come to 60 of"),
+        (r"event.text.matches(r'(\pL[\]([x)\W\p{Greek}]]){17}')", "come to 51 of"),
+        (r"event.title.matches(r'\w{26}x') || event.text.matches(r'\W{25}')", "come to 51 of"),
+        (r"event.text.matches('\\w{200}')", "come to 200 of"),
+        (r"event.text.matches('\x5cw\173200}')", "come to 200 of"),
+        (r"event.text.matches(r'(?ix) a')", "with (?x), which hides its counts"),
     ],
 )
 def test_a_wrong_condition_is_refused_with_rule_file_and_remedy(
@@ -234,6 +242,8 @@ def test_a_long_name_of_a_head_takes_no_longer() -> None:
         "subject.relevance > 0.5 && event.text.matches('(?i)halc[a-z]{2,9}')",
         "event.tickers.filter(t, t != 'A').exists(t, t == 'B')",
         "event.text.matches(r'a\\(b') || event.title.contains('x, (y')",
+        r"event.text.matches(r'(?i)\b(loss|fraud)\w*\b.{0,100}\b(bank|fund)\w*[^\W]\b')",
+        r"event.text.matches(r'(\w+\W+){0,20}\\w{10}')",
     ],
 )
 def test_a_sound_condition_is_taken(tmp_path: Path, when: str) -> None:
