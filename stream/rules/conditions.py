@@ -97,7 +97,7 @@ def _check_operands(expression: str, variables: Mapping[str, Any], where: str, f
 
     Other errors than of kinds may be what a part before it guards against.
     """
-    parts = operands(expression, _STRING_OR_COMMENT)
+    parts = operands(expression, blank(expression))
     if len(parts) == 1:
         return
     context = cel.Context(variables=dict(variables))
@@ -124,6 +124,11 @@ def strip(expression: str) -> str:
     return _STRING_OR_COMMENT.sub(
         lambda found: "" if found[0].startswith("//") else "''", expression
     )
+
+
+def blank(expression: str) -> str:
+    """The expression with spaces for every string and comment, each place as it was."""
+    return _STRING_OR_COMMENT.sub(lambda found: " " * len(found[0]), expression)
 
 
 def fields_used(expression: str) -> dict[str, set[str]]:

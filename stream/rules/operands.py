@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 
-def operands(expression: str, string_or_comment: re.Pattern[str]) -> list[str]:
+def operands(expression: str, bare: str) -> list[str]:
     """Each once, as it is written, however deep in brackets; the whole where nothing is joined.
 
-    A condition with '?' is not taken apart.
+    bare is the expression with strings and comments blank, which may hold signs and brackets of
+    their own. A condition with '?' is not taken apart.
     """
-    # Strings and comments may hold signs and brackets of their own.
-    bare = string_or_comment.sub(lambda found: "_" * len(found[0]), expression)
     spans = _spans(bare, 0, len(bare))
     return list(dict.fromkeys(expression[start:end].strip() for start, end in spans))
 

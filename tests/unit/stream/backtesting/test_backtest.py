@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from stream.alerts.episodes import Episodes
 from stream.backtesting.backtest import Backtest, compare, count_by_day
 from stream.backtesting.scored_log import read_file
-from stream.backtesting.sweep import steps, variants
+from stream.backtesting.sweep import steps, thresholds, variants
 from stream.cli import main
 from stream.publish import InputError
 from stream.records import Alert, Origin, Scored, Subject, encode
 from stream.rules.rule_error import RuleError
-from stream.rules.rule_file import read_rule_file
+from stream.rules.rule_file import Rule, RuleFile, read_rule_file
 from stream.rules.rule_set import RuleSet
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_settings import Signals
@@ -195,6 +195,36 @@ def test_a_sweep_that_cannot_be_made_is_refused(tmp_path: Path, sweep: str, name
     with pytest.raises(RuleError) as caught:
         variants(read_rule_file(rule_file(tmp_path)), sweep)
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("when", "swept"),
+    [
+        ("risk.confidence >= 0.5 && x", "risk.confidence >= 0.8 && x"),
+        ("'risk.confidence > 0.7' != x && risk.confidence>=1", None),
+        (
+            "risk.confidence > 1 // risk.confidence > 2",
+            "risk.confidence > 0.8 // risk.confidence > 2",
+        ),
+        ("risk.confidence >= 5e-1", ""),
+        ("risk.confidence >= 0.5 + 0.1", ""),
+        ("risk.confidence > 0.5*2.0", ""),
+        ("'risk.confidence > 0.7' == event.text", ""),
+    ],
+)
+def test_a_sweep_changes_a_whole_number_that_the_condition_compares_with(
+    when: str, swept: str | None
+) -> None:
+    rule = Rule(name="r", when=when, subject="ticker", severity="info", title="t")
+    file = RuleFile("rules", {"r": rule}, (), "")
+    if swept == "":
+        assert not thresholds(rule)
+        with pytest.raises(RuleError, match="a number 0 times"):
+            variants(file, "r.risk.confidence=0.8")
+        return
+    assert set(thresholds(rule)) == {"risk.confidence"}
+    expected = swept or "'risk.confidence > 0.7' != x && risk.confidence>=0.8"
+    assert variants(file, "r.risk.confidence=0.8")["0.8"]["r"].when == expected
 
 
 def test_scored_records_are_read_and_a_bad_line_is_named(tmp_path: Path) -> None:
