@@ -332,11 +332,32 @@ expect = [{ rule = "bad-news", subject = "ticker:A", count = COUNT }]
 """
 
 
+ONE = "rule = 'bad-news'"
+THREE = """
+[[test]]
+name = "three"
+events = [
+  { tickers = ["A"], sentiment = "negative", repeat = 2 },
+  { tickers = ["B"], sentiment = "negative", repeat = 2 },
+  { tickers = ["C"], sentiment = "negative" },
+]
+expect = ["""
+
+
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
         (TEST.replace("COUNT", "2"), []),
         (TEST.replace("COUNT", "3"), ["count is 2, expected 3"]),
+        # Whichever comes first: what may be any alert leaves the others what they need.
+        (
+            f"{THREE}{{ {ONE} }}, {{ count = 2, {ONE} }}, {{ subject = 'ticker:A', {ONE} }}]",
+            [],
+        ),
+        (
+            f"{THREE}{{ count = 3, {ONE} }}, {{ count = 2, {ONE} }}, {{ count = 2, {ONE} }}]",
+            ["count is 1, expected 3"],
+        ),
         (TEST.replace("COUNT", "2").replace("ticker:A", "ticker:B"), ["subject is ticker:A"]),
         (TEST.replace("[{ rule", "[] #"), ["unexpected: rule bad-news, subject ticker:A"]),
         (
@@ -361,6 +382,8 @@ def test_rules_test_compares_alerts_with_the_expected_ones(
     [
         (("repeat = 2", "repeats = 2"), "event 1: Object contains unknown field `repeats`"),
         (("repeat = 2", "repeat = 20_000"), "makes more than 10,000 events"),
+        (('2, every = "10m"', '9_999, every = "366d"'), "event 1: lies too far ahead"),
+        (("confidence = 0.7", "confidence = 70"), "Expected `float` <= 1.0"),
         (('"10m"', '"10"'), "event 1: write a whole number and a unit"),
         (('rule = "bad-news"', 'rule = "no-news"'), "unknown rule 'no-news'"),
         (("expect", "expects"), "unknown field `expects`"),
