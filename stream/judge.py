@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -18,7 +18,7 @@ from stream.outbox import Outgoing
 from stream.queue_settings import Queue
 from stream.records import Event, RawRecord, Scored, encode, model_text
 from stream.rules.rule_set import Known, Match, RuleSet
-from stream.signals.windows import Windows
+from stream.signals.signal_store import Observed
 from stream.subjects.finder import SubjectFinder
 from stream.tickets import REVIEW, route
 
@@ -99,21 +99,33 @@ def judge(
     return shipment
 
 
-def apply_rules(
-    shipment: Shipment,
-    rules: RuleSet,
-    windows: Iterable[Mapping[str, Windows]],
-    known: Known,
-) -> None:
+def apply_rules(shipment: Shipment, rules: RuleSet, observed: Observed) -> None:
     """Add the verdicts on each scored event, given the windows of its subjects, in order.
 
-    They may go on changing with the next event. known is what was before the first event; what
-    these begin is added to it.
+    They may go on changing with the next event. What these begin is known to those after them.
     """
-    for scored, around in zip(shipment.scored, windows, strict=True):
+    known = Known(observed.rules)
+    first: dict[int, Known] = {}
+    for scored, around, then in zip(
+        shipment.scored, observed.windows, observed.before, strict=True
+    ):
         matches = rules.match(scored, around, known)
+        if then is not None:
+            was = first.setdefault(id(then), Known(then))
+            matches = [one for match in matches if (one := _again(match, was))]
+            was.add(matches)
         known.add(matches)
         shipment.matches.extend((scored, match) for match in matches)
+
+
+def _again(match: Match, was: Known) -> Match | None:
+    """A verdict on an event that was delivered before, None if it was not given then.
+
+    It must not end what came after the event: that can only be a repetition, in case it is one.
+    """
+    if match.outcome == "holds" or match.rule.name in was.about(match.subject):
+        return match
+    return msgspec.structs.replace(match, repeats=True) if match.outcome == "resolves" else None
 
 
 def scored_records(shipment: Shipment, topics: Topics, raised: int) -> list[Outgoing]:

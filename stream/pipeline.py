@@ -27,7 +27,7 @@ from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
 from stream.queue_settings import Queue
 from stream.records import Alert, Scored, encode, model_text, utc_now
-from stream.rules.rule_set import Known, Match, RuleSet
+from stream.rules.rule_set import Match, RuleSet
 from stream.signals.signal_store import Observed
 from stream.subjects.finder import SubjectFinder
 from stream.tasks import end
@@ -224,7 +224,7 @@ class Pipeline:
         lasting = rules.lasting(marked)
         observed = await self._insist(lambda: self._signals.observe(marked, lasting))
         shipment.turns = observed.turns
-        apply_rules(shipment, rules, observed.windows, Known(observed.rules))
+        apply_rules(shipment, rules, observed)
         for name in rules.errors.keys() - self._named_errors:
             self._named_errors.add(name)
             logger.warning("rule %s fails on an event: %s", name, rules.last_error[name])

@@ -94,6 +94,7 @@ PURE = (
     "stream.rules.rule_error",
     "stream.rules.variables",
     "stream.rules.necessary",
+    "stream.rules.operands",
     "stream.rules.question",
     "stream.rules.plan",
     "stream.rules.compiled",

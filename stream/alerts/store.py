@@ -160,9 +160,10 @@ class AlertStore:
             keys.alerts_quiet,
         ]
         quiet_us = _microseconds(rule.quiet_s or self._alerting.quiet_s)
-        seen = [match.outcome, mark, microseconds(scored)]
+        seen = ["repeats" if match.repeats else match.outcome, mark, microseconds(scored)]
         if match.outcome == "fails":  # ends a wait at most
-            return places, [*seen, rule.name, quiet_us, keys.alert("")]
+            replay_s = self._alerting.replay_s
+            return places, [*seen, rule.name, quiet_us, keys.alert(""), replay_s]
         decided: dict[str, Any] = {
             "rule": rule.name,
             "rule_version": rule.version,

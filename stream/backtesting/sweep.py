@@ -11,6 +11,7 @@ import msgspec
 from stream import durations
 from stream.backtesting.backtest import compare
 from stream.records import Alert
+from stream.rules.conditions import blank
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import Rule, RuleFile
 
@@ -18,7 +19,9 @@ MAX_VALUES = 20
 DURATIONS = {"for": "for_", "cooldown": "cooldown", "quiet": "quiet"}
 
 _SWEEP = re.compile(r"([a-z0-9-]+)\.([A-Za-z_][\w.]*)=([^=]+)")
-_COMPARISON = re.compile(r"(?<![\w.])([A-Za-z_]\w*(?:\.\w+)+)\s*[<>]=?\s*(-?\d+(?:\.\d+)?)")
+# The whole number, with which nothing is reckoned: 0.8 in place of the 5 of 5e-1 would be 0.08.
+_THRESHOLD = r"-?\d+(?:\.\d+)?(?![\w.]|\s*[-+*/%])"
+_COMPARISON = re.compile(rf"(?<![\w.])([A-Za-z_]\w*(?:\.\w+)+)\s*[<>]=?\s*({_THRESHOLD})")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -58,7 +61,7 @@ def variants(file: RuleFile, sweep: str) -> dict[str, dict[str, Rule]]:
 
 def thresholds(rule: Rule) -> dict[str, str]:
     """What `when` compares with a number exactly once, and that number as it is written."""
-    found = _COMPARISON.findall(rule.when)
+    found = _COMPARISON.findall(blank(rule.when))
     times = Counter(path for path, _ in found)
     return {path: number for path, number in found if times[path] == 1}
 
@@ -84,12 +87,12 @@ def _with(rule: Rule, path: str, value: str, sweep: str) -> Rule:
     if not _NUMBER.fullmatch(value):
         raise RuleError(f"--sweep {sweep}: {value!r} is not a number")
     spaced = r"\s*\.\s*".join(re.escape(step) for step in path.split("."))
-    comparison = re.compile(rf"(?<![\w.])({spaced}\s*[<>]=?\s*)-?\d+(?:\.\d+)?")
-    count = len(comparison.findall(rule.when))
-    if count != 1:
+    comparison = re.compile(rf"(?<![\w.]){spaced}\s*[<>]=?\s*({_THRESHOLD})")
+    found = list(comparison.finditer(blank(rule.when)))
+    if len(found) != 1:
         raise RuleError(
-            f"--sweep {sweep}: rule {rule.name!r} compares {path} with a number {count} times in "
-            "`when`; it must be once"
+            f"--sweep {sweep}: rule {rule.name!r} compares {path} with a number {len(found)} times "
+            "in `when`; it must be once"
         )
-    when = comparison.sub(lambda kept: kept[1] + value, rule.when)
+    when = f"{rule.when[: found[0].start(1)]}{value}{rule.when[found[0].end(1) :]}"
     return msgspec.structs.replace(rule, enabled=True, when=when)

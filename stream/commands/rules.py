@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from stream.backtesting.labels import Marks
     from stream.backtesting.rehearsal import Rehearsal
     from stream.records import Scored
-    from stream.rules.rule_file import Rule
+    from stream.rules.rule_file import Rule, RuleFile
 
 PROGRESS_EVERY = 1_000
 
@@ -161,18 +161,18 @@ def backtest(
     kinds = tuple(settings.subjects.fields)
     read = read_rule_file(file or settings.alerting.rules, kinds)
 
+    files = [read, *([read_rule_file(other, kinds)] if other else [])]
     if sweep:
         rule_sets = variants(read, sweep)
     else:
-        rule_sets = {report.FIRST: read.rules}
-        if other:
-            rule_sets[report.SECOND] = read_rule_file(other, kinds).rules
+        names = (report.FIRST, report.SECOND)
+        rule_sets = {name: one.rules for name, one in zip(names, files, strict=False)}
     chosen = {
         name: RuleSet(rules, heads, signals=settings.signals) for name, rules in rule_sets.items()
     }
     run = Backtest(chosen, signals=settings.signals, quiet_s=settings.alerting.quiet_s)
     told = _rehearsals(routes, rule_sets, settings)
-    marks = _marks(labels, rule_sets)
+    marks = _marks(labels, rule_sets, files)
     feed = partial(_feed, run, told, marks) if told or marks else run.feed
     spare_long_lived()
     began = time.perf_counter()
@@ -216,8 +216,12 @@ def _rehearsals(
     }
 
 
-def _marks(labels: Path | None, rule_sets: Mapping[str, Mapping[str, Rule]]) -> Marks | None:
-    """None without a labels file."""
+def _marks(
+    labels: Path | None,
+    rule_sets: Mapping[str, Mapping[str, Rule]],
+    files: Sequence[RuleFile],
+) -> Marks | None:
+    """None without a labels file, which may speak of rules of the files that are not asked."""
     from stream.backtesting.labels import Marks, read_labels
 
     if labels is None:
@@ -226,7 +230,8 @@ def _marks(labels: Path | None, rule_sets: Mapping[str, Mapping[str, Rule]]) -> 
         name: [rule.name for rule in rules.values() if rule.enabled]
         for name, rules in rule_sets.items()
     }
-    return Marks(read_labels(labels, {rule for rules in names.values() for rule in rules}), names)
+    known = {rule.name for file in files for rule in file.rules.values()}
+    return Marks(read_labels(labels, known), names)
 
 
 def _feed(

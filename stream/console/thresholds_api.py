@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -13,7 +14,8 @@ from stream.backtesting.backtest import Backtest, compare
 from stream.backtesting.sweep import thresholds, variants
 from stream.console.operations import Asked, Operation, RefusedError
 from stream.records import Scored
-from stream.rules.rule_file import Rule, RuleFile, read_rule_file
+from stream.rules.rule_error import RuleError
+from stream.rules.rule_file import RuleFile, read_rule_file
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings
 
@@ -118,17 +120,20 @@ def try_all(
 ) -> list[Threshold]:
     """Every threshold of the rule at that place, with values around its own, in one pass."""
     rule = file.rules[where]
-    rules: dict[tuple[str, str], dict[str, Rule]] = {
-        (AS_IT_IS, ""): {where: msgspec.structs.replace(rule, enabled=True)}
-    }
+    as_it_is = {where: msgspec.structs.replace(rule, enabled=True)}
+    rules = {(AS_IT_IS, ""): RuleSet(as_it_is, heads, signals=settings.signals)}
     own = thresholds(rule)
     for path, number in own.items():
         around = ",".join(values_around(path, number))
-        for value, changed in variants(file, f"{rule.name}.{path}={around}").items():
-            rules[path, value] = changed
+        # Nothing lies around 0 where values are multiples.
+        found = variants(file, f"{rule.name}.{path}={around}") if around else {}
+        for value, changed in found.items():
+            # Twice a share of 0.6 is more than there is, which no rule may ask for.
+            with contextlib.suppress(RuleError):
+                rules[path, value] = RuleSet(changed, heads, signals=settings.signals)
     names = {f"{path}={value}": (path, value) for path, value in rules}
     run = Backtest(
-        {name: RuleSet(rules[key], heads, signals=settings.signals) for name, key in names.items()},
+        {name: rules[key] for name, key in names.items()},
         signals=settings.signals,
         quiet_s=settings.alerting.quiet_s,
     )
@@ -136,10 +141,11 @@ def try_all(
         run.feed(event)
     outcomes = {key: run.outcome(name).alerts for name, key in names.items()}
     plain = outcomes[AS_IT_IS, ""]
-    found = []
+    answers = []
     for path, number in own.items():
         tried = []
-        for value in sorted([number, *values_around(path, number)], key=float):
+        around_it = [value for of, value in rules if of == path]
+        for value in sorted([number, *around_it], key=float):
             alerts = plain if value == number else outcomes[path, value]
             sides = compare(plain, alerts)
             lost = [WouldBe(one.subject, one.title, one.began) for one in sides.only_first[:SHOWN]]
@@ -154,8 +160,8 @@ def try_all(
                     lost_first=lost,
                 )
             )
-        found.append(Threshold(path, tried))
-    return found
+        answers.append(Threshold(path, tried))
+    return answers
 
 
 def values_around(path: str, number: str) -> list[str]:

@@ -13,11 +13,15 @@ from models.spec import Head
 from stream.names import SOURCE_KINDS
 from stream.rules.hostile import find_danger
 from stream.rules.idle import find_idle
+from stream.rules.operands import operands
 from stream.rules.rule_error import RuleError
 from stream.rules.variables import EVENT_FIELDS, HEAD_FIELDS, SUBJECT_FIELDS, sample
 from stream.signals.figures import FIGURES
 
 MAX_EXPRESSION_CHARS = 4_000
+MAX_SHOWN_CHARS = 100
+
+_NO_FUNCTION = "Undefined variable or function"
 
 # A raw string ends at the first quote; in any other a backslash protects what follows it.
 _STRING_OR_COMMENT = re.compile(
@@ -70,8 +74,10 @@ def compile_condition(
     bare = strip(expression)
     if idle := find_idle(bare, heads, _BOUND.findall(bare)):
         raise RuleError(f"{where}: {field} {idle}")
+    variables = sample(heads)
+    _check_operands(expression, variables, where, field)
     try:
-        outcome = program.execute(cel.Context(variables=sample(heads)))
+        outcome = program.execute(cel.Context(variables=variables))
     except KeyError:
         if not fields_used(expression).get("event", set()).isdisjoint({"attributes", "*"}):
             return program
@@ -86,11 +92,43 @@ def compile_condition(
     return program
 
 
+def _check_operands(expression: str, variables: Mapping[str, Any], where: str, field: str) -> None:
+    """What the sample leaves out: behind a part that settles all, CEL passes over any fault.
+
+    Other errors than of kinds may be what a part before it guards against.
+    """
+    parts = operands(expression, blank(expression))
+    if len(parts) == 1:
+        return
+    context = cel.Context(variables=dict(variables))
+    for part in parts:
+        shown = " ".join(part.split())[:MAX_SHOWN_CHARS]
+        try:
+            outcome = cel.compile(part).execute(context)
+        except Exception as error:  # noqa: BLE001 - cel raises many kinds
+            detail = " ".join(str(error).split())
+            if isinstance(error, TypeError) or detail.startswith(_NO_FUNCTION):
+                raise RuleError(
+                    f"{where}: {field} fails on a sample event in `{shown}` ({detail})"
+                ) from None
+            continue
+        if not isinstance(outcome, bool):
+            raise RuleError(
+                f"{where}: {field} must join what is true or false, `{shown}` gives a "
+                f"{type(outcome).__name__}"
+            )
+
+
 def strip(expression: str) -> str:
     """The expression with every string empty and without comments, which may hold anything."""
     return _STRING_OR_COMMENT.sub(
         lambda found: "" if found[0].startswith("//") else "''", expression
     )
+
+
+def blank(expression: str) -> str:
+    """The expression with spaces for every string and comment, each place as it was."""
+    return _STRING_OR_COMMENT.sub(lambda found: " " * len(found[0]), expression)
 
 
 def fields_used(expression: str) -> dict[str, set[str]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from models.spec import Head
 from stream.names import SOURCE_KINDS
+from stream.rules.variables import sample
 
 _SHARES = ("negative", "neutral", "positive", "high_risk")
 _RANGES = {
@@ -28,7 +30,19 @@ _BEFORE = r"(?:^|&&|\|\||[(\[?:,])[\s!]*"
 _AFTER = r"(?=\s*(?:$|&&|\|\||[)\]?:,]))"
 _VALUE_FIRST = re.compile(_BEFORE + _VALUE + _SIGN + _NUMBER + _AFTER)
 _NUMBER_FIRST = re.compile(_BEFORE + _NUMBER + _SIGN + _VALUE + _AFTER)
+_CONSTANT = r"(''|-?\d[\w.]*|true\b|false\b|null\b)"
+_LIST = r"(\[[^\[\]]*\])(?!\s*[\[.])"
+_EQUAL_FIRST = re.compile(rf"{_BEFORE}{_VALUE}\s*[=!]=\s*(?:{_CONSTANT}|{_LIST})")
+_EQUAL_BEHIND = re.compile(rf"{_BEFORE}(?:{_CONSTANT}|{_LIST})\s*[=!]=\s*{_VALUE}{_AFTER}")
+_TICKERS_IN = re.compile(rf"(?<![\w.\])])event\.tickers\s+in\s*\[\s*{_CONSTANT}")
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_KIND_NAMES = (
+    (bool, "true or false"),
+    (str, "a text"),
+    ((int, float), "a number"),
+    (list, "a list"),
+    (dict, "a map"),
+)
 # A comparison with null asks whether there is one.
 _RECORD_FIRST = re.compile(rf"(?<![\w.\])]){_NAME}\s*(?:[<>=!]=|<|>)(?!\s*null\b)")
 _RECORD_BEHIND = re.compile(rf"(?<!null)(?<!null\s)(?:[<>=!]=|<|>)\s*{_NAME}(?!\s*[.\[(])")
@@ -63,4 +77,42 @@ def find_idle(bare: str, heads: Sequence[Head], bound: Collection[str] = ()) -> 
                 f"asks whether {name}.{of} {sign} {number}, but it is from {least} to {most}, so "
                 "that every event gives the same answer; write a number in between"
             )
+    return _unlike_kinds(
+        bare, {name: value for name, value in sample(heads).items() if name in records}
+    )
+
+
+def _unlike_kinds(bare: str, values: Mapping[str, Any]) -> str:
+    """What is wrong with the first == or != between what is never the same."""
+    equal = [(name, of, *constant) for name, of, *constant in _EQUAL_FIRST.findall(bare)]
+    equal += [(name, of, *constant) for *constant, name, of in _EQUAL_BEHIND.findall(bare)]
+    for name, of, single, several in equal:
+        field, _, label = of.partition(".")
+        value = values.get(name, {}).get(field)
+        if label and isinstance(value, dict):
+            value = value.get(label)
+        kind, other = _kind(value), "a list" if several else _constant_kind(single)
+        if value is not None and kind != other:
+            remedy = "; write 'X' in event.tickers" if kind == "a list" else ""
+            return (
+                f"asks whether {name}.{of}, which is {kind}, equals {other}, so that every event "
+                f"gives the same answer{remedy}"
+            )
+    if "event" in values and _TICKERS_IN.search(bare):
+        return (
+            "asks whether event.tickers, which is a list, is one of some texts; write "
+            "event.tickers.exists(t, t in ['X', 'Y'])"
+        )
     return ""
+
+
+def _kind(value: object) -> str:
+    return next((name for kind, name in _KIND_NAMES if isinstance(value, kind)), "a time")
+
+
+def _constant_kind(constant: str) -> str:
+    if constant in {"true", "false"}:
+        return "true or false"
+    if constant == "null":
+        return "null"
+    return "a text" if constant == "''" else "a number"

@@ -145,10 +145,13 @@ def read_sound_rules(path: Path | None, kinds: Sequence[str] = ()) -> tuple[Rule
 
 
 def _repeated_names(tables: Sequence[Placed]) -> Iterator[str]:
-    names = [placed.entry.get("name") for placed in tables]
-    for at, (placed, name) in enumerate(zip(tables, names, strict=True)):
-        if isinstance(name, str) and name in names[:at]:
-            yield f"{placed.where}: another above has this name; names must differ"
+    above: set[str] = set()
+    for placed in tables:
+        name = placed.entry.get("name")
+        if isinstance(name, str):
+            if name in above:
+                yield f"{placed.where}: another above has this name; names must differ"
+            above.add(name)
 
 
 def _read(path: Path | None, where: str) -> bytes:
@@ -170,8 +173,13 @@ def _tables(table: dict[str, Any], text: str, where: str, name: str) -> list[Pla
     entries = table.get(name, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise RuleError(f"{where}: {name} must be a table; begin each {name} with [[{name}]]")
-    starts = [found.start() for found in _TABLE_HEADER.finditer(text) if found[1] == name]
-    lines = [f", line {text.count(chr(10), 0, start) + 1}" for start in starts]
+    lines: list[str] = []
+    line, counted = 1, 0
+    for found in _TABLE_HEADER.finditer(text):
+        line += text.count("\n", counted, found.start())
+        counted = found.start()
+        if found[1] == name:
+            lines.append(f", line {line}")
     if len(lines) != len(entries):
         lines = [""] * len(entries)
     return [

@@ -29,7 +29,8 @@ class Match(msgspec.Struct, frozen=True):
 
     It holds, or it resolves the alert, or it fails, which is told only of rules that wait (`for`).
     Only one that holds has a title and a summary: what ends an alert is not what it is about.
-    signal holds the figures of the subject's windows with the event in them.
+    signal holds the figures of the subject's windows with the event in them. repeats: it may only
+    repeat what the event did when it was delivered before.
     """
 
     rule: Rule
@@ -38,6 +39,7 @@ class Match(msgspec.Struct, frozen=True):
     summary: str
     outcome: Outcome = "holds"
     signal: dict[str, float] = {}
+    repeats: bool = False
 
 
 class Known:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -49,7 +49,7 @@ class _Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: str
-    confidence: float = SURE
+    confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = SURE
     abstained: bool = False
 
 
@@ -133,11 +133,13 @@ def _events(test: _Test, heads: Sequence[Head], where: str) -> list[tuple[Event,
             event = msgspec.convert(plain, _Event)
             scores = {head.name: _score(head, answers.get(head.name), where) for head in heads}
             after, every = _span(event.after), durations.seconds(event.every)
+            if len(made) + event.repeat > MAX_EVENTS:
+                raise RuleError(f"{where}: makes more than {MAX_EVENTS:,} events")
+            times = [BEGIN + timedelta(seconds=after + at * every) for at in range(event.repeat)]
         except (msgspec.ValidationError, ValueError) as error:
             raise RuleError(f"{where}: event {len(made) + 1}: {error}") from None
-        if len(made) + event.repeat > MAX_EVENTS:
-            raise RuleError(f"{where}: makes more than {MAX_EVENTS:,} events")
-        times = [BEGIN + timedelta(seconds=after + turn * every) for turn in range(event.repeat)]
+        except OverflowError:
+            raise RuleError(f"{where}: event {len(made) + 1}: lies too far ahead") from None
         made += [
             (_event(event, number, time), scores) for number, time in enumerate(times, len(made))
         ]
@@ -204,12 +206,11 @@ def _scored(event: Event, scores: Scores, finder: SubjectFinder) -> Scored:
 
 
 def _differences(expected: Sequence[Expected], alerts: Sequence[Alert]) -> list[str]:
-    left = list(alerts)
+    found = _matched(expected, alerts)
+    left = [alert for place, alert in enumerate(alerts) if place not in found.values()]
     faults: list[str] = []
-    for wanted in expected:
-        found = next((alert for alert in left if not _unlike(wanted, alert)), None)
-        if found:
-            left.remove(found)
+    for place, wanted in enumerate(expected):
+        if place in found:
             continue
         near = next((alert for alert in left if alert.rule == wanted.rule), None)
         if near:
@@ -226,6 +227,41 @@ def _differences(expected: Sequence[Expected], alerts: Sequence[Alert]) -> list[
         other if times == 1 else f"{other}, {times} times" for other, times in others.items()
     ]
     return faults
+
+
+def _matched(expected: Sequence[Expected], alerts: Sequence[Alert]) -> dict[int, int]:
+    """Which alert is which of those expected, by place, for as many as can be at once.
+
+    One that says little may be any of several alerts, and must leave another the one that it needs.
+    """
+    found: dict[int, int] = {}
+    for place in range(len(expected)):
+        reached: dict[int, int] = {}
+        asked = [place]
+        while asked:
+            wanted = asked.pop()
+            like = (
+                at
+                for at, alert in enumerate(alerts)
+                if at not in reached and not _unlike(expected[wanted], alert)
+            )
+            for at in like:
+                reached[at] = wanted
+                holder = next((one for one, alert in found.items() if alert == at), None)
+                if holder is None:
+                    _hand_over(at, reached, found)
+                    asked = []
+                    break
+                asked.append(holder)
+    return found
+
+
+def _hand_over(free: int, reached: Mapping[int, int], found: dict[int, int]) -> None:
+    """Give a free alert to what reached it, and what that had to what reached it, and so on."""
+    at: int | None = free
+    while at is not None:
+        wanted = reached[at]
+        found[wanted], at = at, found.get(wanted)
 
 
 def _unlike(wanted: Expected, alert: Alert) -> list[str]:

@@ -14,7 +14,8 @@
 --       event, time in microseconds, kind 0…2, label 0…3, sentiment, risk 0…2, and its subjects, a
 --       list of lists: subject 1…, relevance, relevance x novelty
 -- Returns the answers (a JSON list of lists: turn, fold, place in it 1…; the first fold is this call's),
--- the folds, the first without the events as given, and the rules of each subject asked about.
+-- the folds, the first without the events as given, the rules of each subject asked about, and, for each
+-- fold but the first, those that its call was given (JSON, by key; empty for none).
 -- A fold is what the events of a call that were new did, so that each one's windows can be worked out
 -- again: the places of these events in the call, 0 for all, as JSON, a line end, names and events as
 -- given, a line end after each, and how each subject was before (see pack). Whoever reads it adds the
@@ -139,6 +140,7 @@ end
 
 local own = string.format('%.0f', turn + 1)
 local folds, fold_of, answers, fresh, used = {''}, {[own] = 1}, {}, {}, {}
+local rules_then = {}
 local given = cjson.decode(ARGV[14])
 for position = 1, #given do
   local partition, event, at, kind, label, sentiment, risk, named = unpack(given[position])
@@ -147,9 +149,10 @@ for position = 1, #given do
   local its_turn, fold, place = string.match(answer or '', '^(%d+) (%d+) (%d+)$')
   if fold and not fold_of[fold] then
     -- Past its time it may be gone, and then the event is not known any more.
-    local kept = redis.call('HGET', fold_prefix .. fold, 'fold')
-    if kept then
-      folds[#folds + 1] = kept
+    local kept = redis.call('HMGET', fold_prefix .. fold, 'fold', 'rules')
+    if kept[1] then
+      folds[#folds + 1] = kept[1]
+      rules_then[#rules_then + 1] = kept[2] or ''
       fold_of[fold] = #folds
     end
   end
@@ -215,8 +218,15 @@ for partition in pairs(used) do
   redis.call('EXPIRE', seen, ARGV[6])
   redis.call('EXPIRE', order, ARGV[6])
 end
-local rules = {}
+local rules, known = {}, {}
 for place = following + 1, #KEYS do
-  rules[#rules + 1] = redis.call('SMEMBERS', KEYS[place])
+  local names = redis.call('SMEMBERS', KEYS[place])
+  rules[#rules + 1] = names
+  if #names > 0 then
+    known[KEYS[place]] = names
+  end
 end
-return {'[' .. table.concat(answers, ',') .. ']', folds, rules}
+if #fresh > 0 and next(known) then
+  redis.call('HSET', fold_prefix .. own, 'rules', cjson.encode(known))
+end
+return {'[' .. table.concat(answers, ',') .. ']', folds, rules, rules_then}

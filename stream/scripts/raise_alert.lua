@@ -10,7 +10,9 @@
 --       5 lasting    the rules that have, or lately had, an alert or a wait about the subject (set), whether
 --                    they wait or resolve or not: the next version of their file may have them do so
 --       6 quiet      open alert ids by when they will have been quiet, in event time (sorted set)
--- ARGV  1 outcome: holds, resolves or fails (then only 2 to 6 are given: 4 is the rule, 6 the prefix of 16)
+-- ARGV  1 outcome: holds, resolves, repeats (what resolves, on an event that did not do so when it was
+--         delivered first, unless that is remembered) or fails (then only 2 to 7 are given: 4 is the rule,
+--         6 the prefix of 16, 7 the seconds of 14)
 --       2 fingerprint   3 event time, microseconds   4 event time, ISO 8601
 --       5 quiet   6 for   7 cooldown, all in microseconds
 --       8 severity      9 severity rank              10 evidence, one JSON object
@@ -26,7 +28,7 @@
 -- caller: cjson would turn empty lists into objects and round numbers.
 local outcome, mark, now = ARGV[1], ARGV[2], ARGV[4]
 local at, quiet = tonumber(ARGV[3]), tonumber(ARGV[5])
-local replay = ARGV[14]
+local replay = outcome == 'fails' and ARGV[7] or ARGV[14]
 
 local function whole(number)
   return string.format('%.0f', number)
@@ -61,27 +63,34 @@ local function look(prefix)
   return current, alert, state, active
 end
 
--- Of a rule that holds no longer: end its wait, and forget it where nothing is left to end. An alert
--- that has been quiet is no longer for a verdict to end.
+-- Of a rule that holds no longer: end its wait, and forget it where nothing is left to end; whether it did
+-- either. An alert that has been quiet is no longer for a verdict to end.
 local function stop_waiting(rule, pending_us, active)
   local waits = pending_us and at < pending_us
   if pending_us and not waits then
     redis.call('HDEL', KEYS[2], 'pending_us', 'pending', 'pending_last_us', 'pending_last',
       'pending_count', 'pending_evidence')
   end
-  if not waits and not active then
-    redis.call('SREM', KEYS[5], rule)
-  end
+  local forgotten = not waits and not active and redis.call('SREM', KEYS[5], rule) == 1
+  return forgotten or (pending_us and not waits)
 end
 
 if outcome == 'fails' then
-  local current, _, _, active = look(ARGV[6])
-  stop_waiting(ARGV[4], tonumber(current[5]), active)
+  -- Delivered again, it does not end what has begun to wait since.
+  if redis.call('EXISTS', KEYS[1]) == 0 then
+    local current, _, _, active = look(ARGV[6])
+    if stop_waiting(ARGV[4], tonumber(current[5]), active) then
+      remember('')
+    end
+  end
   return false
 end
 local seen = redis.call('GET', KEYS[1])
 if seen then
   return seen ~= '' and seen
+end
+if outcome == 'repeats' then
+  return false
 end
 
 -- Else an alert with a long quiet time would be gone before it is over, and nobody told.
@@ -103,7 +112,7 @@ if outcome == 'resolves' then
   local ends = redis.call('SISMEMBER', KEYS[5], ARGV[19]) == 1 and active and at >= last_us
   stop_waiting(ARGV[19], pending_us, active)
   if not ends then
-    return false
+    return remember('')
   end
 end
 

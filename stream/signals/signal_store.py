@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -27,13 +27,15 @@ _WINDOWS = "windows"
 class Observed(NamedTuple):
     """What Redis said of a micro-batch, all at one moment.
 
-    windows and turns: one an event; turns are places in the order of all workers. rules: those that
-    have, or lately had, an alert or a wait about a subject ("<kind>:<id>"), of the subjects asked.
+    windows, turns and before: one an event; turns are places in the order of all workers. rules:
+    those that have, or lately had, an alert or a wait about a subject ("<kind>:<id>"), of the
+    subjects asked. before: what rules was when the event was delivered first; None if that is now.
     """
 
     windows: Iterator[dict[str, Windows]]
     turns: list[int]
     rules: dict[str, set[str]]
+    before: list[Mapping[str, Collection[str]] | None]
 
 
 class SignalStore:
@@ -75,17 +77,41 @@ class SignalStore:
         keys += [self._keys.lasting(subject) for subject in subjects]
         # Few and long texts each way: redis-py takes longer over thousands of small ones than all
         # the rest of a call.
-        answers, folds, rules = await self._script(keys=keys, args=arguments)
+        answers, folds, rules, then = await self._script(keys=keys, args=arguments)
         places = orjson.loads(answers)
+        known = {
+            subject: {name.decode() for name in names}
+            for subject, names in zip(subjects, rules, strict=True)
+            if names
+        }
         return Observed(
             self._windows(folds, [(fold - 1, place) for _, fold, place in places], seen),
             [turn for turn, _, _ in places],
-            {
-                subject: {name.decode() for name in names}
-                for subject, names in zip(subjects, rules, strict=True)
-                if names
-            },
+            known,
+            self._before(places, known, then),
         )
+
+    def _before(
+        self,
+        places: Sequence[tuple[int, int, int]],
+        known: Mapping[str, Collection[str]],
+        then: Sequence[bytes],
+    ) -> list[Mapping[str, Collection[str]] | None]:
+        """Of each event, by its fold; of a repetition within this call, what is known now."""
+        if not then and places and places[-1][2] == len(places):
+            return [None] * len(places)  # all are new, as nearly always
+        start = len(self._keys.lasting(""))
+        rules = [known] + [
+            {key[start:]: names for key, names in orjson.loads(one or b"{}").items()}
+            for one in then
+        ]
+        found: list[Mapping[str, Collection[str]] | None] = []
+        done = 0
+        for _, fold, place in places:
+            new = fold == 1 and place > done
+            found.append(None if new else rules[fold - 1])
+            done += new
+        return found
 
     def _windows(
         self, folds: Sequence[bytes], places: Sequence[tuple[int, int]], seen: Sequence[Observation]

@@ -80,7 +80,9 @@ class Gate:
             raise RedisConnectionError("Redis is away")
         self.observed.append(len(batch))
         turns = [next(self.turns) for _ in batch]
-        return Observed([self.windows.observe(one) for one in batch], turns, {})
+        return Observed(
+            [self.windows.observe(one) for one in batch], turns, {}, [None] * len(batch)
+        )
 
     async def raise_alerts(self, matches: Sequence[tuple[Scored, Match]]) -> Raised:
         if self.redis_failures:

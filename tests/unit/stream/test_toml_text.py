@@ -46,3 +46,25 @@ def test_a_file_in_another_encoding_is_refused_with_the_line(
         read(file)
     assert f"line {number} is not in UTF-8); save the file as UTF-8" in str(refused.value)
     assert str(file) in str(refused.value)
+
+
+@pytest.mark.parametrize(("read", "text"), FILES.values(), ids=FILES)
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        (f"x = {'[' * 5_000}{']' * 5_000}", "nests lists or tables too deep"),
+        (f"x = {'9' * 5_000}", "is not valid TOML (Exceeds the limit"),
+        # Split at its dots one by one this would take minutes.
+        (f"a{'.a' * 400_000} = 1", "joins 100 names by dots in line 2, which no key needs"),
+        ("[x]\n" + '"é" .' * 100 + "a = 1", "joins 100 names by dots in line 3"),
+    ],
+)
+def test_what_would_end_or_stop_its_reader_is_refused(
+    read: Callable[[Path], Any], text: str, written: str, named: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "some.toml"
+    file.write_text(f"\n{written}\n{text}", encoding="utf-8")
+    with pytest.raises((SettingsError, RuleError)) as refused:
+        read(file)
+    assert named in str(refused.value)
+    assert str(file) in str(refused.value)

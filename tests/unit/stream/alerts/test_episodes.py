@@ -110,6 +110,32 @@ def test_redis_and_memory_live_the_same(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        [(H, 0), (F, 5)],  # ended a wait
+        [(H, 0), (H, 3), (R, 3), (F, 5)],  # found nothing, and let the rule be forgotten
+        [(H, 0), (F, 1), (H, 2), (R, 5)],  # ended a wait too, as what resolves
+    ],
+)
+async def test_a_verdict_that_is_given_again_does_not_end_a_wait_that_began_since(
+    before: list[Any],
+) -> None:
+    async with FakeAsyncRedis() as client:
+        store = AlertStore(client, Keys(), ALERTING)
+
+        async def give(outcome: Any, number: int, minute: float) -> None:
+            verdict = match(outcome, for_="3m", resolve="true")
+            await store.raise_alerts([(at(number, minute * 60), verdict)])
+
+        for number, (outcome, minute) in enumerate(before):
+            await give(outcome, number, minute)
+        await give(H, 99, 4)
+        await give(outcome, number, minute)
+        await give(H, 100, 8)
+        assert [alert.count for alert in await store.list_open()] == [2]
+
+
 def lived(*steps: tuple[float, str], **fields: Any) -> list[Alert | None]:
     """What a rule with these fields does at each (minute, outcome)."""
     episodes = Episodes(quiet_s=ALERTING.quiet_s)

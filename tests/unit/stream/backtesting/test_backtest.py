@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from stream.alerts.episodes import Episodes
 from stream.backtesting.backtest import Backtest, compare, count_by_day
 from stream.backtesting.scored_log import read_file
-from stream.backtesting.sweep import steps, variants
+from stream.backtesting.sweep import steps, thresholds, variants
 from stream.cli import main
 from stream.publish import InputError
 from stream.records import Alert, Origin, Scored, Subject, encode
 from stream.rules.rule_error import RuleError
-from stream.rules.rule_file import read_rule_file
+from stream.rules.rule_file import Rule, RuleFile, read_rule_file
 from stream.rules.rule_set import RuleSet
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_settings import Signals
@@ -197,6 +197,36 @@ def test_a_sweep_that_cannot_be_made_is_refused(tmp_path: Path, sweep: str, name
     assert named in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("when", "swept"),
+    [
+        ("risk.confidence >= 0.5 && x", "risk.confidence >= 0.8 && x"),
+        ("'risk.confidence > 0.7' != x && risk.confidence>=1", None),
+        (
+            "risk.confidence > 1 // risk.confidence > 2",
+            "risk.confidence > 0.8 // risk.confidence > 2",
+        ),
+        ("risk.confidence >= 5e-1", ""),
+        ("risk.confidence >= 0.5 + 0.1", ""),
+        ("risk.confidence > 0.5*2.0", ""),
+        ("'risk.confidence > 0.7' == event.text", ""),
+    ],
+)
+def test_a_sweep_changes_a_whole_number_that_the_condition_compares_with(
+    when: str, swept: str | None
+) -> None:
+    rule = Rule(name="r", when=when, subject="ticker", severity="info", title="t")
+    file = RuleFile("rules", {"r": rule}, (), "")
+    if swept == "":
+        assert not thresholds(rule)
+        with pytest.raises(RuleError, match="a number 0 times"):
+            variants(file, "r.risk.confidence=0.8")
+        return
+    assert set(thresholds(rule)) == {"risk.confidence"}
+    expected = swept or "'risk.confidence > 0.7' != x && risk.confidence>=0.8"
+    assert variants(file, "r.risk.confidence=0.8")["0.8"]["r"].when == expected
+
+
 def test_scored_records_are_read_and_a_bad_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "scored.jsonl.gz"
     path.write_bytes(gzip.compress(b"\n".join(encode(one) for one in EVENTS)))
@@ -302,11 +332,32 @@ expect = [{ rule = "bad-news", subject = "ticker:A", count = COUNT }]
 """
 
 
+ONE = "rule = 'bad-news'"
+THREE = """
+[[test]]
+name = "three"
+events = [
+  { tickers = ["A"], sentiment = "negative", repeat = 2 },
+  { tickers = ["B"], sentiment = "negative", repeat = 2 },
+  { tickers = ["C"], sentiment = "negative" },
+]
+expect = ["""
+
+
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
         (TEST.replace("COUNT", "2"), []),
         (TEST.replace("COUNT", "3"), ["count is 2, expected 3"]),
+        # Whichever comes first: what may be any alert leaves the others what they need.
+        (
+            f"{THREE}{{ {ONE} }}, {{ count = 2, {ONE} }}, {{ subject = 'ticker:A', {ONE} }}]",
+            [],
+        ),
+        (
+            f"{THREE}{{ count = 3, {ONE} }}, {{ count = 2, {ONE} }}, {{ count = 2, {ONE} }}]",
+            ["count is 1, expected 3"],
+        ),
         (TEST.replace("COUNT", "2").replace("ticker:A", "ticker:B"), ["subject is ticker:A"]),
         (TEST.replace("[{ rule", "[] #"), ["unexpected: rule bad-news, subject ticker:A"]),
         (
@@ -331,6 +382,8 @@ def test_rules_test_compares_alerts_with_the_expected_ones(
     [
         (("repeat = 2", "repeats = 2"), "event 1: Object contains unknown field `repeats`"),
         (("repeat = 2", "repeat = 20_000"), "makes more than 10,000 events"),
+        (('2, every = "10m"', '9_999, every = "366d"'), "event 1: lies too far ahead"),
+        (("confidence = 0.7", "confidence = 70"), "Expected `float` <= 1.0"),
         (('"10m"', '"10"'), "event 1: write a whole number and a unit"),
         (('rule = "bad-news"', 'rule = "no-news"'), "unknown rule 'no-news'"),
         (("expect", "expects"), "unknown field `expects`"),

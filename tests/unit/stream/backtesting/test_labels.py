@@ -14,7 +14,7 @@ from stream.cli import main
 from stream.publish import InputError
 from stream.records import encode
 from tests.fakes import NOON, alert, scored
-from tests.unit.stream.backtesting.test_backtest import EVENTS, rule_file
+from tests.unit.stream.backtesting.test_backtest import EVENTS, RULES, rule_file
 
 LABELS = [
     {"event_id": "e1", "alert": True},
@@ -52,6 +52,20 @@ def test_precision_and_recall_of_each_rule(tmp_path: Path) -> None:
     steps = orjson.loads(swept.stdout)["sweep"]
     assert [step["quality"]["recall"] for step in steps] == [1.0, 0.0]
     assert steps[1]["quality"]["precision"] is None
+
+
+@pytest.mark.parametrize("more", [[], ["--sweep", "bad-news.sentiment.confidence=0.7,0.99"]])
+def test_labels_may_speak_of_any_rule_of_the_file(tmp_path: Path, more: list[str]) -> None:
+    records = tmp_path / "scored.jsonl"
+    records.write_bytes(b"\n".join(encode(one) for one in EVENTS))
+    off = RULES.replace("bad-news", "off").replace("severity", "enabled = false\nseverity")
+    rules = rule_file(tmp_path, f"{RULES}{off}{RULES.replace('bad-news', 'another')}")
+    labels = [
+        {"event_id": "e1", "alert": True, "rule": name} for name in ("bad-news", "off", "another")
+    ]
+    asked = ["backtest", "--rules", str(rules), "--input", str(records), *more]
+    done = CliRunner().invoke(main, [*asked, "--labels", str(labels_file(tmp_path, labels))])
+    assert done.exit_code == 0, done.output
 
 
 def test_what_an_alert_waited_for_counts_and_what_resolved_it_does_not() -> None:

@@ -21,7 +21,7 @@ from stream.backtesting.backtest import Backtest
 from stream.judge import Shipment, apply_rules
 from stream.names import Keys
 from stream.records import Alert, Origin, Scored, Subject
-from stream.rules.rule_set import Known, RuleSet
+from stream.rules.rule_set import RuleSet
 from stream.settings import Alerting
 from stream.signals.signal_settings import Signals
 from stream.signals.signal_store import SignalStore
@@ -60,15 +60,24 @@ STEPS = st.lists(
             min_size=1,
             max_size=3,
         ),
+        st.booleans(),  # whether the worker is given its last batch again before
     ),
     max_size=25,
 )
 
 # Tones that cancel out, weighed in another order: the mean is 0 but for the last digit.
 CANCELLED = [
-    (0, [(2, "negative", "A")]),
-    (0, [(3, "negative", "A"), (3, "positive", "A"), (5, "neutral", "A")]),
-    (0, [(2, "positive", "A")]),
+    (0, [(2, "negative", "A")], False),
+    (0, [(3, "negative", "A"), (3, "positive", "A"), (5, "neutral", "A")], False),
+    (0, [(2, "positive", "A")], False),
+]
+
+# What ends nothing yet, and then, at the same time, what begins an alert or a wait.
+GIVEN_AGAIN = [
+    (0, [(5, "positive", "A"), (5, "negative", "A")], False),
+    (0, [(1, "negative", "B")], True),
+    (0, [(5, "positive", "B"), (2, "negative", "B"), (5, "negative", "B")], True),
+    (0, [(9, "neutral", "A")], True),
 ]
 
 
@@ -80,6 +89,7 @@ class Worker:
         self._alerts = AlertStore(client, Keys(), ALERTING)
         self._rules = rules
         self._shipment: Shipment | None = None
+        self._last: list[Scored] = []
         self.log: list[Scored] = []
         self.raised: list[Alert] = []
 
@@ -88,9 +98,10 @@ class Worker:
         if self._shipment is None:
             observed = await self._signals.observe(batch, self._rules.lasting(batch))
             self._shipment = Shipment(scored=batch, turns=observed.turns)
-            apply_rules(self._shipment, self._rules, observed.windows, Known(observed.rules))
+            apply_rules(self._shipment, self._rules, observed)
             return True
         shipment, self._shipment = self._shipment, None
+        self._last = shipment.scored
         turn = shipment.turns[-1]
         if shipment.matches:
             transitions, turn = await self._alerts.raise_alerts(shipment.matches)
@@ -101,14 +112,24 @@ class Worker:
         ]
         return False
 
+    async def take_again(self) -> None:
+        """The last batch, as after a crash before it was acknowledged; it does nothing new."""
+        if self._shipment is None and self._last:
+            observed = await self._signals.observe(self._last, self._rules.lasting(self._last))
+            shipment = Shipment(scored=self._last, turns=observed.turns)
+            apply_rules(shipment, self._rules, observed)
+            if shipment.matches:
+                transitions, _ = await self._alerts.raise_alerts(shipment.matches)
+                assert all(alert in self.raised for alert in transitions if alert)
+
     async def finish(self) -> None:
         if self._shipment is not None:
             await self.step([])
 
 
-def batches(steps: list[Any]) -> Iterator[tuple[int, list[Scored]]]:
+def batches(steps: list[Any]) -> Iterator[tuple[int, list[Scored], bool]]:
     number = 0
-    for worker, events in steps:
+    for worker, events, again in steps:
         batch = []
         for minute, tone, ticker in events:
             number += 1
@@ -121,7 +142,7 @@ def batches(steps: list[Any]) -> Iterator[tuple[int, list[Scored]]]:
                     subjects=(Subject("ticker", ticker),),
                 )
             )
-        yield worker, batch
+        yield worker, batch, again
 
 
 async def assert_told_again(client: Redis, folder: Path, steps: list[Any]) -> None:
@@ -132,7 +153,9 @@ async def assert_told_again(client: Redis, folder: Path, steps: list[Any]) -> No
     raised: dict[str, Alert] = {}
     todo = deque(batches(steps))
     while todo:
-        number, batch = todo[0]
+        number, batch, again = todo[0]
+        if again:
+            await workers[number].take_again()
         if await workers[number].step(batch):
             todo.popleft()
     for worker in workers:
@@ -153,6 +176,7 @@ async def assert_told_again(client: Redis, folder: Path, steps: list[Any]) -> No
 @examples(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(STEPS)
 @example(CANCELLED)
+@example(GIVEN_AGAIN)
 def test_a_backtest_takes_the_turns_that_workers_took_imitation(
     tmp_path: Path, steps: list[Any]
 ) -> None:
@@ -167,6 +191,7 @@ def test_a_backtest_takes_the_turns_that_workers_took_imitation(
 @examples(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(STEPS)
 @example(CANCELLED)
+@example(GIVEN_AGAIN)
 def test_a_backtest_takes_the_turns_that_workers_took(
     redis_url: str, tmp_path: Path, steps: list[Any]
 ) -> None:

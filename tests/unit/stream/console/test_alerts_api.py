@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from redis.exceptions import BusyLoadingError, ResponseError
 
-from models.spec import HeadScore
+from models.spec import DEFAULT_HEADS, HeadScore
 from stream.console.desk import Desk
 from stream.console.operations import sentence_of, status_of
-from stream.console.thresholds_api import values_around
+from stream.console.thresholds_api import try_all, values_around
 from stream.notify.silence_store import SilenceStore
 from stream.records import Subject
+from stream.rules.rule_file import Rule, RuleFile
+from stream.settings import Settings
 from tests.fakes import scored
 from tests.unit.stream.console.conftest import Caller, fire, put
 
@@ -267,3 +269,21 @@ def sentiment(confidence: float) -> HeadScore:
     rest = (1 - confidence) / 2
     probabilities = {"negative": confidence, "neutral": rest, "positive": rest}
     return HeadScore("negative", confidence, probabilities, abstained=False)
+
+
+@pytest.mark.parametrize(
+    ("when", "tried"),
+    [
+        ("signal.negative >= 0.6", {"signal.negative": ["0.3", "0.45", "0.6", "0.9"]}),
+        ("signal.sources_down >= 2", {"signal.sources_down": ["1", "1.5", "2", "3"]}),
+        (
+            "signal.sentiment < 0.0 && signal.sentiment_z <= -2.0",
+            {"signal.sentiment": ["0"], "signal.sentiment_z": ["-4", "-3", "-2", "-1.5", "-1"]},
+        ),
+    ],
+)
+def test_values_that_no_figure_has_are_not_tried(when: str, tried: dict[str, list[str]]) -> None:
+    rule = Rule(name="r", when=when, subject="ticker", severity="info", title="t")
+    file = RuleFile("rules", {"r": rule}, (), "")
+    found = try_all(Settings(), DEFAULT_HEADS, file, where="r", scored=[], subject="ticker:HALC")
+    assert {one.name: [value.value for value in one.tried] for one in found} == tried
