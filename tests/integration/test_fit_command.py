@@ -130,7 +130,8 @@ def test_interrupted_fit_leaves_no_model_and_the_same_command_goes_on(
         assert begun.returncode == 130
         assert "The same command goes on" in stderr
     assert not (folder / "mine").exists()
-    refused = call("score", "own.csv", "--output", "out", "--model", "mine", folder=folder)
+    evaluate = ("evaluate", "--data", "own.csv", "--head", "mood", "--model", "mine")
+    refused = call(*evaluate, folder=folder)
     assert refused.code == 2
     assert "mine does not exist" in refused.errors
 
