@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from models.spec import Scores
+from stream.rules.operands import joints
 
 Test = Callable[[Scores], bool]
 Comparison = tuple[str, Callable[[float, float], bool], float]
@@ -96,16 +97,11 @@ def _conjuncts(expression: str) -> list[str]:
         return []
     # Strings may hold signs and brackets of their own.
     bare = _STRING.sub(lambda found: " " * len(found[0]), expression)
-    depth, start, ends = 0, 0, []
-    for place, char in enumerate(bare):
-        depth += (char in "([{") - (char in ")]}")
-        if depth == 0 and (bare.startswith("||", place) or char == "?"):
-            return []
-        if depth == 0 and bare.startswith("&&", place):
-            ends.append((start, place))
-            start = place + 2
-    ends.append((start, len(bare)))
-    return [_spaced(expression[start:end]) for start, end in ends]
+    ends = joints(bare, 0, len(bare))
+    if any(bare.startswith("||", end) for end in ends):
+        return []
+    starts = [0, *(end + 2 for end in ends)]
+    return [_spaced(expression[start:end]) for start, end in zip(starts, ends, strict=False)]
 
 
 def _spaced(part: str) -> str:

@@ -16,7 +16,7 @@ def operands(expression: str, bare: str) -> list[str]:
 
 
 def _spans(bare: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    ends = list(_joints(bare, start, end))
+    ends = joints(bare, start, end)
     if len(ends) > 1:
         for place in ends:
             yield from _spans(bare, start, place)
@@ -30,7 +30,7 @@ def _spans(bare: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _joints(bare: str, start: int, end: int) -> Iterator[int]:
+def joints(bare: str, start: int, end: int) -> list[int]:
     """Where && and || stand outside of brackets, and the end; nothing where there is a '?'."""
     places: list[int] = []
     depth = 0
@@ -38,10 +38,10 @@ def _joints(bare: str, start: int, end: int) -> Iterator[int]:
         char = bare[place]
         depth += (char in "([{") - (char in ")]}")
         if depth == 0 and char == "?":
-            return
+            return []
         if depth == 0 and bare[place : place + 2] in {"&&", "||"}:
             places.append(place)
-    yield from (*places, end)
+    return [*places, end]
 
 
 def _closes_last(inner: str) -> bool:
