@@ -112,6 +112,11 @@ def table(
         stdout.print(f"no room for {', '.join(left_out)}; a wider terminal or --json shows them")
 
 
+def counted(number: int, noun: str) -> str:
+    """With the noun in its number: 1 alert, 2 alerts."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def plain(value: Any) -> str:
     """One cell. Whatever was in an event must not steer the terminal, so controls are shown."""
     text = _flat(value)

@@ -152,7 +152,7 @@ def show_summary(summary: Summary) -> None:
         show.record("backtest", head, as_json=False)
         for step in summary.sweep:
             _quality_table(f"{step.value}: quality", [step.quality] if step.quality else None)
-            alerts = f"{step.alerts} alert{'s' * (step.alerts != 1)}"
+            alerts = show.counted(step.alerts, "alert")
             _table(f"{step.value}: {alerts}; lost against the value before", step.lost)
             if step.gained:
                 _table(f"{step.value}: gained", step.gained)

@@ -123,7 +123,7 @@ def _told(summary: dict[str, Any], settled: Settled) -> Iterator[tuple[str, str]
     for version, figures in summary["in_shadow"].items():
         yield "last in shadow", f"{version}: {'; '.join(figures)}"
     for one in summary["attempts"]:
-        labels = f"{one['labels']} label{'s' * (one['labels'] != 1)}"
+        labels = show.counted(one["labels"], "label")
         yield f"{one['time']:.19} UTC", f"{one['speed']}, {labels}, {one['verdict']}"
 
 

@@ -24,7 +24,9 @@ from stream.settings import Settings
 class Finite(click.FloatRange):
     """A number within bounds that is one: open bounds let infinity through, and any bounds NaN."""
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value!r} is no finite number", param, ctx)
