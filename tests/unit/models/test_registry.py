@@ -276,9 +276,13 @@ def test_of_two_writers_of_one_move_one_looks_again(
 
 @pytest.fixture
 def two(registry: Registry, tiny_checkpoint: Path, tmp_path: Path) -> tuple[str, str]:
+    return two_in(registry, tiny_checkpoint, tmp_path)
+
+
+def two_in(registry: Registry, checkpoint: Path, tmp_path: Path) -> tuple[str, str]:
     """Two versions; the first one is champion by move 1."""
-    first = registry.add(tiny_checkpoint).version
-    second = other_version(tiny_checkpoint, tmp_path / "second")
+    first = registry.add(checkpoint).version
+    second = other_version(checkpoint, tmp_path / "second")
     registry.add(tmp_path / "second")
     registry.point(CHAMPION, first, by="ann", why="first", now=NOW, after=0)
     return first, second
@@ -309,10 +313,7 @@ def test_a_move_between_look_and_write_refuses_who_did_not_see_it(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = Registry(str(tmp_path / "registry"))
-    first = registry.add(tiny_checkpoint).version
-    second = other_version(tiny_checkpoint, tmp_path / "second")
-    registry.add(tmp_path / "second")
-    registry.point(CHAMPION, first, by="ann", why="first", now=NOW)
+    first, second = two_in(registry, tiny_checkpoint, tmp_path)
     write, others = registry._write, Registry(str(tmp_path / "registry"))
 
     def late(place: str, content: bytes, *, new: bool = False) -> None:
@@ -331,10 +332,7 @@ def test_a_move_that_is_just_being_written_is_not_passed_over(
 ) -> None:
     """Read half, it would count as one that never happened, and both writers would win."""
     registry = Registry(str(tmp_path / "registry"))
-    first = registry.add(tiny_checkpoint).version
-    second = other_version(tiny_checkpoint, tmp_path / "second")
-    registry.add(tmp_path / "second")
-    registry.point(CHAMPION, first, by="ann", why="first", now=NOW)
+    first, second = two_in(registry, tiny_checkpoint, tmp_path)
     others, opened, met = Registry(str(tmp_path / "registry")), Path.open, list[str]()
 
     def slow(file: Path, mode: str = "r", *arguments: Any, **named: Any) -> Any:

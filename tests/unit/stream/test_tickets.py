@@ -190,6 +190,11 @@ async def test_a_worker_serves_no_model_that_leaves_a_queue_empty() -> None:
         Worker(Settings.model_validate({"queues": queues}), StubPredictor())
     queues[0]["topics"] = ["billing_fees"]
     worker = Worker(Settings.model_validate({"queues": queues}), StubPredictor())
+    await refuse_a_model_without_billing_fees(worker)
+    assert worker.swaps == 0
+
+
+async def refuse_a_model_without_billing_fees(worker: Worker) -> None:
     fewer = tuple(
         msgspec.structs.replace(
             head, labels=tuple(one for one in head.labels if one != "billing_fees")
@@ -198,7 +203,6 @@ async def test_a_worker_serves_no_model_that_leaves_a_queue_empty() -> None:
     )
     with pytest.raises(SettingsError, match="has no label 'billing_fees'"):
         await worker._take_over(StubPredictor(heads=fewer, version="other"))
-    assert worker.swaps == 0
 
 
 async def test_a_model_that_is_not_served_does_not_say_what_rules_may_ask(tmp_path: Path) -> None:
@@ -219,13 +223,6 @@ async def test_a_model_that_is_not_served_does_not_say_what_rules_may_ask(tmp_pa
         }
     )
     worker = Worker(settings, StubPredictor())
-    fewer = tuple(
-        msgspec.structs.replace(
-            head, labels=tuple(one for one in head.labels if one != "billing_fees")
-        )
-        for head in DEFAULT_HEADS
-    )
-    with pytest.raises(SettingsError, match="has no label 'billing_fees'"):
-        await worker._take_over(StubPredictor(heads=fewer, version="other"))
+    await refuse_a_model_without_billing_fees(worker)
     rules.write_text(rule.format(label="billing_fees"))
     assert worker._rules._read()
