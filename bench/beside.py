@@ -161,12 +161,12 @@ def _fit_for_ever(stand_back: Callable[[], None], share: float, pipe: Connection
     import torch  # noqa: PLC0415 - in this process alone
 
     from models.description import shipped  # noqa: PLC0415
-    from trainer.challenge import challenge_deep  # noqa: PLC0415
-    from trainer.contender import load_contender  # noqa: PLC0415
-    from trainer.fit import Watch  # noqa: PLC0415
-    from trainer.learner import bf16_helps  # noqa: PLC0415
-    from trainer.settlement import Label  # noqa: PLC0415
-    from trainer.taught import taught_by  # noqa: PLC0415
+    from trainer.fitting.fit import Watch  # noqa: PLC0415
+    from trainer.fitting.learner import bf16_helps  # noqa: PLC0415
+    from trainer.labels.settlement import Label  # noqa: PLC0415
+    from trainer.promotion.challenge import challenge_deep  # noqa: PLC0415
+    from trainer.promotion.contender import load_contender  # noqa: PLC0415
+    from trainer.promotion.taught import taught_by  # noqa: PLC0415
 
     torch.set_num_threads(1)
     root = load_contender(shipped(), bf16=bf16_helps(torch.device("cpu")))

@@ -29,32 +29,18 @@ TORCH_USERS = (
     "models.predictor",
     "models.rows",
     "models.checkpoint",
-    "trainer.adapt",
-    "trainer.adapters",
-    "trainer.ask",
-    "trainer.base",
-    "trainer.base_figures",
-    "trainer.batches",
-    "trainer.calibrate",
-    "trainer.challenge",
-    "trainer.champion",
-    "trainer.compare",
-    "trainer.contender",
-    "trainer.fit",
-    "trainer.learner",
-    "trainer.measure",
-    "trainer.probe",
+    "trainer.base.*",
+    "trainer.fitting.*",
+    "trainer.labels.active_learning",
+    "trainer.labels.label_queue",
+    "trainer.promotion.challenge",
+    "trainer.promotion.champion",
+    "trainer.promotion.compare",
+    "trainer.promotion.contender",
+    "trainer.promotion.suspects",
+    "trainer.promotion.vector_cache",
     "trainer.prune",
-    "trainer.questions",
-    "trainer.recall",
-    "trainer.refit",
-    "trainer.resume",
     "trainer.service",
-    "trainer.soup",
-    "trainer.suspects",
-    "trainer.tensorboard",
-    "trainer.tune",
-    "trainer.urgent",
 )
 LEAVES = (
     "models.spec",
@@ -150,7 +136,7 @@ OURS_ALLOWED = {
     "stream.toml_text": (),
     **dict.fromkeys(PURE, (*LEAVES, *PURE)),
     "stream.explain.explained": (*LEAVES, *PURE, "models.explanation"),
-    "trainer.gate": LEAVES,
+    "trainer.promotion.gate": LEAVES,
     "stream.sinks.payloads": (*LEAVES, *PURE),
     "models.*": ("models.*",),
     "trainer.*": (
@@ -169,7 +155,7 @@ FORBIDDEN = {
     "models.batcher": ("asyncio",),
     "models.predictor": ("asyncio",),
     **dict.fromkeys(PURE, (*WIRE, "os", "time", "random")),
-    "trainer.gate": (*WIRE, "os", "time", "random"),
+    "trainer.promotion.gate": (*WIRE, "os", "time", "random"),
     # These see their sinks, store and batcher as Protocols; app.py chooses.
     "stream.ingest.agents": (
         "models.batcher",
@@ -247,7 +233,7 @@ def test_pure_modules_are_given_the_time():
     faults = [
         f"{name}, line {node.lineno}: take the time as an argument"
         for name in _modules()
-        if _matches(name, *PURE, "trainer.gate")
+        if _matches(name, *PURE, "trainer.promotion.gate")
         for node in ast.walk(ast.parse(_source(name)))
         if isinstance(node, ast.Attribute) and node.attr in WALL_CLOCK
     ]
@@ -265,8 +251,8 @@ def test_pure_modules_are_given_the_time():
         ("stream.outbox", "from faust import App"),
         ("stream.outbox", "from stream import app"),
         ("stream.outbox", "from .app import Worker"),
-        ("trainer.fit", "from stream.settings import Settings"),
-        ("stream.operations.telemetry", "from trainer import fit"),
+        ("trainer.fitting.fit", "from stream.settings import Settings"),
+        ("stream.operations.telemetry", "from trainer.fitting import fit"),
     ],
 )
 def test_a_forbidden_import_is_found(module, source):

@@ -11,10 +11,10 @@ import msgspec
 
 from models.spec import Head, HeadScore, Predictor, Scores
 from stream.names import SOURCE_KINDS
-from trainer.dataset import Example
+from trainer.data.dataset import Example
+from trainer.data.labelled_file import read_labelled
+from trainer.data.row_text import TITLE_COLUMN
 from trainer.errors import EvaluateError
-from trainer.labelled_file import read_labelled
-from trainer.row_text import TITLE_COLUMN
 
 T = TypeVar("T")
 
@@ -36,8 +36,8 @@ def evaluate_file(
 ) -> dict[str, Any]:
     """One head's figures on a labelled file; the keys are those of evaluate_examples().
 
-    The file is read as trainer.labelled_file does; say is told what a person should know of it.
-    Raises EvaluateError or DatasetError.
+    The file is read by read_labelled(); say is told what a person should know of it. Raises
+    EvaluateError or DatasetError.
     """
     spec = find_head(predictor.heads, head)
     examples, remarks = read_labelled(

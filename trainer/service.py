@@ -14,26 +14,26 @@ from aiokafka import AIOKafkaProducer
 from models.registry import Registry
 from models.spec import ModelError
 from stream.records import utc_now
-from trainer.challenge import Challenger, challenge_deep, challenge_fast
-from trainer.champion import Champion
-from trainer.drift import Drift
-from trainer.drift_file import keep_seen, recall_seen
 from trainer.errors import LabelLogError, TrainerError
-from trainer.fit import Watch
-from trainer.gate import judge
-from trainer.label_log import LABELS_FILE, LabelLog
+from trainer.fitting.fit import Watch
+from trainer.fitting.tensorboard import logged_below
+from trainer.full_disk import once_there_is_room
+from trainer.labels.label_log import LABELS_FILE, LabelLog
+from trainer.labels.label_queue import questions
+from trainer.labels.settlement import Label, Settled, Settlement, labels_of
 from trainer.priority import Breaks, in_idle_time
-from trainer.publish import publish
-from trainer.questions import questions
-from trainer.recall import recall_own
-from trainer.room import once_there_is_room
+from trainer.promotion.challenge import Challenger, challenge_deep, challenge_fast
+from trainer.promotion.champion import Champion
+from trainer.promotion.drift import Drift
+from trainer.promotion.drift_file import keep_seen, recall_seen
+from trainer.promotion.gate import judge
+from trainer.promotion.publish import publish
+from trainer.promotion.shadow import ShadowRun
+from trainer.promotion.taught import taught_by
+from trainer.promotion.vector_cache import recall_own
 from trainer.schedule import Progress, Speed, due, next_deep, waits_for
 from trainer.service_config import ServiceConfig
-from trainer.settlement import Label, Settled, Settlement, labels_of
-from trainer.shadow import ShadowRun
 from trainer.status import Status
-from trainer.taught import taught_by
-from trainer.tensorboard import logged_below
 from trainer.topics import Reader, Reading, refuse
 
 logger = logging.getLogger(__name__)

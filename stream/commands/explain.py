@@ -126,7 +126,7 @@ class _Examples:
         known = (explainer.predictor.version, head)
         if known not in self._indexes:
             from models.nearest import ExampleIndex
-            from trainer.examples import labelled
+            from trainer.labels.examples import labelled
 
             (one,) = (one for one in explainer.predictor.heads if one.name == head)
             examples = labelled(one, self._folder)

@@ -13,7 +13,7 @@ from stream.settings import Settings
 
 if TYPE_CHECKING:
     from stream.console.desk import Moved
-    from trainer.label_log import LabelLog
+    from trainer.labels.label_log import LabelLog
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class LabelLogFile:
 
     def drift(self) -> list[Moved]:
         from stream.console.desk import Moved
-        from trainer.drift_file import look
+        from trainer.promotion.drift_file import look
 
         seen = look(self._folder)
         if seen is None:
@@ -56,7 +56,7 @@ class LabelLogFile:
         ]
 
     def written(self) -> datetime | None:
-        from trainer.label_log import LABELS_FILE
+        from trainer.labels.label_log import LABELS_FILE
 
         # The write-ahead log beside the file takes the writes first.
         times = []
@@ -72,7 +72,7 @@ class LabelLogFile:
 
     def _read(self, found: Callable[[LabelLog], list[T]]) -> list[T]:
         from trainer.errors import LabelLogError
-        from trainer.label_log import LABELS_FILE, open_to_read
+        from trainer.labels.label_log import LABELS_FILE, open_to_read
 
         fault = ""
         try:

@@ -33,8 +33,8 @@ from stream.ingest.text import printable
 from stream.settings import Settings
 
 if TYPE_CHECKING:
-    from trainer.adapters import Method
-    from trainer.tune import Tuned
+    from trainer.fitting.adapters import Method
+    from trainer.fitting.tune import Tuned
 
 INTERRUPTED = 130
 SHOWN_FIGURES = ("n", "accuracy", "macro_f1", "ece", "answered", "wrong_among_answered")
@@ -133,12 +133,12 @@ def fit(
     all in one pass. Interrupted, the same command goes on after the last whole epoch.
     """
     from models.predictor import choose_device
-    from trainer.cross_validate import with_rate
-    from trainer.fit import Watch
-    from trainer.learner import bf16_helps, default_config
-    from trainer.request import Request
-    from trainer.tensorboard import logged
-    from trainer.tune import tune
+    from trainer.fitting.cross_validate import with_rate
+    from trainer.fitting.fit import Watch
+    from trainer.fitting.learner import bf16_helps, default_config
+    from trainer.fitting.request import Request
+    from trainer.fitting.tensorboard import logged
+    from trainer.fitting.tune import tune
 
     if (adapt_epochs or pseudo_label) != bool(unlabelled):
         raise click.UsageError("--unlabelled goes with --adapt-epochs or --pseudo-label")
@@ -214,8 +214,8 @@ def _progress_bar(*, quiet: bool) -> Progress:
 
 
 def _say_how_to_go_on(output: Path) -> None:
-    from trainer.resume import unfinished
-    from trainer.tune import STAGES
+    from trainer.fitting.resume import unfinished
+    from trainer.fitting.tune import STAGES
 
     if any(unfinished(output, stage).exists() for stage in STAGES):
         click.echo("Stopped. The same command goes on after the last whole epoch.", err=True)

@@ -66,8 +66,8 @@ def prune(
     nothing is written.
     """
     from models.checkpoint import read_checkpoint
+    from trainer.data.labelled_file import read_labelled
     from trainer.evaluate import find_head, to_judge_by
-    from trainer.labelled_file import read_labelled
     from trainer.prune import prune as leave_out
 
     checkpoint, weights = read_checkpoint(model_folder(settings, model))

@@ -199,8 +199,8 @@ def trainer(settings: Settings) -> None:
 def trainer_service(settings: Settings) -> TrainerService:
     """The trainer of these settings, not started yet. Raises SettingsError or ModelError."""
     from stream.connection import kafka_arguments
-    from trainer.gate import Limits
-    from trainer.probation import Probation
+    from trainer.promotion.gate import Limits
+    from trainer.promotion.probation import Probation
     from trainer.schedule import Schedule
     from trainer.service import TrainerService
     from trainer.service_config import ServiceConfig

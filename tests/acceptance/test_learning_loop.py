@@ -33,7 +33,7 @@ LABELLED = 40
 # Places as tests/acceptance/halted.py has them. The weights of a version are in the registry, its
 # description is not; then, the alias names it and nobody was told (the first time is at the start).
 HALF_WRITTEN = "models.registry:put_whole#2"
-UNTOLD = "trainer.champion:announce#2"
+UNTOLD = "trainer.promotion.champion:announce#2"
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ from stream.settings import Settings
 from tests.fakes import scored, scores
 from tests.integration.traffic import publish, read, settle
 from tests.tiny_model import write_tiny_checkpoint, write_tiny_encoder
-from trainer.challenge import Challenger
-from trainer.drift import WINDOW
 from trainer.errors import FitError
+from trainer.promotion.challenge import Challenger
+from trainer.promotion.drift import WINDOW
 from trainer.service import TrainerService
 
 pytestmark = pytest.mark.timeout(300)

@@ -6,7 +6,7 @@ import pytest
 
 from models.spec import RISK, Calibration, Head
 from models.stub import StubPredictor
-from trainer.dataset import Example
+from trainer.data.dataset import Example
 from trainer.errors import DatasetError, EvaluateError
 from trainer.evaluate import (
     ECE_BINS,

@@ -11,9 +11,9 @@ from stream.commands.label_log_file import LabelLogFile
 from stream.console.desk import Moved
 from stream.settings import Settings
 from tests.fakes import NOON
-from trainer.drift import Answers, Drift
-from trainer.drift_file import keep_seen
-from trainer.label_log import LABELS_FILE
+from trainer.labels.label_log import LABELS_FILE
+from trainer.promotion.drift import Answers, Drift
+from trainer.promotion.drift_file import keep_seen
 
 
 def test_drift_and_the_last_write_are_told_and_nothing_without_a_trainer(tmp_path: Path) -> None:
