@@ -27,8 +27,8 @@ from stream.notify.notifier import Notifier
 from stream.notify.redis_journal import RedisJournal
 from stream.notify.routes_live import LiveRoutes
 from stream.notify.routing import Routing
+from stream.operations.kafka_outage import kafka_outage
 from stream.operations.ledger_writer import LedgerWriter
-from stream.operations.outage import kafka_outage
 from stream.operations.telemetry import Telemetry
 from stream.operations.watchdog import Sight, Watchdog
 from stream.outbox import Outbox
@@ -36,12 +36,12 @@ from stream.patience import present_troubles
 from stream.pipeline import Pipeline
 from stream.rules.rule_set import RuleSet
 from stream.rules.rules_live import LiveRules
-from stream.score.follow import Champions, Follower
-from stream.score.shadowing import ShadowReport
+from stream.serving.follower import Champions, Follower
+from stream.serving.shadow_report import ShadowReport
 from stream.settings import Settings
 from stream.signals.signal_store import SignalStore
 from stream.sinks.build import build_sinks, check_receivers
-from stream.subjects.copies import CopyStore
+from stream.subjects.copy_store import CopyStore
 from stream.subjects.finder import SubjectFinder
 from stream.tasks import end
 from stream.tickets import check_queues

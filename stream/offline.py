@@ -20,8 +20,8 @@ from stream.judge import to_scored, unscorable
 from stream.publish import InputError, Line, json_object, kind_of, read_lines, unknown_source
 from stream.records import Event, encode, model_text, utc_now
 from stream.settings import Settings
+from stream.subjects.copies_in_memory import FirstEvents
 from stream.subjects.finder import SubjectFinder
-from stream.subjects.first_events import FirstEvents
 
 # Lines in work at once: enough to fill batches of one length, little enough to stay in memory.
 SLICE_LINES = 2_000

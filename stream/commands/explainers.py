@@ -13,8 +13,8 @@ from stream.settings import Settings
 
 if TYPE_CHECKING:
     from models.explain import Explainer
-    from stream.explain.explained import ExplainedAlert
-    from stream.explain.explaining import AlertExplainer
+    from stream.explain.explainer import AlertExplainer
+    from stream.explain.explanation import ExplainedAlert
     from stream.records import Alert
 
 KEPT = 2
@@ -35,7 +35,7 @@ def alert_words(settings: Settings) -> Callable[[Alert], ExplainedAlert]:
 
     @lru_cache(maxsize=1)
     def explainer() -> AlertExplainer:
-        from stream.explain.explaining import AlertExplainer
+        from stream.explain.explainer import AlertExplainer
 
         return AlertExplainer(settings, explainers(settings), lambda *_: [])
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stream.settings import Settings
 
 if TYPE_CHECKING:
-    from stream.console.desk import Moved
+    from stream.console.services import Moved
     from trainer.labels.label_log import LabelLog
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class LabelLogFile:
-    """stream.console.desk.LabelLog over the trainer's folder, where it is on this machine.
+    """stream.console.services.LabelLog over the trainer's folder, where it is on this machine.
 
     One that can't be read tells nothing: what else a page shows does not depend on it.
     """
@@ -37,7 +37,7 @@ class LabelLogFile:
         return self._read(lambda log: log.summary()["attempts"])
 
     def drift(self) -> list[Moved]:
-        from stream.console.desk import Moved
+        from stream.console.services import Moved
         from trainer.promotion.drift_file import look
 
         seen = look(self._folder)

@@ -23,8 +23,8 @@ from stream.connection import kafka_arguments
 from stream.ingest.text import printable
 from stream.outbox import Outbox
 from stream.records import utc_now
-from stream.score.champions import announcement, roll_back
-from stream.score.champions import promote as move_champion
+from stream.serving.champions import announcement, roll_back
+from stream.serving.champions import promote as move_champion
 from stream.settings import Settings
 
 who = click.option(

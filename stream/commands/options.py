@@ -137,7 +137,7 @@ def load_heads(settings: Settings) -> tuple[Head, ...]:
 
 
 class RegistryChampions:
-    """stream.score.follow.Champions over the registry of the settings."""
+    """stream.serving.follower.Champions over the registry of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError or ModelError."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from stream.console.operations import RefusedError
-from stream.explain.explained import ExplainedAlert, ExplainedText
+from stream.explain.explanation import ExplainedAlert, ExplainedText
 from stream.records import Alert, Evidence
 
 Explain = Callable[[Alert], ExplainedAlert]

@@ -18,12 +18,12 @@ from aiokafka import AIOKafkaConsumer
 from models.registry import Alias
 from stream.app import Worker
 from stream.connection import StartError, kafka_arguments
-from stream.demo.classroom import LABELLED, Trainer
-from stream.demo.tickets import LABEL, tickets
+from stream.demo.lesson_tickets import LABEL, tickets
+from stream.demo.trainer_process import LABELLED, Trainer
 from stream.outbox import Outbox, Outgoing
 from stream.records import Feedback, Scored, decode_scored, encode, utc_now
-from stream.score.champions import announcement
-from stream.score.follow import Champions
+from stream.serving.champions import announcement
+from stream.serving.follower import Champions
 from stream.settings import Settings
 from stream.tasks import end
 

@@ -18,10 +18,10 @@ from rich.live import Live
 from models.spec import Predictor
 from stream.app import Worker
 from stream.connection import StartError, kafka_arguments
-from stream.demo.classroom import classroom, trainer_beside
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
 from stream.demo.feed import feed_until
 from stream.demo.lesson import Lesson, Parts
+from stream.demo.trainer_process import classroom, trainer_beside
 from stream.demo.view import render
 from stream.operations.telemetry import Latency, Telemetry
 from stream.outbox import Outbox, Outgoing

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from stream.operations.http import Report
+from stream.operations.health_server import Report
 from stream.operations.metrics import counted, counter, exposition, info
 
 
@@ -33,7 +33,7 @@ class TrainerStatus(Protocol):
 
 
 class TrainerMonitor:
-    """stream.operations.http.Endpoints of a trainer, from before its start on."""
+    """stream.operations.health_server.Endpoints of a trainer, from before its start on."""
 
     def __init__(self, status: TrainerStatus, *, stall_s: float) -> None:
         """stall_s: how long the trainer may not look at its topics before it counts as stuck."""

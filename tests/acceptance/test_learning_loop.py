@@ -21,7 +21,7 @@ from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import shipped
 from models.registry import CHAMPION, Registry
 from stream.demo.lesson import WRONG_LABEL
-from stream.demo.tickets import LABEL, tickets
+from stream.demo.lesson_tickets import LABEL, tickets
 from tests.acceptance.answers import assert_answers_are_of_the_version_named
 from tests.acceptance.deployment import Deployment, values
 

@@ -18,9 +18,9 @@ from models.registry import CHALLENGER, CHAMPION, Registry
 from models.spec import DEFAULT_HEADS
 from stream.app import Worker
 from stream.commands.options import RegistryChampions, load_predictor, open_registry
-from stream.commands.services import trainer_service
+from stream.commands.trainer import trainer_service
 from stream.connection import kafka_arguments
-from stream.demo.tickets import tickets
+from stream.demo.lesson_tickets import tickets
 from stream.outbox import Outbox, Outgoing
 from stream.records import Feedback, encode, utc_now
 from stream.settings import Settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stream.commands.label_log_file import LabelLogFile
-from stream.console.desk import Moved
+from stream.console.services import Moved
 from stream.settings import Settings
 from tests.fakes import NOON
 from trainer.labels.label_log import LABELS_FILE

@@ -16,7 +16,7 @@ import trainer.prune
 from models.checkpoint import read_checkpoint
 from models.description import shipped
 from models.registry import CHAMPION, Registry
-from stream.commands.learn import fit
+from stream.commands.fit import fit
 from stream.commands.options import how_to_serve, model_folder
 from stream.commands.prune import prune
 from stream.settings import Settings

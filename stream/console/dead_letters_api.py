@@ -9,10 +9,10 @@ from typing import Annotated
 
 import msgspec
 
-from stream.console.desk import Desk
-from stream.console.operations import Asked, Operation
-from stream.operations.letter_log import Replay, Wanted, list_dead_letters
-from stream.operations.replay import Refused, replay
+from stream.console.operations import Call, Operation
+from stream.console.services import Services
+from stream.operations.dead_letter_log import Replay, Wanted, list_dead_letters
+from stream.operations.dead_letter_replay import Refused, replay
 
 VALUE_CHARS = 600
 
@@ -55,13 +55,15 @@ class Replayed(msgspec.Struct, frozen=True):
     refused: list[Refused]
 
 
-async def letters(asked: Asked) -> Letters:
-    limit = asked.query.limit
-    return await asked.desk.lists.answer(asked.query, lambda: _letters(asked.desk, limit))
+async def letters(call: Call) -> Letters:
+    limit = call.query.limit
+    return await call.services.single_flight.answer(
+        call.query, lambda: _letters(call.services, limit)
+    )
 
 
-async def _letters(desk: Desk, limit: int) -> Letters:
-    listing = await list_dead_letters(desk.settings, limit=limit)
+async def _letters(services: Services, limit: int) -> Letters:
+    listing = await list_dead_letters(services.settings, limit=limit)
     found = [
         Letter(
             letter.id,
@@ -79,10 +81,10 @@ async def _letters(desk: Desk, limit: int) -> Letters:
     return Letters(found, Counter(letter.reason for letter in found), listing.unreadable)
 
 
-async def replay_letters(asked: Asked) -> Replayed:
-    desk, wanted = asked.desk, Wanted(ids=asked.body.ids)
-    async with desk.replaying:
-        outcome = await replay(desk.settings, wanted, again=asked.body.again, by=asked.by.name)
+async def replay_letters(call: Call) -> Replayed:
+    services, wanted = call.services, Wanted(ids=call.body.ids)
+    async with services.replaying:
+        outcome = await replay(services.settings, wanted, again=call.body.again, by=call.by.name)
     return Replayed(outcome.replayed, outcome.refused)
 
 

@@ -10,13 +10,13 @@ from aiohttp import ClientSession
 
 from stream.connection import StartError
 from stream.connection_settings import Http
-from stream.operations.http import Report, serve_http
+from stream.operations.health_server import Report, serve_http
 
 TOKEN = "a-token-of-the-test"
 
 
 class Service:
-    """stream.operations.http.Endpoints with answers of the test's choice."""
+    """stream.operations.health_server.Endpoints with answers of the test's choice."""
 
     ok = True
 

@@ -49,7 +49,7 @@ _RECORD_BEHIND = re.compile(rf"(?<!null)(?<!null\s)(?:[<>=!]=|<|>)\s*{_NAME}(?!\
 _DOT = re.compile(r"\s*\.\s*")
 
 
-def find_idle(bare: str, heads: Sequence[Head], bound: Collection[str] = ()) -> str:
+def find_constant_comparison(bare: str, heads: Sequence[Head], bound: Collection[str] = ()) -> str:
     """What is wrong with the first such comparison of a condition without strings, "" if none.
 
     bound are the names that macros bind (x in list.exists(x, ...)), whatever else has the name.

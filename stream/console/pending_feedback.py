@@ -12,7 +12,7 @@ from stream.records import Feedback
 KEPT = 5_000
 
 
-class Given:
+class PendingFeedback:
     """The label of one head must be known when that of the next decides where a ticket goes."""
 
     def __init__(self) -> None:

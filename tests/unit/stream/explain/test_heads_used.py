@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.explain.heads_read import OF_RISK, OF_SENTIMENT, heads_read
+from stream.explain.heads_used import OF_RISK, OF_SENTIMENT, heads_used
 from stream.signals.figures import FIGURES
 
 HEADS = ("sentiment", "topic", "risk")
@@ -33,7 +33,7 @@ COUNTING = {
 def test_the_heads_are_those_named_and_those_behind_the_figures(
     when: str, expected: tuple[str, ...]
 ) -> None:
-    assert heads_read(when, HEADS) == expected
+    assert heads_used(when, HEADS) == expected
 
 
 def test_of_each_figure_it_is_known_what_it_comes_from() -> None:
@@ -41,4 +41,4 @@ def test_of_each_figure_it_is_known_what_it_comes_from() -> None:
 
 
 def test_a_head_that_the_model_lacks_is_not_asked_for() -> None:
-    assert heads_read("signal.high_risk > 0.5", ("sentiment", "topic")) == ("sentiment", "topic")
+    assert heads_used("signal.high_risk > 0.5", ("sentiment", "topic")) == ("sentiment", "topic")

@@ -19,9 +19,9 @@ from stream import show
 from stream.alerts.evidence import evidence
 from stream.commands import explainers
 from stream.commands.explain import explain as explain_command
-from stream.explain import explained_view
-from stream.explain.explained import MAX_DIFFERENCE, ExplainedAlert, compare
-from stream.explain.explaining import AlertExplainer, explain_text
+from stream.explain import explanation_view
+from stream.explain.explainer import AlertExplainer, explain_text
+from stream.explain.explanation import MAX_DIFFERENCE, ExplainedAlert, compare
 from stream.ingest.readable import abstain
 from stream.records import Alert, Origin, Scored, Subject
 from stream.rules.rule_file import read_rule_file
@@ -334,9 +334,9 @@ def test_what_is_printed_steers_no_terminal(tmp_path: Path, monkeypatch: Any) ->
     origin = Origin("news", 0, 1)
     found = explain(tmp_path, alert(tmp_path, event()), {origin: record({"id": "e-1"}, origin)})
     with show.stdout.capture() as captured:
-        explained_view.print_alert(found)
+        explanation_view.print_alert(found)
         text = explain_text(FakeExplainer(), nearest, TEXT, ["topic"], "", "")
-        explained_view.print_text(text)
+        explanation_view.print_text(text)
     printed = captured.get()
     assert "\x1b]0" not in printed
     assert "\x1b[31mred" not in printed
@@ -347,7 +347,7 @@ def test_what_is_printed_steers_no_terminal(tmp_path: Path, monkeypatch: Any) ->
 def test_words_are_quoted_since_they_keep_their_commas() -> None:
     words = (Word("crashing,", 1.11, True), Word("lost", 0.98, True))
     weighed = Attribution("topic", "other", 0.9, 2.0, -1.0, 0.01, 32, words)
-    assert str(explained_view._strongest(weighed)) == '"crashing," +1.11, "lost" +0.98'
+    assert str(explanation_view._strongest(weighed)) == '"crashing," +1.11, "lost" +0.98'
 
 
 def test_what_the_windows_held_is_shown_whole(
@@ -358,5 +358,5 @@ def test_what_the_windows_held_is_shown_whole(
     figures = {f"figure_{number}": number for number in range(60)}
     found = explain(tmp_path, msgspec.structs.replace(raised, signal=figures), {})
     with show.stdout.capture() as captured:
-        explained_view.print_alert(found)
+        explanation_view.print_alert(found)
     assert "figure_59 59" in captured.get()

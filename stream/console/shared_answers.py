@@ -12,7 +12,7 @@ FRESH_S = 4.0
 """Less than the five seconds after which the health page asks again."""
 
 
-class Shared:
+class SingleFlight:
     """Without it, each word to load the list again would have every open page read all of Redis.
 
     Who asks while an answer is made gets the next one: the one under way may have begun before
@@ -45,7 +45,7 @@ class Shared:
                 del self._under_way[key]
 
 
-class Lately:
+class ShortCache:
     """For what many pages look at every few seconds, each at its own moment, and nobody changes.
 
     Who asks gets the answer under way, or the last one while it is younger than fresh_s. An error

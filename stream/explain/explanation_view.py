@@ -11,7 +11,7 @@ from rich.text import Text
 
 from models.explanation import Attribution, Word
 from stream import show
-from stream.explain.explained import (
+from stream.explain.explanation import (
     ExplainedAlert,
     ExplainedEvent,
     ExplainedHead,

@@ -16,10 +16,10 @@ from models.explanation import Attribution, Word
 from models.spec import HeadScore, ModelError
 from stream.commands.explainers import alert_words
 from stream.connection_settings import Console
-from stream.console.desk import Desk
 from stream.console.explanations import MOST_WAITING, REMEMBERED, Explanations
 from stream.console.operations import RefusedError
-from stream.explain.explained import ExplainedAlert, ExplainedEvent, ExplainedHead, ExplainedText
+from stream.console.services import Services
+from stream.explain.explanation import ExplainedAlert, ExplainedEvent, ExplainedHead, ExplainedText
 from stream.records import Alert, Evidence
 from stream.settings import Model, Settings
 from tests.fakes import NOON, alert, scores
@@ -66,11 +66,13 @@ def event(number: int) -> Evidence:
     return Evidence(f"e-{number}", "news", NOON, f"text {number}", scores())
 
 
-async def test_an_event_of_an_alert_is_explained_over_http(desk: Desk, connect: Any) -> None:
+async def test_an_event_of_an_alert_is_explained_over_http(
+    services: Services, connect: Any
+) -> None:
     explaining = Explaining()
-    with_model = Desk(**{**vars(desk), "explanations": Explanations(explaining)})
+    with_model = Services(**{**vars(services), "explanations": Explanations(explaining)})
     page = await opened(await connect(with_model))
-    raised = await fire(desk, text="Halcyon lost")
+    raised = await fire(services, text="Halcyon lost")
     (one,) = raised.evidence
     found = await page.get(f"/alerts/{raised.id}/words?event={one.event_id}")
     assert found["model"] == "m-1"
@@ -81,24 +83,24 @@ async def test_an_event_of_an_alert_is_explained_over_http(desk: Desk, connect: 
 
 
 async def test_of_two_events_with_one_id_the_one_of_the_source_asked_for_is_explained(
-    desk: Desk, connect: Any, monkeypatch: pytest.MonkeyPatch
+    services: Services, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_model = Desk(**{**vars(desk), "explanations": Explanations(Explaining())})
+    with_model = Services(**{**vars(services), "explanations": Explanations(Explaining())})
     page = await opened(await connect(with_model))
     both = (event(1), msgspec.structs.replace(event(1), source="social", text="another"))
 
     async def found(_: str) -> Alert:
         return alert(evidence=both)
 
-    monkeypatch.setattr(desk.alerts, "get", found)
+    monkeypatch.setattr(services.alerts, "get", found)
     path = f"/alerts/{'a' * 16}-1/words?event=e-1"
     texts = [(await page.get(f"{path}&source={kind}"))["text"] for kind in ("news", "social")]
     assert texts == ["text 1", "another"]
     assert (await page.get(path))["text"] == "text 1"
 
 
-async def test_without_the_model_the_remedy_is_said(page: Caller, desk: Desk) -> None:
-    raised = await fire(desk)
+async def test_without_the_model_the_remedy_is_said(page: Caller, services: Services) -> None:
+    raised = await fire(services)
     path = f"/api/v1/alerts/{raised.id}/words?event={raised.evidence[0].event_id}"
     answer = await page.client.get(path)
     assert answer.status == 409

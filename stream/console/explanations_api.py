@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from stream.console.operations import Asked, NotFoundError, Operation
-from stream.explain.explained import ExplainedText
+from stream.console.operations import Call, NotFoundError, Operation
+from stream.explain.explanation import ExplainedText
 from stream.names import SourceKind
 
 
@@ -19,10 +19,10 @@ class WordsQuery(msgspec.Struct, frozen=True):
     source: SourceKind | Literal[""] = ""
 
 
-async def show_words(asked: Asked) -> ExplainedText:
-    desk = asked.desk
-    alert = await desk.alert(asked.path["id"])
-    query = asked.query
+async def show_words(call: Call) -> ExplainedText:
+    services = call.services
+    alert = await services.alert(call.path["id"])
+    query = call.query
     named = (one for one in alert.evidence if one.event_id == query.event)
     event = next((one for one in named if query.source in {"", one.source}), None)
     if event is None:
@@ -30,7 +30,7 @@ async def show_words(asked: Asked) -> ExplainedText:
             f"event {query.event!r} is not among the evidence of alert {alert.id}, which "
             "keeps the latest"
         )
-    return await desk.explanations.of(alert, event)
+    return await services.explanations.of(alert, event)
 
 
 def operations() -> Iterable[Operation]:

@@ -9,7 +9,7 @@ import msgspec
 
 from models.explanation import Attribution, Edit, Neighbour
 from models.spec import BatchInfo, Predictor, Scores
-from stream.explain.explained import (
+from stream.explain.explanation import (
     ExplainedAlert,
     ExplainedEvent,
     ExplainedHead,
@@ -19,7 +19,7 @@ from stream.explain.explained import (
     compare,
     decide,
 )
-from stream.explain.heads_read import heads_read
+from stream.explain.heads_used import heads_used
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.language import detect_language
 from stream.ingest.readable import abstain, why_unreadable
@@ -115,7 +115,7 @@ class AlertExplainer:
         file = read_rule_file(self._settings.alerting.rules, tuple(self._settings.subjects.fields))
         rule = next((one for one in file.rules.values() if one.name == alert.rule), None)
         names = [head.name for head in last.predictor.heads]
-        heads = self._heads or heads_read(rule.when if rule else "", names)
+        heads = self._heads or heads_used(rule.when if rule else "", names)
         events = []
         replayed: list[Replayed] = []
         scored: Scored | None = None

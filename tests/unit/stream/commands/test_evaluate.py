@@ -7,15 +7,14 @@ from click.testing import CliRunner
 
 import trainer.evaluate
 from models.stub import StubPredictor
-from stream.commands import files
-from stream.publish import InputError
+from stream.commands import evaluate
 from stream.settings import load_settings
 
 
 def test_figures_are_tables_that_name_what_a_label_is_taken_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "load_predictor", lambda _settings, _model: StubPredictor())
+    monkeypatch.setattr(evaluate, "load_predictor", lambda _settings, _model: StubPredictor())
     data = tmp_path / "in.tsv"
     # The stub answers with the label that stands in the text.
     texts = ["a low one"] * 5, ["a high one"] * 3, ["a medium one"] * 2
@@ -24,7 +23,7 @@ def test_figures_are_tables_that_name_what_a_label_is_taken_for(
     data.write_text("\n".join(["text\tlabel\tsource", *rows]))
 
     ran = CliRunner().invoke(
-        files.evaluate, ["--data", str(data), "--head", "risk"], obj=load_settings(None)
+        evaluate.evaluate, ["--data", str(data), "--head", "risk"], obj=load_settings(None)
     )
 
     assert ran.exit_code == 0, ran.output
@@ -43,29 +42,10 @@ def test_a_remark_on_the_file_can_not_steer_the_terminal(
         say("1 row with the label \x1b[31mbad is left out")
         return {}
 
-    monkeypatch.setattr(files, "load_predictor", lambda _settings, _model: StubPredictor())
+    monkeypatch.setattr(evaluate, "load_predictor", lambda _settings, _model: StubPredictor())
     monkeypatch.setattr(trainer.evaluate, "evaluate_file", evaluate_file)
     data = tmp_path / "in.tsv"
     data.touch()
     command = ["--data", str(data), "--head", "risk", "--json"]
-    ran = CliRunner().invoke(files.evaluate, command, obj=load_settings(None), color=True)
+    ran = CliRunner().invoke(evaluate.evaluate, command, obj=load_settings(None), color=True)
     assert ran.stderr == "1 row with the label \\x1b[31mbad is left out\n"
-
-
-def test_score_without_its_input_says_so_before_the_model_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def load(*_: object) -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(files, "load_predictor", load)
-    arguments = [str(tmp_path / "absent"), "--output", str(tmp_path / "out")]
-    ran = CliRunner().invoke(files.score, arguments, obj=load_settings(None))
-    assert isinstance(ran.exception, InputError)
-
-
-def test_score_says_that_it_writes_to_a_file_only() -> None:
-    ran = CliRunner().invoke(files.score, ["in.jsonl", "--output", "-"], obj=load_settings(None))
-    assert ran.exit_code == 2
-    assert "--output" in ran.output
-    assert "name one" in ran.output

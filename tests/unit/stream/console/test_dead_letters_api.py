@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stream.console import letters_api
-from stream.operations.replay import Outcome
+from stream.console import dead_letters_api
+from stream.operations.dead_letter_replay import Outcome
 from tests.unit.stream.console.conftest import Caller
 
 WISH = {"ids": ["tickets-0-7"]}
@@ -26,6 +26,6 @@ async def test_of_two_who_replay_at_once_the_second_sees_what_the_first_has_sent
         marked.update(wanted.ids)
         return Outcome(dry_run=False, replayed=len(set(wanted.ids) - known))
 
-    monkeypatch.setattr(letters_api, "replay", replay)
+    monkeypatch.setattr(dead_letters_api, "replay", replay)
     calls = (page.post("/dead-letters/replay", WISH) for _ in range(2))
     assert sorted(one["replayed"] for one in await asyncio.gather(*calls)) == [0, 1]

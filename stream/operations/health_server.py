@@ -14,7 +14,7 @@ from aiohttp import web
 
 from stream.connection import http_token
 from stream.connection_settings import Http, is_loopback
-from stream.listen import served
+from stream.http_server import served
 
 logger = logging.getLogger(__name__)
 

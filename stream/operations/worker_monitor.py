@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from stream.app import Worker
 from stream.connection import probe_redis
-from stream.operations.http import Report
+from stream.operations.health_server import Report
 from stream.operations.metrics import Reading, exposition, worker_families
 from stream.patience import with_remedy
 
@@ -16,7 +16,7 @@ TAKES_WRITES = "takes writes"
 
 
 class WorkerMonitor:
-    """stream.operations.http.Endpoints of a worker, from before its start on."""
+    """stream.operations.health_server.Endpoints of a worker, from before its start on."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from stream import outbox, topics
-from stream.commands import services
+from stream.commands import demo, publish
 from stream.outbox import Outgoing
 from stream.publish import InputError, check_readable, read_lines
 from stream.settings import Settings, load_settings
@@ -49,7 +49,7 @@ def feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_refused_lines_are_reported_by_reason_and_not_counted_as_published(feed: str) -> None:
-    ran = CliRunner().invoke(services.publish, [feed, "--json"], obj=load_settings(None))
+    ran = CliRunner().invoke(publish.publish, [feed, "--json"], obj=load_settings(None))
     assert ran.exit_code == 0, ran.output
     assert orjson.loads(ran.output) == {
         "published": 2,
@@ -64,9 +64,9 @@ def test_a_demo_without_its_input_says_so_before_the_model_is_loaded(
     def load(_settings: Settings) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(services, "load_predictor", load)
+    monkeypatch.setattr(demo, "load_predictor", load)
     arguments = ["--input", feed, "--input", f"{feed}.absent", "--no-console"]
-    ran = CliRunner().invoke(services.demo, arguments, obj=load_settings(None))
+    ran = CliRunner().invoke(demo.demo, arguments, obj=load_settings(None))
     assert isinstance(ran.exception, InputError)
     assert "feed.jsonl.absent can't be read" in str(ran.exception)
 
@@ -84,7 +84,7 @@ def test_looking_at_an_input_takes_nothing_out_of_a_pipe() -> None:
 
 
 def test_people_see_them_too(feed: str) -> None:
-    ran = CliRunner().invoke(services.publish, [feed], obj=load_settings(None))
+    ran = CliRunner().invoke(publish.publish, [feed], obj=load_settings(None))
     shown = [" ".join(line.replace("│", " ").split()) for line in ran.output.splitlines()]
     assert {"published 2", "dead_letters 2", "dead_letters_by_reason unknown_source 2"} <= set(
         shown

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream.operations.outage import kafka_outage, unserved
+from stream.operations.kafka_outage import kafka_outage, unserved
 from stream.settings import Settings
 from tests.server_process import free_ports
 

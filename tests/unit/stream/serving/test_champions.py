@@ -6,7 +6,7 @@ import pytest
 
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.registry import CHAMPION, Alias, AliasMovedError, Registry
-from stream.score.champions import predecessor, promote, roll_back
+from stream.serving.champions import predecessor, promote, roll_back
 from tests.fakes import NOON
 
 

@@ -15,7 +15,7 @@ OF_SENTIMENT = {
 }
 
 
-def heads_read(when: str, heads: Sequence[str]) -> tuple[str, ...]:
+def heads_used(when: str, heads: Sequence[str]) -> tuple[str, ...]:
     """Of the model's heads those that the condition goes by; all where it goes by none."""
     named = fields_used(when)
     figures = named.get("signal", set())

@@ -17,12 +17,12 @@ from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.connection import kafka_arguments
 from stream.console.explanations import Explanations
-from stream.console.given import Given
 from stream.console.live import Hub
 from stream.console.operations import NotFoundError
+from stream.console.pending_feedback import PendingFeedback
 from stream.console.prices import Prices
 from stream.console.recent import Recent
-from stream.console.shared import Lately, Shared
+from stream.console.shared_answers import ShortCache, SingleFlight
 from stream.names import Keys, is_alert_id
 from stream.notify.silence_store import SilenceStore
 from stream.outbox import Outbox, Outgoing
@@ -100,7 +100,7 @@ class Sender:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class Services:
     """registry is None where model.registry is not set; heads blocks and raises ModelError.
 
     prices are None where console.prices is not set.
@@ -123,11 +123,11 @@ class Desk:
     labels: LabelLog
     explanations: Explanations
     prices: Prices | None = None
-    given: Given = field(default_factory=Given)
+    pending_feedback: PendingFeedback = field(default_factory=PendingFeedback)
     trying: asyncio.Lock = field(default_factory=asyncio.Lock)
     replaying: asyncio.Lock = field(default_factory=asyncio.Lock)
-    lists: Shared = field(default_factory=Shared)
-    lately: Lately = field(default_factory=Lately)
+    single_flight: SingleFlight = field(default_factory=SingleFlight)
+    short_cache: ShortCache = field(default_factory=ShortCache)
 
     async def alert(self, identity: str) -> Alert:
         """The alert of that id; NotFoundError where Redis has none."""

@@ -7,8 +7,8 @@ import itertools
 
 import pytest
 
-from stream.console.desk import Desk
-from stream.console.shared import Lately, Shared
+from stream.console.services import Services
+from stream.console.shared_answers import ShortCache, SingleFlight
 from tests.unit.stream.console.conftest import Caller, fire
 
 
@@ -20,7 +20,7 @@ async def test_all_who_ask_at_once_share_one_answer() -> None:
         await asyncio.sleep(0)
         return number
 
-    shared = Shared()
+    shared = SingleFlight()
     assert await asyncio.gather(*(shared.answer("a", make) for _ in range(50))) == [1] * 50
     assert await shared.answer("a", make) == 2
     assert await asyncio.gather(shared.answer("a", make), shared.answer("b", make)) == [3, 4]
@@ -36,7 +36,7 @@ async def test_who_asks_while_an_answer_is_made_sees_what_came_since() -> None:
         await go.wait()
         return seen
 
-    shared = Shared()
+    shared = SingleFlight()
     first = asyncio.create_task(shared.answer("a", make))
     await begun.wait()
     world = "after"
@@ -54,7 +54,7 @@ async def test_an_error_reaches_everyone_and_the_next_may_succeed() -> None:
     async def succeed() -> str:
         return "back"
 
-    shared = Shared()
+    shared = SingleFlight()
     for found in await asyncio.gather(
         *(shared.answer("a", fail) for _ in range(3)), return_exceptions=True
     ):
@@ -69,7 +69,7 @@ async def test_one_who_leaves_takes_the_answer_from_nobody() -> None:
         await go.wait()
         return "there"
 
-    shared = Shared()
+    shared = SingleFlight()
     leaver, stayer = (asyncio.create_task(shared.answer("a", make)) for _ in range(2))
     await asyncio.sleep(0)
     leaver.cancel()
@@ -88,7 +88,7 @@ async def test_an_answer_is_given_again_while_it_is_fresh() -> None:
         await go.wait()
         return next(made)
 
-    lately = Lately(fresh_s=3_600)
+    lately = ShortCache(fresh_s=3_600)
     early = asyncio.create_task(lately.answer("a", make))
     await begun.wait()
     late = asyncio.create_task(lately.answer("a", make))
@@ -96,7 +96,7 @@ async def test_an_answer_is_given_again_while_it_is_fresh() -> None:
     go.set()
     assert [await early, await late, await lately.answer("a", make)] == [1, 1, 1]
     assert await lately.answer("b", make) == 2
-    never_fresh = Lately(fresh_s=0)
+    never_fresh = ShortCache(fresh_s=0)
     assert [await never_fresh.answer("a", make) for _ in range(2)] == [3, 4]
 
 
@@ -107,7 +107,7 @@ async def test_a_failure_is_not_given_again() -> None:
     async def succeed() -> str:
         return "back"
 
-    lately = Lately(fresh_s=3_600)
+    lately = ShortCache(fresh_s=3_600)
     for found in await asyncio.gather(
         *(lately.answer("a", fail) for _ in range(3)), return_exceptions=True
     ):
@@ -117,18 +117,18 @@ async def test_a_failure_is_not_given_again() -> None:
 
 @pytest.mark.redis
 async def test_pages_that_load_the_list_together_have_it_read_twice_at_most(
-    page: Caller, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    page: Caller, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await fire(desk)
+    await fire(services)
     read = 0
-    list_open = desk.alerts.list_open
+    list_open = services.alerts.list_open
 
     async def counted(*arguments: object) -> object:
         nonlocal read
         read += 1
         return await list_open(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(desk.alerts, "list_open", counted)
+    monkeypatch.setattr(services.alerts, "list_open", counted)
     answers = await asyncio.gather(*(page.get("/alerts") for _ in range(20)))
     assert {len(answer["alerts"]) for answer in answers} == {1}
     assert read < 10

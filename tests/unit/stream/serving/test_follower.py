@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.stub import StubPredictor
-from stream.score.follow import Follower
+from stream.serving.follower import Follower
 from stream.settings import SettingsError
 
 
@@ -46,9 +46,9 @@ class Champions:
 async def test_a_champion_that_cannot_be_served_is_named_and_the_next_one_is_looked_at(
     monkeypatch, caplog, error: Exception
 ) -> None:
-    monkeypatch.setattr("stream.score.follow.AIOKafkaConsumer", lambda *_, **__: NoNews())
-    monkeypatch.setattr("stream.score.follow.RETRY_S", 0.0)
-    monkeypatch.setattr("stream.score.follow.LOOK_ANYWAY_S", 0.0)
+    monkeypatch.setattr("stream.serving.follower.AIOKafkaConsumer", lambda *_, **__: NoNews())
+    monkeypatch.setattr("stream.serving.follower.RETRY_S", 0.0)
+    monkeypatch.setattr("stream.serving.follower.LOOK_ANYWAY_S", 0.0)
     looks = 0
     served = asyncio.Event()
 

@@ -10,7 +10,13 @@ import msgspec
 
 from stream.connection import kafka_arguments
 from stream.ingest.dead_letter import REPLAY_ATTEMPT, REPLAY_OF, DeadLetter
-from stream.operations.letter_log import Replay, Wanted, keep_latest, read_letters, read_replays
+from stream.operations.dead_letter_log import (
+    Replay,
+    Wanted,
+    keep_latest,
+    read_letters,
+    read_replays,
+)
 from stream.outbox import Outbox, Outgoing
 from stream.records import utc_now
 from stream.settings import Settings
