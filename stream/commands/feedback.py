@@ -18,9 +18,8 @@ import orjson
 from models.spec import ModelError
 from stream import show
 from stream.commands.options import FILE, config_option, json_option, load_heads
-from stream.connection import kafka_arguments
 from stream.ingest.text import printable
-from stream.outbox import Outbox, Outgoing
+from stream.outbox import Outgoing, open_outbox
 from stream.publish import InputError
 from stream.records import Feedback, encode, utc_now
 from stream.settings import Settings
@@ -218,12 +217,8 @@ def _warn(settings: Settings, records: Sequence[Feedback]) -> None:
 
 async def _send(settings: Settings, records: Sequence[Feedback]) -> None:
     await prepare_topics(settings)
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
     topic = settings.topics.feedback
-    try:
+    async with open_outbox(settings.kafka) as outbox:
         for start in range(0, len(records), SENT_TOGETHER):
             some = records[start : start + SENT_TOGETHER]
             await outbox.send([Outgoing(topic, one.event_id.encode(), encode(one)) for one in some])
-    finally:
-        await outbox.stop()

@@ -19,9 +19,8 @@ from stream.commands.options import FILE, config_option, json_option, open_regis
 from stream.commands.parameters import Person, Remark
 from stream.commands.version_diff import compared, differences
 from stream.commands.version_view import learnt, lineage, moves, told
-from stream.connection import kafka_arguments
 from stream.ingest.text import printable
-from stream.outbox import Outbox
+from stream.outbox import open_outbox
 from stream.records import utc_now
 from stream.serving.champions import announcement, roll_back
 from stream.serving.champions import promote as move_champion
@@ -199,9 +198,5 @@ def _tell(settings: Settings, alias: Alias, *, as_json: bool) -> None:
 
 
 async def _announce(settings: Settings, alias: Alias) -> None:
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    try:
-        await outbox.start()
+    async with open_outbox(settings.kafka) as outbox:
         await outbox.send([announcement(settings.topics, alias)])
-    finally:
-        await outbox.stop()

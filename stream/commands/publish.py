@@ -21,8 +21,7 @@ from stream.settings import Settings
 @click.pass_obj
 def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -> None:
     """Send the JSON lines of FILE to the source topics."""
-    from stream.connection import kafka_arguments
-    from stream.outbox import Outbox
+    from stream.outbox import open_outbox
     from stream.publish import Addresser, read_lines
     from stream.publish import publish as send
     from stream.topics import prepare_topics
@@ -31,9 +30,7 @@ def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -
 
     async def play() -> int:
         await prepare_topics(settings)
-        outbox = Outbox(kafka_arguments(settings.kafka))
-        await outbox.start()
-        try:
+        async with open_outbox(settings.kafka) as outbox:
             with progress_bar(as_json) as progress:
                 task = progress.add_task("published", total=None)
                 await send(
@@ -44,8 +41,6 @@ def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -
                     published=lambda batch: progress.advance(task, len(batch)),
                 )
                 return int(progress.tasks[0].completed)
-        finally:
-            await outbox.stop()
 
     sent = asyncio.run(play())
     refused = addresser.refused
