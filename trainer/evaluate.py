@@ -12,8 +12,7 @@ import msgspec
 from models.spec import Head, HeadScore, Predictor, Scores
 from stream.names import SOURCE_KINDS
 from trainer.data.dataset import Example
-from trainer.data.labelled_file import read_labelled
-from trainer.data.row_text import TITLE_COLUMN
+from trainer.data.labelled_file import LabelledFile, read_labelled
 from trainer.errors import EvaluateError
 
 T = TypeVar("T")
@@ -25,13 +24,9 @@ TOKENISED_TOGETHER = 10_000
 
 def evaluate_file(
     predictor: Predictor,
-    path: Path,
+    file: LabelledFile,
     head: str,
     *,
-    text_column: str = "text",
-    title_column: str = TITLE_COLUMN,
-    label_column: str = "label",
-    mapping: Path | None = None,
     say: Callable[[str], None] = lambda _remark: None,
 ) -> dict[str, Any]:
     """One head's figures on a labelled file; the keys are those of evaluate_examples().
@@ -40,14 +35,7 @@ def evaluate_file(
     EvaluateError or DatasetError.
     """
     spec = find_head(predictor.heads, head)
-    examples, remarks = read_labelled(
-        path,
-        spec,
-        text_column=text_column,
-        title_column=title_column,
-        label_column=label_column,
-        mapping=mapping,
-    )
+    examples, remarks = read_labelled(file, spec)
     for remark in remarks:
         say(remark)
     if spec.by_kind and not any(example.kind for example in examples):
@@ -55,7 +43,7 @@ def evaluate_file(
             f"no row names its source ({', '.join(SOURCE_KINDS)}): the thresholds are the general "
             "ones, not those that the stream takes for a source"
         )
-    return evaluate_examples(predictor, to_judge_by(examples, path), spec)
+    return evaluate_examples(predictor, to_judge_by(examples, file.path), spec)
 
 
 def to_judge_by(examples: Sequence[Example], path: Path) -> Sequence[Example]:

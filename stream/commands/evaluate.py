@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from stream.commands.options import (
 from stream.ingest.text import printable
 from stream.settings import Settings
 
+if TYPE_CHECKING:
+    from trainer.data.labelled_file import LabelledFile
+
 MOST_TAKEN = 3
 
 
@@ -31,12 +34,8 @@ MOST_TAKEN = 3
 @click.pass_obj
 def evaluate(
     settings: Settings,
-    data: Path,
+    data: LabelledFile,
     head: str,
-    text_column: str,
-    title_column: str,
-    label_column: str,
-    mapping: Path | None,
     model: Path | None,
     as_json: bool,
 ) -> None:
@@ -49,16 +48,12 @@ def evaluate(
         predictor,
         data,
         head,
-        text_column=text_column,
-        title_column=title_column,
-        label_column=label_column,
-        mapping=mapping,
         say=lambda remark: click.echo(printable(remark), err=True),
     )
     if as_json:
         show.json_object(figures)
     else:
-        _show_figures(f"{head} on {data.name}", figures)
+        _show_figures(f"{head} on {data.path.name}", figures)
 
 
 def _show_figures(title: str, figures: dict[str, Any]) -> None:

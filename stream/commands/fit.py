@@ -8,14 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from stream import show
 from stream.commands.answering import show_sources
@@ -27,12 +19,14 @@ from stream.commands.options import (
     labelled_file,
     model_folder,
     model_option,
+    progress_bar,
 )
 from stream.commands.parameters import Finite
 from stream.ingest.text import printable
 from stream.settings import Settings
 
 if TYPE_CHECKING:
+    from trainer.data.labelled_file import LabelledFile
     from trainer.fitting.adapters import Method
     from trainer.fitting.tune import Tuned
 
@@ -101,13 +95,9 @@ class _Rates(click.ParamType):
 def fit(
     settings: Settings,
     *,
-    data: Path,
+    data: LabelledFile,
     head: str,
     output: Path,
-    text_column: str,
-    title_column: str,
-    label_column: str,
-    mapping: Path | None,
     method: Method,
     epochs: int | None,
     rate: tuple[float, ...],
@@ -164,10 +154,6 @@ def fit(
         parent=model_folder(settings, model),
         encoder=settings.model.encoder,
         device=settings.model.device,
-        text_column=text_column,
-        title_column=title_column,
-        label_column=label_column,
-        mapping=mapping,
         validation_share=validation_share,
         folds=cross_validate,
         rates=rate,
@@ -180,7 +166,7 @@ def fit(
         click.echo(printable(str(line)), err=as_json)
 
     with ExitStack() as stack:
-        progress = stack.enter_context(_progress_bar(quiet=as_json))
+        progress = stack.enter_context(progress_bar(as_json, transient=True))
         bar = progress.add_task("reading", total=None)
 
         def on_step(done: int, of: int, loss: float) -> None:
@@ -198,19 +184,6 @@ def fit(
     _show(tuned, output, head, as_json=as_json)
     if not as_json:
         click.echo(how_to_serve(settings, output, tuned.checkpoint.version))
-
-
-def _progress_bar(*, quiet: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=show.stderr,
-        disable=quiet,
-        transient=True,
-    )
 
 
 def _say_how_to_go_on(output: Path) -> None:

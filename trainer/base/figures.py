@@ -14,7 +14,7 @@ from models.encoder import load_encoder
 from models.predictor import TorchPredictor
 from models.spec import DEFAULT_HEADS, Head
 from trainer.data.dataset import Example, source_counts
-from trainer.data.labelled_file import read_labelled
+from trainer.data.labelled_file import LabelledFile, read_labelled
 from trainer.evaluate import evaluate_examples, find_head
 from trainer.fitting.measure import exact_predictor
 
@@ -64,7 +64,8 @@ def metrics(
 def read_set(data: Path, name: str, head_name: str) -> list[Example]:
     """A public set with the labels of one head, as the mappings beside it translate them."""
     head = find_head(DEFAULT_HEADS, head_name)
-    return read_labelled(data / f"{name}.jsonl", head, mapping=data / "mappings.json").examples
+    file = LabelledFile(data / f"{name}.jsonl", mapping=data / "mappings.json")
+    return read_labelled(file, head).examples
 
 
 def _figures(

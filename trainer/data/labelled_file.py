@@ -15,6 +15,22 @@ from trainer.data.rows import is_whole_text, read_rows
 from trainer.errors import DatasetError
 
 
+class LabelledFile(NamedTuple):
+    """A .jsonl, .tsv or .csv file, and the columns in which its texts, titles and labels stand.
+
+    mapping is a file as in read_label_map.
+    """
+
+    path: Path
+    text_column: str = "text"
+    title_column: str = TITLE_COLUMN
+    label_column: str = "label"
+    mapping: Path | None = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
 class LabelMap(NamedTuple):
     """A source's own labels to ours. column is where they stand, if not in the label column.
 
@@ -33,32 +49,25 @@ class Labelled(NamedTuple):
     remarks: list[str]
 
 
-def read_labelled(
-    file: Path,
-    head: Head,
-    *,
-    text_column: str = "text",
-    title_column: str = TITLE_COLUMN,
-    label_column: str = "label",
-    mapping: Path | None = None,
-) -> Labelled:
-    """The labelled rows of a .jsonl, .tsv or .csv file, for one head.
+def read_labelled(file: LabelledFile, head: Head) -> Labelled:
+    """The labelled rows of a file, for one head.
 
     Texts are those that the stream would make of the rows. A head without labels takes whatever
-    labels there are. mapping is a file as in read_label_map; a label that it lacks must be the
-    head's own. Rows without a text or a label are left out. Raises DatasetError for a missing file
-    or column, a label that is none or not the head's.
+    labels there are. A label that the mapping lacks must be the head's own. Rows without a text or
+    a label are left out. Raises DatasetError for a missing file or column, a label that is none or
+    not the head's.
     """
-    table = read_label_map(mapping, head.name, file.stem) if mapping else LabelMap({})
-    column = table.column or label_column
+    path = file.path
+    table = read_label_map(file.mapping, head.name, path.stem) if file.mapping else LabelMap({})
+    column = table.column or file.label_column
     own = head.labels or tuple(sorted({one for ours in table.table.values() for one in ours}))
-    rows = read_rows(file)
-    titles = used_title(file, rows, title_column, text_column, column)
+    rows = read_rows(path)
+    titles = used_title(path, rows, file.title_column, file.text_column, column)
     examples = []
     without_text = without_label = foreign = 0
     for number, row in enumerate(rows, start=1):
-        where = f"{file}: row {number}"
-        text = row_text(row, where, text_column=text_column, title_column=titles)
+        where = f"{path}: row {number}"
+        text = row_text(row, where, text_column=file.text_column, title_column=titles)
         label = cell(row, column, where, "--label-column")
         labels = _ours(label, table, own, head.name, where) if label else ()
         if not text:
@@ -70,7 +79,7 @@ def read_labelled(
             kind = source if source in SOURCE_KINDS else ""
             foreign += bool(source and not kind)
             examples.append(
-                Example(text=text, source=file.stem, labels={head.name: labels}, kind=kind)
+                Example(text=text, source=path.stem, labels={head.name: labels}, kind=kind)
             )
     remarks = []
     if titles:

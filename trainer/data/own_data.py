@@ -12,7 +12,7 @@ from typing import NamedTuple
 from models.spec import Head
 from stream.ingest.text import clean_text
 from trainer.data.dataset import Example, merge
-from trainer.data.labelled_file import read_labelled
+from trainer.data.labelled_file import LabelledFile, read_labelled
 from trainer.data.row_text import MAX_CHARS, row_text, used_title
 from trainer.data.rows import lacks, read_rows, read_text
 from trainer.errors import DatasetError
@@ -39,17 +39,8 @@ class Own(NamedTuple):
     remarks: list[str]
 
 
-def read_own(
-    file: Path,
-    name: str,
-    heads: Sequence[Head],
-    *,
-    text_column: str,
-    title_column: str,
-    label_column: str,
-    mapping: Path | None = None,
-) -> Own:
-    """The labelled rows of a .tsv, .csv or .jsonl file for the head of that name.
+def read_own(file: LabelledFile, name: str, heads: Sequence[Head]) -> Own:
+    """The labelled rows of a file for the head of that name.
 
     If heads has one of that name, the labels must be among its own (as they stand, or by mapping);
     else the head is new, and its labels are those of the file in alphabetical order. Rows without a
@@ -63,14 +54,7 @@ def read_own(
             f"--head {name}: rules could not name it; use small letters, digits and _, and no name "
             f"that means something else there ({', '.join(RESERVED)})"
         )
-    read, remarks = read_labelled(
-        file,
-        known or Head(name=name, labels=()),
-        text_column=text_column,
-        title_column=title_column,
-        label_column=label_column,
-        mapping=mapping,
-    )
+    read, remarks = read_labelled(file, known or Head(name=name, labels=()))
     # Labels of which the source can't tell which is right are fine to judge by, not to learn.
     rows = [example for example in read if len(example.labels[name]) == 1]
     if unclear := len(read) - len(rows):
@@ -81,9 +65,9 @@ def read_own(
     if lost := len(rows) - len(examples):
         remarks.append(f"{lost} rows repeat a text or contradict another row of the same text")
     kept = Counter(example.labels[name][0] for example in examples)
-    _check(file, label_column, kept)
+    _check(file, kept)
     if not known:
-        _refuse_spellings(file, counts)
+        _refuse_spellings(file.path, counts)
     if single := sorted(label for label, texts in kept.items() if texts == 1):
         some = ", ".join(map(repr, single[:NOTABLE_LABELS]))
         remarks.append(f"labels with a single text are learnt but can't be validated: {some}")
@@ -136,7 +120,7 @@ def _refuse_spellings(file: Path, counts: Counter[str]) -> None:
     )
 
 
-def _check(file: Path, label_column: str, counts: Counter[str]) -> None:
+def _check(file: LabelledFile, counts: Counter[str]) -> None:
     texts = counts.total()
     if texts < LEAST_TEXTS:
         raise DatasetError(
@@ -149,6 +133,6 @@ def _check(file: Path, label_column: str, counts: Counter[str]) -> None:
         )
     if len(counts) > min(MOST_LABELS, MOST_LABELS_PER_TEXT * texts):
         raise DatasetError(
-            f"{file}: column {label_column!r} holds {len(counts)} different values in {texts} "
+            f"{file}: column {file.label_column!r} holds {len(counts)} different values in {texts} "
             "texts; that looks like no label column, name the right one with --label-column"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from models.description import Checkpoint
-from trainer.data.row_text import TITLE_COLUMN
+from trainer.data.labelled_file import LabelledFile
 from trainer.fitting.learner import FitConfig
 
 
@@ -24,17 +24,13 @@ class Request:
     second fit also learns from the answers that the first one is sure of.
     """
 
-    data: Path
+    data: LabelledFile
     head: str
     output: Path
     config: FitConfig
     parent: Path | None = None
     encoder: str | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    text_column: str = "text"
-    title_column: str = TITLE_COLUMN
-    label_column: str = "label"
-    mapping: Path | None = None
     validation_share: float = 0.1
     folds: int = 0
     rates: tuple[float, ...] = ()
@@ -48,9 +44,9 @@ def identity(request: Request, parent: Checkpoint, config: FitConfig, stage: str
 
     Device and precision are not among it: they are chosen by measurement, and either goes on well.
     """
-    config = dataclasses.replace(config, bf16=False)
+    config, data = dataclasses.replace(config, bf16=False), request.data
     asked = dataclasses.replace(request, config=config, output=Path(), device="auto")
-    files = [file for file in (request.data, request.unlabelled, request.mapping) if file]
+    files = [file for file in (data.path, request.unlabelled, data.mapping) if file]
     facts = [repr(asked), parent.version, stage, *map(sha256, files)]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 

@@ -60,15 +60,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
     goes on. Raises DatasetError, FitError or ModelError, which say what to mend.
     """
     start = _load(request)
-    own = read_own(
-        request.data,
-        request.head,
-        start.parent.heads,
-        text_column=request.text_column,
-        title_column=request.title_column,
-        label_column=request.label_column,
-        mapping=request.mapping,
-    )
+    own = read_own(request.data, request.head, start.parent.heads)
     check_place(request.output)
     for remark in own.remarks:
         say(remark)
@@ -120,8 +112,9 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
 def _unlabelled(request: Request) -> list[str]:
     if not request.unlabelled:
         return []
+    columns = request.data
     return read_texts(
-        request.unlabelled, text_column=request.text_column, title_column=request.title_column
+        request.unlabelled, text_column=columns.text_column, title_column=columns.title_column
     )
 
 
@@ -274,7 +267,7 @@ def _write(
             "parent": start.parent.version,
             "config": dataclasses.asdict(config),
             "texts": source_counts(train),
-            "data_sha256": sha256(request.data),
+            "data_sha256": sha256(request.data.path),
             "epochs": [epoch.rounded() for epoch in result.epochs],
         },
         metrics={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,21 @@ from stream.records import model_text
 from stream.settings import Limits, Source
 from tests.fakes import NOON
 from trainer.data.dataset import Example
-from trainer.data.labelled_file import LabelMap, read_label_map, read_labelled
+from trainer.data.labelled_file import (
+    Labelled,
+    LabelledFile,
+    LabelMap,
+    read_label_map,
+    read_labelled,
+)
 from trainer.errors import DatasetError
 
 MOOD = Head(name="mood", labels=("bad", "good"))
 ROWS = [{"text": "It broke", "label": "bad"}, {"text": 'She said "fine", twice', "label": "good"}]
+
+
+def read_file(file: Path, head: Head, **columns: Any) -> Labelled:
+    return read_labelled(LabelledFile(file, **columns), head)
 
 
 def write_rows(file: Path, rows: list[dict[str, str]]) -> Path:
@@ -43,7 +54,7 @@ def example(text: str, source: str = "here", **labels: str) -> Example:
 @pytest.mark.parametrize("suffix", ["jsonl", "tsv", "csv"])
 def test_rows_read_the_same_from_every_format(tmp_path, suffix):
     file = write_rows(tmp_path / f"reviews.{suffix}", ROWS)
-    assert read_labelled(file, MOOD).examples == [
+    assert read_file(file, MOOD).examples == [
         example("It broke", "reviews", mood="bad"),
         example('She said "fine", twice', "reviews", mood="good"),
     ]
@@ -52,13 +63,13 @@ def test_rows_read_the_same_from_every_format(tmp_path, suffix):
 def test_unknown_label_names_row_and_remedy(tmp_path):
     file = write_rows(tmp_path / "a.jsonl", [*ROWS, {"text": "Hm", "label": "meh"}])
     with pytest.raises(DatasetError, match=r"a\.jsonl: row 3: label 'meh' .*bad, good.*--mapping"):
-        read_labelled(file, MOOD)
+        read_file(file, MOOD)
 
 
 def test_missing_column_names_the_columns_there_are(tmp_path):
     file = write_rows(tmp_path / "a.tsv", ROWS)
     with pytest.raises(DatasetError, match="no column 'body', only text, label; name the right"):
-        read_labelled(file, MOOD, text_column="body")
+        read_file(file, MOOD, text_column="body")
 
 
 @pytest.mark.parametrize(
@@ -94,13 +105,13 @@ def test_missing_column_names_the_columns_there_are(tmp_path):
 def test_unusable_file_is_refused(tmp_path, name, content, complaint):
     (tmp_path / name).write_text(content)
     with pytest.raises(DatasetError, match=complaint):
-        read_labelled(tmp_path / name, MOOD)
+        read_file(tmp_path / name, MOOD)
 
 
 def test_separators_with_nothing_behind_them_are_no_further_fields(tmp_path):
     file = tmp_path / "here.csv"
     file.write_text("text,label,,\nIt broke,bad,,, \n")
-    assert read_labelled(file, MOOD).examples == [example("It broke", mood="bad")]
+    assert read_file(file, MOOD).examples == [example("It broke", mood="bad")]
 
 
 def test_a_number_that_is_none_is_no_label_and_no_text(tmp_path):
@@ -109,7 +120,7 @@ def test_a_number_that_is_none_is_no_label_and_no_text(tmp_path):
         '{"text": "It broke", "label": "bad"}\n{"text": "Hm", "label": NaN}\n'
         '{"text": NaN, "label": "bad"}\n'
     )
-    read = read_labelled(file, MOOD)
+    read = read_file(file, MOOD)
     assert read.examples == [example("It broke", mood="bad")]
     assert read.remarks == [
         "1 rows without a text are left out",
@@ -119,7 +130,7 @@ def test_a_number_that_is_none_is_no_label_and_no_text(tmp_path):
 
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(DatasetError, match=r"gone\.csv: can't be read \(No such file"):
-        read_labelled(tmp_path / "gone.csv", MOOD)
+        read_file(tmp_path / "gone.csv", MOOD)
 
 
 def mapping(folder: Path, content: object) -> Path:
@@ -135,37 +146,37 @@ def test_label_map_reads_labels_of_one_column_for_the_head(tmp_path):
     ]
     file = write_rows(tmp_path / "a.jsonl", rows)
     table = mapping(tmp_path, {"mood": {"a": {"by": "stars", "map": {"1": "bad", "5": "good"}}}})
-    read = read_labelled(file, MOOD, mapping=table)
+    read = read_file(file, MOOD, mapping=table)
     assert [row.labels for row in read.examples] == [{"mood": ("bad",)}, {"mood": ("good",)}]
     assert read.remarks == ["1 rows without a label are left out"]
 
 
 def test_a_label_that_the_mapping_lacks_must_be_the_heads_own(tmp_path):
     file = write_rows(tmp_path / "a.jsonl", [*ROWS, {"text": "Hm", "label": "+"}])
-    read = read_labelled(file, MOOD, mapping=mapping(tmp_path, {"+": "good"}))
+    read = read_file(file, MOOD, mapping=mapping(tmp_path, {"+": "good"}))
     assert [row.labels["mood"] for row in read.examples] == [("bad",), ("good",), ("good",)]
     with pytest.raises(
         DatasetError, match=r"row 3: label '\+' is none of .* add it to the mapping"
     ):
-        read_labelled(file, MOOD, mapping=mapping(tmp_path, {"-": "bad"}))
+        read_file(file, MOOD, mapping=mapping(tmp_path, {"-": "bad"}))
 
 
 def test_map_onto_a_label_the_head_lacks_is_refused(tmp_path):
     file = write_rows(tmp_path / "a.jsonl", ROWS)
     table = mapping(tmp_path, {"bad": "awful", "good": "good"})
     with pytest.raises(DatasetError, match="label 'awful' is none of head 'mood'"):
-        read_labelled(file, MOOD, mapping=table)
+        read_file(file, MOOD, mapping=table)
 
 
 def test_an_empty_mapping_maps_nothing(tmp_path):
     file = write_rows(tmp_path / "a.jsonl", ROWS)
-    assert len(read_labelled(file, MOOD, mapping=mapping(tmp_path, {})).examples) == 2
+    assert len(read_file(file, MOOD, mapping=mapping(tmp_path, {})).examples) == 2
 
 
 def test_half_a_character_in_a_mapping_is_refused(tmp_path):
     file = write_rows(tmp_path / "a.jsonl", ROWS)
     with pytest.raises(DatasetError, match=r"map\.json: holds half of a character"):
-        read_labelled(file, MOOD, mapping=mapping(tmp_path, {"bad": "\ud800"}))
+        read_file(file, MOOD, mapping=mapping(tmp_path, {"bad": "\ud800"}))
 
 
 def test_rows_without_text_or_label_are_left_out_and_blanks_around_them_do_not_count(tmp_path):
@@ -177,7 +188,7 @@ def test_rows_without_text_or_label_are_left_out_and_blanks_around_them_do_not_c
         {"text": "b", "label": " "},
     ]
     file.write_text("\n".join(map(json.dumps, rows)) + "\n  \n")
-    read = read_labelled(file, MOOD)
+    read = read_file(file, MOOD)
     assert read.examples == [example("fine", "a", mood="good")]
     assert read.remarks == [
         "1 rows without a text are left out",
@@ -190,7 +201,7 @@ def test_a_whole_number_is_one_label_however_it_is_written(tmp_path):
     file.write_text(
         "\n".join(json.dumps({"text": "a", "label": one}) for one in (1, 1.0, "1", 0, 0.5))
     )
-    read = read_labelled(file, Head(name="stars", labels=()))
+    read = read_file(file, Head(name="stars", labels=()))
     assert [row.labels["stars"] for row in read.examples] == [
         ("1",),
         ("1",),
@@ -203,7 +214,7 @@ def test_a_whole_number_is_one_label_however_it_is_written(tmp_path):
 def test_endings_may_be_capitals(tmp_path):
     assert (
         len(
-            read_labelled(
+            read_file(
                 write_rows(tmp_path / "A.csv", ROWS).rename(tmp_path / "A.CSV"), MOOD
             ).examples
         )
@@ -214,7 +225,7 @@ def test_endings_may_be_capitals(tmp_path):
 def test_a_quote_within_a_quoted_field_is_written_twice(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text('text,label\n"She said ""fine"", twice\nand left",good\n')
-    assert read_labelled(file, MOOD).examples[0].text == 'She said "fine", twice and left'
+    assert read_file(file, MOOD).examples[0].text == 'She said "fine", twice and left'
 
 
 @pytest.mark.parametrize(
@@ -244,13 +255,13 @@ def test_kind_of_source_is_read_where_a_row_says_it(tmp_path):
     file = tmp_path / "own.jsonl"
     rows = [{"text": "a", "label": "x", "source": "news"}, {"text": "b", "label": "x"}]
     file.write_text("\n".join(map(json.dumps, rows)))
-    read = read_labelled(file, Head(name="any", labels=("x",))).examples
+    read = read_file(file, Head(name="any", labels=("x",))).examples
     assert [one.kind for one in read] == ["news", ""]
 
 
 def test_a_source_that_the_stream_does_not_know_is_none_and_said(tmp_path):
     rows = [ROWS[0] | {"source": "email"}, ROWS[1] | {"source": "social"}]
-    read = read_labelled(write_rows(tmp_path / "a.csv", rows), MOOD)
+    read = read_file(write_rows(tmp_path / "a.csv", rows), MOOD)
     assert [one.kind for one in read.examples] == ["", "social"]
     assert read.remarks == [
         "1 rows whose source is none of news, social, ticket count as of no known source"
@@ -268,7 +279,7 @@ TITLED = [
 def test_a_row_is_read_as_the_stream_reads_an_event_of_it(tmp_path):
     file = tmp_path / "a.jsonl"
     file.write_text("\n".join(map(json.dumps, TITLED)))
-    read = read_labelled(file, MOOD)
+    read = read_file(file, MOOD)
     decoder = Decoder(Source(topic="tickets", kind="ticket"), Limits())
     events = [
         decoder.decode(Line("tickets", at, json.dumps(row).encode()), NOON)
@@ -295,10 +306,10 @@ def test_a_row_is_read_as_the_stream_reads_an_event_of_it(tmp_path):
 def test_another_column_may_hold_the_title_but_no_column_is_read_twice(tmp_path, columns, text):
     row = {"subject": "Lamp", "text": "It broke", "title": "bad", "label": "bad"}
     file = write_rows(tmp_path / "a.csv", [row])
-    assert read_labelled(file, MOOD, **columns).examples[0].text == text
+    assert read_file(file, MOOD, **columns).examples[0].text == text
 
 
 def test_a_title_column_that_somebody_named_must_be_there(tmp_path):
     file = write_rows(tmp_path / "a.csv", ROWS)
     with pytest.raises(DatasetError, match=r"row 1 has no column 'subject'.* with --title-column"):
-        read_labelled(file, MOOD, title_column="subject")
+        read_file(file, MOOD, title_column="subject")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models.spec import Head
 from stream.rules.templates import PLACEHOLDERS
 from stream.rules.variables import EVENT_FIELDS, sample
+from trainer.data.labelled_file import LabelledFile
 from trainer.data.own_data import RESERVED, Own, read_own, read_texts
 from trainer.errors import DatasetError
 
@@ -26,9 +28,8 @@ def write(folder: Path, rows: list[tuple[str, str]], *, header: str = "text\tlab
     return file
 
 
-def read(file: Path, name: str = "mood", **options: object) -> Own:
-    columns = {"text_column": "text", "title_column": "title", "label_column": "label"} | options
-    return read_own(file, name, [RISK], **columns)
+def read(file: Path, name: str = "mood", **columns: Any) -> Own:
+    return read_own(LabelledFile(file, **columns), name, [RISK])
 
 
 def test_new_head_has_the_labels_of_the_file_in_order(tmp_path):
@@ -119,8 +120,7 @@ def test_every_name_that_rules_give_a_meaning_is_reserved():
 
 def test_a_model_that_has_a_head_of_a_reserved_name_can_still_be_taught(tmp_path):
     text = Head(name="text", labels=("bad", "good"))
-    columns = {"text_column": "text", "title_column": "title", "label_column": "label"}
-    assert read_own(write(tmp_path, ROWS), "text", [text], **columns).head == text
+    assert read_own(LabelledFile(write(tmp_path, ROWS)), "text", [text]).head == text
 
 
 def test_labels_that_the_mapping_leaves_open_are_not_learnt(tmp_path):

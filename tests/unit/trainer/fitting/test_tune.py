@@ -14,6 +14,7 @@ from models.checkpoint import read_checkpoint
 from models.predictor import load_predictor
 from models.spec import Calibration, Head
 from tests.tiny_model import write_tiny_checkpoint
+from trainer.data.labelled_file import LabelledFile
 from trainer.errors import DatasetError, FitError
 from trainer.evaluate import score_texts
 from trainer.fitting.fit import Watch
@@ -41,7 +42,7 @@ def request_(tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPa
     data = tmp_path / "own.tsv"
     data.write_text("text\tlabel\n" + "".join(f"{t}\t{label}\n" for t, label in ROWS), "utf-8")
     return Request(
-        data=data,
+        data=LabelledFile(data),
         head="state",
         output=tmp_path / "mine",
         config=CONFIG,
@@ -110,7 +111,7 @@ def test_a_few_tickets_do_not_loosen_what_the_head_was_calibrated_for(request_, 
         tmp_path / "strict", Path(read_checkpoint(request_.parent)[0].encoder), heads=(own,)
     )
     rows = [f"{text}\t{'bad' if label == 'broken' else 'good'}\tticket\n" for text, label in ROWS]
-    request_.data.write_text("text\tlabel\tsource\n" + "".join(rows), "utf-8")
+    request_.data.path.write_text("text\tlabel\tsource\n" + "".join(rows), "utf-8")
     tuned, said = run(request_, head="mood", parent=tmp_path / "strict")
     assert tuned.calibration == {"news": "kept", "ticket": "kept", "other": "kept"}
     assert said[-1].startswith("calibration of news, ticket, other sources: as before or")
@@ -145,7 +146,7 @@ def test_changed_data_does_not_go_on_from_the_old_state(request_):
             watch=Watch(epoch=lambda _epoch: (_ for _ in ()).throw(KeyboardInterrupt)),
             say=lambda _line: None,
         )
-    request_.data.write_text(request_.data.read_text() + "the saw failed\tbroken\n")
+    request_.data.path.write_text(request_.data.path.read_text() + "the saw failed\tbroken\n")
     _, said = run(request_)
     assert next(line for line in said if line.startswith("epoch")).startswith("epoch 1:")
 
@@ -169,7 +170,7 @@ def test_place_that_can_not_be_written_is_refused_before_the_first_epoch(request
 
 
 def test_unusable_data_is_refused(request_):
-    request_.data.write_text("text\tlabel\nonly one\tx\n")
+    request_.data.path.write_text("text\tlabel\nonly one\tx\n")
     with pytest.raises(DatasetError, match="at least 10"):
         run(request_)
 
@@ -214,7 +215,7 @@ def test_unlabelled_copies_of_labelled_texts_are_not_learnt_from(request_, tmp_p
     unlabelled.write_text("\n".join([*copies, "our ferry failed"]))
     _, said = run(request_, unlabelled=unlabelled, pseudo_label=True)
     assert asked == ["our ferry failed"]
-    assert f"{unlabelled}: 32 texts have a label in {request_.data}, so are left out" in said
+    assert f"{unlabelled}: 32 texts have a label in {request_.data.path}, so are left out" in said
     unlabelled.write_text("\n".join(copies))
     again = dataclasses.replace(request_, output=tmp_path / "again")
     _, said = run(again, unlabelled=unlabelled, pseudo_label=True)
