@@ -124,6 +124,11 @@ class Registry:
         """Where the alias points now, None if it was never set."""
         return self._newest(self._places(name))
 
+    def version_of(self, name: str) -> str:
+        """The version that the alias names now, "" where it names none."""
+        alias = self.alias(name)
+        return alias.version if alias else ""
+
     def history(self, name: str) -> list[Alias]:
         """Every move of the alias, the first one first; reads them all."""
         moves = (self._decoded(place) for _, place in sorted(self._places(name).items()))

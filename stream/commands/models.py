@@ -52,8 +52,7 @@ def list_models(settings: Settings, as_json: bool) -> None:
     history = registry.history(CHAMPION)
     since = {move.version: move.since for move in history}
     champion = history[-1].version if history else ""
-    challenger = registry.alias(CHALLENGER)
-    in_shadow = challenger.version if challenger else ""
+    in_shadow = registry.version_of(CHALLENGER)
     versions, damaged = registry.survey()
     rows = [
         {
@@ -92,8 +91,7 @@ def show_model(settings: Settings, version: str, as_json: bool) -> None:
     checkpoint = registry.describe(version)
     descent = lineage(registry, checkpoint)
     damage = _damage(registry, version)
-    challenger = registry.alias(CHALLENGER)
-    now_in_shadow = challenger is not None and challenger.version == version
+    now_in_shadow = registry.version_of(CHALLENGER) == version
     # Once it is over, the registry says how it ended.
     figures = LabelLogFile(settings).shadow_figures(version) if now_in_shadow else []
     if not as_json:

@@ -162,16 +162,14 @@ class RegistryChampions:
     def version(self) -> str | None:
         from models.registry import CHAMPION
 
-        return self._named(CHAMPION)
+        return self.registry.version_of(CHAMPION) or None
 
     def challenger(self) -> str | None:
         from models.registry import CHALLENGER
 
-        return self._named(CHALLENGER) if self._settings.model.shadow_share else None
-
-    def _named(self, name: str) -> str | None:
-        alias = self.registry.alias(name)
-        return alias.version or None if alias else None
+        if not self._settings.model.shadow_share:
+            return None
+        return self.registry.version_of(CHALLENGER) or None
 
     def load(self, version: str, beside: Predictor) -> Predictor:
         predictor = _load(self._settings, self.registry.folder(version), beside)

@@ -129,14 +129,14 @@ def _registry(call: Call) -> Registry:
 def _read(registry: Registry) -> tuple[list[Version], list[str], list[Alias]]:
     history = registry.history(CHAMPION)
     champion = history[-1].version if history else ""
-    challenger = registry.alias(CHALLENGER)
+    in_shadow = registry.version_of(CHALLENGER)
     whole, damaged = registry.survey()
     versions = [
         Version(
             version=checkpoint.version,
             parent=str(checkpoint.training.get("parent", "")),
             champion=checkpoint.version == champion,
-            in_shadow=challenger is not None and checkpoint.version == challenger.version,
+            in_shadow=checkpoint.version == in_shadow,
             heads=checkpoint.heads,
             metrics=checkpoint.metrics,
             training=checkpoint.training,
