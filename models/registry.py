@@ -15,8 +15,8 @@ from pathlib import Path
 import fsspec  # type: ignore[import-untyped]
 import msgspec
 
+from models.atomic_files import put_new, put_whole
 from models.description import CONFIG, WEIGHTS, Checkpoint, read_description, read_verified
-from models.durable import put_new, put_whole
 from models.spec import ModelError
 from models.version_cache import cache_folder, kept, verify
 

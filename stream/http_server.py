@@ -1,4 +1,4 @@
-"""Serving HTTP on an address of the settings; one that is taken is named with its remedy."""
+"""Serves an aiohttp application at an address of the settings; names one that is in use."""
 
 from __future__ import annotations
 

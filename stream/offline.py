@@ -1,4 +1,4 @@
-"""The stream's scoring without Kafka: a file in, scored records out in the same order."""
+"""Offline scoring, without Kafka: a file in, scored records out in the same order."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import msgspec
 
+from models.atomic_files import put_whole, written_whole
 from models.batcher import Batcher
-from models.durable import put_whole, written_whole
 from models.results import Result
 from models.spec import Predictor
 from stream.ingest.dead_letter import DeadLetter

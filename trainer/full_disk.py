@@ -1,4 +1,4 @@
-"""A full disk delays the trainer: what is to be written stays in hand until there is room."""
+"""Retries writes while the disk is full, which delays the trainer and loses nothing."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from models.checkpoint import LOW_RANK, REPLACED, merge, write_checkpoint
 from models.description import Checkpoint
 from models.encoder import Encoder, load_encoder
 from models.encoder_files import is_plain
+from models.forward_paths import candidates
 from models.heads import MISSING, JointHeads, joint_loss
-from models.paths import candidates
 from models.predictor import TorchPredictor
 from models.spec import Head, Scores
 from trainer.data.dataset import Example, split

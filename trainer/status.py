@@ -1,4 +1,4 @@
-"""What the trainer is doing, for whoever watches it."""
+"""The trainer's state for its log, health and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the trainer reads from Kafka: people's labels, what of them it refuses, and their texts."""
+"""Reads the trainer's topics: feedback, what of it is refused, scored texts, answers in shadow."""
 
 from __future__ import annotations
 

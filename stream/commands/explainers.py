@@ -1,4 +1,4 @@
-"""Explainers of the model's versions, as the settings say where they are: commands and console."""
+"""Loads the explainer of a version of the model, for commands and the console."""
 
 from __future__ import annotations
 

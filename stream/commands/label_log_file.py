@@ -1,4 +1,4 @@
-"""What the trainer's folder tells to commands and the console, where it is on this machine."""
+"""Reads the trainer's folder for commands and the console, where it is on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands share: options, progress, loading the model, running a service."""
+"""What commands share: options, a progress bar, loading the model, running a service."""
 
 from __future__ import annotations
 

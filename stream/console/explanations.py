@@ -1,4 +1,4 @@
-"""Explanations for readers: one at a time off the event loop, the last few remembered."""
+"""Explanations of alerts, computed one at a time off the event loop, the latest ones cached."""
 
 from __future__ import annotations
 

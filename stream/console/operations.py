@@ -1,4 +1,4 @@
-"""What the HTTP API can do: one table that routes, checks, documents."""
+"""An operation of the HTTP API: method, path, role and types; and errors as HTTP statuses."""
 
 from __future__ import annotations
 

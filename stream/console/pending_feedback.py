@@ -1,4 +1,4 @@
-"""Verdicts given on this console that Kafka has not brought back yet."""
+"""Labels given on this console that have not come back from Kafka yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console's web server: routes from the tables of operations and pages, one set of parts."""
+"""The console's web server: routes from the tables of operations and pages, over one Services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the console's pages and API work with: the parts of a running system, put together once."""
+"""The services that the console's handlers use: clients, stores, followed topics, locks, caches."""
 
 from __future__ import annotations
 

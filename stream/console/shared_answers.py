@@ -1,4 +1,4 @@
-"""One answer for all who ask the same at the same time, or within a span."""
+"""What many pages ask for at once is computed once: single flight, and a cache of seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the demo's lesson is taught: registry, label log and trainer, which go with the demo."""
+"""The demo's trainer in a process of its own; its registry and label log end with the demo."""
 
 from __future__ import annotations
 

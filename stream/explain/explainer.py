@@ -1,4 +1,4 @@
-"""Puts an explanation together: texts by their model, events out of the log, the rule once more."""
+"""Explains an alert by the model that scored each event; a replay reads and judges them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why an alert was raised, as one record: events, words, rule, and whether it repeats. Pure."""
+"""The explanation of an alert as records, and whether a replay gave the same. Pure."""
 
 from __future__ import annotations
 

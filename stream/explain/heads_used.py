@@ -1,4 +1,4 @@
-"""Which heads a rule's condition goes by: those it names, and those behind its figures. Pure."""
+"""Which heads a condition uses: those it names, and those behind the figures it reads. Pure."""
 
 from __future__ import annotations
 

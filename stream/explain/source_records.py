@@ -1,4 +1,4 @@
-"""Reading single records of a source topic again, by where they stood."""
+"""Reads single records of a source topic again, by partition and offset."""
 
 from __future__ import annotations
 

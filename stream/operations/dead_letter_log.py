@@ -1,4 +1,4 @@
-"""Looking at the dead-letter topic: which records failed, why, and what became of them since."""
+"""Reads the dead-letter topic: which records failed, why, and which were replayed since."""
 
 from __future__ import annotations
 

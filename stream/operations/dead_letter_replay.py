@@ -1,4 +1,4 @@
-"""Dead letters back to where they came from, once each, linked to their next failure."""
+"""Sends dead letters to their source topics again, once each, linked to their next failure."""
 
 from __future__ import annotations
 

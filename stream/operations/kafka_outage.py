@@ -1,4 +1,4 @@
-"""Whether Kafka itself is why nothing moves: asked anew, over a connection of its own.
+"""Asks Kafka over a connection of its own whether it can serve our topics.
 
 The clients of a worker wait out an outage inside themselves and tell nobody.
 """

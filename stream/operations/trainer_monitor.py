@@ -1,4 +1,4 @@
-"""What the trainer answers to its supervisor and to Prometheus."""
+"""Health, readiness and metrics of the trainer."""
 
 from __future__ import annotations
 

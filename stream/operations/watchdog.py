@@ -1,4 +1,4 @@
-"""Notices that records wait and none is finished, says why, and ends what no waiting mends."""
+"""Notices that records wait and none is finished, says why, and ends a worker that is stuck."""
 
 from __future__ import annotations
 

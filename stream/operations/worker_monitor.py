@@ -1,4 +1,4 @@
-"""What a worker answers to its supervisor and to Prometheus."""
+"""Health, readiness and metrics of a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparisons that no event decides, such as 90 for 0.9: slips that nobody would notice. Pure."""
+"""Refuses comparisons with the same result for every event, as with 90 where 0.9 is meant. Pure."""
 
 from __future__ import annotations
 

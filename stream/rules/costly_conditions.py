@@ -1,4 +1,4 @@
-"""Refuses conditions that are sound but could take long on some event. Pure.
+"""Refuses conditions that are valid but could take too long on some event. Pure.
 
 CEL has no loops of its own and its regular expressions take linear time, so what is left to bound
 is the size of what is written and how often it is gone through.

@@ -1,4 +1,4 @@
-"""Follows the registry: loads a new champion beside the running one and swaps; runs a challenger.
+"""Follows the registry: loads a new champion and swaps it in, and runs a challenger in shadow.
 
 The topic of announcements only says when to look; which version is champion is read from the
 registry, so a lost, late or repeated announcement does no harm.

@@ -1,4 +1,4 @@
-"""What the challenger would have said: counted, and told to the trainer without haste."""
+"""Counts the answers of a challenger in shadow and sends them to the trainer, best effort."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""First events and their copies in memory, for files: what copy_store.py keeps in Redis. Pure.
+"""Near-duplicates in memory, for files: what copy_store.py keeps in Redis. Pure.
 
 scripts/link_copies.lua says the same in Redis; keep in step. Nothing is recognised here: whoever
 gives an event twice has it compared twice.

@@ -1,4 +1,4 @@
-"""First events and their copies in Redis: one atomic script a micro-batch, idempotent by event."""
+"""Near-duplicates in Redis: which event is a copy of which; one atomic script a micro-batch."""
 
 from __future__ import annotations
 

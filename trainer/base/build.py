@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 import torch
 
+from models.atomic_files import remove_whole
 from models.checkpoint import HEADS, merge, read_checkpoint, write_checkpoint
 from models.description import Checkpoint
-from models.durable import remove_whole
 from models.encoder import DEFAULT_ENCODER, MAX_TOKENS, Encoder, load_encoder
 from models.predictor import choose_device
 from models.spec import DEFAULT_HEADS

@@ -1,4 +1,4 @@
-"""Somebody's own file, as a fit wants it: checked, its labels found, faults named by row."""
+"""A user's labelled file, as a fit needs it: checked, its labels found, faults named by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of an encoder a method trains, and the difference that its checkpoint stores."""
+"""Which weights of an encoder a method trains, and the difference that its checkpoint stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Honest confidence: each head's temperature and the confidence below which it abstains."""
+"""Calibration: each head's temperature, and the confidence below which it abstains."""
 
 from __future__ import annotations
 

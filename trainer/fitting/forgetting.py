@@ -1,4 +1,4 @@
-"""That the other heads go on answering as before: what reminds a fit of them, and the measure."""
+"""Against forgetting: texts that remind a fit of the other heads, and how many answers stay."""
 
 from __future__ import annotations
 

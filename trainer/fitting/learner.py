@@ -1,4 +1,4 @@
-"""What learns during a fit: settings, trained parameters, one optimiser step, and its state."""
+"""What a fit trains: its settings, the parameters, one optimiser step, and its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a new head starts: at its best over the encoder as it is.
+"""A new head starts as a linear probe: at its best over the encoder as it is.
 
 A head of random weights bends the encoder for as long as it is wrong, and what the encoder knew is
 lost to it. One that is fitted first leaves the encoder less to unlearn (Kumar et al. 2022,

@@ -1,4 +1,4 @@
-"""What a fit looks at: vectors and logits of texts, and how good the heads are on them."""
+"""Measures of a fit: vectors and logits of texts, and how good the heads are on them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 from models.encoder import Encoder
 from models.encoder_files import is_plain
+from models.forward_paths import ForwardPath, Pool, build
 from models.heads import MISSING, JointHeads, joint_loss
-from models.paths import ForwardPath, Pool, build
 from models.predictor import TorchPredictor
 from trainer.data.dataset import Example
 from trainer.evaluate import reliability

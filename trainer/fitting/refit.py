@@ -1,4 +1,4 @@
-"""The fast speed of learning: heads fitted again on vectors that the encoder already gave."""
+"""The fast fit: heads fitted again on vectors that the encoder has computed already."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user asks of a fit, and what names it so that only the same one is gone on with."""
+"""What a user asks of a fit, and its identity, so that only the same fit is resumed."""
 
 from __future__ import annotations
 

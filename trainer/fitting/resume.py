@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
-from models.durable import put_whole
+from models.atomic_files import put_whole
 from trainer.errors import FitError
 
 

@@ -1,4 +1,4 @@
-"""Fine-tune a checkpoint on a file of somebody's own: a new head, or an old one taught further."""
+"""`bellwether fit`: fine-tunes a checkpoint on a user's file, for a new head or one it has."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 import torch
 
+from models.atomic_files import remove_whole
 from models.checkpoint import merge, read_checkpoint, write_checkpoint
 from models.description import Checkpoint, shipped
-from models.durable import remove_whole
 from models.encoder import Encoder, load_encoder
 from models.heads import JointHeads
 from models.predictor import TorchPredictor, choose_device

@@ -1,4 +1,4 @@
-"""Which events to have labelled next: unsure, unlike each other, and a few sure ones. Pure."""
+"""Active learning: label next what is unsure and unlike the others, and a few sure ones. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was tried with which labels, and the labels that were doubted, in the label log's file."""
+"""Fits and their verdicts, and the labels that the last one doubted, in the label log's file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The label queue: which of the latest events people should look at next, and why."""
+"""The label queue: which of the latest events people should label next, and why."""
 
 from __future__ import annotations
 

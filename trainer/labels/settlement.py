@@ -1,4 +1,4 @@
-"""Feedback settled into labels: who said what, who corrected, who disagrees. Pure."""
+"""Feedback into labels: the latest word of each author, the majority, and who disagrees. Pure."""
 
 from __future__ import annotations
 

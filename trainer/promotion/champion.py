@@ -1,4 +1,4 @@
-"""The champion as the trainer holds it: loaded, crowned, announced, and watched over."""
+"""The champion of the registry: loaded, announced, and judged where somebody else moved it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gate must know of two versions, answer by answer, and which labels contradict others."""
+"""Evidence for the gate: two versions answer by answer, and labels that contradict the others."""
 
 from __future__ import annotations
 

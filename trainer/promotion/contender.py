@@ -1,4 +1,4 @@
-"""A version as the trainer holds it: its weights, and its vectors of texts, computed once."""
+"""A champion or challenger in memory: its weights, and the vectors of texts, computed once."""
 
 from __future__ import annotations
 

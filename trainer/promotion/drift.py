@@ -1,4 +1,4 @@
-"""Whether the stream still looks as it did when the champion began: shares of answers. Pure."""
+"""Drift: how far the champion's answers have moved since it began (stability index). Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What drift remembers, in a small file beside the label log: a restart goes on with it."""
+"""The counts of drift in a file beside the label log, so that a restart goes on with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from models.durable import put_whole
+from models.atomic_files import put_whole
 from stream.records import DECODE_ERRORS
 from trainer.promotion.drift import WINDOW, Seen
 

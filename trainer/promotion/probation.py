@@ -1,4 +1,4 @@
-"""A challenger in shadow: how long it runs beside the champion, and whether it may follow. Pure."""
+"""How long a challenger runs in shadow, and whether it may then become champion. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A judged version into the registry, and word of it to every worker."""
+"""Adds a judged version to the registry, moves the alias, and announces it to every worker."""
 
 from __future__ import annotations
 

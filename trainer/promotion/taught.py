@@ -1,4 +1,4 @@
-"""What people taught, parted into what a challenger learns from and what it is judged by. Pure."""
+"""People's labels, split into what a challenger learns from and what it is judged by. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vectors of our own sentences, kept beside the label log so that a restart computes none."""
+"""The vectors of our own sentences, cached beside the label log so that a restart computes none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from models.durable import put_whole, remove_whole
+from models.atomic_files import put_whole, remove_whole
 from trainer.promotion.contender import Contender
 from trainer.promotion.taught import taught_by
 

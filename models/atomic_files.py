@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, whoever is killed and however full the disk is."""
+"""Atomic file writes: a file is whole or not there, however a process ends or a disk fills."""
 
 from __future__ import annotations
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models import paths
+from models import forward_paths as paths
 from models.encoder import Encoder, load_encoder
-from models.paths import ForwardPath, build, candidates, choose, fastest
+from models.forward_paths import ForwardPath, build, candidates, choose, fastest
 from models.spec import ModelError
 
 PADDED = ForwardPath("fp32", packed=False)

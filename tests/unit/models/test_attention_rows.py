@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.rows import ROW_TOKENS, lay_out, share_rows, stack_rows
+from models.attention_rows import ROW_TOKENS, lay_out, share_rows, stack_rows
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=60).map(sorted)
 

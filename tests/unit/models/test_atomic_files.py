@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.durable import put_whole, remove_whole
+from models.atomic_files import put_whole, remove_whole
 
 
 def test_what_a_killed_writer_left_goes_with_the_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Packed tokens in rows for attention: texts of unequal length share rows, hidden from each other.
+"""Sequence packing for attention: texts of unequal length share rows, masked from each other.
 
 Texts of one length can go through attention in one call, and a call costs as much as several texts
 do. So where a batch has many lengths, its texts fill rows of one length (Krell et al. 2021,
