@@ -8,31 +8,18 @@ from typing import Annotated, Literal
 import msgspec
 
 from stream.alerts.alert_search import Search
-from stream.alerts.lifecycle import MAX_COMMENT_CHARS, Change, Entry
+from stream.alerts.lifecycle import Change, Entry
 from stream.console.alert_rows import Row, row_of, rows_of
+from stream.console.body_fields import Name, SomeText, Text, clean_field
 from stream.console.highlight import shared_words
 from stream.console.operations import Call, Operation
 from stream.console.services import Services, alert_id
-from stream.ingest.text import clean_remark
 from stream.notify.matchers import parse_matcher
 from stream.notify.silences import Silence
 from stream.records import Alert, utc_now
 
 SIMILAR = 8
 MAX_ROWS = 2_000
-MAX_NAME_CHARS = 100
-
-Text = Annotated[str, msgspec.Meta(max_length=MAX_COMMENT_CHARS)]
-SomeText = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
-
-
-def said(field: str, text: str) -> str:
-    """What a person wrote, cleaned; a blank one refuses the body, by ValueError."""
-    cleaned = clean_remark(text)
-    if not cleaned:
-        raise ValueError(f"{field} is blank; write something")
-    return cleaned
 
 
 class AlertsQuery(msgspec.Struct, frozen=True):
@@ -65,14 +52,14 @@ class Comment(msgspec.Struct, frozen=True):
     comment: Text = ""
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "comment", clean_remark(self.comment))
+        clean_field(self, "comment", may_be_blank=True)
 
 
 class Remark(msgspec.Struct, frozen=True):
     comment: SomeText
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "comment", said("comment", self.comment))
+        clean_field(self, "comment")
 
 
 class Assignment(Comment, frozen=True, kw_only=True):
@@ -80,7 +67,8 @@ class Assignment(Comment, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        msgspec.structs.force_setattr(self, "to", " ".join(said("to", self.to).split()))
+        clean_field(self, "to")
+        msgspec.structs.force_setattr(self, "to", " ".join(self.to.split()))
 
 
 class Changed(msgspec.Struct, frozen=True):

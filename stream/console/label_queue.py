@@ -49,7 +49,7 @@ class Progress(msgspec.Struct, frozen=True):
     agreement: float | None
 
 
-def that_count(said: Iterable[Feedback], heads: Iterable[Head]) -> list[Feedback]:
+def without_refused(said: Iterable[Feedback], heads: Iterable[Head]) -> list[Feedback]:
     """Without those that the trainer refuses: what the model has no head or no label for.
 
     Nor those without a time zone, which can't be put in order with the others.
@@ -60,7 +60,7 @@ def that_count(said: Iterable[Feedback], heads: Iterable[Head]) -> list[Feedback
     ]
 
 
-def useful(
+def most_useful(
     scored: Iterable[Scored],
     said: Iterable[Feedback],
     *,

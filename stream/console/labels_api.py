@@ -10,8 +10,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from models.spec import Head
-from stream.console.alerts_api import Name
-from stream.console.label_queue import Item, Progress, in_review, progress, that_count, useful
+from stream.console.body_fields import Name
+from stream.console.label_queue import (
+    Item,
+    Progress,
+    in_review,
+    most_useful,
+    progress,
+    without_refused,
+)
 from stream.console.operations import Call, Operation, RefusedError
 from stream.names import MAX_ID_CHARS, SourceKind
 from stream.outbox import Outgoing
@@ -100,8 +107,8 @@ async def teach(call: Call) -> TeachAnswer:
     services, query = call.services, call.query
     heads = await asyncio.to_thread(services.heads)
     head = _named(heads, query.head).name if query.head else heads[0].name
-    said = that_count(services.recent.feedback, heads)
-    items = useful(
+    said = without_refused(services.recent.feedback, heads)
+    items = most_useful(
         services.recent.scored,
         said,
         head=head,
@@ -117,7 +124,7 @@ async def teach(call: Call) -> TeachAnswer:
 async def review(call: Call) -> ReviewAnswer:
     services = call.services
     heads = await asyncio.to_thread(services.heads)
-    said = that_count(services.recent.feedback, heads)
+    said = without_refused(services.recent.feedback, heads)
     waiting = in_review(
         services.recent.review,
         said,
@@ -190,7 +197,7 @@ def _decided(call: Call, said: Feedback, heads: Sequence[Head]) -> RoutedTicket 
     return decide(
         ticket,
         said,
-        that_count(before, heads),
+        without_refused(before, heads),
         queues=services.settings.queues,
         known=[head.name for head in heads],
     )

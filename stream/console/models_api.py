@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import Head
-from stream.console.alerts_api import SomeText, said
+from stream.console.body_fields import SomeText, clean_field
 from stream.console.operations import Call, Operation, RefusedError
 from stream.records import utc_now
 from stream.serving.champions import announcement, predecessor, promote, roll_back
@@ -54,7 +54,7 @@ class Reason(msgspec.Struct, frozen=True):
     why: SomeText
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "why", said("why", self.why))
+        clean_field(self, "why")
 
 
 async def list_models(call: Call) -> ModelsAnswer:

@@ -10,7 +10,8 @@ import msgspec
 
 from stream.alerts.alert_search import Search
 from stream.console.alert_rows import Row, rows_of
-from stream.console.alerts_api import MAX_ROWS, SomeText, said
+from stream.console.alerts_api import MAX_ROWS
+from stream.console.body_fields import SomeText, clean_field
 from stream.console.operations import Call, Operation, RefusedError
 from stream.durations import seconds
 from stream.notify.matchers import Matcher, parse_matcher
@@ -37,7 +38,7 @@ class NewSilence(Matchers, frozen=True):
     reason: SomeText
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "reason", said("reason", self.reason))
+        clean_field(self, "reason")
 
 
 class PreviewAnswer(msgspec.Struct, frozen=True):

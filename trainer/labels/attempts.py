@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
+from trainer.labels.migrations import add_missing_column
 from trainer.labels.settlement import Label, Settled
 from trainer.schedule import Speed
 
@@ -21,7 +22,6 @@ CREATE TABLE IF NOT EXISTS suspects (
 INSERT = "INSERT INTO attempts (time, fingerprint, labels, verdict, speed) VALUES (?, ?, ?, ?, ?)"
 # In the place of a fit's speed: no fit, but a verdict on whom somebody made champion.
 BY_HAND = "by hand"
-LACKS_SPEED = "SELECT COUNT(*) = 0 FROM pragma_table_info('attempts') WHERE name = 'speed'"
 
 
 class Attempts:
@@ -33,7 +33,7 @@ class Attempts:
         """Writing frames a transaction of the file."""
         self._db, self._writing = db, writing
         db.executescript(TABLES)
-        self._add_what_older_files_lack()
+        add_missing_column(db, "attempts", "speed", "TEXT DEFAULT 'fast'")
 
     def note(
         self,
@@ -109,11 +109,3 @@ class Attempts:
         )
         shown = ("time", "labels", "labels_fingerprint", "verdict", "speed")
         return [dict(zip(shown, row, strict=True)) for row in rows]
-
-    def _add_what_older_files_lack(self) -> None:
-        if self._db.execute(LACKS_SPEED).fetchone()[0]:
-            with self._db:
-                # Another process may open the same file now.
-                self._db.execute("BEGIN IMMEDIATE")
-                if self._db.execute(LACKS_SPEED).fetchone()[0]:
-                    self._db.execute("ALTER TABLE attempts ADD COLUMN speed TEXT DEFAULT 'fast'")

@@ -21,6 +21,7 @@ from stream.records import Feedback
 from trainer.errors import LabelLogError
 from trainer.labels.attempts import Attempts
 from trainer.labels.feedback import Accepted, Text
+from trainer.labels.migrations import add_missing_column
 from trainer.labels.question import Question
 from trainer.labels.settlement import Settled, Settlement
 from trainer.labels.shadow_answers import ShadowAnswers
@@ -38,7 +39,6 @@ CREATE TABLE IF NOT EXISTS read_up_to (
 CREATE TABLE IF NOT EXISTS questions (
     head TEXT, event_id TEXT, source TEXT, text TEXT, label TEXT, confidence REAL, why TEXT);
 """
-LACKS_UNREADABLE = "SELECT COUNT(*) = 0 FROM pragma_table_info('events') WHERE name = 'unreadable'"
 
 LABELS_FILE = "labels.sqlite"
 SHOWN_ATTEMPTS = 10
@@ -92,7 +92,7 @@ class LabelLog:
             self._db = sqlite3.connect(file, timeout=30.0)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(TABLES)
-            _complete_events(self._db)
+            add_missing_column(self._db, "events", "unreadable", "TEXT NOT NULL DEFAULT ''")
             self.attempts = Attempts(self._db, self._writing)
             self.shadow = ShadowAnswers(self._db, self._writing)
         except (sqlite3.Error, OSError) as error:
@@ -248,16 +248,6 @@ def open_to_read(folder: Path) -> LabelLog:
             "run this where `bellwether trainer` runs, or correct the setting"
         )
     return LabelLog(file, remember_events=1)
-
-
-def _complete_events(db: sqlite3.Connection) -> None:
-    """Give the file of an older version the column that it lacks."""
-    if db.execute(LACKS_UNREADABLE).fetchone()[0]:
-        with db:
-            # Another process may open the same file now.
-            db.execute("BEGIN IMMEDIATE")
-            if db.execute(LACKS_UNREADABLE).fetchone()[0]:
-                db.execute("ALTER TABLE events ADD COLUMN unreadable TEXT NOT NULL DEFAULT ''")
 
 
 def _encode(feedback: Feedback) -> bytes:
