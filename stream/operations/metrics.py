@@ -105,7 +105,9 @@ def worker_families(reading: Reading) -> Iterator[Metric]:
         ("version", "head", "agrees"),
         telemetry.shadow,
     )
-    yield counter("bellwether_model_swaps", "Models taken over while running.", reading.swaps)
+    yield CounterMetricFamily(
+        "bellwether_model_swaps", "Models taken over while running.", reading.swaps
+    )
     yield from _notifications(reading.deliveries)
     if reading.batches:
         yield from _batches(reading.batches)
@@ -137,7 +139,7 @@ def _batches(batches: Statistics) -> Iterator[Metric]:
         ("texts_failed", "Texts the model could not score.", batches.failed),
         ("model_busy_seconds", "Time in forward passes.", batches.busy_s),
     ):
-        yield counter(f"bellwether_{name}", words, value)
+        yield CounterMetricFamily(f"bellwether_{name}", words, value)
     yield GaugeMetricFamily(
         "bellwether_texts_waiting", "Texts queued in front of the model.", batches.waiting
     )
@@ -154,10 +156,6 @@ def _latency(telemetry: Telemetry) -> Metric:
         buckets=buckets,
         sum_value=telemetry.latency_sum_s,
     )
-
-
-def counter(name: str, words: str, value: float) -> Metric:
-    return CounterMetricFamily(name, words, value)
 
 
 def counted(

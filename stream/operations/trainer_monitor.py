@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from stream.operations.health_server import Report
-from stream.operations.metrics import counted, counter, exposition, info
+from stream.operations.metrics import counted, exposition, info
 
 
 class TrainerStatus(Protocol):
@@ -101,5 +101,7 @@ def _families(status: TrainerStatus) -> Iterator[Metric]:
     for place, index in status.drift.items():
         drift.add_metric(place, index)
     yield drift
-    yield counter("bellwether_trainer_refused_feedback", "Feedback refused.", status.refused)
+    yield CounterMetricFamily(
+        "bellwether_trainer_refused_feedback", "Feedback refused.", status.refused
+    )
     yield info("bellwether_trainer_champion", "The champion.", version=status.champion)

@@ -217,7 +217,7 @@ class LabelLog:
 
     def _insert(self, one: Accepted) -> bool:
         """Whether it was not there already."""
-        row = (one.partition, one.offset, one.feedback.event_id, _encode(one.feedback))
+        row = (one.partition, one.offset, one.feedback.event_id, msgspec.json.encode(one.feedback))
         return (
             self._db.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?)", row).rowcount > 0
         )
@@ -248,10 +248,6 @@ def open_to_read(folder: Path) -> LabelLog:
             "run this where `bellwether trainer` runs, or correct the setting"
         )
     return LabelLog(file, remember_events=1)
-
-
-def _encode(feedback: Feedback) -> bytes:
-    return msgspec.json.encode(feedback)
 
 
 _decode = msgspec.json.Decoder(Feedback).decode
