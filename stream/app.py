@@ -21,7 +21,7 @@ from stream.ingest.agents import chunk_agent
 from stream.ingest.chunks import ChunkTracker, faust_app, read_lags
 from stream.ingest.sources import Decoder
 from stream.names import Keys
-from stream.notify.delivery import Tally
+from stream.notify.delivery import DeliveryCounts
 from stream.notify.notifier import Notifier
 from stream.notify.redis_journal import RedisJournal
 from stream.notify.routes_live import LiveRoutes
@@ -29,7 +29,7 @@ from stream.notify.routing import Routing
 from stream.operations.kafka_outage import kafka_outage
 from stream.operations.ledger_writer import LedgerWriter
 from stream.operations.telemetry import Telemetry
-from stream.operations.watchdog import Sight, Watchdog
+from stream.operations.watchdog import Watchdog, WorkerProgress
 from stream.outbox import open_outbox
 from stream.patience import present_troubles
 from stream.pipeline import Pipeline
@@ -67,7 +67,7 @@ class Worker:
         self.predictor = predictor
         self._champions = champions
         self.telemetry = Telemetry()
-        self.deliveries = Tally()
+        self.deliveries = DeliveryCounts()
         self._subjects = SubjectFinder.load(settings.subjects)
         check_queues(settings.queues, predictor.heads)
         self._rules = LiveRules(settings, predictor.heads)
@@ -195,10 +195,10 @@ class Worker:
         task.add_done_callback(look)
         self._stack.push_async_callback(stop)
 
-    def _look(self) -> Sight:
+    def _look(self) -> WorkerProgress:
         done = self.pipeline.batcher.statistics()
         shipped = self.telemetry.scored + self.telemetry.dead_letters["model_error"]
-        return Sight(
+        return WorkerProgress(
             in_work=self.telemetry.in_flight,
             finished=self.telemetry.settled,
             troubles=present_troubles(),

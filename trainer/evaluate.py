@@ -43,10 +43,10 @@ def evaluate_file(
             f"no row names its source ({', '.join(SOURCE_KINDS)}): the thresholds are the general "
             "ones, not those that the stream takes for a source"
         )
-    return evaluate_examples(predictor, to_judge_by(examples, file.path), spec)
+    return evaluate_examples(predictor, require_examples(examples, file.path), spec)
 
 
-def to_judge_by(examples: Sequence[Example], path: Path) -> Sequence[Example]:
+def require_examples(examples: Sequence[Example], path: Path) -> Sequence[Example]:
     """The same, or EvaluateError where the file of that path gave none."""
     if not examples:
         raise EvaluateError(f"{path}: holds no labelled text; give a file with at least one row")
@@ -65,7 +65,7 @@ def evaluate_examples(
         own = scores[head.name]
         return msgspec.structs.replace(own, scores={}), array("d", own.scores.values())
 
-    told = told_of(
+    told = map_scores(
         predictor,
         [example.text for example in examples],
         [example.kind for example in examples],
@@ -172,10 +172,10 @@ def score_texts(
 
     kinds are the kinds of source of the texts, as models.spec.Predictor.predict takes them.
     """
-    return told_of(predictor, texts, kinds, of=lambda scores: scores)
+    return map_scores(predictor, texts, kinds, of=lambda scores: scores)
 
 
-def told_of(
+def map_scores(
     predictor: Predictor, texts: Sequence[str], kinds: Sequence[str], *, of: Callable[[Scores], T]
 ) -> list[T]:
     """What of gives for the scores of each text, which are not kept: they are kilobytes a text.

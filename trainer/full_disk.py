@@ -18,7 +18,7 @@ RETRY_S = 2.0
 TRIES_A_WARNING = 15
 
 
-async def once_there_is_room(write: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T:
+async def retry_while_disk_is_full(write: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T:
     """What write gives, which is tried until it succeeds; it must do no harm when done twice.
 
     Raises its LabelLogError, ModelError or OSError when stop is set meanwhile.

@@ -187,10 +187,10 @@ def fit(
 
 
 def _say_how_to_go_on(output: Path) -> None:
-    from trainer.fitting.resume import unfinished
+    from trainer.fitting.resume import state_path
     from trainer.fitting.tune import STAGES
 
-    if any(unfinished(output, stage).exists() for stage in STAGES):
+    if any(state_path(output, stage).exists() for stage in STAGES):
         click.echo("Stopped. The same command goes on after the last whole epoch.", err=True)
     else:
         click.echo("Stopped before the first epoch was whole; nothing was written.", err=True)

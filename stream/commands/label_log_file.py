@@ -38,9 +38,9 @@ class LabelLogFile:
 
     def drift(self) -> list[Moved]:
         from stream.console.services import Moved
-        from trainer.promotion.drift_file import look
+        from trainer.promotion.drift_file import peek_seen
 
-        seen = look(self._folder)
+        seen = peek_seen(self._folder)
         if seen is None:
             return []
         return [

@@ -64,7 +64,7 @@ def prune(
     """
     from models.checkpoint import read_checkpoint
     from trainer.data.labelled_file import read_labelled
-    from trainer.evaluate import find_head, to_judge_by
+    from trainer.evaluate import find_head, require_examples
     from trainer.prune import prune as leave_out
 
     checkpoint, weights = read_checkpoint(model_folder(settings, model))
@@ -79,7 +79,7 @@ def prune(
         checkpoint,
         weights,
         output,
-        to_judge_by(examples, data.path),
+        require_examples(examples, data.path),
         spec,
         share=share,
         max_loss=max_loss,

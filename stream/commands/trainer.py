@@ -23,10 +23,10 @@ def trainer(settings: Settings) -> None:
     from stream.operations.health_server import serve_http
     from stream.operations.trainer_monitor import TrainerMonitor
     from stream.topics import prepare_topics
-    from trainer.priority import stand_back
+    from trainer.priority import lower_priority
 
     service = trainer_service(settings)
-    stand_back()
+    lower_priority()
 
     monitor = TrainerMonitor(service.status, stall_s=settings.http.stall_s)
 

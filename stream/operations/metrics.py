@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from models.results import Statistics
 from stream import patience
-from stream.notify.delivery import Tally
+from stream.notify.delivery import DeliveryCounts
 from stream.operations.telemetry import LATENCY_BOUNDS_S, Telemetry
 
 
@@ -31,7 +31,7 @@ class Reading(NamedTuple):
     model: str
     swaps: int
     stalled: bool
-    deliveries: Tally
+    deliveries: DeliveryCounts
 
 
 def exposition(families: Iterable[Metric]) -> bytes:
@@ -113,7 +113,7 @@ def worker_families(reading: Reading) -> Iterator[Metric]:
         yield from _batches(reading.batches)
 
 
-def _notifications(tally: Tally) -> Iterator[Metric]:
+def _notifications(tally: DeliveryCounts) -> Iterator[Metric]:
     """Of the one worker that tells the receivers; of the others there is nothing to say."""
     name = "bellwether_notifications"
     yield counted(name, "Notifications that a receiver took.", ("receiver",), tally.sent)

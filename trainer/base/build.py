@@ -38,7 +38,7 @@ from trainer.fitting.calibrate import calibrate
 from trainer.fitting.fit import Watch, fit
 from trainer.fitting.learner import Advice, FitConfig, bf16_helps
 from trainer.fitting.measure import held_out_logits, pooled_vectors
-from trainer.fitting.resume import unfinished
+from trainer.fitting.resume import state_path
 
 # Chinese sets may be trained on too, but the default encoder's vocabulary is English: it reads
 # nearly every Chinese character as unknown, so they would only teach noise.
@@ -200,7 +200,7 @@ def _fit_stage(stage: Stage, folders: dict[str, Path], parts: Parts) -> None:
     if known:
         known.to(device)
     advice = _advice(folders[stage.specialist], encoder, train) if stage.specialist else None
-    state_file = unfinished(folders[stage.name])
+    state_file = state_path(folders[stage.name])
     fitted = fit(
         encoder,
         DEFAULT_HEADS,

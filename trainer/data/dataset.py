@@ -114,7 +114,7 @@ def folds(examples: Sequence[Example], head: str, k: int) -> list[list[Example]]
     return parts
 
 
-def evenly(examples: Sequence[Example], most: int) -> list[Example]:
+def evenly_spaced(examples: Sequence[Example], most: int) -> list[Example]:
     """At most so many, each once, at equal distances through the whole."""
     most = min(most, len(examples))
     return [examples[at * len(examples) // most] for at in range(most)]

@@ -18,7 +18,7 @@ from trainer.errors import DivergedError, FitError
 from trainer.fitting.adapters import difference
 from trainer.fitting.batches import Texts, batches
 from trainer.fitting.learner import Advice, FitConfig, Learner
-from trainer.fitting.measure import Epoch, Report, judge, pooled_vectors
+from trainer.fitting.measure import Epoch, OnStep, measure_epoch, pooled_vectors
 from trainer.fitting.resume import State, read_state, write_state
 
 
@@ -40,7 +40,7 @@ class Watch:
     """Who is told what while a fit runs: each epoch, and each step as (done, of how many, loss)."""
 
     epoch: Callable[[Epoch], None] = lambda _epoch: None
-    step: Report = lambda _done, _of, _loss: None
+    step: OnStep = lambda _done, _of, _loss: None
 
 
 def fit(
@@ -106,7 +106,7 @@ def fit(
             watch.step((number - 1) * steps_per_epoch + len(losses), learner.steps, losses[-1])
         if not learner.frozen:
             vectors = pooled_vectors(encoder, held_out.tokens, bf16=config.bf16)
-        epoch = judge(number, sum(losses) / len(losses), learner.joint, vectors, held_out)
+        epoch = measure_epoch(number, sum(losses) / len(losses), learner.joint, vectors, held_out)
         if not math.isfinite(epoch.train_loss + epoch.val_loss):
             raise DivergedError(
                 f"the fit diverged in epoch {number}: its loss is no number any more; choose a "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from models.spec import DEFAULT_HEADS, Predictor
-from trainer.data.dataset import SENTENCES, Example, evenly, read_sentences
+from trainer.data.dataset import SENTENCES, Example, evenly_spaced, read_sentences
 from trainer.evaluate import score_texts
 
 # So many of our sentences for each text of the user's.
@@ -19,13 +19,13 @@ def reminders(texts: int) -> list[Example]:
     What the other heads say of them is to stay, whatever it is.
     """
     sentences = read_sentences(SENTENCES, DEFAULT_HEADS)
-    chosen = evenly(sentences, round(texts * REMINDERS_PER_TEXT))
+    chosen = evenly_spaced(sentences, round(texts * REMINDERS_PER_TEXT))
     return [msgspec.structs.replace(one, labels={}) for one in chosen]
 
 
 def kept_answers(before: Predictor, now: Predictor, *, fitted: str) -> dict[str, float]:
     """Of each head but the fitted one, the share of 500 of our sentences with the same label."""
-    chosen = evenly(read_sentences(SENTENCES, DEFAULT_HEADS), COMPARED_TEXTS)
+    chosen = evenly_spaced(read_sentences(SENTENCES, DEFAULT_HEADS), COMPARED_TEXTS)
     texts = [example.text for example in chosen]
     pairs = list(zip(score_texts(before, texts), score_texts(now, texts), strict=True))
     return {

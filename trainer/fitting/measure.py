@@ -18,7 +18,7 @@ from trainer.evaluate import reliability
 from trainer.fitting.batches import Texts
 
 BATCH_TEXTS = 64
-Report = Callable[[int, int, float], None]
+OnStep = Callable[[int, int, float], None]
 """Told after each step: steps done, steps in all, the step's loss."""
 
 
@@ -52,7 +52,7 @@ class Epoch:
         }
 
 
-def judge(
+def measure_epoch(
     number: int, train_loss: float, joint: JointHeads, vectors: torch.Tensor, held_out: Texts
 ) -> Epoch:
     """The heads on pooled vectors (n, hidden) of the held-out texts."""
@@ -81,7 +81,7 @@ def pooled_vectors(
     return _in_batches(pool, encoder, tokens)
 
 
-def settled_vectors(
+def fast_pooled_vectors(
     encoder: Encoder, tokens: Sequence[Sequence[int]], *, bf16: bool = False
 ) -> torch.Tensor:
     """The same sooner, of an encoder whose weights are all its own: no adapters inside it."""

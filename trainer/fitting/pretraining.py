@@ -18,7 +18,7 @@ from trainer.errors import FitError
 from trainer.fitting.adapters import difference, unfreeze
 from trainer.fitting.batches import Texts, batches, hide_tokens
 from trainer.fitting.learner import FitConfig, set_rates
-from trainer.fitting.measure import Report
+from trainer.fitting.measure import OnStep
 
 HIDDEN_SHARE = 0.15
 LEAST_TEXTS = 32
@@ -42,7 +42,7 @@ def adapt(
     config: FitConfig,
     *,
     epochs: int,
-    step: Report = lambda _done, _of, _loss: None,
+    step: OnStep = lambda _done, _of, _loss: None,
 ) -> Adapted:
     """Train all layers above the embeddings, in place, to guess 15 % hidden tokens of the texts.
 

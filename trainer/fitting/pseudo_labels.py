@@ -14,7 +14,7 @@ import msgspec
 
 from models.spec import Head, Predictor, Scores
 from trainer.data.dataset import Example
-from trainer.evaluate import told_of
+from trainer.evaluate import map_scores
 
 MIN_CONFIDENCE = 0.9
 VIEWS = 2
@@ -54,9 +54,9 @@ def fill_in(
     def said(scores: Scores) -> dict[str, tuple[str, float]]:
         return {name: (scores[name].label, scores[name].confidence) for name in names}
 
-    answers = told_of(predictor, texts, kinds, of=said)
+    answers = map_scores(predictor, texts, kinds, of=said)
     views = [
-        told_of(
+        map_scores(
             predictor, [without_words(text, f"{view} {text}") for text in texts], kinds, of=said
         )
         for view in range(VIEWS)

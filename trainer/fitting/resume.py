@@ -23,12 +23,12 @@ class State(NamedTuple):
     facts: dict[str, Any]
 
 
-def unfinished(output: Path, stage: str = "labelled") -> Path:
+def state_path(output: Path, stage: str = "labelled") -> Path:
     """Where the state of the fit into that folder lies: beside it, never inside."""
     return output.with_name(f"{output.name}.{stage}.unfinished.safetensors")
 
 
-def check_place(output: Path) -> None:
+def check_output(output: Path) -> None:
     """Raises FitError where a fit could not write its output in the end, before it begins."""
     if output.exists():
         raise FitError(f"--output {output}: already exists; choose a new folder")

@@ -19,7 +19,7 @@ from models.heads import JointHeads
 from models.predictor import TorchPredictor, choose_device
 from models.spec import Head
 from trainer.data.dataset import Example, source_counts, split_by_label, text_identity
-from trainer.data.own_data import read_own, read_texts
+from trainer.data.user_file import read_texts, read_user_file
 from trainer.evaluate import calibration_error, evaluate_examples, reliability
 from trainer.fitting.adapters import stack
 from trainer.fitting.calibrate import calibrate, renewed, unseen_confidences, why_kept
@@ -31,7 +31,7 @@ from trainer.fitting.measure import Epoch, exact_predictor, held_out_logits
 from trainer.fitting.pretraining import adapt
 from trainer.fitting.pseudo_labels import fill_in
 from trainer.fitting.request import Request, identity, sha256
-from trainer.fitting.resume import check_place, unfinished
+from trainer.fitting.resume import check_output, state_path
 
 STAGES = ("labelled", "pseudo-labelled")
 
@@ -60,8 +60,8 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
     goes on. Raises DatasetError, FitError or ModelError, which say what to mend.
     """
     start = _load(request)
-    own = read_own(request.data, request.head, start.parent.heads)
-    check_place(request.output)
+    own = read_user_file(request.data, request.head, start.parent.heads)
+    check_output(request.output)
     for remark in own.remarks:
         say(remark)
     train, validation = split_by_label(own.examples, own.head.name, request.validation_share)
@@ -87,7 +87,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
             known=start.known,
             teacher=start.teacher if request.adapt_epochs else None,
             watch=watch,
-            state_file=unfinished(request.output, stage),
+            state_file=state_path(request.output, stage),
             identity=identity(request, start.parent, config, stage),
         )
         return _result(start, heads, own.head, fitted, validation)
@@ -105,7 +105,7 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
     if words := why_kept(tuned.calibration):
         say(words)
     for stage in STAGES:
-        remove_whole(unfinished(request.output, stage))
+        remove_whole(state_path(request.output, stage))
     return tuned
 
 

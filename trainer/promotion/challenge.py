@@ -14,7 +14,7 @@ import torch
 from models.checkpoint import HEADS, add_difference, merge, stored_heads
 from models.description import Checkpoint
 from models.encoder import load_encoder
-from trainer.data.dataset import evenly, split
+from trainer.data.dataset import evenly_spaced, split
 from trainer.fitting.adapters import compress
 from trainer.fitting.fit import Watch, fit
 from trainer.fitting.learner import default_config
@@ -79,7 +79,7 @@ def challenge_deep(
     """
     encoder = copy.deepcopy(root.encoder)
     learn, validation = split(taught.learn, VALIDATION_SHARE, salt="deep")
-    kept = evenly(taught.reminders, DEEP_REMINDERS_PER_TEXT * len(learn))
+    kept = evenly_spaced(taught.reminders, DEEP_REMINDERS_PER_TEXT * len(learn))
     config = default_config("lora", epochs=3, hide_share=0.05, bf16=champion.bf16)
     fitted = fit(
         encoder,

@@ -66,7 +66,7 @@ class Champion:
         fast = training.get("speed") == "fast"
         return self._load(training["root"]) if fast else self.contender
 
-    async def crown(self, alias: Alias) -> None:
+    async def adopt(self, alias: Alias) -> None:
         self._contender = await asyncio.to_thread(self._load, alias.version)
         self.alias = alias
         await self.announce(alias)
@@ -132,7 +132,7 @@ class Champion:
             )
         )
         logger.warning("%s, which %s made champion: %s", why, newest.by, newest.why)
-        await self.crown(alias)
+        await self.adopt(alias)
         _note(attempts, settled, why)
 
     def _follow(self, newest: Alias, contender: Contender) -> None:

@@ -14,7 +14,7 @@ from models.checkpoint import encoder_key, merge, merge_heads, read_checkpoint
 from models.description import Checkpoint
 from models.encoder import Encoder, load_encoder
 from models.heads import JointHeads
-from trainer.fitting.measure import settled_vectors
+from trainer.fitting.measure import fast_pooled_vectors
 
 TIMED_RUNS = 5
 
@@ -43,7 +43,7 @@ class Contender:
         known = self.vectors_by_text if remember else dict(self.vectors_by_text)
         fresh = [text for text in dict.fromkeys(texts) if text not in known]
         if fresh:
-            pooled = settled_vectors(self.encoder, self.encoder.tokenize(fresh), bf16=self.bf16)
+            pooled = fast_pooled_vectors(self.encoder, self.encoder.tokenize(fresh), bf16=self.bf16)
             known.update(zip(fresh, pooled.cpu(), strict=True))
         if not texts:
             return torch.empty(0, self.encoder.hidden)
@@ -79,7 +79,7 @@ def slowdown(champion: Contender, challenger: Contender, texts: Sequence[str]) -
     for _ in range(TIMED_RUNS):
         for contender, own in zip((champion, challenger), times, strict=True):
             begun = time.perf_counter()
-            settled_vectors(
+            fast_pooled_vectors(
                 contender.encoder, contender.encoder.tokenize(texts), bf16=contender.bf16
             )
             own.append(time.perf_counter() - begun)

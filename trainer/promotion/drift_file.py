@@ -23,13 +23,13 @@ class _Kept(msgspec.Struct):
     seen: Seen
 
 
-def keep_seen(folder: Path, seen: Seen) -> None:
+def save_seen(folder: Path, seen: Seen) -> None:
     """Replace the file in one step: a kill leaves the old one or the new one. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     put_whole(folder / DRIFT_FILE, msgspec.json.encode(_Kept(FORMAT, seen)))
 
 
-def recall_seen(folder: Path, champion: str) -> Seen:
+def load_seen(folder: Path, champion: str) -> Seen:
     """What was kept of this champion, else nothing; a file that can't be used is thrown away."""
     file = folder / DRIFT_FILE
     try:
@@ -51,7 +51,7 @@ def recall_seen(folder: Path, champion: str) -> Seen:
     return kept.seen
 
 
-def look(folder: Path) -> Seen | None:
+def peek_seen(folder: Path) -> Seen | None:
     """What is kept, for whoever only looks on; None where nothing is, or nothing to be used."""
     try:
         kept = msgspec.json.decode((folder / DRIFT_FILE).read_bytes(), type=_Kept)

@@ -112,7 +112,7 @@ class ShadowRun:
                 self._champion.look_at_once()
                 await self._end(alias, f"refused: {GONE}")
                 return
-            await self._champion.crown(crowned)
+            await self._champion.adopt(crowned)
         said = "promoted" if decided.promoted else "refused"
         await self._end(alias, f"{said}: {decided.why}")
 

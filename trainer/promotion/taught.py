@@ -13,7 +13,7 @@ from models.spec import DEFAULT_HEADS
 from trainer.data.dataset import (
     SENTENCES,
     Example,
-    evenly,
+    evenly_spaced,
     merge,
     read_sentences,
     split,
@@ -54,7 +54,7 @@ def taught_by(labels: Sequence[Label], known_up_to: Mapping[str, Any]) -> Taught
         Example(one.text, "feedback", {one.head: (one.label,)}, kind=one.source) for one in labels
     )
     learn, golden = split(examples, GOLDEN_SHARE, salt="golden")
-    reminders = [msgspec.structs.replace(one, labels={}) for one in evenly(rest, REMINDERS)]
+    reminders = [msgspec.structs.replace(one, labels={}) for one in evenly_spaced(rest, REMINDERS)]
     known, authors = set[tuple[str, str]](), defaultdict[tuple[str, str], set[str]](set)
     for one in labels:
         place = (one.head, text_identity(one.text))

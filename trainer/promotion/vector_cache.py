@@ -22,7 +22,7 @@ VECTORS = "vectors"
 KEPT = 4
 
 
-def recall(contender: Contender, texts: Sequence[str], folder: Path) -> None:
+def cache_vectors(contender: Contender, texts: Sequence[str], folder: Path) -> None:
     """Have the contender remember the vectors of texts: from the folder, else computed and kept.
 
     The file is named by the encoder and the texts, so another encoder never finds it. A damaged one
@@ -50,7 +50,7 @@ def recall(contender: Contender, texts: Sequence[str], folder: Path) -> None:
         logger.warning("%s can't be kept (%s); free space there", file, error)
 
 
-def recall_own(contender: Contender, folder: Path) -> None:
+def cache_own_sentences(contender: Contender, folder: Path) -> None:
     """The same for the sentences that judge every challenger and keep it from forgetting."""
     taught = taught_by((), {})
-    recall(contender, [one.text for one in (*taught.base, *taught.reminders)], folder)
+    cache_vectors(contender, [one.text for one in (*taught.base, *taught.reminders)], folder)

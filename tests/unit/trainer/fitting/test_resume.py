@@ -17,7 +17,7 @@ from trainer.errors import FitError
 from trainer.fitting.fit import Fitted, Watch, fit
 from trainer.fitting.learner import FitConfig
 from trainer.fitting.measure import Epoch
-from trainer.fitting.resume import State, read_state, unfinished, write_state
+from trainer.fitting.resume import State, read_state, state_path, write_state
 
 HEAD = Head(name="mood", labels=("bad", "good"))
 EXAMPLES = [
@@ -116,5 +116,5 @@ def test_on_a_full_disk_the_state_before_is_kept_and_the_file_named(tmp_path):
 
 
 def test_state_lies_beside_the_output_where_no_worker_takes_it_for_a_model(tmp_path):
-    assert unfinished(tmp_path / "mine").parent == tmp_path
-    assert unfinished(tmp_path / "mine") != unfinished(tmp_path / "mine", "pseudo-labelled")
+    assert state_path(tmp_path / "mine").parent == tmp_path
+    assert state_path(tmp_path / "mine") != state_path(tmp_path / "mine", "pseudo-labelled")

@@ -21,7 +21,7 @@ from trainer.fitting.fit import Watch
 from trainer.fitting.learner import FitConfig, bf16_helps, default_config
 from trainer.fitting.pretraining import adapt
 from trainer.fitting.request import Request
-from trainer.fitting.resume import unfinished
+from trainer.fitting.resume import state_path
 from trainer.fitting.tune import Tuned, tune
 
 CONFIG = FitConfig(
@@ -82,7 +82,7 @@ def test_new_head_answers_beside_the_old_ones_which_answer_as_before(request_):
     assert epochs[0]["accuracy"]["state"] == round(tuned.epochs[0].accuracy["state"], 4)
     bins = tuned.checkpoint.metrics["reliability"]["state"]
     assert sum(one["n"] for one in bins) == tuned.figures["n"] == 8
-    assert not unfinished(request_.output).exists()
+    assert not state_path(request_.output).exists()
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -130,13 +130,13 @@ def test_interrupted_tune_leaves_no_model_and_goes_on(request_, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         tune(request_, watch=Watch(epoch=interrupt), say=lambda _line: None)
     assert not request_.output.exists()
-    assert unfinished(request_.output).exists()
+    assert state_path(request_.output).exists()
     tuned, said = run(request_)
     epochs = [line for line in said if line.startswith("epoch")]
     # What was said of an epoch is kept: the third is not done again.
     assert epochs[0].startswith("epoch 4:")
     assert len(tuned.epochs) == CONFIG.epochs
-    assert not unfinished(request_.output).exists()
+    assert not state_path(request_.output).exists()
 
 
 def test_changed_data_does_not_go_on_from_the_old_state(request_):

@@ -15,7 +15,7 @@ from tests.tiny_model import write_tiny_checkpoint
 from trainer.data.dataset import Example
 from trainer.errors import FitError
 from trainer.evaluate import reliability
-from trainer.fitting.measure import settled_vectors
+from trainer.fitting.measure import fast_pooled_vectors
 from trainer.promotion import challenge
 from trainer.promotion.challenge import Challenger, challenge_deep, challenge_fast
 from trainer.promotion.contender import Contender, load_contender
@@ -143,7 +143,7 @@ def test_the_encoder_learns_and_the_parent_is_left_as_it_was(root, challenger, w
     texts = SEEN[:8]
     remembered = root.vectors(texts)
     fresh = root.encoder
-    assert torch.equal(settled_vectors(fresh, fresh.tokenize(texts), bf16=False), remembered)
+    assert torch.equal(fast_pooled_vectors(fresh, fresh.tokenize(texts), bf16=False), remembered)
     assert not torch.allclose(written.vectors(texts), remembered, atol=1e-3)
     assert challenger.weights.keys() >= {
         "low_rank.encoder.layer.0.output.dense.a",

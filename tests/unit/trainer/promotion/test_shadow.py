@@ -186,7 +186,7 @@ async def test_a_restart_goes_on_with_the_answers_and_the_time_that_it_had(stand
 async def test_it_ends_when_somebody_else_moves_the_champion(stand: Stand) -> None:
     await stand.begin()
     other = stand.registry.point(CHAMPION, stand.first, by="eve", why="again", now=utc_now())
-    await stand.champion.crown(other)
+    await stand.champion.adopt(other)
     await stand.run.watch()
     assert stand.holds(CHALLENGER) == ""
     assert "is gone" in stand.registry.history(CHALLENGER)[-1].why

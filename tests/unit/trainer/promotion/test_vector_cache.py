@@ -11,7 +11,7 @@ import torch
 
 from tests.full_disk import full_disk
 from trainer.promotion.contender import Contender, load_contender
-from trainer.promotion.vector_cache import KEPT, recall
+from trainer.promotion.vector_cache import KEPT, cache_vectors
 
 TEXTS = ["the bank is down", "a card was lost", "the bank is down"]
 
@@ -35,27 +35,27 @@ def test_a_restart_finds_the_vectors_and_computes_none(
 ) -> None:
     first = load_contender(tiny_checkpoint)
     folder = tmp_path / "trainer"
-    recall(first, TEXTS, folder)
+    cache_vectors(first, TEXTS, folder)
     again = without_memory(first)
     # With an encoder that fails, only what was kept can answer.
-    recall(dataclasses.replace(again, encoder=Broken(first.encoder.hidden)), TEXTS, folder)
+    cache_vectors(dataclasses.replace(again, encoder=Broken(first.encoder.hidden)), TEXTS, folder)
     assert torch.equal(again.vectors(TEXTS), first.vectors(TEXTS))
 
 
 def test_a_damaged_file_is_computed_again(tiny_checkpoint: Path, tmp_path: Path) -> None:
     first = load_contender(tiny_checkpoint)
-    recall(first, TEXTS, tmp_path)
+    cache_vectors(first, TEXTS, tmp_path)
     (file,) = tmp_path.glob("vectors-*")
     file.write_bytes(file.read_bytes()[:100])
     again = without_memory(first)
-    recall(again, TEXTS, tmp_path)
+    cache_vectors(again, TEXTS, tmp_path)
     assert torch.equal(again.vectors(TEXTS), first.vectors(TEXTS))
 
 
 def test_other_texts_have_a_file_of_their_own(tiny_checkpoint: Path, tmp_path: Path) -> None:
     contender = load_contender(tiny_checkpoint)
-    recall(contender, TEXTS, tmp_path)
-    recall(contender, TEXTS[:1], tmp_path)
+    cache_vectors(contender, TEXTS, tmp_path)
+    cache_vectors(contender, TEXTS[:1], tmp_path)
     assert len(list(tmp_path.glob("vectors-*"))) == 2
 
 
@@ -63,7 +63,7 @@ def test_files_of_former_encoders_do_not_gather(tiny_checkpoint: Path, tmp_path:
     contender = load_contender(tiny_checkpoint)
     made: dict[Path, int] = {}
     for number in range(KEPT + 2):
-        recall(contender, [f"text {number}"], tmp_path)
+        cache_vectors(contender, [f"text {number}"], tmp_path)
         for file in set(tmp_path.glob("vectors-*")) - made.keys():
             made[file] = number
             os.utime(file, ns=(number, number))
@@ -75,7 +75,7 @@ def test_vectors_without_room_are_computed_and_the_folder_stays_clean(
 ) -> None:
     contender = load_contender(tiny_checkpoint)
     with full_disk(100):
-        recall(contender, TEXTS, tmp_path / "folder")
+        cache_vectors(contender, TEXTS, tmp_path / "folder")
     assert "free space there" in caplog.text
     assert list((tmp_path / "folder").iterdir()) == []
     assert set(TEXTS) <= contender.vectors_by_text.keys()

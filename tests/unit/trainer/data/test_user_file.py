@@ -12,7 +12,7 @@ from models.spec import Head
 from stream.rules.templates import PLACEHOLDERS
 from stream.rules.variables import EVENT_FIELDS, sample
 from trainer.data.labelled_file import LabelledFile
-from trainer.data.own_data import RESERVED, Own, read_own, read_texts
+from trainer.data.user_file import RESERVED, UserFile, read_texts, read_user_file
 from trainer.errors import DatasetError
 
 RISK = Head(name="risk", labels=("low", "medium", "high"))
@@ -28,8 +28,8 @@ def write(folder: Path, rows: list[tuple[str, str]], *, header: str = "text\tlab
     return file
 
 
-def read(file: Path, name: str = "mood", **columns: Any) -> Own:
-    return read_own(LabelledFile(file, **columns), name, [RISK])
+def read(file: Path, name: str = "mood", **columns: Any) -> UserFile:
+    return read_user_file(LabelledFile(file, **columns), name, [RISK])
 
 
 def test_new_head_has_the_labels_of_the_file_in_order(tmp_path):
@@ -120,7 +120,7 @@ def test_every_name_that_rules_give_a_meaning_is_reserved():
 
 def test_a_model_that_has_a_head_of_a_reserved_name_can_still_be_taught(tmp_path):
     text = Head(name="text", labels=("bad", "good"))
-    assert read_own(LabelledFile(write(tmp_path, ROWS)), "text", [text]).head == text
+    assert read_user_file(LabelledFile(write(tmp_path, ROWS)), "text", [text]).head == text
 
 
 def test_labels_that_the_mapping_leaves_open_are_not_learnt(tmp_path):

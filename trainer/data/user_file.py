@@ -31,7 +31,7 @@ RESERVED = (
 )
 
 
-class Own(NamedTuple):
+class UserFile(NamedTuple):
     """The head that the file teaches, its examples, and what a person should know of them."""
 
     head: Head
@@ -39,7 +39,7 @@ class Own(NamedTuple):
     remarks: list[str]
 
 
-def read_own(file: LabelledFile, name: str, heads: Sequence[Head]) -> Own:
+def read_user_file(file: LabelledFile, name: str, heads: Sequence[Head]) -> UserFile:
     """The labelled rows of a file for the head of that name.
 
     If heads has one of that name, the labels must be among its own (as they stand, or by mapping);
@@ -71,7 +71,7 @@ def read_own(file: LabelledFile, name: str, heads: Sequence[Head]) -> Own:
     if single := sorted(label for label, texts in kept.items() if texts == 1):
         some = ", ".join(map(repr, single[:NOTABLE_LABELS]))
         remarks.append(f"labels with a single text are learnt but can't be validated: {some}")
-    return Own(head, examples, remarks)
+    return UserFile(head, examples, remarks)
 
 
 def read_texts(file: Path, *, text_column: str, title_column: str) -> list[str]:
