@@ -74,8 +74,16 @@ class _Rates(click.ParamType):
 @click.option("--batch-size", type=AT_LEAST_ONE, default=32, show_default=True)
 @click.option("--weight-decay", type=Finite(min=0), default=0.01, show_default=True)
 @click.option("--dropout", type=SHARE, default=0.1, show_default=True)
-@click.option("--hide-words", type=SHARE, default=0.05, show_default=True, help="Augmentation.")
-@click.option("--balance", type=Finite(0, 1), default=0.0, help="1: rare labels count as much.")
+@click.option(
+    "--hide-words", "hide_share", type=SHARE, default=0.05, show_default=True, help="Augmentation."
+)
+@click.option(
+    "--balance",
+    "class_balance",
+    type=Finite(0, 1),
+    default=0.0,
+    help="1: rare labels count as much.",
+)
 @click.option(
     "--patience",
     type=NATURAL,
@@ -94,28 +102,22 @@ class _Rates(click.ParamType):
 @click.pass_obj
 def fit(
     settings: Settings,
+    /,
     *,
     data: LabelledFile,
     head: str,
     output: Path,
     method: Method,
-    epochs: int | None,
     rate: tuple[float, ...],
     cross_validate: int,
-    batch_size: int,
-    weight_decay: float,
-    dropout: float,
-    hide_words: float,
-    balance: float,
-    patience: int,
     validation_share: float,
-    seed: int,
     unlabelled: Path | None,
     adapt_epochs: int,
     pseudo_label: bool,
     tensorboard: Path | None,
     model: Path | None,
     as_json: bool,
+    **hyperparameters: Any,
 ) -> None:
     """Fine-tune the model on labelled texts, for a new head or one it has.
 
@@ -134,18 +136,9 @@ def fit(
         raise click.UsageError("--unlabelled goes with --adapt-epochs or --pseudo-label")
     if len(rate) > 1 and not cross_validate:
         raise click.UsageError("several rates need --cross-validate K to choose among them")
-    config = default_config(
-        method,
-        epochs=epochs,
-        batch_size=batch_size,
-        weight_decay=weight_decay,
-        dropout=dropout,
-        hide_share=hide_words,
-        class_balance=balance,
-        patience=patience,
-        seed=seed,
-        bf16=bf16_helps(choose_device(settings.model.device)),
-    )
+    bf16 = bf16_helps(choose_device(settings.model.device))
+    # The other options have the names of FitConfig's fields.
+    config = default_config(method, bf16=bf16, **hyperparameters)
     request = Request(
         data=data,
         head=head,
