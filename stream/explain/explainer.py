@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from models.explanation import Attribution, Edit, Neighbour
-from models.spec import BatchInfo, Predictor, Scores
+from models.spec import BatchInfo, Head, Predictor, Scores
 from stream.explain.explanation import (
     ExplainedAlert,
     ExplainedEvent,
@@ -26,7 +26,7 @@ from stream.ingest.readable import abstain, why_unreadable
 from stream.ingest.sources import Decoder
 from stream.judge import to_scored
 from stream.records import Alert, Event, Evidence, Origin, RawRecord, Scored, model_text
-from stream.rules.rule_file import read_rule_file
+from stream.rules.rule_file import Rule, read_rule_file
 from stream.settings import Settings
 from stream.subjects.finder import SubjectFinder
 from stream.subjects.novelty import marked
@@ -116,47 +116,60 @@ class AlertExplainer:
         rule = next((one for one in file.rules.values() if one.name == alert.rule), None)
         names = [head.name for head in last.predictor.heads]
         heads = self._heads or heads_used(rule.when if rule else "", names)
-        events = []
-        replayed: list[Replayed] = []
-        scored: Scored | None = None
-        for evidence, count in zip(alert.evidence, copies, strict=True):
-            explainer = self._explainer(alert, evidence)
-            event, read_from = self._event(evidence, again or {})
-            text = model_text(event.title, event.text)
-            unreadable = why_unreadable(text, event.lang, self._settings.model.languages)
-            events.append(
-                ExplainedEvent(
-                    event_id=evidence.event_id,
-                    source=evidence.source,
-                    time=evidence.time,
-                    origin=evidence.origin,
-                    copies=count,
-                    scores=evidence.scores,
-                    explained=explain_text(
-                        explainer, self._nearest, text, heads, evidence.source, unreadable
-                    ),
-                )
-            )
-            if again is not None:
-                scored, one = self._replay(event, evidence, explainer, read_from)
-                replayed.append(one)
-        replay = None
-        if again is not None and (ended := alert.ended_by):
-            explainer = self._explainer(alert, ended)
-            event, read_from = self._event(ended, again)
-            scored, one = self._replay(event, ended, explainer, read_from)
-            if ended not in alert.evidence:
-                replayed.append(one)
-        if scored:
-            replay = Replay.of(replayed, decide(alert, rule, last.predictor.heads, scored))
         return ExplainedAlert(
             alert=alert,
             rule=None if rule is None else msgspec.to_builtins(rule),
             rule_changed=rule is None or rule.version != alert.rule_version,
             related=self._related(alert),
-            events=events,
-            replay=replay,
+            events=[
+                self._explain_event(alert, evidence, count, heads, again or {})
+                for evidence, count in zip(alert.evidence, copies, strict=True)
+            ],
+            replay=(
+                None if again is None else self._replay(alert, rule, last.predictor.heads, again)
+            ),
         )
+
+    def _explain_event(
+        self,
+        alert: Alert,
+        evidence: Evidence,
+        copies: int,
+        heads: Sequence[str],
+        again: Mapping[Origin, RawRecord],
+    ) -> ExplainedEvent:
+        event, _ = self._event(evidence, again)
+        text = model_text(event.title, event.text)
+        return ExplainedEvent(
+            event_id=evidence.event_id,
+            source=evidence.source,
+            time=evidence.time,
+            origin=evidence.origin,
+            copies=copies,
+            scores=evidence.scores,
+            explained=explain_text(
+                self._explainer(alert, evidence),
+                self._nearest,
+                text,
+                heads,
+                evidence.source,
+                why_unreadable(text, event.lang, self._settings.model.languages),
+            ),
+        )
+
+    def _replay(
+        self,
+        alert: Alert,
+        rule: Rule | None,
+        heads: Sequence[Head],
+        again: Mapping[Origin, RawRecord],
+    ) -> Replay:
+        """Every event scored again, and the rule asked about the one of the last transition."""
+        last = alert.ended_by or alert.evidence[-1]
+        events = [*alert.evidence, *([last] if last not in alert.evidence else [])]
+        found = [self._score_again(alert, evidence, again) for evidence in events]
+        decision = decide(alert, rule, heads, found[events.index(last)][0])
+        return Replay.of([replayed for _, replayed in found], decision)
 
     def _explainer(self, alert: Alert, evidence: Evidence) -> Explainer:
         return self._explainer_of(evidence.model or alert.model)
@@ -185,13 +198,11 @@ class AlertExplainer:
             lang=detect_language(evidence.text),
         ), "evidence"
 
-    def _replay(
-        self,
-        event: Event,
-        evidence: Evidence,
-        explainer: Explainer,
-        read_from: Literal["log", "evidence"],
+    def _score_again(
+        self, alert: Alert, evidence: Evidence, again: Mapping[Origin, RawRecord]
     ) -> tuple[Scored, Replayed]:
+        explainer = self._explainer(alert, evidence)
+        event, read_from = self._event(evidence, again)
         now = explainer.scores(model_text(event.title, event.text), event.source)
         scored = self._scored(event, evidence, now, explainer)
         replayed = compare(evidence, scored.heads, read_from, explainer.predictor.heads)
