@@ -16,7 +16,7 @@ from models.batcher import Batcher
 from models.cores import Cores
 from models.int8 import multiplies_int8
 from models.predictor import load_predictor
-from models.results import DeliveryCounts, Result
+from models.results import Result, Tally
 from models.spec import Scores
 from models.stub import StubPredictor
 
@@ -115,7 +115,7 @@ def test_once_the_model_is_broken_no_lane_delivers() -> None:
 def test_two_batches_under_way_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1.0
     monkeypatch.setattr("models.results.time.monotonic", lambda: now)
-    tally = DeliveryCounts()
+    tally = Tally()
     started, first = tally.begin()
     now = 2.0
     _, second = tally.begin()
