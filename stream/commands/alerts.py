@@ -140,11 +140,7 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
 @click.pass_obj
 def ack(settings: Settings, alert_id: str, author: str, comment: str, as_json: bool) -> None:
     """Say that someone works on it: it is not repeated, and further events keep it acknowledged."""
-    _change(
-        settings,
-        lambda lifecycle: lifecycle.acknowledge(alert_id, by=author, comment=comment),
-        as_json,
-    )
+    _change(settings, lambda life: life.acknowledge(alert_id, by=author, comment=comment), as_json)
 
 
 @alerts.command()
@@ -160,9 +156,7 @@ def assign(
 ) -> None:
     """Give the alert to someone."""
     _change(
-        settings,
-        lambda lifecycle: lifecycle.assign(alert_id, to=to, by=author, comment=comment),
-        as_json,
+        settings, lambda life: life.assign(alert_id, to=to, by=author, comment=comment), as_json
     )
 
 
@@ -175,7 +169,7 @@ def assign(
 @click.pass_obj
 def comment(settings: Settings, alert_id: str, text: str, author: str, as_json: bool) -> None:
     """Put a remark into the alert's history, also of a resolved one."""
-    _change(settings, lambda lifecycle: lifecycle.comment(alert_id, text, by=author), as_json)
+    _change(settings, lambda life: life.comment(alert_id, text, by=author), as_json)
 
 
 @alerts.command()
@@ -187,9 +181,7 @@ def comment(settings: Settings, alert_id: str, text: str, author: str, as_json: 
 @click.pass_obj
 def resolve(settings: Settings, alert_id: str, author: str, comment: str, as_json: bool) -> None:
     """Close the alert; if its subject has trouble again, that is a new one."""
-    _change(
-        settings, lambda lifecycle: lifecycle.resolve(alert_id, by=author, comment=comment), as_json
-    )
+    _change(settings, lambda life: life.resolve(alert_id, by=author, comment=comment), as_json)
 
 
 @alerts.command()
