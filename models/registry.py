@@ -15,8 +15,8 @@ from pathlib import Path
 import fsspec  # type: ignore[import-untyped]
 import msgspec
 
+from models.atomic_files import put_new, put_whole
 from models.description import CONFIG, WEIGHTS, Checkpoint, read_description, read_verified
-from models.durable import put_new, put_whole
 from models.spec import ModelError
 from models.version_cache import cache_folder, kept, verify
 
@@ -123,6 +123,11 @@ class Registry:
     def alias(self, name: str) -> Alias | None:
         """Where the alias points now, None if it was never set."""
         return self._newest(self._places(name))
+
+    def version_of(self, name: str) -> str:
+        """The version that the alias names now, "" where it names none."""
+        alias = self.alias(name)
+        return alias.version if alias else ""
 
     def history(self, name: str) -> list[Alias]:
         """Every move of the alias, the first one first; reads them all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -109,15 +109,11 @@ class Redis(Section):
         return self
 
 
-class Http(Section):
-    """Our own health, readiness and metrics; off unless listen is set."""
+class Listener(Section):
+    """What listens at host:port, or nowhere."""
 
-    listen: str | None = Field(None, description="host:port of worker or trainer; off if unset")
-    token: SecretStr | None = None
-    token_file: Path | None = None
-    stall_s: float = Field(
-        120.0, ge=5.0, description="lag without progress after which health fails"
-    )
+    EXAMPLE: ClassVar[str]
+    listen: str | None
 
     @property
     def host(self) -> str:
@@ -130,7 +126,23 @@ class Http(Section):
     @field_validator("listen")
     @classmethod
     def _is_an_address(cls, listen: str | None) -> str | None:
-        return None if listen is None else check_address(listen, "127.0.0.1:9464")
+        if listen is not None:
+            host, _, port = listen.rpartition(":")
+            if not host or not port.isdecimal() or not 0 <= int(port) <= LAST_PORT:
+                raise ValueError(f"must be host:port, for example {cls.EXAMPLE}")
+        return listen
+
+
+class Http(Listener):
+    """Our own health, readiness and metrics; off unless listen is set."""
+
+    EXAMPLE = "127.0.0.1:9464"
+    listen: str | None = Field(None, description="host:port of worker or trainer; off if unset")
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    stall_s: float = Field(
+        120.0, ge=5.0, description="lag without progress after which health fails"
+    )
 
     @field_validator("token")
     @classmethod
@@ -150,26 +162,14 @@ class Http(Section):
         return self
 
 
-class Console(Section):
+class Console(Listener):
     """The web console; users are needed as soon as other machines can reach it."""
 
-    listen: str = "127.0.0.1:8765"
+    EXAMPLE = "127.0.0.1:8765"
+    listen: str = EXAMPLE
     url: str | None = Field(None, description="where people reach it; notifications link to it")
     users: Path | None = Field(None, description="made by `bellwether console add-user`")
     prices: Path | None = Field(None, description="daily closes, drawn beside a ticker's tone")
-
-    @property
-    def host(self) -> str:
-        return self.listen.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        return int(self.listen.rpartition(":")[2])
-
-    @field_validator("listen")
-    @classmethod
-    def _is_an_address(cls, listen: str) -> str:
-        return check_address(listen, "127.0.0.1:8765")
 
     @field_validator("url")
     @classmethod
@@ -186,14 +186,6 @@ class Console(Section):
                 "(see `bellwether console add-user`); or listen on 127.0.0.1"
             )
         return self
-
-
-def check_address(listen: str, example: str) -> str:
-    """Listen itself where it is host:port. Raises ValueError."""
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal() or not 0 <= int(port) < 2**16:
-        raise ValueError(f"must be host:port, for example {example}")
-    return listen
 
 
 def is_loopback(host: str) -> bool:

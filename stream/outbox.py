@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +20,8 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from stream.connection import kafka_arguments
+from stream.connection_settings import Kafka
 from stream.patience import Patience
 
 # Large enough for a dead letter that wraps the largest record (see ingest/dead_letter.py).
@@ -49,6 +51,17 @@ class RecordSink(Protocol):
     """Whatever takes records and returns when they are safe. Raises TooLargeForTopicError."""
 
     async def send(self, records: Sequence[Outgoing]) -> None: ...
+
+
+@contextlib.asynccontextmanager
+async def open_outbox(kafka: Kafka) -> AsyncIterator[Outbox]:
+    """An outbox while the context lasts. Raises SettingsError; KafkaError without brokers."""
+    outbox = Outbox(kafka_arguments(kafka))
+    try:
+        await outbox.start()
+        yield outbox
+    finally:
+        await outbox.stop()
 
 
 class _Link:

@@ -1,4 +1,4 @@
-"""What the trainer reads from Kafka: people's labels, what of them it refuses, and their texts."""
+"""Reads the trainer's topics: feedback, what of it is refused, scored texts, answers in shadow."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from aiokafka.errors import KafkaError
 from models.spec import Head
 from stream.ingest.dead_letter import DeadLetter
 from stream.records import DECODE_ERRORS, Shadowed, decode_shadowed, model_text, utc_now
-from trainer.drift import Answers
 from trainer.errors import ServiceError
-from trainer.feedback import Accepted, Refusal, read_feedback
-from trainer.label_log import LabelLog, SeenEvent
+from trainer.labels.feedback import Accepted, Refusal, read_feedback
+from trainer.labels.label_log import LabelLog, SeenEvent
+from trainer.promotion.drift import Answers
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Changes that people and silences made to alerts, on to Kafka.
+"""Publishes to Kafka what people and silences changed about alerts.
 
 The stream in Redis is written in the same step as the alert, so a change is never without its
 record; this service carries it on, from a position it keeps. Events' own transitions are published

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream.alerts.store import transition_of
-from stream.console.rows import row_of
+from stream.console.alert_rows import row_of
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
 from stream.notify.silences import ActiveSilences, Silence

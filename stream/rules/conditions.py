@@ -11,8 +11,8 @@ import cel
 
 from models.spec import Head
 from stream.names import SOURCE_KINDS
-from stream.rules.hostile import find_danger
-from stream.rules.idle import find_idle
+from stream.rules.constant_comparisons import find_constant_comparison
+from stream.rules.costly_conditions import find_danger
 from stream.rules.operands import operands
 from stream.rules.rule_error import RuleError
 from stream.rules.variables import EVENT_FIELDS, HEAD_FIELDS, SUBJECT_FIELDS, sample
@@ -72,7 +72,7 @@ def compile_condition(
     _check_names(expression, program.variables(), heads, where)
     _check_labels(expression, heads, where)
     bare = strip(expression)
-    if idle := find_idle(bare, heads, _BOUND.findall(bare)):
+    if idle := find_constant_comparison(bare, heads, _BOUND.findall(bare)):
         raise RuleError(f"{where}: {field} {idle}")
     variables = sample(heads)
     _check_operands(expression, variables, where, field)

@@ -16,8 +16,8 @@ from models.stub import StubPredictor
 from stream.app import Worker
 from stream.connection import kafka_arguments
 from stream.ingest.dead_letter import DeadLetter
-from stream.operations.letter_log import Wanted, list_dead_letters
-from stream.operations.replay import replay
+from stream.operations.dead_letter_log import Wanted, list_dead_letters
+from stream.operations.dead_letter_replay import replay
 from stream.operations.topic_log import read_log
 from stream.outbox import Outbox, Outgoing
 from stream.records import Origin, utc_now

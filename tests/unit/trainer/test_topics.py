@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 import trainer.topics
 from stream.records import encode
 from tests.fakes import scored
-from trainer.label_log import SeenEvent
+from trainer.labels.label_log import SeenEvent
 from trainer.topics import Reader
 
 
