@@ -191,7 +191,7 @@ def operations() -> Iterable[Operation]:
         run=list_alerts,
         query=AlertsQuery,
         answer=AlertList,
-        summary="Alerts in Redis, and the silences in force",
+        summary="Alerts in Redis, and the silences in force or to come",
     )
     yield Operation(
         method="GET",

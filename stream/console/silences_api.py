@@ -56,7 +56,7 @@ class Silences(msgspec.Struct, frozen=True):
 
 
 async def list_silences(asked: Asked) -> Silences:
-    return Silences(await asked.desk.silences.active())
+    return Silences(await asked.desk.silences.listed())
 
 
 async def preview_silence(asked: Asked) -> PreviewAnswer:
@@ -103,7 +103,7 @@ def operations() -> Iterable[Operation]:
         role="viewer",
         run=list_silences,
         answer=Silences,
-        summary="Silences in force, the one that ends first before the others",
+        summary="Silences in force and to come, the one that ends first before the others",
     )
     yield Operation(
         method="POST",

@@ -179,11 +179,11 @@ async def test_a_silence_ends_only_when_that_is_confirmed(system: System, page: 
         end = page.get_by_role("button", name='End the silence of rule="x"')
         await end.click()
         await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-        assert len(await store.active()) == 1
+        assert len(await store.listed()) == 1
         await end.click()
         await page.get_by_role("dialog").get_by_role("button", name="End it").click()
         await expect(end).to_have_count(0)
-        assert not await store.active()
+        assert not await store.listed()
 
 
 async def test_opened_figures_stay_open_when_models_are_loaded_again(
