@@ -87,6 +87,15 @@ def test_a_receiver_that_could_never_be_told_is_refused(
         check_receivers(routing(tmp_path, receiver), Settings())
 
 
+def test_all_receivers_that_could_never_be_told_are_named(tmp_path: Path) -> None:
+    text = 'type = "topic"\n[[receivers]]\nname = "s"\ntype = "redis"\nmax_length = 0\n'
+    with pytest.raises(RouteError) as caught:
+        check_receivers(routing(tmp_path, text), Settings())
+    first, second = caught.value.faults
+    assert first.startswith("routing file, receiver 'r': ")
+    assert second.startswith("routing file, receiver 's': ")
+
+
 def test_neither_an_error_nor_the_log_quotes_a_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
