@@ -84,6 +84,7 @@ PURE = (
     "stream.subjects.first_events",
     "stream.explain.explained",
     "stream.explain.heads_read",
+    "stream.explain.rounding",
     "stream.subjects.finder",
     "stream.durations",
     "stream.in_order",
