@@ -123,11 +123,7 @@ async def show_alert(asked: Asked) -> AlertDetail:
 async def _detail(desk: Desk, identity: str) -> AlertDetail:
     alert = await desk.alert(identity)
     now = utc_now()
-    others = await desk.alerts.list_all(
-        lambda other: other.id != alert.id and alert_is_like(other, alert)
-    )
-    both = [other for other in others if (other.rule, other.subject) == (alert.rule, alert.subject)]
-    similar = [*both, *(other for other in others if other not in both)][:SIMILAR]
+    similar = await desk.alerts.list_like(alert, SIMILAR)
     return AlertDetail(
         alert=alert,
         row=row_of(alert, desk.hub.silences, now),
@@ -135,10 +131,6 @@ async def _detail(desk: Desk, identity: str) -> AlertDetail:
         words=shared_words([one.text for one in alert.evidence], alert.subject),
         similar=rows_of(similar, desk.hub.silences, now),
     )
-
-
-def alert_is_like(other: Alert, alert: Alert) -> bool:
-    return other.rule == alert.rule or other.subject == alert.subject
 
 
 async def acknowledge(asked: Asked) -> Changed:
