@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -199,7 +199,7 @@ class Outbox:
                     size = batch.size()
                     confirmed = await link.producer.send_batch(batch, topic, partition=partition)
                     await confirmed
-            except MessageSizeTooLargeError:
+            except (MessageSizeTooLargeError, RecordListTooLargeError):
                 await self._renew(link)
                 if end == sent + 1:
                     raise _too_large(topic, records[sent]) from None
@@ -249,5 +249,5 @@ def _size(record: Outgoing) -> int:
 def _too_large(topic: str, record: Outgoing) -> TooLargeForTopicError:
     return TooLargeForTopicError(
         f"topic {topic} does not take a record of {_size(record)} bytes; set max.message.bytes of "
-        f"that topic to {MAX_REQUEST_BYTES}"
+        f"that topic to {MAX_REQUEST_BYTES}, and segment.bytes to no less"
     )

@@ -70,6 +70,7 @@ PURE = (
     "stream.subjects.copies_in_memory",
     "stream.explain.explanation",
     "stream.explain.heads_used",
+    "stream.explain.rounding",
     "stream.subjects.finder",
     "stream.durations",
     "stream.in_order",

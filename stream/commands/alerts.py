@@ -257,7 +257,7 @@ async def _find(settings: Settings, search: Search) -> list[Alert]:
     from stream.notify.silences import ActiveSilences
 
     async def ask(redis: Redis, keys: Keys) -> list[Alert]:
-        silences = ActiveSilences(await SilenceStore(redis, keys).active())
+        silences = ActiveSilences(await SilenceStore(redis, keys).listed())
         now = utc_now()
         store = AlertStore(redis, keys, settings.alerting)
 

@@ -24,7 +24,7 @@ from rich.progress import (
 
 from models.spec import Head, ModelError, Predictor
 from stream import show
-from stream.connection import StartError, redis_client, redis_remedy
+from stream.connection import RESTART_S, StartError, redis_client, redis_remedy
 from stream.ingest.text import printable
 from stream.names import Keys
 from stream.rules.rule_error import RuleError
@@ -204,10 +204,13 @@ def open_registry(settings: Settings) -> Registry:
 
 
 async def with_redis(settings: Settings, ask: Callable[[Redis, Keys], Coroutine[Any, Any, T]]) -> T:
-    """What ask says, given a Redis that answers. Raises StartError without one."""
+    """What ask says, given a Redis that answers; one that restarts is waited for.
+
+    Raises StartError without one.
+    """
     from redis.exceptions import RedisError
 
-    client = redis_client(settings.redis)
+    client = redis_client(settings.redis, restart_s=RESTART_S)
     async with client:
         try:
             await client.ping()

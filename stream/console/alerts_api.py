@@ -115,11 +115,7 @@ async def show_alert(call: Call) -> AlertDetail:
 async def _detail(services: Services, identity: str) -> AlertDetail:
     alert = await services.alert(identity)
     now = utc_now()
-    others = await services.alerts.list_all(
-        lambda other: other.id != alert.id and alert_is_like(other, alert)
-    )
-    both = [other for other in others if (other.rule, other.subject) == (alert.rule, alert.subject)]
-    similar = [*both, *(other for other in others if other not in both)][:SIMILAR]
+    similar = await services.alerts.list_like(alert, SIMILAR)
     return AlertDetail(
         alert=alert,
         row=row_of(alert, services.hub.silences, now),
@@ -127,10 +123,6 @@ async def _detail(services: Services, identity: str) -> AlertDetail:
         words=shared_words([one.text for one in alert.evidence], alert.subject),
         similar=rows_of(similar, services.hub.silences, now),
     )
-
-
-def alert_is_like(other: Alert, alert: Alert) -> bool:
-    return other.rule == alert.rule or other.subject == alert.subject
 
 
 async def acknowledge(call: Call) -> Changed:
@@ -183,7 +175,7 @@ def operations() -> Iterable[Operation]:
         run=list_alerts,
         query=AlertsQuery,
         answer=AlertList,
-        summary="Alerts in Redis, and the silences in force",
+        summary="Alerts in Redis, and the silences in force or to come",
     )
     yield Operation(
         method="GET",

@@ -17,7 +17,7 @@ from models.registry import Alias, Registry
 from models.spec import Head
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
-from stream.connection import redis_client
+from stream.connection import RESTART_S, redis_client
 from stream.connection_settings import is_loopback
 from stream.console import (
     alerts_api,
@@ -94,7 +94,7 @@ async def open_services(
     """
     file = settings.console.prices
     prices = await asyncio.to_thread(Prices, file) if file else None
-    redis = redis_client(settings.redis)
+    redis = redis_client(settings.redis, restart_s=RESTART_S)
     keys = Keys(settings.redis.prefix)
     hub: Hub
 

@@ -57,7 +57,7 @@ class Silences(msgspec.Struct, frozen=True):
 
 
 async def list_silences(call: Call) -> Silences:
-    return Silences(await call.services.silences.active())
+    return Silences(await call.services.silences.listed())
 
 
 async def preview_silence(call: Call) -> PreviewAnswer:
@@ -104,7 +104,7 @@ def operations() -> Iterable[Operation]:
         role="viewer",
         run=list_silences,
         answer=Silences,
-        summary="Silences in force, the one that ends first before the others",
+        summary="Silences in force and to come, the one that ends first before the others",
     )
     yield Operation(
         method="POST",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -11,8 +11,10 @@ import msgspec
 
 from models.explanation import Attribution, Edit, Neighbour
 from models.spec import Head, HeadScore, Scores
+from stream.explain.rounding import possible_answers
 from stream.records import Alert, Evidence, Origin, Scored, Subject
 from stream.rules.conditions import compile_condition, fields_used
+from stream.rules.question import SIGNAL_DIGITS
 from stream.rules.rule_file import Rule
 from stream.rules.variables import of_event, of_subject
 
@@ -71,7 +73,10 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Whether the rule says of the last event what it said then. why, where it can't be asked."""
+    """Whether the rule says of the last event what it said then.
+
+    why, where it does not or can't be asked, and where it is repeated only as far as can be known.
+    """
 
     repeated: bool
     why: str = ""
@@ -169,15 +174,19 @@ def decide(alert: Alert, rule: Rule | None, heads: Sequence[Head], last: Scored)
     field, condition = ("resolve", rule.resolve) if resolved else ("when", rule.when)
     program = compile_condition(condition, heads, f"rule {rule.name!r}", field=field)
     used = fields_used(condition)
-    context = cel.Context(variables=of_event(last, used))
-    for name, values in of_subject(subject, used).items():
-        context.add_variable(name, values)
-    if "signal" in used:
-        context.add_variable("signal", alert.signal)
+    heard = of_event(last, used) | of_subject(subject, used)
+
+    def ask(signal: Mapping[str, float]) -> bool:
+        context = cel.Context(variables=heard | ({"signal": signal} if "signal" in used else {}))
+        return program.execute(context) is True
+
     try:
-        holds = program.execute(context)
+        answers = possible_answers(ask, alert.signal, used.get("signal", ()))
     except Exception as error:  # noqa: BLE001 - cel raises many kinds
         return Decision(repeated=False, why=f"{field} can't be asked ({error})")
-    if holds is True:
+    if answers == {False}:
+        return Decision(repeated=False, why=f"{field} does not hold for the event any more")
+    if answers == {True}:
         return Decision(repeated=True)
-    return Decision(repeated=False, why=f"{field} does not hold for the event any more")
+    digits = f"the {SIGNAL_DIGITS} digits that the alert keeps of its figures"
+    return Decision(repeated=True, why=f"as far as {digits} tell whether {field} holds")

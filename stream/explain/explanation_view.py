@@ -153,10 +153,9 @@ def _replay(replay: Replay) -> RenderableType:
             f"{verdict}, {event.difference:.4f} apart; read from {source}",
         )
     decision = replay.decision
-    grid.add_row(
-        "decision",
-        Text("the same" if decision.repeated else f"not repeated: {show.whole(decision.why)}"),
-    )
+    why = show.whole(decision.why)
+    same = f"the same, {why}" if why else "the same"
+    grid.add_row("decision", Text(same if decision.repeated else f"not repeated: {why}"))
     title = "replay: all matches" if replay.matches else "replay: differs"
     return _panel(grid, title)
 

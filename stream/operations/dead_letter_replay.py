@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 
 import msgspec
 
@@ -17,6 +18,7 @@ from stream.operations.dead_letter_log import (
     read_letters,
     read_replays,
 )
+from stream.operations.replay_turn import ReplayTurn, replay_turn
 from stream.outbox import Outbox, Outgoing
 from stream.records import utc_now
 from stream.settings import Settings
@@ -56,9 +58,25 @@ async def replay(
 
     What was replayed before, or failed MAX_ATTEMPTS times, is refused unless again. A crash between
     a record and its mark on the replays topic leaves it to be replayed once more. Raises StartError
-    without Kafka. by is kept with each replay; the login name if empty.
+    without Kafka or Redis, and while someone else replays. by is kept with each replay; the login
+    name if empty.
     """
     outcome = Outcome(dry_run)
+    async with AsyncExitStack() as held:
+        sender = None
+        if not dry_run:
+            # Before the marks of earlier replays are read, so that none is still to come.
+            turn = await held.enter_async_context(replay_turn(settings))
+            sender = _Sender(settings, turn, by or getpass.getuser())
+            await sender.start()
+            held.push_async_callback(sender.stop)
+        await _replay(settings, wanted, outcome, sender, again=again)
+    return outcome
+
+
+async def _replay(
+    settings: Settings, wanted: Wanted, outcome: Outcome, sender: _Sender | None, *, again: bool
+) -> None:
     newest: dict[str, DeadLetter] = {}
     async for letter in read_letters(settings, since=wanted.since):
         if letter is not None:
@@ -67,28 +85,27 @@ async def replay(
     latest = {first: letter.id for first, letter in newest.items()}
     replays = await read_replays(settings)
     topics = replayable(settings)
-    sender = _Sender(settings, outcome, by or getpass.getuser())
-    await sender.start()
     seen: set[str] = set()
-    try:
-        async for letter in read_letters(settings, since=wanted.since):
-            if letter is None:
-                outcome.unreadable += 1
-            elif wanted.takes(letter) and letter.id not in seen:
-                seen.add(letter.id)
-                # What failed while we read is left for the next time.
-                latest.setdefault(letter.first, letter.id)
-                if why := next(refusals(letter, latest, replays, topics, again=again), ""):
-                    outcome.refused.append(Refused(letter.id, why))
-                else:
-                    await sender.add(letter)
+    async for letter in read_letters(settings, since=wanted.since):
+        if letter is None:
+            outcome.unreadable += 1
+        elif wanted.takes(letter) and letter.id not in seen:
+            seen.add(letter.id)
+            # What failed while we read is left for the next time.
+            latest.setdefault(letter.first, letter.id)
+            if why := next(refusals(letter, latest, replays, topics, again=again), ""):
+                outcome.refused.append(Refused(letter.id, why))
+                continue
+            if sender:
+                await sender.add(letter)
+            outcome.replayed += 1
+            outcome.by_topic[letter.origin.topic] += 1
+            outcome.by_reason[letter.reason] += 1
+    if sender:
         await sender.flush()
-    finally:
-        await sender.stop()
     outcome.refused += [
         Refused(one, "is not on the dead-letter topic") for one in wanted.ids if one not in seen
     ]
-    return outcome
 
 
 def replayable(settings: Settings) -> set[str]:
@@ -137,23 +154,21 @@ def replayed_record(letter: DeadLetter) -> Outgoing:
 class _Sender:
     """Sends in parts; a part's marks are written when Kafka has confirmed its records."""
 
-    def __init__(self, settings: Settings, outcome: Outcome, by: str) -> None:
+    def __init__(self, settings: Settings, turn: ReplayTurn, by: str) -> None:
         self._settings = settings
         self._outbox = Outbox(kafka_arguments(settings.kafka))
         self._replays = settings.topics.replays
-        self._outcome = outcome
+        self._turn = turn
         self._by = by
         self._part: list[DeadLetter] = []
         self._bytes = 0
 
     async def start(self) -> None:
-        if not self._outcome.dry_run:
-            await prepare_topics(self._settings)
-            await self._outbox.start()
+        await prepare_topics(self._settings)
+        await self._outbox.start()
 
     async def stop(self) -> None:
-        if not self._outcome.dry_run:
-            await self._outbox.stop()
+        await self._outbox.stop()
 
     async def add(self, letter: DeadLetter) -> None:
         self._part.append(letter)
@@ -163,12 +178,10 @@ class _Sender:
 
     async def flush(self) -> None:
         part, self._part, self._bytes = self._part, [], 0
-        if part and not self._outcome.dry_run:
+        if part:
+            await self._turn.check()
             await self._outbox.send([replayed_record(letter) for letter in part])
             await self._outbox.send(list(self._marks(part)))
-        self._outcome.replayed += len(part)
-        self._outcome.by_topic.update(letter.origin.topic for letter in part)
-        self._outcome.by_reason.update(letter.reason for letter in part)
 
     def _marks(self, part: Sequence[DeadLetter]) -> Iterator[Outgoing]:
         now = utc_now()

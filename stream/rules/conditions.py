@@ -71,7 +71,7 @@ def compile_condition(
         raise RuleError(f"{where}: {field} is not valid CEL ({detail})") from None
     _check_names(expression, program.variables(), heads, where)
     _check_labels(expression, heads, where)
-    bare = strip(expression)
+    bare = _STRING_OR_COMMENT.sub(_emptied, expression)
     if idle := find_constant_comparison(bare, heads, _BOUND.findall(bare)):
         raise RuleError(f"{where}: {field} {idle}")
     variables = sample(heads)
@@ -124,6 +124,13 @@ def strip(expression: str) -> str:
     return _STRING_OR_COMMENT.sub(
         lambda found: "" if found[0].startswith("//") else "''", expression
     )
+
+
+def _emptied(found: re.Match[str]) -> str:
+    """As strip() leaves it, but for the b of bytes, which are no string."""
+    if found[0].startswith("//"):
+        return ""
+    return "b''" if "b" in re.split("['\"]", found[0], maxsplit=1)[0].lower() else "''"
 
 
 def blank(expression: str) -> str:

@@ -30,7 +30,7 @@ _BEFORE = r"(?:^|&&|\|\||[(\[?:,])[\s!]*"
 _AFTER = r"(?=\s*(?:$|&&|\|\||[)\]?:,]))"
 _VALUE_FIRST = re.compile(_BEFORE + _VALUE + _SIGN + _NUMBER + _AFTER)
 _NUMBER_FIRST = re.compile(_BEFORE + _NUMBER + _SIGN + _VALUE + _AFTER)
-_CONSTANT = r"(''|-?\d[\w.]*|true\b|false\b|null\b)"
+_CONSTANT = r"(b?''|-?\d[\w.]*|true\b|false\b|null\b)"
 _LIST = r"(\[[^\[\]]*\])(?!\s*[\[.])"
 _EQUAL_FIRST = re.compile(rf"{_BEFORE}{_VALUE}\s*[=!]=\s*(?:{_CONSTANT}|{_LIST})")
 _EQUAL_BEHIND = re.compile(rf"{_BEFORE}(?:{_CONSTANT}|{_LIST})\s*[=!]=\s*{_VALUE}{_AFTER}")
@@ -45,13 +45,14 @@ _KIND_NAMES = (
 )
 # A comparison with null asks whether there is one.
 _RECORD_FIRST = re.compile(rf"(?<![\w.\])]){_NAME}\s*(?:[<>=!]=|<|>)(?!\s*null\b)")
-_RECORD_BEHIND = re.compile(rf"(?<!null)(?<!null\s)(?:[<>=!]=|<|>)\s*{_NAME}(?!\s*[.\[(])")
+_RECORD_BEHIND = re.compile(rf"(?<!null)(?<!null\s)(?:[<>=!]=|<|>)\s*{_NAME}(?!\s*[.\[('])")
 _DOT = re.compile(r"\s*\.\s*")
 
 
 def find_constant_comparison(bare: str, heads: Sequence[Head], bound: Collection[str] = ()) -> str:
-    """What is wrong with the first such comparison of a condition without strings, "" if none.
+    """What is wrong with the first such comparison of a condition, "" if none.
 
+    bare has '' for every string and b'' for bytes, and no comments.
     bound are the names that macros bind (x in list.exists(x, ...)), whatever else has the name.
     >= and <= at the ends of a range pass: people mean "any" by them.
     """
@@ -115,4 +116,6 @@ def _constant_kind(constant: str) -> str:
         return "true or false"
     if constant == "null":
         return "null"
+    if constant == "b''":
+        return "bytes"
     return "a text" if constant == "''" else "a number"

@@ -19,7 +19,10 @@ logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 
 
 class AppriseSink:
-    """apprise connects by itself: the hosts are looked up and checked before, not pinned."""
+    """apprise connects by itself: the hosts are looked up and checked before, not pinned.
+
+    Redirects are followed only where it may go anywhere.
+    """
 
     def __init__(
         self, url: str, *, allow_internal: bool, timeout_s: float, console: str = ""
@@ -35,6 +38,8 @@ class AppriseSink:
     async def send(self, notification: Notification) -> None:
         plugin = apprise.Apprise.instantiate(self._url)
         if not self._allow_internal:
+            # Over any redirect= in the address, which would lead where nobody looked.
+            plugin.redirects = False
             await asyncio.to_thread(_check, _hosts(self._url, plugin))
         service = apprise.Apprise()
         service.add(plugin)

@@ -27,6 +27,7 @@ def unfreeze(encoder: Encoder, method: Method, *, rank: int, alpha: int) -> dict
         for name, parameter in encoder.model.named_parameters():
             if not name.startswith("embeddings.") and "pooler" not in name:
                 parameter.requires_grad_(True)
+    _keep_silent(encoder, method)
     return {name: value for name, value in encoder.model.named_parameters() if value.requires_grad}
 
 
@@ -76,11 +77,12 @@ def compress(
     """After - before, by parameter name, with every matrix cut to its strongest rank directions.
 
     The truncated singular value decomposition is the nearest matrix of that rank (Eckart and Young
-    1936). Vectors are stored whole.
+    1936). Vectors are stored whole, and so is a matrix that lets some of its inputs go unread: the
+    nearest of a rank would read them again.
     """
     weights: dict[str, torch.Tensor] = {}
     for name, value in after.items():
-        if value.dim() == 1:
+        if value.dim() == 1 or _silent(value).any():
             weights[f"{REPLACED}{name}"] = value.detach().half()
             continue
         up, strength, down = torch.linalg.svd((value - before[name]).float(), full_matrices=False)
@@ -103,3 +105,28 @@ def _add_adapters(encoder: Encoder, rank: int, alpha: int) -> None:
     ]
     lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules=linears)
     inject_adapter_in_model(lora, encoder.model)
+
+
+def _silent(weight: torch.Tensor) -> torch.Tensor:
+    """Which inputs a linear layer multiplies by 0, as those of heads that were pruned."""
+    return ~weight.detach().any(dim=0)
+
+
+def _keep_silent(encoder: Encoder, method: Method) -> None:
+    """What is pruned is not learnt again: the model stays as fast as it was made."""
+    for module in encoder.model.modules():
+        # An adapter begins with a matrix of zeros, which is to be learnt.
+        if method == "lora" and hasattr(module, "lora_A"):
+            adapted: Any = module
+            _hold(adapted.lora_A["default"].weight, _silent(adapted.base_layer.weight))
+        elif method == "full" and isinstance(module, nn.Linear) and module.weight.requires_grad:
+            _hold(module.weight, _silent(module.weight))
+
+
+def _hold(weight: torch.Tensor, silent: torch.Tensor) -> None:
+    if silent.any():
+        with torch.no_grad():
+            weight[:, silent] = 0
+        weight.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient: gradient.masked_fill(silent.to(gradient.device), 0)
+        )

@@ -71,7 +71,8 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
     )
     unlabelled = _unlabelled(request)
     if request.adapt_epochs:
-        start = _adapted(start, unlabelled, request, watch, say)
+        read = _without(unlabelled, validation, request, say, why="are validated with")
+        start = _adapted(start, read, request, watch, say)
     config = _chosen_config(start, own.head, train, request, watch=watch, say=say)
     heads = (*(head for head in start.parent.heads if head.name != own.head.name), own.head)
 
@@ -94,7 +95,11 @@ def tune(request: Request, *, watch: Watch, say: Callable[[object], None]) -> Tu
 
     result = fit_on(train, "labelled")
     if request.pseudo_label:
-        asked = _without_labelled(unlabelled, own.examples, request, say)
+        why = f"have a label in {request.data}"
+        asked = [
+            Example(text, "unlabelled", {})
+            for text in _without(unlabelled, own.examples, request, say, why=why)
+        ]
         answered, reports = fill_in(result.predictor, asked, [own.head])
         say(reports[0])
         sure = [example for example in answered if example.labels]
@@ -118,18 +123,20 @@ def _unlabelled(request: Request) -> list[str]:
     )
 
 
-def _without_labelled(
+def _without(
     unlabelled: Sequence[str],
-    labelled: Sequence[Example],
+    examples: Sequence[Example],
     request: Request,
     say: Callable[[object], None],
-) -> list[Example]:
-    """The texts that are no copy of a labelled one, which has a label or only validates."""
-    known = {text_identity(example.text) for example in labelled}
-    asked = [text for text in unlabelled if text_identity(text) not in known]
-    if copies := len(unlabelled) - len(asked):
-        say(f"{request.unlabelled}: {copies} texts have a label in {request.data}, so are left out")
-    return [Example(text, "unlabelled", {}) for text in asked]
+    *,
+    why: str,
+) -> list[str]:
+    """The texts that are no copy of one of the examples."""
+    known = {text_identity(example.text) for example in examples}
+    left = [text for text in unlabelled if text_identity(text) not in known]
+    if copies := len(unlabelled) - len(left):
+        say(f"{request.unlabelled}: {copies} texts {why}, so are left out")
+    return left
 
 
 @dataclass(frozen=True)

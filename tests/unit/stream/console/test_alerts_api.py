@@ -167,15 +167,15 @@ async def test_the_list_reads_the_silences_once(
     page: Caller, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = 0
-    active = SilenceStore.active
+    listed = SilenceStore.listed
 
     async def counted(store: SilenceStore) -> Any:
         nonlocal reads
         reads += 1
-        return await active(store)
+        return await listed(store)
 
     await services.hub.stop()
-    monkeypatch.setattr(SilenceStore, "active", counted)
+    monkeypatch.setattr(SilenceStore, "listed", counted)
     await page.get("/alerts")
     assert reads == 1
 

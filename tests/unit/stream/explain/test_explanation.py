@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from stream.commands.explain import explain as explain_command
 from stream.explain import explanation_view
 from stream.explain.explainer import AlertExplainer, explain_text
 from stream.explain.explanation import MAX_DIFFERENCE, ExplainedAlert, compare
+from stream.explain.rounding import possible_answers
 from stream.ingest.readable import abstain
 from stream.records import Alert, Origin, Scored, Subject
 from stream.rules.rule_file import read_rule_file
@@ -210,6 +212,44 @@ def test_a_decision_goes_by_what_was_known_then(
     found = explain(tmp_path, raised, {}, when=when)
     assert found.replay
     assert found.replay.decision.repeated == repeats
+
+
+@pytest.mark.parametrize(
+    ("when", "kept", "repeats", "known"),
+    [
+        ("signal.negative >= 0.66664", 0.6666, True, False),
+        ("signal.negative > 0.6666", 0.6666, True, False),
+        ("signal.negative > 0.6667", 0.6666, False, True),
+        ("signal.negative > 0.6", 0.6666, True, True),
+        ("signal.negative >= 0.66664 && signal.volume < 0.66656", 0.6666, True, False),
+        ("signal.events > 3.0", 3.0, False, True),
+        ("has(signal.volume) && signal.volume_z > 0.66664", 0.6666, True, False),
+    ],
+)
+def test_a_threshold_that_the_digits_kept_leave_open_is_the_same_and_said(
+    tmp_path: Path, when: str, kept: float, repeats: bool, known: bool
+) -> None:
+    own = settings(tmp_path, when)
+    (rule,) = read_rule_file(own.alerting.rules).rules.values()
+    raised = alert(tmp_path, event(), signal=dict.fromkeys(FIGURES, kept))
+    raised = msgspec.structs.replace(raised, rule_version=rule.version)
+    found = explain(tmp_path, raised, {}, when=when)
+    assert found.replay
+    assert found.replay.decision.repeated == repeats
+    assert ("4 digits" not in found.replay.decision.why) == known
+
+
+def test_figures_beyond_those_that_can_be_tried_together_are_each_tried_alone() -> None:
+    kept = dict.fromkeys(FIGURES, 0.5)
+    asked = 0
+
+    def ask(signal: Mapping[str, float]) -> bool:
+        nonlocal asked
+        asked += 1
+        return signal["volume_z"] < 0.50001
+
+    assert possible_answers(ask, kept, {"*"}) == {True, False}
+    assert asked <= 2 * len(FIGURES) + 1
 
 
 def test_a_decision_that_does_not_repeat_is_said(tmp_path: Path) -> None:

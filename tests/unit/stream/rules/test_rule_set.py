@@ -199,6 +199,8 @@ def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Pat
         ("risk.scores.high != '0.9'", "risk.scores.high, which is a number, equals a text"),
         ("!(5 == event.lang)", "event.lang, which is a text, equals a number"),
         ("event.time != ''", "event.time, which is a time, equals a text"),
+        ('risk.label == b"high"', "risk.label, which is a text, equals bytes"),
+        ("br'HALC' != subject.id", "subject.id, which is a text, equals bytes"),
         (f"event.text.matches('{'x' * 201}')", "longer than 200 characters"),
         ("event.text.matches('(a{1,50}){1,50}b')", "counts to 2,500"),
         ("event.text.matches('(a{ 50 }){ 1, 50 }b')", "counts to 2,500"),

@@ -65,6 +65,34 @@ def test_two_fits_after_each_other_are_one_difference(encoder, first, second):
     assert moved > 0.05
 
 
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_head_that_was_pruned_is_not_learnt_again(encoder, method):
+    output = "encoder.layer.0.attention.output.dense.weight"
+    pruned = slice(16, 32)
+    weight = encoder.weights[output]
+    with torch.no_grad():
+        weight[:, pruned] = 0
+    other = copy.deepcopy(encoder)
+    trained = unfreeze(other, method, rank=2, alpha=4)
+    optimiser = torch.optim.AdamW(trained.values(), lr=0.01)
+    for _ in range(3):
+        optimiser.zero_grad()
+        (other.pool([[2, 5, 6, 3]]) - 1).square().sum().backward()
+        optimiser.step()
+    after = merged(encoder, difference(other, method))[output]
+    assert not after[:, pruned].any()
+    assert (after - weight).abs().max() > 1e-3
+
+
+def test_a_matrix_that_leaves_inputs_unread_is_kept_so():
+    draw = torch.Generator().manual_seed(3)
+    before = {"layer.weight": torch.randn(12, 20, generator=draw)}
+    after = {"layer.weight": before["layer.weight"].clone()}
+    after["layer.weight"][:, 4:8] = 0
+    cut = compress(before, after, rank=2)
+    torch.testing.assert_close(cut["encoder.layer.weight"], after["layer.weight"].half())
+
+
 def test_heads_method_changes_no_parameter_of_the_encoder(encoder):
     assert unfreeze(encoder, "heads", rank=2, alpha=4) == {}
     assert difference(encoder, "heads") == {}

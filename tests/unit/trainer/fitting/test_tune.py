@@ -14,6 +14,7 @@ from models.checkpoint import read_checkpoint
 from models.predictor import load_predictor
 from models.spec import Calibration, Head
 from tests.tiny_model import write_tiny_checkpoint
+from trainer.data.dataset import split_by_label
 from trainer.data.labelled_file import LabelledFile
 from trainer.errors import DatasetError, FitError
 from trainer.evaluate import score_texts
@@ -220,6 +221,32 @@ def test_unlabelled_copies_of_labelled_texts_are_not_learnt_from(request_, tmp_p
     again = dataclasses.replace(request_, output=tmp_path / "again")
     _, said = run(again, unlabelled=unlabelled, pseudo_label=True)
     assert any(line.startswith("state: 0 texts without a label") for line in said)
+
+
+def test_an_encoder_does_not_adapt_to_texts_that_validate(request_, tmp_path, monkeypatch):
+    read: list[str] = []
+    validated: set[str] = set()
+
+    def adapt_to(encoder, texts, config, **options):
+        read.extend(texts)
+        return adapt(encoder, texts, config, **options)
+
+    def split(examples, head, share):
+        train, validation = split_by_label(examples, head, share)
+        validated.update(example.text for example in validation)
+        return train, validation
+
+    monkeypatch.setattr("trainer.fitting.tune.adapt", adapt_to)
+    monkeypatch.setattr("trainer.fitting.tune.split_by_label", split)
+    unlabelled = tmp_path / "more.txt"
+    more = [f"the {thing} in house {n} failed" for n in range(5) for thing in THINGS]
+    unlabelled.write_text("\n".join([*more, *(text.upper() for text, _ in ROWS)]))
+    _, said = run(request_, unlabelled=unlabelled, adapt_epochs=1)
+    assert validated
+    left = {text.lower() for text in read}
+    assert left == {*more, *(text for text, _ in ROWS)} - validated
+    told = f"{unlabelled}: {len(validated)} texts are validated with, so are left out"
+    assert told in said
 
 
 def test_encoder_adapts_to_unlabelled_texts_first(request_, tmp_path):

@@ -151,6 +151,21 @@ def test_the_encoder_learns_and_the_parent_is_left_as_it_was(root, challenger, w
     }
 
 
+def test_what_was_pruned_outlives_a_deep_fit(root, tmp_path):
+    output = "encoder.layer.0.attention.output.dense.weight"
+    weight = root.encoder.weights[output].detach().clone()
+    weight[:, 16:] = 0
+    write_checkpoint(
+        tmp_path / "pruned", root.checkpoint, {**root.weights, f"encoder.{output}": weight}
+    )
+    pruned = load_contender(tmp_path / "pruned")
+    deep = challenge_deep(pruned, pruned, LESSONS, lineage=LINEAGE)
+    write_checkpoint(tmp_path / "deep", deep.checkpoint, deep.weights)
+    after = load_contender(tmp_path / "deep").encoder.weights[output]
+    assert not after[:, 16:].any()
+    assert not torch.equal(after, pruned.encoder.weights[output])
+
+
 def test_the_lineage_names_parent_root_and_labels(root, written, tmp_path):
     weights = root.weights | {"heads.bias": root.weights["heads.bias"] + 0.01}
     write_checkpoint(tmp_path / "fast", root.checkpoint, weights)
