@@ -18,8 +18,6 @@ from pydantic import (
     model_validator,
 )
 
-from stream.names import TOPIC_NAME
-
 # Section, field: values that may come from the environment or a file of their own, and never
 # stand in a settings file, which is copied, committed and shown.
 SECRETS = (("kafka", "password"), ("redis", "password"), ("http", "token"))
@@ -75,7 +73,7 @@ class Kafka(Section):
     @field_validator("prefix")
     @classmethod
     def _prefix_is_legal(cls, prefix: str) -> str:
-        if prefix and not TOPIC_NAME.fullmatch(prefix):
+        if not re.fullmatch(r"[A-Za-z0-9._-]{0,249}", prefix):
             raise ValueError("begins names of Kafka topics: letters, digits, '.', '_' and '-'")
         return prefix
 

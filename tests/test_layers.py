@@ -121,6 +121,7 @@ PURE = (
     "stream.ingest.readable",
     "stream.console.highlight",
     "stream.console.markets",
+    "stream.console.review",
     "stream.console.rows",
     "stream.console.shown_settings",
     "stream.console.teaching",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ import msgspec
 from models.spec import Head
 from stream.console.alerts_api import Name
 from stream.console.operations import Asked, Operation, RefusedError
+from stream.console.review import InReview, latest_forms
 from stream.console.teaching import Item, Progress, in_review, progress, that_count, useful
 from stream.names import MAX_ID_CHARS, SourceKind
 from stream.outbox import Outgoing
@@ -119,7 +121,7 @@ async def review(asked: Asked) -> ReviewAnswer:
     heads = await asyncio.to_thread(desk.heads)
     said = that_count(desk.recent.feedback, heads)
     waiting = in_review(
-        desk.recent.review,
+        _forms(asked).values(),
         said,
         known=[head.name for head in heads],
         deciding=deciding(desk.settings.queues),
@@ -180,16 +182,24 @@ def _decided(asked: Asked, said: Feedback, heads: Sequence[Head]) -> RoutedTicke
         (one.id, one.event_id, one.head) == (said.id, said.event_id, said.head) for one in before
     ):
         return None
-    ticket = next((one for one in reversed(desk.recent.review) if one.id == said.event_id), None)
-    if ticket is None:
+    form = _forms(asked).get(said.event_id)
+    if form is None:
         return None
     return decide(
-        ticket,
+        form.ticket,
         said,
-        that_count(before, heads),
+        form.labels(that_count(before, heads)),
         queues=desk.settings.queues,
         known=[head.name for head in heads],
     )
+
+
+def _forms(asked: Asked) -> dict[str, InReview]:
+    recent, settings = asked.desk.recent, asked.desk.settings
+    topics = settings.topics
+    names = dict.fromkeys(topics.queue(queue.name) for queue in settings.queues)
+    queued = itertools.chain.from_iterable(map(recent.taken, names))
+    return latest_forms(recent.taken(topics.review), queued)
 
 
 def _named(heads: Iterable[Head], name: str) -> Head:
