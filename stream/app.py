@@ -262,7 +262,7 @@ class Worker:
 
         for service in (
             Sweeper(Lifecycle(redis, keys, alerting), alerting.quiet_s),
-            ChangeLog(redis, keys, outbox, self.settings.topics.alerts),
+            ChangeLog(redis, keys, alerting, outbox, self.settings.topics.alerts),
         ):
             self._heed(service.start())
             self._stack.push_async_callback(service.stop)
