@@ -259,7 +259,7 @@ class Worker:
 
         for service in (
             Sweeper(Lifecycle(redis, keys, alerting), alerting.quiet_s),
-            ChangeLog(redis, keys, self._outbox, self.settings.topics.alerts),
+            ChangeLog(redis, keys, alerting, self._outbox, self.settings.topics.alerts),
         ):
             self._run_beside(service.start(), service.stop)
         self._run_beside(self._routes.start(notifier), self._routes.stop)

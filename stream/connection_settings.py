@@ -8,18 +8,38 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 # Section, field: values that may come from the environment or a file of their own, and never
 # stand in a settings file, which is copied, committed and shown.
 SECRETS = (("kafka", "password"), ("redis", "password"), ("http", "token"))
 LEAST_TOKEN_CHARS = 16
 LAST_PORT = 65_535
+LONGEST_S = 10 * 366 * 86_400
+"""Of any span in the settings: ten years, far below what breaks Redis or a clock."""
 Sasl = Literal["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _spans_end(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name or ""
+        # Events may lie as far in the future as they like: that one is held against a time alone.
+        is_span = name.endswith("_s") and name != "max_future_s" and isinstance(value, int | float)
+        if is_span and value > LONGEST_S:
+            raise ValueError(f"is more than ten years; write seconds, {LONGEST_S} at most")
+        return value
 
 
 class Kafka(Section):
@@ -27,7 +47,7 @@ class Kafka(Section):
     group: str = Field("bellwether", min_length=1, description="the consumer group")
     prefix: str = "bellwether."
     partitions: int = Field(4, ge=1, description="of the topics we create ourselves")
-    replication: int = Field(-1, ge=-1, description="-1 leaves it to the brokers")
+    replication: int = Field(-1, ge=-1, le=32_767, description="-1 leaves it to the brokers")
     create_topics: bool = True
     session_timeout_s: float = Field(15.0, ge=6.0, le=300.0)
     tls: bool = False
@@ -49,6 +69,13 @@ class Kafka(Section):
                     f"is {bootstrap!r}; write host:port, several with commas between them"
                 )
         return bootstrap
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix_is_legal(cls, prefix: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{0,249}", prefix):
+            raise ValueError("begins names of Kafka topics: letters, digits, '.', '_' and '-'")
+        return prefix
 
     @field_validator("replication")
     @classmethod
@@ -93,6 +120,11 @@ class Redis(Section):
             raise ValueError(
                 "is no address of a Redis: write redis://host:port/0, or rediss:// for TLS; "
                 "special characters in a password must be percent-encoded"
+            )
+        if not _names_a_database(url):
+            raise ValueError(
+                "may end in the number of a database and in nothing else: redis://host:port/0, "
+                "unix:///path?db=0; a password and the like have settings of their own"
             )
         return url
 
@@ -220,6 +252,16 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if known and (parts.hostname or parts.scheme == "unix") else None
+
+
+def _names_a_database(url: str) -> bool:
+    """Whether nothing but a database's number follows the server.
+
+    redis-py takes database 0 for a name, and makes of each parameter one of its own arguments.
+    """
+    parts = urlsplit(url)
+    of_path = parts.scheme == "unix" or re.fullmatch(r"/?|/[0-9]{1,9}/?", parts.path, re.ASCII)
+    return bool(of_path and re.fullmatch(r"|db=[0-9]{1,9}", parts.query, re.ASCII))
 
 
 def _check_tls(section: Kafka | Redis, tls: bool, remedy: str) -> None:

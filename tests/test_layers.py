@@ -111,6 +111,7 @@ PURE = (
     "stream.console.alert_rows",
     "stream.console.settings_view",
     "stream.console.label_queue",
+    "stream.console.review",
     "stream.tickets",
 )
 

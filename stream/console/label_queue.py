@@ -9,8 +9,9 @@ from datetime import datetime
 import msgspec
 
 from models.spec import Head, HeadScore, Scores
+from stream.console.review import InReview
 from stream.names import SourceKind
-from stream.records import Feedback, Priority, RoutedTicket, Scored
+from stream.records import Feedback, Priority, Scored
 from stream.tickets import in_doubt, labels_by_head
 
 LARGEST_TEXT_CHARS = 4_000
@@ -96,7 +97,7 @@ def most_useful(
 
 
 def in_review(
-    tickets: Iterable[RoutedTicket],
+    tickets: Iterable[InReview],
     said: Iterable[Feedback],
     *,
     known: Sequence[str],
@@ -111,8 +112,9 @@ def in_review(
     for one in said:
         about[one.event_id].append(one)
     waiting: dict[str, tuple[int, Item]] = {}
-    for ticket in tickets:
-        judged = labels_by_head(about[ticket.id], ticket.id)
+    for form in tickets:
+        ticket = form.ticket
+        judged = labels_by_head(form.labels(about[ticket.id]), ticket.id)
         heads = in_doubt(ticket, known=known, deciding=deciding)
         if judged.keys() >= set(heads):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -20,6 +21,7 @@ from stream.console.label_queue import (
     without_refused,
 )
 from stream.console.operations import Call, Operation, RefusedError
+from stream.console.review import InReview, latest_forms
 from stream.names import MAX_ID_CHARS, SourceKind
 from stream.outbox import Outgoing
 from stream.records import Feedback, RoutedTicket, encode, utc_now
@@ -126,7 +128,7 @@ async def review(call: Call) -> ReviewAnswer:
     heads = await asyncio.to_thread(services.heads)
     said = without_refused(services.recent.feedback, heads)
     waiting = in_review(
-        services.recent.review,
+        _forms(call).values(),
         said,
         known=[head.name for head in heads],
         deciding=deciding(services.settings.queues),
@@ -189,18 +191,24 @@ def _decided(call: Call, said: Feedback, heads: Sequence[Head]) -> RoutedTicket 
         (one.id, one.event_id, one.head) == (said.id, said.event_id, said.head) for one in before
     ):
         return None
-    ticket = next(
-        (one for one in reversed(services.recent.review) if one.id == said.event_id), None
-    )
-    if ticket is None:
+    form = _forms(call).get(said.event_id)
+    if form is None:
         return None
     return decide(
-        ticket,
+        form.ticket,
         said,
-        without_refused(before, heads),
+        form.labels(without_refused(before, heads)),
         queues=services.settings.queues,
         known=[head.name for head in heads],
     )
+
+
+def _forms(call: Call) -> dict[str, InReview]:
+    recent, settings = call.services.recent, call.services.settings
+    topics = settings.topics
+    names = dict.fromkeys(topics.queue(queue.name) for queue in settings.queues)
+    queued = itertools.chain.from_iterable(map(recent.taken, names))
+    return latest_forms(recent.taken(topics.review), queued)
 
 
 def _named(heads: Iterable[Head], name: str) -> Head:

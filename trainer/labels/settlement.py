@@ -216,10 +216,14 @@ def _waiting(partition: int) -> str:
 
 
 def _texts_of(accepted: Iterable[Accepted], seen: Sequence[Text]) -> list[Text]:
-    """The different texts that these people can have meant: those seen, else their own, cleaned."""
+    """The texts that these people can have meant: those seen, else their own, cleaned.
+
+    Of each kind of source the last: a ticket that is edited comes again under its id.
+    """
     said = [one.feedback for one in accepted]
     sources = {one.source for one in said if one.source}
     if not seen:
         own = [Text(clean_text(one.text, MAX_CHARS), one.source) for one in said]
         return [one for one in own if one.text][:1]
-    return list(dict.fromkeys(text for text in seen if not sources or text.source in sources))
+    latest = {text.source: text for text in seen}
+    return [text for source, text in latest.items() if not sources or source in sources]

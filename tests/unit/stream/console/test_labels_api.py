@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from getpass import getuser
 from typing import Any, cast
 
@@ -15,10 +15,11 @@ import pytest
 from models.spec import HeadScore
 from stream.console.label_queue import in_review
 from stream.console.pending_feedback import PendingFeedback
+from stream.console.review import InReview
 from stream.console.services import Services
 from stream.names import MAX_ID_CHARS
 from stream.outbox import Outgoing
-from stream.records import Feedback, RoutedTicket, decode_routed_ticket
+from stream.records import Feedback, RoutedTicket, decode_routed_ticket, utc_now
 from stream.tickets import route
 from tests.fakes import NOON, scored, scores
 from tests.unit.stream.console.conftest import (
@@ -238,6 +239,48 @@ async def test_labels_from_elsewhere_move_no_ticket_and_leave_no_second_move(
     assert sent_to(services, "cards") == sent_to(services, "billing") == []
 
 
+async def test_a_ticket_that_came_again_edited_is_judged_anew(
+    page: Caller, services: Services
+) -> None:
+    topics = services.settings.topics
+    now_ms = int(time.time() * 1000)
+    first = ticket("t", abstained=("topic",))
+    edited = msgspec.structs.replace(first, text="now it is another matter")
+    put(services, topics.review, first, at_ms=now_ms - 60_000)
+    assert await judge(page, "t", "topic", "cards") == "cards"
+    verdict = said("t", "topic", "cards", "bob")
+    put(services, topics.feedback, msgspec.structs.replace(verdict, time=utc_now()))
+    # Read again after a crash, it is the ticket that was judged.
+    put(services, topics.review, first, at_ms=now_ms - 5_000)
+    assert (await page.get("/review"))["waiting"] == 0
+    put(services, topics.review, edited, at_ms=now_ms + 60_000)
+    (item,) = (await page.get("/review"))["items"]
+    assert (item["text"], item["heads"]) == ("now it is another matter", ["topic"])
+    later = datetime.fromtimestamp(now_ms / 1000 + 90, UTC)
+    put(
+        services,
+        topics.feedback,
+        said("t", "topic", "other", "ann", (later - NOON).total_seconds()),
+    )
+    assert (await page.get("/review"))["waiting"] == 0
+
+
+async def test_a_ticket_that_a_queue_got_later_waits_no_more(
+    page: Caller, services: Services
+) -> None:
+    topics = services.settings.topics
+    first = ticket("t", abstained=("topic",))
+    edited = msgspec.structs.replace(first, queue="billing", text="my bill is wrong")
+    put(services, topics.queue("billing"), edited, at_ms=1_000)
+    put(services, topics.review, first, at_ms=2_000)
+    assert (await page.get("/review"))["waiting"] == 1
+    put(services, topics.queue("billing"), edited, at_ms=3_000)
+    assert (await page.get("/review"))["waiting"] == 0
+    # The review topic's older form would undo the edit.
+    assert not await judge(page, "t", "topic", "cards")
+    assert sent_to(services, "cards") == []
+
+
 async def test_no_ticket_is_judged_before_the_console_knows_which_wait(
     page: Caller, services: Services
 ) -> None:
@@ -302,5 +345,5 @@ async def test_suspects_come_from_the_label_log(page: Caller, services: Services
 def test_a_ticket_in_review_is_asked_about_by_the_head_that_decides() -> None:
     answer = HeadScore("returns", 0.4, {"returns": 0.4}, abstained=True)
     doubtful = msgspec.structs.replace(ticket("t"), heads={"queue": answer})
-    (item,) = in_review([doubtful], [], known=["topic", "queue"], deciding=["queue"])
+    (item,) = in_review([InReview(doubtful)], [], known=["topic", "queue"], deciding=["queue"])
     assert item.heads == ("queue",)

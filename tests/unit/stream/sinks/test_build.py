@@ -9,9 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from apprise import Apprise
+from apprise.plugins.discord import NotifyDiscord
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
@@ -24,7 +26,7 @@ from stream.sinks.apprise_service import AppriseSink
 from stream.sinks.build import build_sinks, check_receivers
 from stream.sinks.redis_stream import RedisSink
 from stream.sinks.topic import TopicSink
-from tests.fakes import notification
+from tests.fakes import alert, notification
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "routes.toml"
 
@@ -203,6 +205,27 @@ async def test_apprise_follows_no_redirect_to_where_nobody_looked(
         with suppress(TryAgainError):
             await sink.send(notification())
     assert reached == followed
+
+
+@pytest.mark.parametrize("wish", ["", "?overflow=split"])
+async def test_what_is_longer_than_a_message_of_the_service_is_cut_or_parted_as_wished(
+    wish: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted: list[str] = []
+
+    def post(*_: object, data: str, **__: object) -> requests.Response:
+        posted.append(json.loads(data)["content"])
+        answer = requests.Response()
+        answer.status_code = 204
+        return answer
+
+    monkeypatch.setattr(requests, "post", post)
+    monkeypatch.setattr(NotifyDiscord, "request_rate_per_sec", 0)
+    sink = AppriseSink(f"discord://{'1' * 18}/{'t' * 68}{wish}", allow_internal=True, timeout_s=5)
+    alerts = (alert(title="t" * 280, summary="s" * 280),) * 10
+    await sink.send(notification(firing=10, alerts=alerts))
+    assert max(map(len, posted)) <= NotifyDiscord.body_maxlen
+    assert (len(posted) > 1) == bool(wish)
 
 
 async def test_a_service_that_does_not_take_it_is_tried_again() -> None:

@@ -148,6 +148,14 @@ def test_an_id_that_two_sources_use_needs_the_source() -> None:
     assert label.text == "a ticket"
 
 
+def test_of_an_event_that_came_again_edited_the_last_text_is_labelled() -> None:
+    texts = {"e1": [Text("my card", "ticket"), Text("my card is back, thanks", "ticket")]}
+    (label,) = settle([said(1)], texts, HEADS).labels
+    assert label.text == "my card is back, thanks"
+    both = {"e1": [Text("a post", "social"), *texts["e1"]]}
+    assert settle([said(1)], both, HEADS).ambiguous == (("e1", "mood"),)
+
+
 def test_labels_that_the_model_no_longer_has_are_left_out() -> None:
     assert settle([said(1)], TEXTS, HEADS[1:]).labels == ()
 
