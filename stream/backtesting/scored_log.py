@@ -30,7 +30,11 @@ _decode_turn = msgspec.json.Decoder(_Turn).decode
 def read_file(path: Path) -> Iterator[Scored]:
     """The scored records of a JSON-lines file, plain or .gz. Raises InputError naming the line."""
     for _, number, line in every_line(path):
-        yield _decode(line, "input file {}, line {}", path, number)
+        try:
+            scored = decode_scored(line)
+        except DECODE_ERRORS as error:
+            raise _no_record(f"input file {path}, line {number}", error) from None
+        yield scored
 
 
 async def read_topic(
@@ -58,15 +62,11 @@ async def read_topic(
     held.sort(key=lambda one: one[0])
     found(len(held))
     for _, where, value in held:
-        yield _decode(value, where)
-
-
-def _decode(content: bytes, where: str, *parts: object) -> Scored:
-    """Where is a template that parts fill, but only if a record is wrong."""
-    try:
-        return decode_scored(content)
-    except DECODE_ERRORS as error:
-        raise _no_record(where.format(*parts), error) from None
+        try:
+            scored = decode_scored(value)
+        except DECODE_ERRORS as error:
+            raise _no_record(where, error) from None
+        yield scored
 
 
 def _no_record(where: str, error: Exception) -> InputError:
