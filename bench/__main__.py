@@ -35,33 +35,46 @@ def main() -> None:
     parser.add_argument(
         "what", nargs="?", choices=list(MEASURES), help=f"default: {', '.join(BY_DEFAULT)}"
     )
-    parser.add_argument("--texts", type=Path, help="JSON lines with a text field")
+    parser.add_argument(
+        "--texts", type=Path, help="JSON lines with a text field; else the repository's"
+    )
     parser.add_argument(
         "--arrivals", type=Path, help="JSON lines with a time field, to be replayed"
     )
-    parser.add_argument("--count", type=int, default=512, help="texts of the model measurement")
+    parser.add_argument("--count", type=int, default=512, help="texts of model and parity")
     parser.add_argument(
-        "--rounds", type=int, default=5, help="of model, path, flood, beside, start and rollback"
+        "--rounds", type=int, default=5, help="how often, where ways are measured in turn"
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument(
-        "--shape", choices=list(SHAPES), default=SHIPPED, help="of the model measurement's encoder"
+        "--shape", choices=list(SHAPES), default=SHIPPED, help="of the encoder in model"
     )
-    parser.add_argument("--records", type=int, default=40_000, help="of the path measurement")
     parser.add_argument(
-        "--scored", type=Path, help="of judging and redis: what bellwether score wrote"
+        "--records", type=int, default=40_000, help="records of path, judging, redis"
     )
-    parser.add_argument("--rules", type=int, default=50, help="of the judging")
-    parser.add_argument("--swaps", type=int, default=50, help="of the measurement of swaps")
     parser.add_argument(
-        "--seconds", type=float, default=20.0, help="of a round of beside, of a run of end-to-end"
+        "--scored", type=Path, help="what bellwether score wrote, for judging and redis"
     )
-    parser.add_argument("--events", type=int, default=8_000, help="that wait, of end-to-end")
+    parser.add_argument("--rules", type=int, default=50, help="how many, in judging")
+    parser.add_argument("--swaps", type=int, default=50, help="how many, in swaps")
     parser.add_argument(
-        "--workers", type=int, nargs="+", default=[1, 2], help="how many, of workers, in turn"
+        "--seconds",
+        type=float,
+        default=20.0,
+        help="of a run of beside, end-to-end, latency, workers",
     )
-    parser.add_argument("--no-op", action="store_true", help="model, of workers")
-    parser.add_argument("--bootstrap", help=f"of a real Kafka, for {', '.join(ON_KAFKA)}")
+    parser.add_argument(
+        "--events", type=int, default=8_000, help="events of end-to-end, latency, workers"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        nargs="+",
+        default=[1, 2],
+        help="how many at a time, in turn, in workers",
+    )
+    parser.add_argument("--no-op", action="store_true", help="a no-op model, in workers")
+    parser.add_argument("--bootstrap", help=f"HOST:PORT of a real Kafka, for {', '.join(ON_KAFKA)}")
     parser.add_argument(
         "--ready-made",
         action="store_true",

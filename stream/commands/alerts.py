@@ -50,8 +50,10 @@ comment_option = click.option(
 def search_options(command: F) -> F:
     """--state, --severity, --rule, --subject and --label, alike where alerts are looked for."""
     for option in (
-        click.option("--label", "labels", multiple=True, type=MatcherValue(), help="k=v, k=~v …"),
-        click.option("--subject", help="Kind and id: ticker:HALC."),
+        click.option(
+            "--label", "labels", multiple=True, type=MatcherValue(), help="A label: k=v, k=~v …"
+        ),
+        click.option("--subject", help="What it is about, kind and id: ticker:HALC."),
         click.option("--rule", help="The rule's name."),
         click.option("--severity", multiple=True, type=click.Choice(get_args(Severity))),
         click.option("--state", "states", multiple=True, type=click.Choice(get_args(AlertState))),
@@ -62,13 +64,13 @@ def search_options(command: F) -> F:
 
 @click.group()
 def alerts() -> None:
-    """Operate alerts."""
+    """List, handle, silence and export alerts."""
 
 
 @alerts.command("list")
 @config_option
 @search_options
-@click.option("--since", type=Moment(), help="Last event at or after it: 2h, 2026-03-01T12:00Z.")
+@click.option("--since", type=Moment(), help="Latest event since then: 2h, 2026-03-01T12:00Z.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
 @json_option
 @click.pass_obj
@@ -139,7 +141,7 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def ack(settings: Settings, alert_id: str, author: str, comment: str, as_json: bool) -> None:
-    """Say that someone works on it: it is not repeated, and further events keep it acknowledged."""
+    """Say that someone works on it: no more repeats, unless it becomes graver."""
     _change(settings, lambda desk: desk.acknowledge(alert_id, by=author, comment=comment), as_json)
 
 
@@ -168,7 +170,7 @@ def assign(
 @json_option
 @click.pass_obj
 def comment(settings: Settings, alert_id: str, text: str, author: str, as_json: bool) -> None:
-    """Put a remark into the alert's history, also of a resolved one."""
+    """Add a comment to the alert's history; a resolved alert takes comments too."""
     _change(settings, lambda desk: desk.comment(alert_id, text, by=author), as_json)
 
 
@@ -180,7 +182,7 @@ def comment(settings: Settings, alert_id: str, text: str, author: str, as_json: 
 @json_option
 @click.pass_obj
 def resolve(settings: Settings, alert_id: str, author: str, comment: str, as_json: bool) -> None:
-    """Close the alert; if its subject has trouble again, that is a new one."""
+    """Close the alert; if the trouble returns, that is a new alert."""
     _change(settings, lambda desk: desk.resolve(alert_id, by=author, comment=comment), as_json)
 
 
@@ -206,7 +208,7 @@ def export(
     as_format: str,
     output: Path | None,
 ) -> None:
-    """Open and resolved alerts: those Redis has, or with --since those of the topic."""
+    """Write open and resolved alerts: from Redis, or with --since from the topic."""
     from stream.alerts.alert_search import Search, to_csv
 
     matchers = _matchers(severity, rule, subject, labels)

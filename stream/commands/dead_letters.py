@@ -45,7 +45,7 @@ def _filters(command: Callable[..., T]) -> Callable[..., T]:
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Records that could not be processed."""
+    """List records that could not be processed, and send them again."""
 
 
 @dead_letters.command("list")
@@ -106,7 +106,7 @@ def _row(letter: DeadLetter, listing: Listing) -> dict[str, Any]:
 @_filters
 @click.option("--id", "ids", multiple=True, help="Only this dead letter.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
-@click.option("--again", is_flag=True, help="Also what was replayed before or fails every time.")
+@click.option("--again", is_flag=True, help="Also what was replayed before, or failed three times.")
 @json_option
 @click.pass_obj
 def replay_dead_letters(
@@ -119,9 +119,9 @@ def replay_dead_letters(
     again: bool,
     as_json: bool,
 ) -> None:
-    """Send dead letters to their source topics again, after a fix; all of them without filters.
+    """Send dead letters to their source topics again, after a fix; without filters all of them.
 
-    Fails if nothing could be sent although something was wanted.
+    Fails if the filters chose some and none could be sent.
     """
     from stream.operations.letter_log import Wanted
     from stream.operations.replay import replay

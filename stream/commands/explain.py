@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     default=3,
     show_default=True,
     type=click.IntRange(0, 20),
-    help="So many of the nearest labelled examples.",
+    help="How many of the nearest labelled examples.",
 )
 @click.option("--replay", is_flag=True, help="Read, score and judge the alert's events again.")
 @json_option

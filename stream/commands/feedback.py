@@ -45,7 +45,7 @@ OPEN_QUESTIONS = (
 @click.option("--head", help="For example topic.")
 @click.option("--label", help="What the head should have said.")
 @click.option("--author", default=getpass.getuser, help="Who says so; else the login name.")
-@click.option("--text", default="", help="The text, for an event that never ran through.")
+@click.option("--text", default="", help="Its text, if the stream has never had the event.")
 @json_option
 @click.pass_context
 def feedback(
@@ -77,7 +77,7 @@ def feedback(
 @feedback.command("import")
 @config_option
 @click.argument("file", type=FILE)
-@click.option("--author", default=getpass.getuser, help="Of rows that name none.")
+@click.option("--author", default=getpass.getuser, help="Author of rows that name none.")
 @json_option
 @click.pass_obj
 def import_feedback(settings: Settings, file: Path, author: str, as_json: bool) -> None:
@@ -146,7 +146,7 @@ def feedback_suspects(settings: Settings, as_json: bool) -> None:
 
 @feedback.command("ask")
 @config_option
-@click.option("--head", help="Of this head only.")
+@click.option("--head", help="Only for this head.")
 @json_option
 @click.pass_obj
 def ask(settings: Settings, head: str | None, as_json: bool) -> None:

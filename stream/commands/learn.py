@@ -63,7 +63,7 @@ class _Rates(click.ParamType):
 @click.command()
 @config_option
 @labelled_file
-@click.option("--head", required=True, help="A new name for a head of your own, or sentiment, …")
+@click.option("--head", required=True, help="A new name for a head of your own, or topic, …")
 @click.option("--output", type=FILE, required=True, help="A new folder for the model.")
 @click.option(
     "--method",
@@ -76,12 +76,28 @@ class _Rates(click.ParamType):
 @click.option(
     "--rate", type=_Rates(), default=(), help="Peak learning rate; several with --cross-validate."
 )
-@click.option("--cross-validate", type=NATURAL, default=0, help="Choose the rate by K folds.")
-@click.option("--batch-size", type=AT_LEAST_ONE, default=32, show_default=True)
-@click.option("--weight-decay", type=Finite(min=0), default=0.01, show_default=True)
-@click.option("--dropout", type=SHARE, default=0.1, show_default=True)
-@click.option("--hide-words", type=SHARE, default=0.05, show_default=True, help="Augmentation.")
-@click.option("--balance", type=Finite(0, 1), default=0.0, help="1: rare labels count as much.")
+@click.option("--cross-validate", type=NATURAL, default=0, help="Try the rates on so many folds.")
+@click.option(
+    "--batch-size", type=AT_LEAST_ONE, default=32, show_default=True, help="Texts a step."
+)
+@click.option(
+    "--weight-decay", type=Finite(min=0), default=0.01, show_default=True, help="L2 on the weights."
+)
+@click.option("--dropout", type=SHARE, default=0.1, show_default=True, help="On the pooled vector.")
+@click.option(
+    "--hide-words",
+    type=SHARE,
+    default=0.05,
+    show_default=True,
+    help="Share of tokens hidden (augmentation).",
+)
+@click.option(
+    "--balance",
+    type=Finite(0, 1),
+    default=0.0,
+    show_default=True,
+    help="0: every text counts the same; 1: every label does.",
+)
 @click.option(
     "--patience",
     type=NATURAL,
@@ -89,11 +105,29 @@ class _Rates(click.ParamType):
     show_default=True,
     help="Stop after so many epochs without a better one; 0 never.",
 )
-@click.option("--validation-share", type=Finite(0.01, 0.5), default=0.1, show_default=True)
-@click.option("--seed", type=int, default=13, show_default=True)
-@click.option("--unlabelled", type=FILE, help="Texts without labels, to learn from as well.")
-@click.option("--adapt-epochs", type=NATURAL, default=0, help="Language modelling on them first.")
-@click.option("--pseudo-label", is_flag=True, help="Fit again with the sure answers on them.")
+@click.option(
+    "--validation-share",
+    type=Finite(0.01, 0.5),
+    default=0.1,
+    show_default=True,
+    help="Share of the texts held out.",
+)
+@click.option(
+    "--seed", type=int, default=13, show_default=True, help="Changes the fit, not what is held out."
+)
+@click.option("--unlabelled", type=FILE, help="A file of texts without labels.")
+@click.option(
+    "--adapt-epochs",
+    type=NATURAL,
+    default=0,
+    show_default=True,
+    help="Masked language modelling on --unlabelled first.",
+)
+@click.option(
+    "--pseudo-label",
+    is_flag=True,
+    help="Fit again, also on the confident answers to --unlabelled.",
+)
 @click.option("--tensorboard", type=FILE, help="Folder for TensorBoard logs.")
 @model_option
 @json_option

@@ -33,9 +33,15 @@ SHARE = Finite(min=0, max=1, min_open=True, max_open=True)
 @click.command()
 @config_option
 @labelled_file
-@click.option("--head", required=True, help="Which head they are for, for example sentiment.")
+@click.option("--head", required=True, help="Which head the labels are for, for example sentiment.")
 @click.option("--output", type=FILE, required=True, help="A new folder for the model.")
-@click.option("--share", type=SHARE, default=0.2, show_default=True, help="Of all attention heads.")
+@click.option(
+    "--share",
+    type=SHARE,
+    default=0.2,
+    show_default=True,
+    help="Share of all attention heads to leave out.",
+)
 @click.option(
     "--max-loss",
     type=Finite(min=0, max=1),
@@ -60,10 +66,10 @@ def prune(
     model: Path | None,
     as_json: bool,
 ) -> None:
-    """Write a smaller, faster model: attention heads left out, accuracy and speed told.
+    """Write a smaller, faster model without the attention heads that matter least.
 
-    Half of the file chooses the heads, the other half judges. Where it costs more than --max-loss,
-    nothing is written.
+    Half of the file chooses them, the other half judges: accuracy and speed are reported. Where
+    it costs more than --max-loss, nothing is written.
     """
     from models.checkpoint import read_checkpoint
     from trainer.evaluate import find_head, to_judge_by

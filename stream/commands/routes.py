@@ -12,11 +12,11 @@ from stream.settings import Settings, SettingsError
 
 @click.command()
 @config_option
-@click.option("--labels", required=True, help="severity=critical,rule=fraud-wave,team=risk")
+@click.option("--labels", required=True, help="For example severity=critical,rule=fraud-wave")
 @json_option
 @click.pass_obj
 def route(settings: Settings, labels: str, as_json: bool) -> None:
-    """Print receiver and path of an alert with these labels; checks the whole routing file."""
+    """Say who would be told of an alert with these labels; check the whole routing file."""
     from stream.notify.routing import Routing
     from stream.sinks.build import SecretError, check_receivers
 

@@ -125,7 +125,7 @@ def _one(_context: click.Context, _parameter: click.Parameter, given: Sequence[s
     "--sweep",
     multiple=True,
     callback=_one,
-    help="RULE.NAME=0.8,0.85,0.9: what each value would have cost.",
+    help="RULE.NAME=0.8,0.85,0.9: which alerts each value loses.",
 )
 @click.option("--labels", type=FILE, help="Which events should have alerted: precision and recall.")
 @json_option

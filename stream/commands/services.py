@@ -65,9 +65,9 @@ def demo(
 ) -> None:
     """Run everything on embedded parts and play a feed through it.
 
-    The built-in feed played whole ends with a lesson: labels teach the live model a new kind of
+    Played whole, the built-in feed ends with a lesson: labels teach the live model a new kind of
     ticket, and what would make it worse is refused or taken back. With --input, --max-events,
-    --json, or a model or registry of your own it is left out.
+    --json, or a model or registry of your own there is no lesson.
     """
     from stream.commands.console import serving
     from stream.demo.classroom import teaches

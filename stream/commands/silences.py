@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     type=MatcherValue(),
-    help="rule=x, severity!=critical, subject=~ticker:.*; all must hold.",
+    help="rule=x, severity!=critical, subject=~ticker:.*; all given must hold.",
 )
 @click.option("--for", "lasts_s", required=True, type=Span(), help="How long: 30m, 2h, 7d.")
 @author_option
@@ -51,7 +51,7 @@ def silence(
     preview: bool,
     as_json: bool,
 ) -> None:
-    """Do not notify anyone of alerts that match; they stay on the topics and in the list."""
+    """Notify nobody of alerts that match; they stay on the topics and in the list."""
     from stream.notify.silence_store import PREVIEW_S, SilenceStore
 
     warn_of_unknown(
