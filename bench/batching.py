@@ -22,8 +22,8 @@ import torch
 from bench.policies import Adaptive, FixedSize, Job, Ours, Policy, SortAll, TokenBudget
 from models.cost import Cost, CostModel
 from models.encoder import load_encoder
+from models.forward_paths import ForwardPath, Pool, build
 from models.packed import multiplies_bf16
-from models.paths import ForwardPath, Pool, build
 
 LOADS = (0.5, 0.8)
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)

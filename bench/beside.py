@@ -31,9 +31,9 @@ from stream.settings import Settings
 from trainer.priority import (
     DEEP_SHARE,
     NICENESS,
-    Breaks,
-    stand_back,
-    take_only_idle_time,
+    Throttle,
+    lower_priority,
+    use_idle_time_only,
 )
 
 POLL_S = 0.02
@@ -47,9 +47,9 @@ RESAMPLED = 400
 
 # How a fit stands back, called in its process, and what share of a core it leaves itself.
 WAYS: Mapping[str, tuple[Callable[[], None], float]] = {
-    f"nice {NICENESS}": (stand_back, 1.0),
-    "idle class": (take_only_idle_time, 1.0),
-    f"idle, {DEEP_SHARE} of it": (take_only_idle_time, DEEP_SHARE),
+    f"nice {NICENESS}": (lower_priority, 1.0),
+    "idle class": (use_idle_time_only, 1.0),
+    f"idle, {DEEP_SHARE} of it": (use_idle_time_only, DEEP_SHARE),
 }
 
 
@@ -141,11 +141,13 @@ class _Feed:
 
 
 @contextmanager
-def _fit(stand_back: Callable[[], None], share: float) -> Iterator[int]:
+def _fit(lower_priority: Callable[[], None], share: float) -> Iterator[int]:
     """The id of a process that fits for ever, stopped now."""
     ours, theirs = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_fit_for_ever, args=(stand_back, share, theirs), daemon=True)
+    process = context.Process(
+        target=_fit_for_ever, args=(lower_priority, share, theirs), daemon=True
+    )
     process.start()
     try:
         number: int = ours.recv()
@@ -156,17 +158,17 @@ def _fit(stand_back: Callable[[], None], share: float) -> Iterator[int]:
         process.join()
 
 
-def _fit_for_ever(stand_back: Callable[[], None], share: float, pipe: Connection) -> None:
+def _fit_for_ever(lower_priority: Callable[[], None], share: float, pipe: Connection) -> None:
     """The deep challenge of the trainer on the shipped model, again and again."""
     import torch  # noqa: PLC0415 - in this process alone
 
     from models.description import shipped  # noqa: PLC0415
-    from trainer.challenge import challenge_deep  # noqa: PLC0415
-    from trainer.contender import load_contender  # noqa: PLC0415
-    from trainer.fit import Watch  # noqa: PLC0415
-    from trainer.learner import bf16_helps  # noqa: PLC0415
-    from trainer.settlement import Label  # noqa: PLC0415
-    from trainer.taught import taught_by  # noqa: PLC0415
+    from trainer.fitting.fit import Watch  # noqa: PLC0415
+    from trainer.fitting.learner import bf16_helps  # noqa: PLC0415
+    from trainer.labels.settlement import Label  # noqa: PLC0415
+    from trainer.promotion.challenge import challenge_deep  # noqa: PLC0415
+    from trainer.promotion.contender import load_contender  # noqa: PLC0415
+    from trainer.promotion.taught import taught_by  # noqa: PLC0415
 
     torch.set_num_threads(1)
     root = load_contender(shipped(), bf16=bf16_helps(torch.device("cpu")))
@@ -179,10 +181,10 @@ def _fit_for_ever(stand_back: Callable[[], None], share: float, pipe: Connection
         if len(one.labels.get("topic", ())) == 1
     ]
     taught = taught_by(labels, {})
-    stand_back()
+    lower_priority()
     pipe.send(os.getpid())
     while True:
-        challenge_deep(root, root, taught, lineage={}, watch=Watch(step=Breaks(share)))
+        challenge_deep(root, root, taught, lineage={}, watch=Watch(step=Throttle(share)))
 
 
 def _ratio(

@@ -1,8 +1,8 @@
 """`python -m bench.labelling FILE`: is it worth asking for labels, and are wrong ones found?
 
 FILE: JSON lines with text and label. Two measurements on the bare encoder's vectors, over seeds:
-accuracy after so many labels, chosen by trainer.ask against chosen at random; and precision and
-recall of trainer.suspects on labels that were flipped on purpose.
+accuracy after so many labels, chosen by trainer.labels.active_learning against chosen at random;
+and precision and recall of trainer.promotion.suspects on labels that were flipped on purpose.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from models.description import read_verified, shipped
 from models.encoder import load_encoder
 from models.heads import JointHeads
 from models.spec import Head
-from trainer.ask import choose
-from trainer.measure import pooled_vectors
-from trainer.refit import refit
-from trainer.suspects import out_of_fold, suspects
+from trainer.fitting.measure import pooled_vectors
+from trainer.fitting.refit import refit
+from trainer.labels.active_learning import choose
+from trainer.promotion.suspects import out_of_fold, suspects
 
 SEEDS = 5
 TEXTS = 3_000

@@ -13,8 +13,8 @@ from bench.machine import print_rates
 from bench.peers.scoring import padded_predictor
 from bench.shapes import SHIPPED, shaped
 from models.batcher import Batcher
+from models.forward_paths import ForwardPath
 from models.packed import Precision, multiplies_bf16
-from models.paths import ForwardPath
 from models.predictor import TorchPredictor, load_predictor
 from models.results import Result
 from stream.heap import spare_long_lived

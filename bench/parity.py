@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import mean
 
 from bench.peers.scoring import score
-from models.paths import ForwardPath, candidates
+from models.forward_paths import ForwardPath, candidates
 from models.predictor import TorchPredictor, load_predictor
 
 BATCH = 64

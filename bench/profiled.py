@@ -8,8 +8,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from models.encoder import load_encoder
+from models.forward_paths import ForwardPath, build
 from models.packed import multiplies_bf16
-from models.paths import ForwardPath, build
 
 RUNS = 3
 ROWS = 10

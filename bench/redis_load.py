@@ -17,7 +17,7 @@ from stream.names import Keys
 from stream.records import Scored
 from stream.settings import load_settings
 from stream.signals.signal_store import SignalStore
-from stream.subjects.copies import CopyStore
+from stream.subjects.copy_store import CopyStore
 
 SIZES = (16, 64, 480)
 REPLAY_S = 3_600

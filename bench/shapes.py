@@ -10,8 +10,8 @@ from transformers import AutoConfig, AutoModel
 
 from models.encoder import Encoder, load_encoder
 from models.encoder_files import EncoderFiles
+from models.forward_paths import ForwardPath
 from models.heads import JointHeads
-from models.paths import ForwardPath
 from models.predictor import TorchPredictor
 from models.spec import DEFAULT_HEADS
 

@@ -16,7 +16,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.broker import settings_on
-from models.stub import StubPredictor
+from bench.no_op import NoOpPredictor
 from stream.app import Worker
 from stream.connection import kafka_arguments
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
@@ -32,9 +32,8 @@ def measure(texts: Sequence[str], *, rounds: int) -> dict[str, list[float]]:
     """Records a second from the first to the last output, and per CPU-second of the process.
 
     One figure a round, in each of which the ways take their turn. The embedded broker lives in this
-    process, so its CPU time counts on both sides. The no-op model answers by keyword or by hash, so
-    the alerts are not those its texts deserve; of the repository's sentences one in 190 changes an
-    alert of the shipped rules.
+    process, so its CPU time counts on both sides. The no-op model answers by hash, so the alerts
+    are not those its texts deserve.
     """
     logging.disable(logging.WARNING)
     with (
@@ -80,7 +79,7 @@ async def _fill(settings: Settings, texts: Sequence[str]) -> None:
 
 
 async def _worker(settings: Settings, count: int) -> tuple[float, float]:
-    worker = Worker(settings, StubPredictor())
+    worker = Worker(settings, NoOpPredictor())
     await worker.start()
     spare_long_lived()
     while worker.telemetry.settled == 0:

@@ -36,7 +36,7 @@ from stream.demo.embedded import EmbeddedRedis
 from stream.heap import spare_long_lived
 from stream.outbox import Outbox
 from stream.records import utc_now
-from stream.score.champions import announcement
+from stream.serving.champions import announcement
 from stream.settings import Settings
 
 POLL_S = 0.02

@@ -19,9 +19,9 @@ from stream.demo.embedded import EmbeddedRedis
 
 PARTITIONS = 16
 NO_OP = f"""
-from models.stub import StubPredictor
-from stream.commands import services
-services.load_predictor = lambda settings: StubPredictor()
+from bench.no_op import NoOpPredictor
+from stream.commands import worker
+worker.load_predictor = lambda settings: NoOpPredictor()
 {WORKER}
 """
 # From the first answer of the last worker that came up.

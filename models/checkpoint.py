@@ -20,8 +20,8 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from models.atomic_files import write_through
 from models.description import CONFIG, WEIGHTS, Checkpoint, read_verified, sealed
-from models.durable import write_through
 from models.encoder import Encoder
 from models.heads import JointHeads
 from models.spec import ModelError

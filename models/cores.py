@@ -1,4 +1,4 @@
-"""The cores that a model has on a CPU: how many, and how batches that run at a time share them."""
+"""CPU threads of a model: how many, and how concurrent batches share them."""
 
 from __future__ import annotations
 

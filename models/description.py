@@ -1,4 +1,4 @@
-"""What a model folder says of itself, and the checksums that tell a whole one from a damaged one.
+"""checkpoint.json, which describes a model folder, and the checksums that find a damaged one.
 
 Reads no tensors, so that a list of versions needs no torch.
 """

@@ -61,8 +61,7 @@ class Explainer:
         with torch.inference_mode():
             for start in range(0, len(order), ROWS_A_PASS):
                 some = order[start : start + ROWS_A_PASS]
-                ids, mask = self._encoder.pad([tokens[place] for place in some])
-                pooled[some] = self._encoder(ids.to(self._device), mask.to(self._device)).cpu()
+                pooled[some] = self._encoder.pool([tokens[place] for place in some]).cpu()
         return pooled
 
     def attribute(self, text: str, head: str, label: str = "", kind: str = "") -> Attribution:

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 
+from models.attention_rows import Block, Lengths, lay_out
 from models.encoder import Encoder
 from models.encoder_files import first_position
 from models.int8 import PACK_ROWS, int8_linear
-from models.rows import Block, Lengths, lay_out
 
 # Of the numbers of rows that batches come in.
 LEAST_STEP, MOST_STEP = 16, 64

@@ -14,9 +14,9 @@ from models.checkpoint import encoder_key, merge, merge_heads, read_checkpoint
 from models.cores import LANES, Cores
 from models.description import shipped
 from models.encoder import Encoder, load_encoder
+from models.forward_paths import ForwardPath, build, candidates, choose
 from models.heads import JointHeads
 from models.packed import Precision
-from models.paths import ForwardPath, build, candidates, choose
 from models.spec import Head, HeadScore, ModelError, OutOfMemoryError, Predictor, Scores
 
 SCORE_DIGITS = 6

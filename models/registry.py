@@ -9,16 +9,17 @@ of a version appears whole or not at all: an object store sees to that, and in a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import fsspec  # type: ignore[import-untyped]
 import msgspec
 
+from models.atomic_files import put_new, put_whole
 from models.description import CONFIG, WEIGHTS, Checkpoint, read_description, read_verified
-from models.durable import put_new, put_whole
 from models.spec import ModelError
-from models.version_cache import cache_folder, kept, verify
+from models.version_cache import cache_folder, kept, prune, verify
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -114,15 +115,26 @@ class Registry:
         self._check_there(version)
         where = f"registry {self.address}"
         if not self._local:
-            return kept(
+            known = (self._cache / version).exists()
+            found = kept(
                 self._cache, version, lambda name: self._read(f"{place}/{name}"), where=where
             )
+            if not known:
+                with suppress(ModelError):  # the version is there; another time will do
+                    aliases = [self.alias(name) for name in (CHAMPION, CHALLENGER)]
+                    prune(self._cache, {version, *(one.version for one in aliases if one)})
+            return found
         verify(Path(place), version, where=where)
         return Path(place)
 
     def alias(self, name: str) -> Alias | None:
         """Where the alias points now, None if it was never set."""
         return self._newest(self._places(name))
+
+    def version_of(self, name: str) -> str:
+        """The version that the alias names now, "" where it names none."""
+        alias = self.alias(name)
+        return alias.version if alias else ""
 
     def history(self, name: str) -> list[Alias]:
         """Every move of the alias, the first one first; reads them all."""

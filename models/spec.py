@@ -60,7 +60,7 @@ DEFAULT_HEADS = (
 )
 
 
-class HeadScore(msgspec.Struct, frozen=True):
+class HeadScore(msgspec.Struct, frozen=True, gc=False):
     """A head's answer: the best label, its probability, and every label's probability (sum 1)."""
 
     label: str
@@ -73,7 +73,7 @@ Scores = dict[str, HeadScore]
 """Head name to its answer, for one text."""
 
 
-class BatchInfo(msgspec.Struct, frozen=True):
+class BatchInfo(msgspec.Struct, frozen=True, gc=False):
     """The micro-batch a result rode in: texts, their tokens, queueing time, and why it was cut.
 
     padding: tokens computed beyond those, 0 where texts are packed.

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 from models.description import CONFIG, WEIGHTS, read_verified
 from models.spec import ModelError
+
+KEPT_VERSIONS = 5
+KEPT_S = 86_400.0
+"""Since its last use, in which another process of this machine may be reading a version."""
 
 
 def cache_folder(address: str) -> Path:
@@ -45,6 +52,8 @@ def kept(cache: Path, version: str, read: Callable[[str], bytes], *, where: str)
             # A power cut may have left half a file; the registry has it whole.
             shutil.rmtree(target, ignore_errors=True)
         else:
+            with suppress(OSError):
+                os.utime(target)
             return target
     files = {name: read(name) for name in (WEIGHTS, CONFIG)}
     try:
@@ -68,3 +77,19 @@ def kept(cache: Path, version: str, read: Callable[[str], bytes], *, where: str)
             f"({error.strerror or error}); free space there, or correct its access rights"
         ) from None
     return target
+
+
+def prune(cache: Path, in_use: Collection[str], *, now: float | None = None) -> None:
+    """Remove what was not used for KEPT_S, but for the KEPT_VERSIONS used last and those in use.
+
+    Also what a process that was killed left half. now is in epoch seconds.
+    """
+    oldest = (time.time() if now is None else now) - KEPT_S
+    found: list[tuple[float, Path]] = []
+    with suppress(OSError):
+        for folder in cache.iterdir():
+            with suppress(OSError):  # another process was first
+                found.append((folder.stat().st_mtime, folder))
+    for used, folder in sorted(found, reverse=True)[KEPT_VERSIONS:]:
+        if used < oldest and folder.name not in in_use:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import logging
 import tempfile
+from collections.abc import Awaitable, Callable
 from typing import Any
-
-from redis.asyncio import Redis
 
 from models.shadow import Shadow
 from models.spec import Predictor
@@ -22,26 +21,26 @@ from stream.ingest.agents import chunk_agent
 from stream.ingest.chunks import ChunkTracker, faust_app, read_lags
 from stream.ingest.sources import Decoder
 from stream.names import Keys
-from stream.notify.delivery import Tally
+from stream.notify.delivery import DeliveryCounts
 from stream.notify.notifier import Notifier
 from stream.notify.redis_journal import RedisJournal
 from stream.notify.routes_live import LiveRoutes
 from stream.notify.routing import Routing
+from stream.operations.kafka_outage import kafka_outage
 from stream.operations.ledger_writer import LedgerWriter
-from stream.operations.outage import kafka_outage
 from stream.operations.telemetry import Telemetry
-from stream.operations.watchdog import Sight, Watchdog
-from stream.outbox import Outbox
+from stream.operations.watchdog import Watchdog, WorkerProgress
+from stream.outbox import open_outbox
 from stream.patience import present_troubles
 from stream.pipeline import Pipeline
 from stream.rules.rule_set import RuleSet
 from stream.rules.rules_live import LiveRules
-from stream.score.follow import Champions, Follower
-from stream.score.shadowing import ShadowReport
+from stream.serving.follower import Champions, Follower
+from stream.serving.shadow_report import ShadowReport
 from stream.settings import Settings
 from stream.signals.signal_store import SignalStore
 from stream.sinks.build import build_sinks, check_receivers
-from stream.subjects.copies import CopyStore
+from stream.subjects.copy_store import CopyStore
 from stream.subjects.finder import SubjectFinder
 from stream.tasks import end
 from stream.tickets import check_queues
@@ -68,7 +67,7 @@ class Worker:
         self.predictor = predictor
         self._champions = champions
         self.telemetry = Telemetry()
-        self.deliveries = Tally()
+        self.deliveries = DeliveryCounts()
         self._subjects = SubjectFinder.load(settings.subjects)
         check_queues(settings.queues, predictor.heads)
         self._rules = LiveRules(settings, predictor.heads)
@@ -76,6 +75,7 @@ class Worker:
         if self._routes.routing:
             check_receivers(self._routes.routing, settings)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
+        self._keys = Keys(settings.redis.prefix)
         self._stack = contextlib.AsyncExitStack()
         self.swaps = 0
         self.started = False
@@ -83,83 +83,31 @@ class Worker:
     async def start(self) -> None:
         """Wait for Kafka and Redis, warm the model up, then start to consume."""
         settings = self.settings
-        kafka = kafka_arguments(settings.kafka)
         await prepare_topics(settings)
-        self.redis = redis = await connect_redis(settings)
-        self._stack.push_async_callback(redis.aclose)
+        self.redis = await connect_redis(settings)
+        self._stack.push_async_callback(self.redis.aclose)
         await asyncio.to_thread(self.predictor.warm_up)
         logger.info("model %s", self.predictor.description)
-
-        outbox = Outbox(kafka)
-        await outbox.start()
-        self._stack.push_async_callback(outbox.stop)
-
+        self._outbox = await self._stack.enter_async_context(open_outbox(settings.kafka))
         self._ledger = LedgerWriter(
-            outbox,
+            self._outbox,
             settings.topics.ledger,
             predictor=self.predictor,
             rules=self._rules.file,
         )
         signing = await self._ledger.start()
-        self._stack.push_async_callback(self._ledger.stop)
-
         folder = tempfile.TemporaryDirectory(prefix="bellwether-faust-")
+        kafka = kafka_arguments(settings.kafka)
         self._app = faust_app(settings, kafka, self._stack.enter_context(folder))
         self.tracker = ChunkTracker(lambda: self._app.consumer_generation_id)
-        keys = Keys(settings.redis.prefix)
-        self.pipeline = Pipeline(
-            predictor=self.predictor,
-            max_batch_tokens=settings.model.max_batch_tokens or self.predictor.batch_tokens,
-            languages=settings.model.languages,
-            subjects=self._subjects,
-            rules=self._rules.present,
-            queues=settings.queues,
-            topics=settings.topics,
-            novelty=CopyStore(
-                redis,
-                keys,
-                settings.novelty,
-                replay_s=settings.alerting.replay_s,
-                remembered=WORK_REMEMBERED * settings.most_in_work,
-            ),
-            signals=SignalStore(
-                redis,
-                keys,
-                settings.signals,
-                replay_s=settings.alerting.replay_s,
-                remembered=WORK_REMEMBERED * settings.most_in_work,
-            ),
-            alerts=AlertStore(redis, keys, settings.alerting),
-            outbox=outbox,
-            tracker=self.tracker,
-            telemetry=self.telemetry,
-            capacity=settings.model.max_waiting,
-        )
-        for source, decoder in zip(settings.sources, self._decoders, strict=True):
-            topic = self._app.topic(
-                source.topic, key_serializer="raw", value_serializer="raw", allow_empty=True
-            )
-            agent = chunk_agent(decoder, self.tracker, self.pipeline)
-            self._app.agent(topic, name=f"source-{source.topic}")(agent)
+        self.pipeline = self._new_pipeline()
+        self._register_agents()
         self.pipeline.start()
-        self._heed(signing)
-        self._stack.push_async_callback(self._rules.stop)
-        self._heed(self._rules.start(self._judge_by))
-        self._watch_over_alerts(redis, outbox)
+        self._run_beside(signing, self._ledger.stop)
+        self._run_beside(self._rules.start(self._use_rules), self._rules.stop)
+        self._run_alert_services()
         if self._champions:
-            self._shadow_report = ShadowReport(outbox, settings.topics.shadow, self.telemetry)
-            self._heed(self._shadow_report.start())
-            self._stack.push_async_callback(self._shadow_report.stop)
-            follower = Follower(
-                self._champions,
-                kafka=kafka,
-                topic=settings.topics.models,
-                running=lambda: self.predictor,
-                swap=self._take_over,
-                shadow=self._shadow,
-            )
-            self._heed(await follower.start())
-            self._stack.push_async_callback(follower.stop)
+            await self._follow_registry(self._champions)
         await self._app.start()
         folder.cleanup()  # made for Faust's start, which keeps nothing in it
         self.watchdog = Watchdog(
@@ -171,14 +119,60 @@ class Worker:
         )
         self.watchdog.start()
         trimming = asyncio.create_task(trim_for_ever(), name="heap")
-        self._stack.push_async_callback(end, trimming)
-        self._heed(trimming)
+        self._run_beside(trimming, lambda: end(trimming))
         self.started = True
         logger.info(
             "consuming %s as group %s",
             ", ".join(source.topic for source in settings.sources),
             settings.kafka.group,
         )
+
+    def _new_pipeline(self) -> Pipeline:
+        settings, redis, keys = self.settings, self.redis, self._keys
+        replay_s = settings.alerting.replay_s
+        remembered = WORK_REMEMBERED * settings.most_in_work
+        return Pipeline(
+            predictor=self.predictor,
+            max_batch_tokens=settings.model.max_batch_tokens or self.predictor.batch_tokens,
+            languages=settings.model.languages,
+            subjects=self._subjects,
+            rules=self._rules.present,
+            queues=settings.queues,
+            topics=settings.topics,
+            novelty=CopyStore(
+                redis, keys, settings.novelty, replay_s=replay_s, remembered=remembered
+            ),
+            signals=SignalStore(
+                redis, keys, settings.signals, replay_s=replay_s, remembered=remembered
+            ),
+            alerts=AlertStore(redis, keys, settings.alerting),
+            outbox=self._outbox,
+            tracker=self.tracker,
+            telemetry=self.telemetry,
+            capacity=settings.model.max_waiting,
+        )
+
+    def _register_agents(self) -> None:
+        for source, decoder in zip(self.settings.sources, self._decoders, strict=True):
+            topic = self._app.topic(
+                source.topic, key_serializer="raw", value_serializer="raw", allow_empty=True
+            )
+            agent = chunk_agent(decoder, self.tracker, self.pipeline)
+            self._app.agent(topic, name=f"source-{source.topic}")(agent)
+
+    async def _follow_registry(self, champions: Champions) -> None:
+        topics = self.settings.topics
+        self._shadow_report = ShadowReport(self._outbox, topics.shadow, self.telemetry)
+        self._run_beside(self._shadow_report.start(), self._shadow_report.stop)
+        follower = Follower(
+            champions,
+            kafka=kafka_arguments(self.settings.kafka),
+            topic=topics.models,
+            running=lambda: self.predictor,
+            swap=self._take_over,
+            shadow=self._shadow,
+        )
+        self._run_beside(await follower.start(), follower.stop)
 
     @property
     def assigned(self) -> int:
@@ -190,8 +184,8 @@ class Worker:
         """Whether the consumer group has this worker, with or without partitions."""
         return self.started and self._app.consumer_generation_id > 0
 
-    def _heed(self, task: asyncio.Task[None]) -> None:
-        """End the worker when a task beside the stream ends by an error: no one would miss it."""
+    def _run_beside(self, task: asyncio.Task[None], stop: Callable[[], Awaitable[None]]) -> None:
+        """Have stop called at the end, and an error of the task end the worker at once."""
 
         def look(ended: asyncio.Task[None]) -> None:
             if not ended.cancelled() and (error := ended.exception()):
@@ -199,11 +193,12 @@ class Worker:
                 self.pipeline.fail(error if isinstance(error, Exception) else RuntimeError(error))
 
         task.add_done_callback(look)
+        self._stack.push_async_callback(stop)
 
-    def _look(self) -> Sight:
+    def _look(self) -> WorkerProgress:
         done = self.pipeline.batcher.statistics()
         shipped = self.telemetry.scored + self.telemetry.dead_letters["model_error"]
-        return Sight(
+        return WorkerProgress(
             in_work=self.telemetry.in_flight,
             finished=self.telemetry.settled,
             troubles=present_troubles(),
@@ -249,25 +244,25 @@ class Worker:
         await self.pipeline.stop(self.settings.worker.drain_s)
         await self._stack.aclose()
 
-    def _watch_over_alerts(self, redis: Redis, outbox: Outbox) -> None:
+    def _run_alert_services(self) -> None:
         """What happens to alerts beside the stream: none of it may slow or stop the pipeline."""
-        alerting, keys = self.settings.alerting, Keys(self.settings.redis.prefix)
+        alerting, redis, keys = self.settings.alerting, self.redis, self._keys
 
         def notifier(routing: Routing | None) -> Notifier:
             sinks = (
-                build_sinks(routing, self.settings, redis=redis, outbox=outbox) if routing else {}
+                build_sinks(routing, self.settings, redis=redis, outbox=self._outbox)
+                if routing
+                else {}
             )
             journal = RedisJournal(redis, keys, alerting)
             return Notifier(journal, routing, sinks, alerting, tally=self.deliveries)
 
         for service in (
             Sweeper(Lifecycle(redis, keys, alerting), alerting.quiet_s),
-            ChangeLog(redis, keys, outbox, self.settings.topics.alerts),
+            ChangeLog(redis, keys, alerting, self._outbox, self.settings.topics.alerts),
         ):
-            self._heed(service.start())
-            self._stack.push_async_callback(service.stop)
-        self._heed(self._routes.start(notifier))
-        self._stack.push_async_callback(self._routes.stop)
+            self._run_beside(service.start(), service.stop)
+        self._run_beside(self._routes.start(notifier), self._routes.stop)
 
     async def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that rules or queues read would silence them; the error names it.
@@ -294,6 +289,6 @@ class Worker:
             else None
         )
 
-    async def _judge_by(self, rules: RuleSet) -> None:
+    async def _use_rules(self, rules: RuleSet) -> None:
         await self._ledger.rules(self._rules.file)
         self.pipeline.rules = rules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -13,7 +14,7 @@ from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -29,14 +30,25 @@ logger = logging.getLogger(__name__)
 PROBE_MS = 5_000
 PROBE_EXPIRES_S = 60
 
+RESTART_S = 3.0
+"""What a restart of Redis takes, and what a person waits without wondering."""
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 0.5
+
 T = TypeVar("T")
 
 
-class LeavingReplicas(Retry):
-    """Where a primary has become a replica, the next call connects anew, and may find the new one.
+class Reconnecting(Retry):
+    """A call that loses its connection, or gets none, tries again: once, or for some for_s seconds.
 
+    Where a primary has become a replica, the next call connects anew, and may find the new one:
     redis-py goes on with the connections it has, wherever the address leads by then.
     """
+
+    def __init__(self, for_s: float) -> None:
+        backoff = ExponentialBackoff(LONGEST_PAUSE_S, FIRST_PAUSE_S / 2) if for_s else NoBackoff()
+        super().__init__(backoff, -1 if for_s else 1, (RedisConnectionError,))
+        self._for_s = for_s
 
     async def call_with_retry(
         self,
@@ -45,6 +57,15 @@ class LeavingReplicas(Retry):
         is_retryable: Callable[[Exception], bool] | None = None,
         with_failure_count: bool = False,
     ) -> T:
+        began = time.monotonic()
+
+        def may_mend(error: Exception) -> bool:
+            # By the clock, as redis-py has calls with retries within each other.
+            over = bool(self._for_s) and time.monotonic() - began >= self._for_s
+            return not (over or refused_by_redis(error)) and (
+                is_retryable is None or is_retryable(error)
+            )
+
         async def once() -> T:
             try:
                 return await do()
@@ -54,7 +75,7 @@ class LeavingReplicas(Retry):
                     await (fail(error, 1) if with_failure_count else fail(error))
                 raise
 
-        return await super().call_with_retry(once, fail, is_retryable, with_failure_count)
+        return await super().call_with_retry(once, fail, may_mend, with_failure_count)
 
 
 class StartError(Exception):
@@ -83,12 +104,15 @@ def kafka_arguments(kafka: Kafka) -> dict[str, Any]:
     return arguments
 
 
-def redis_client(settings: RedisSettings) -> Redis:
-    """A client of the Redis in the settings; it connects when first used. Raises SettingsError."""
+def redis_client(settings: RedisSettings, *, restart_s: float = 0.0) -> Redis:
+    """A client of the Redis in the settings; it connects when first used. Raises SettingsError.
+
+    Each call waits up to restart_s seconds for a Redis that restarts.
+    """
     arguments: dict[str, Any] = {
-        # A connection that was lost while nobody used it is made anew, at once. For all else the
-        # callers have patience; that of redis-py would hide a fault for ten times timeout_s.
-        "retry": LeavingReplicas(NoBackoff(), 1, (RedisConnectionError,)),
+        # A connection that was lost while nobody used it is made anew, at once. For all else
+        # services have patience; that of redis-py would hide a fault for ten times timeout_s.
+        "retry": Reconnecting(restart_s),
         "socket_timeout": settings.timeout_s,
         "socket_connect_timeout": settings.timeout_s,
     }

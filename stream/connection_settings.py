@@ -5,21 +5,41 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 # Section, field: values that may come from the environment or a file of their own, and never
 # stand in a settings file, which is copied, committed and shown.
 SECRETS = (("kafka", "password"), ("redis", "password"), ("http", "token"))
 LEAST_TOKEN_CHARS = 16
 LAST_PORT = 65_535
+LONGEST_S = 10 * 366 * 86_400
+"""Of any span in the settings: ten years, far below what breaks Redis or a clock."""
 Sasl = Literal["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _spans_end(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name or ""
+        # Events may lie as far in the future as they like: that one is held against a time alone.
+        is_span = name.endswith("_s") and name != "max_future_s" and isinstance(value, int | float)
+        if is_span and value > LONGEST_S:
+            raise ValueError(f"is more than ten years; write seconds, {LONGEST_S} at most")
+        return value
 
 
 class Kafka(Section):
@@ -27,7 +47,7 @@ class Kafka(Section):
     group: str = Field("bellwether", min_length=1, description="the consumer group")
     prefix: str = "bellwether."
     partitions: int = Field(4, ge=1, description="of the topics we create ourselves")
-    replication: int = Field(-1, ge=-1, description="-1 leaves it to the brokers")
+    replication: int = Field(-1, ge=-1, le=32_767, description="-1 leaves it to the brokers")
     create_topics: bool = True
     session_timeout_s: float = Field(15.0, ge=6.0, le=300.0)
     tls: bool = False
@@ -49,6 +69,13 @@ class Kafka(Section):
                     f"is {bootstrap!r}; write host:port, several with commas between them"
                 )
         return bootstrap
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix_is_legal(cls, prefix: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{0,249}", prefix):
+            raise ValueError("begins names of Kafka topics: letters, digits, '.', '_' and '-'")
+        return prefix
 
     @field_validator("replication")
     @classmethod
@@ -94,6 +121,11 @@ class Redis(Section):
                 "is no address of a Redis: write redis://host:port/0, or rediss:// for TLS; "
                 "special characters in a password must be percent-encoded"
             )
+        if not _names_a_database(url):
+            raise ValueError(
+                "may end in the number of a database and in nothing else: redis://host:port/0, "
+                "unix:///path?db=0; a password and the like have settings of their own"
+            )
         return url
 
     @model_validator(mode="after")
@@ -109,15 +141,11 @@ class Redis(Section):
         return self
 
 
-class Http(Section):
-    """Our own health, readiness and metrics; off unless listen is set."""
+class Listener(Section):
+    """What listens at host:port, or nowhere."""
 
-    listen: str | None = Field(None, description="host:port of worker or trainer; off if unset")
-    token: SecretStr | None = None
-    token_file: Path | None = None
-    stall_s: float = Field(
-        120.0, ge=5.0, description="lag without progress after which health fails"
-    )
+    EXAMPLE: ClassVar[str]
+    listen: str | None
 
     @property
     def host(self) -> str:
@@ -130,7 +158,23 @@ class Http(Section):
     @field_validator("listen")
     @classmethod
     def _is_an_address(cls, listen: str | None) -> str | None:
-        return None if listen is None else check_address(listen, "127.0.0.1:9464")
+        if listen is not None:
+            host, _, port = listen.rpartition(":")
+            if not host or not port.isdecimal() or not 0 <= int(port) <= LAST_PORT:
+                raise ValueError(f"must be host:port, for example {cls.EXAMPLE}")
+        return listen
+
+
+class Http(Listener):
+    """Our own health, readiness and metrics; off unless listen is set."""
+
+    EXAMPLE = "127.0.0.1:9464"
+    listen: str | None = Field(None, description="host:port of worker or trainer; off if unset")
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    stall_s: float = Field(
+        120.0, ge=5.0, description="lag without progress after which health fails"
+    )
 
     @field_validator("token")
     @classmethod
@@ -150,26 +194,14 @@ class Http(Section):
         return self
 
 
-class Console(Section):
+class Console(Listener):
     """The web console; users are needed as soon as other machines can reach it."""
 
-    listen: str = "127.0.0.1:8765"
+    EXAMPLE = "127.0.0.1:8765"
+    listen: str = EXAMPLE
     url: str | None = Field(None, description="where people reach it; notifications link to it")
     users: Path | None = Field(None, description="made by `bellwether console add-user`")
     prices: Path | None = Field(None, description="daily closes, drawn beside a ticker's tone")
-
-    @property
-    def host(self) -> str:
-        return self.listen.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        return int(self.listen.rpartition(":")[2])
-
-    @field_validator("listen")
-    @classmethod
-    def _is_an_address(cls, listen: str) -> str:
-        return check_address(listen, "127.0.0.1:8765")
 
     @field_validator("url")
     @classmethod
@@ -186,14 +218,6 @@ class Console(Section):
                 "(see `bellwether console add-user`); or listen on 127.0.0.1"
             )
         return self
-
-
-def check_address(listen: str, example: str) -> str:
-    """Listen itself where it is host:port. Raises ValueError."""
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal() or not 0 <= int(port) < 2**16:
-        raise ValueError(f"must be host:port, for example {example}")
-    return listen
 
 
 def is_loopback(host: str) -> bool:
@@ -228,6 +252,16 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if known and (parts.hostname or parts.scheme == "unix") else None
+
+
+def _names_a_database(url: str) -> bool:
+    """Whether nothing but a database's number follows the server.
+
+    redis-py takes database 0 for a name, and makes of each parameter one of its own arguments.
+    """
+    parts = urlsplit(url)
+    of_path = parts.scheme == "unix" or re.fullmatch(r"/?|/[0-9]{1,9}/?", parts.path, re.ASCII)
+    return bool(of_path and re.fullmatch(r"|db=[0-9]{1,9}", parts.query, re.ASCII))
 
 
 def _check_tls(section: Kafka | Redis, tls: bool, remedy: str) -> None:

@@ -1,4 +1,4 @@
-"""Room for the records of one source: a flood on one fills its own and no other's."""
+"""Backpressure by source: a flood on one source waits for its own room and takes no other's."""
 
 from __future__ import annotations
 

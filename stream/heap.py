@@ -1,4 +1,4 @@
-"""Memory of a process that lives for months: what is not searched, and what is given back."""
+"""Memory of a process that runs for months: Python's garbage collector and glibc's heap, tuned."""
 
 from __future__ import annotations
 

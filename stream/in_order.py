@@ -1,4 +1,4 @@
-"""What finishes in any order, handed on in the order in which it came in, line by line. Pure."""
+"""Puts what finishes in any order back into the order in which it came, by partition. Pure."""
 
 from __future__ import annotations
 

@@ -57,6 +57,7 @@ class Keys:
         self.turn = f"{prefix}turn"
         self.folds = f"{prefix}signals:fold:"
         self.probe = f"{prefix}probe"
+        self.replaying = f"{prefix}replaying"
 
     def alert(self, alert_id: str) -> str:
         return f"{self.prefix}alert:{alert_id}"

@@ -1,4 +1,4 @@
-"""The stream's scoring without Kafka: a file in, scored records out in the same order."""
+"""Offline scoring, without Kafka: a file in, scored records out in the same order."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import BinaryIO
 
 import msgspec
 
+from models.atomic_files import put_whole, written_whole
 from models.batcher import Batcher
-from models.durable import put_whole, written_whole
 from models.results import Result
 from models.spec import Predictor
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.sources import Decoder
 from stream.judge import to_scored, unscorable
 from stream.publish import InputError, Line, json_object, kind_of, read_lines, unknown_source
-from stream.records import Event, encode, model_text, utc_now
+from stream.records import Event, Scored, encode, model_text, utc_now
 from stream.settings import Settings
+from stream.subjects.copies_in_memory import FirstEvents
 from stream.subjects.finder import SubjectFinder
-from stream.subjects.first_events import FirstEvents
 
 # Lines in work at once: enough to fill batches of one length, little enough to stay in memory.
 SLICE_LINES = 2_000
@@ -50,46 +50,22 @@ def score_file(
     Raises InputError when a file can't be read or written, or no line of it can be scored, and
     what the model raised when it can't go on.
     """
-    if output.is_dir():
-        raise InputError(f"output file {output} can't be written: it is a folder; name a file")
     refused_path = output.with_name(f"{output.name}.dead-letters.jsonl")
-    for written in (output, refused_path):
-        if written.exists() and path.exists() and written.samefile(path):
-            raise InputError(
-                f"input file {path} is also where {written} would be written; name another --output"
-            )
-    subjects = SubjectFinder.load(settings.subjects)
-    first_events = FirstEvents(settings.novelty)
+    _check_output(path, output, refused_path)
+    outcomes = _outcomes(path, settings, predictor, SubjectFinder.load(settings.subjects))
     scored = copies = 0
     refused: list[DeadLetter] = []
     try:
         with _sink(output) as sink:
-            for decoded in _decoded_slices(path, settings):
-                work = [(line, one) for line, one in decoded if isinstance(one, Event)]
-                refused.extend(one for _, one in decoded if isinstance(one, DeadLetter))
-                results = score_in_order(
-                    [event for _, event in work], predictor, settings.model.max_batch_tokens
-                )
-                for (line, event), result in zip(work, results, strict=True):
-                    now = utc_now()
-                    if result.scores is None:
-                        refused.append(unscorable(line, result.error, now))
+            for some in outcomes:
+                for outcome in some:
+                    if isinstance(outcome, DeadLetter):
+                        refused.append(outcome)
                         continue
-                    record = first_events.mark(
-                        to_scored(
-                            event,
-                            result.scores,
-                            subjects=subjects,
-                            languages=settings.model.languages,
-                            model=result.model,
-                            batch=result.batch,
-                            now=now,
-                        )
-                    )
-                    sink.write(encode(record) + b"\n")
+                    sink.write(encode(outcome) + b"\n")
                     scored += 1
-                    copies += bool(record.copy_of)
-                progress(len(decoded))
+                    copies += bool(outcome.copy_of)
+                progress(len(some))
             if refused:
                 put_whole(refused_path, b"".join(letter.encode() + b"\n" for letter in refused))
             else:
@@ -107,6 +83,47 @@ def score_file(
         dead_letter_file=str(refused_path) if refused else None,
         model=predictor.version,
     )
+
+
+def _check_output(path: Path, output: Path, refused_path: Path) -> None:
+    if output.is_dir():
+        raise InputError(f"output file {output} can't be written: it is a folder; name a file")
+    for written in (output, refused_path):
+        if written.exists() and path.exists() and written.samefile(path):
+            raise InputError(
+                f"input file {path} is also where {written} would be written; name another --output"
+            )
+
+
+def _outcomes(
+    path: Path, settings: Settings, predictor: Predictor, subjects: SubjectFinder
+) -> Iterator[list[Scored | DeadLetter]]:
+    """Of each slice what can't be decoded, then the others in their order."""
+    first_events = FirstEvents(settings.novelty)
+    for decoded in _decoded_slices(path, settings):
+        outcomes: list[Scored | DeadLetter] = [
+            one for _, one in decoded if isinstance(one, DeadLetter)
+        ]
+        work = [(line, one) for line, one in decoded if isinstance(one, Event)]
+        results = score_in_order(
+            [event for _, event in work], predictor, settings.model.max_batch_tokens
+        )
+        for (line, event), result in zip(work, results, strict=True):
+            now = utc_now()
+            if result.scores is None:
+                outcomes.append(unscorable(line, result.error, now))
+                continue
+            scored = to_scored(
+                event,
+                result.scores,
+                subjects=subjects,
+                languages=settings.model.languages,
+                model=result.model,
+                batch=result.batch,
+                now=now,
+            )
+            outcomes.append(first_events.mark(scored))
+        yield outcomes
 
 
 def _nothing_scored(path: Path, refused: Sequence[DeadLetter], reasons: Path) -> InputError:

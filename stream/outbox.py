@@ -11,15 +11,17 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from stream.connection import kafka_arguments
+from stream.connection_settings import Kafka
 from stream.patience import Patience
 
 # Large enough for a dead letter that wraps the largest record (see ingest/dead_letter.py).
@@ -49,6 +51,17 @@ class RecordSink(Protocol):
     """Whatever takes records and returns when they are safe. Raises TooLargeForTopicError."""
 
     async def send(self, records: Sequence[Outgoing]) -> None: ...
+
+
+@contextlib.asynccontextmanager
+async def open_outbox(kafka: Kafka) -> AsyncIterator[Outbox]:
+    """An outbox while the context lasts. Raises SettingsError; KafkaError without brokers."""
+    outbox = Outbox(kafka_arguments(kafka))
+    try:
+        await outbox.start()
+        yield outbox
+    finally:
+        await outbox.stop()
 
 
 class _Link:
@@ -186,7 +199,7 @@ class Outbox:
                     size = batch.size()
                     confirmed = await link.producer.send_batch(batch, topic, partition=partition)
                     await confirmed
-            except MessageSizeTooLargeError:
+            except (MessageSizeTooLargeError, RecordListTooLargeError):
                 await self._renew(link)
                 if end == sent + 1:
                     raise _too_large(topic, records[sent]) from None
@@ -236,5 +249,5 @@ def _size(record: Outgoing) -> int:
 def _too_large(topic: str, record: Outgoing) -> TooLargeForTopicError:
     return TooLargeForTopicError(
         f"topic {topic} does not take a record of {_size(record)} bytes; set max.message.bytes of "
-        f"that topic to {MAX_REQUEST_BYTES}"
+        f"that topic to {MAX_REQUEST_BYTES}, and segment.bytes to no less"
     )

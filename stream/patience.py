@@ -1,4 +1,4 @@
-"""Waiting for a part that is down: backoff with jitter, and a log line that stays readable."""
+"""Retries while Kafka, Redis or a disk is away: exponential backoff with jitter, few log lines."""
 
 from __future__ import annotations
 

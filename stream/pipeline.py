@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import count
 from typing import Protocol, TypeVar
 
@@ -105,8 +106,10 @@ class Pipeline:
         self._in_order: InOrder[tuple[str, int], Result[Work]] = InOrder()
         self._finished: deque[Finished] = deque()
         self._any_finished = asyncio.Event()
-        self._named_errors: set[str] = set()
-        self._named_slow: set[str] = set()
+        # How often a rule had failed or been slow when it was last said, or when its rules began.
+        self._known_rules = rules
+        self._known_errors: dict[str, float] = {}
+        self._known_slow: dict[str, float] = {}
         self.broken: asyncio.Future[Exception] = self._loop.create_future()
         self.batcher: Batcher[Work] = Batcher(
             predictor,
@@ -219,17 +222,18 @@ class Pipeline:
 
     async def _judge(self, shipment: Shipment, rules: RuleSet) -> None:
         """Tell copies from news, fold the batch into the windows, and ask the rules."""
+        if rules is not self._known_rules:  # a rule that was repaired may fail again
+            self._known_rules = rules
+            self._known_errors, self._known_slow = dict(rules.errors), dict(rules.slow)
         found = shipment.scored
         marked = shipment.scored = await self._insist(lambda: self._novelty.mark(found))
         lasting = rules.lasting(marked)
         observed = await self._insist(lambda: self._signals.observe(marked, lasting))
         shipment.turns = observed.turns
         apply_rules(shipment, rules, observed)
-        for name in rules.errors.keys() - self._named_errors:
-            self._named_errors.add(name)
+        for name in _unsaid(rules.errors, self._known_errors):
             logger.warning("rule %s fails on an event: %s", name, rules.last_error[name])
-        for name in rules.slow.keys() - self._named_slow:
-            self._named_slow.add(name)
+        for name in _unsaid(rules.slow, self._known_slow):
             logger.warning("rule %s is slow on an event (alerting.slow_rule_ms)", name)
         self._telemetry.rule_errors, self._telemetry.slow_rules = rules.errors, rules.slow
 
@@ -240,3 +244,10 @@ class Pipeline:
                 return await ask()
             except (RedisError, OSError) as error:
                 await patience.wait(error)
+
+
+def _unsaid(counts: Mapping[str, int], known: dict[str, float]) -> list[str]:
+    """The rules whose count grew; with these rules none of them is named again."""
+    grown = [name for name, count in counts.items() if count > known.get(name, 0)]
+    known.update(dict.fromkeys(grown, math.inf))
+    return grown

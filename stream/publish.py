@@ -32,6 +32,7 @@ FIRST_LINES = 1_000
 SEPARATORS = frozenset(",;\t")
 GZIP = b"\x1f\x8b"
 TICK_S = 0.05
+READ_BYTES = 65_536
 
 
 class InputError(Exception):
@@ -120,11 +121,16 @@ def check_readable(paths: Sequence[Path]) -> None:
 
 def count_lines(path: Path) -> int:
     """How many lines there are, blank ones included, to show how far a command has come."""
+    count, last = 0, b"\n"
     try:
-        with _open(path) as lines:
-            return sum(1 for _ in lines)
+        with _open(path) as content:
+            # Line by line would take a backtest as long as a tenth of its judging.
+            while block := content.read(READ_BYTES):
+                count += block.count(b"\n")
+                last = block[-1:]
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(path, error) from error
+    return count + (last != b"\n")
 
 
 def _unreadable(path: Path, error: OSError | EOFError | zlib.error) -> InputError:
@@ -134,7 +140,9 @@ def _unreadable(path: Path, error: OSError | EOFError | zlib.error) -> InputErro
 
 
 def _open(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+    if path.suffix == ".gz":
+        return cast("IO[bytes]", gzip.open(path))
+    return path.open("rb", buffering=READ_BYTES)
 
 
 class Line(NamedTuple):

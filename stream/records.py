@@ -1,4 +1,7 @@
-"""The records that flow through the system, and their bytes on the wire."""
+"""The records that flow through the system, and their bytes on the wire.
+
+gc=False: they hold no cycles, so Python's collector need neither count nor search them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)
 """What a decoder raises for bytes that are not ours; the second where a string is not UTF-8."""
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """Where a record was read: names it for ever, also when it carries no id of its own."""
 
     topic: str
@@ -55,7 +58,7 @@ class RawRecord(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One message as the user meant it: typed, cleaned, and still traceable to its origin."""
 
     id: str
@@ -73,7 +76,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any] = {}
 
 
-class Subject(msgspec.Struct, frozen=True):
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """Who or what an event is about. relevance and novelty are in 0..1."""
 
     kind: str
@@ -82,7 +85,7 @@ class Subject(msgspec.Struct, frozen=True):
     novelty: float = 1.0
 
 
-class Scored(msgspec.Struct, frozen=True, kw_only=True):
+class Scored(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What the model said of one event: the durable record on the scored topic.
 
     novelty is in 0..1, 1 for a text unlike any before. copy_of is the id of the first event of
@@ -114,7 +117,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     turn: tuple[int, int] | None = None
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """An event that made an alert fire or grow. Its text may be cut; at origin it is whole."""
 
     event_id: str

@@ -21,6 +21,7 @@ from stream.signals.signal_settings import Signals
 from stream.subjects.subject_settings import Novelty, Subjects
 from stream.toml_text import TomlError, parse_toml
 
+MOST_KEPT = 1_000_000_000
 LANGUAGE_CODE = re.compile("[a-z]{2,3}")
 
 
@@ -114,7 +115,7 @@ class Alerting(Section):
     replay_s: int = Field(
         86_400, ge=60, description="how long Redis recognises a redelivered event"
     )
-    stream_length: int = Field(10_000, ge=1)
+    stream_length: int = Field(10_000, ge=1, le=MOST_KEPT)
     slow_rule_ms: float = Field(
         5.0, gt=0.0, description="a rule that takes longer on one event is counted and named"
     )
@@ -167,7 +168,10 @@ class Trainer(Section):
         0.2, ge=0.0, le=1.0, description="share of a head's answers in shadow that may differ"
     )
     remember_events: int = Field(
-        1_000_000, ge=1_000, description="events whose texts are kept for labels to come"
+        1_000_000,
+        ge=1_000,
+        le=MOST_KEPT,
+        description="events whose texts are kept for later labels",
     )
 
 

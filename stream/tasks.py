@@ -1,4 +1,4 @@
-"""Ending background tasks for certain."""
+"""Cancels a background task and waits until it has ended."""
 
 from __future__ import annotations
 

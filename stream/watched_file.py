@@ -1,4 +1,4 @@
-"""A file that people change while the worker runs, and the moment to read it again."""
+"""Notices that a file has changed and is at rest, so that it can be read again."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from models.spec import DEFAULT_HEADS, BatchInfo, Head, HeadScore, Scores
 from stream.names import Keys
 from stream.notify.notification import Notification
 from stream.records import Alert, Event, Evidence, Origin, Scored, Subject
-from trainer.feedback import Accepted, Text
-from trainer.settlement import Settled, Settlement
+from trainer.labels.feedback import Accepted, Text
+from trainer.labels.settlement import Settled, Settlement
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
 

@@ -11,10 +11,9 @@ import msgspec
 
 from models.spec import Head, HeadScore, Predictor, Scores
 from stream.names import SOURCE_KINDS
-from trainer.dataset import Example
+from trainer.data.dataset import Example
+from trainer.data.labelled_file import LabelledFile, read_labelled
 from trainer.errors import EvaluateError
-from trainer.labelled_file import read_labelled
-from trainer.row_text import TITLE_COLUMN
 
 T = TypeVar("T")
 
@@ -25,29 +24,18 @@ TOKENISED_TOGETHER = 10_000
 
 def evaluate_file(
     predictor: Predictor,
-    path: Path,
+    file: LabelledFile,
     head: str,
     *,
-    text_column: str = "text",
-    title_column: str = TITLE_COLUMN,
-    label_column: str = "label",
-    mapping: Path | None = None,
     say: Callable[[str], None] = lambda _remark: None,
 ) -> dict[str, Any]:
     """One head's figures on a labelled file; the keys are those of evaluate_examples().
 
-    The file is read as trainer.labelled_file does; say is told what a person should know of it.
-    Raises EvaluateError or DatasetError.
+    The file is read by read_labelled(); say is told what a person should know of it. Raises
+    EvaluateError or DatasetError.
     """
     spec = find_head(predictor.heads, head)
-    examples, remarks = read_labelled(
-        path,
-        spec,
-        text_column=text_column,
-        title_column=title_column,
-        label_column=label_column,
-        mapping=mapping,
-    )
+    examples, remarks = read_labelled(file, spec)
     for remark in remarks:
         say(remark)
     if spec.by_kind and not any(example.kind for example in examples):
@@ -55,10 +43,10 @@ def evaluate_file(
             f"no row names its source ({', '.join(SOURCE_KINDS)}): the thresholds are the general "
             "ones, not those that the stream takes for a source"
         )
-    return evaluate_examples(predictor, to_judge_by(examples, path), spec)
+    return evaluate_examples(predictor, require_examples(examples, file.path), spec)
 
 
-def to_judge_by(examples: Sequence[Example], path: Path) -> Sequence[Example]:
+def require_examples(examples: Sequence[Example], path: Path) -> Sequence[Example]:
     """The same, or EvaluateError where the file of that path gave none."""
     if not examples:
         raise EvaluateError(f"{path}: holds no labelled text; give a file with at least one row")
@@ -77,7 +65,7 @@ def evaluate_examples(
         own = scores[head.name]
         return msgspec.structs.replace(own, scores={}), array("d", own.scores.values())
 
-    told = told_of(
+    told = map_scores(
         predictor,
         [example.text for example in examples],
         [example.kind for example in examples],
@@ -184,10 +172,10 @@ def score_texts(
 
     kinds are the kinds of source of the texts, as models.spec.Predictor.predict takes them.
     """
-    return told_of(predictor, texts, kinds, of=lambda scores: scores)
+    return map_scores(predictor, texts, kinds, of=lambda scores: scores)
 
 
-def told_of(
+def map_scores(
     predictor: Predictor, texts: Sequence[str], kinds: Sequence[str], *, of: Callable[[Scores], T]
 ) -> list[T]:
     """What of gives for the scores of each text, which are not kept: they are kilobytes a text.

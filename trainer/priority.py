@@ -20,12 +20,12 @@ NICENESS = 10
 DEEP_SHARE = 0.25
 
 
-def stand_back() -> None:
+def lower_priority() -> None:
     """Of the whole process, for good; called once, before its threads begin."""
     os.nice(NICENESS)
 
 
-def take_only_idle_time() -> None:
+def use_idle_time_only() -> None:
     """Of the calling thread and those that it begins, for good, where the system can (Linux).
 
     A nice thread still runs its slice to the end when a worker wakes, and has its share of a core
@@ -38,7 +38,7 @@ def take_only_idle_time() -> None:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-class Breaks:
+class Throttle:
     """Told after each step, it rests its thread so that the thread has that share of a core."""
 
     def __init__(self, share: float = DEEP_SHARE) -> None:
@@ -69,7 +69,7 @@ async def in_idle_time(work: Callable[[], T]) -> T:
             loop.call_soon_threadsafe(if_awaited)
 
     def run() -> None:
-        take_only_idle_time()
+        use_idle_time_only()
         try:
             result = work()
         except BaseException as error:  # noqa: BLE001 - whoever awaits it is told whatever it is

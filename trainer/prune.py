@@ -21,15 +21,15 @@ from models.checkpoint import LOW_RANK, REPLACED, merge, write_checkpoint
 from models.description import Checkpoint
 from models.encoder import Encoder, load_encoder
 from models.encoder_files import is_plain
+from models.forward_paths import candidates
 from models.heads import MISSING, JointHeads, joint_loss
-from models.paths import candidates
 from models.predictor import TorchPredictor
 from models.spec import Head, Scores
-from trainer.batches import Texts
-from trainer.dataset import Example, split
+from trainer.data.dataset import Example, split
 from trainer.errors import EvaluateError
 from trainer.evaluate import evaluate, score_texts
-from trainer.measure import targets_of
+from trainer.fitting.batches import Texts
+from trainer.fitting.measure import targets_of
 
 BATCH_TEXTS = 16
 # More say the same, and take longer.

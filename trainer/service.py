@@ -14,26 +14,26 @@ from aiokafka import AIOKafkaProducer
 from models.registry import Registry
 from models.spec import ModelError
 from stream.records import utc_now
-from trainer.challenge import Challenger, challenge_deep, challenge_fast
-from trainer.champion import Champion
-from trainer.drift import Drift
-from trainer.drift_file import keep_seen, recall_seen
 from trainer.errors import LabelLogError, TrainerError
-from trainer.fit import Watch
-from trainer.gate import judge
-from trainer.label_log import LABELS_FILE, LabelLog
-from trainer.priority import Breaks, in_idle_time
-from trainer.publish import publish
-from trainer.questions import questions
-from trainer.recall import recall_own
-from trainer.room import once_there_is_room
+from trainer.fitting.fit import Watch
+from trainer.fitting.tensorboard import logged_below
+from trainer.full_disk import retry_while_disk_is_full
+from trainer.labels.label_log import LABELS_FILE, LabelLog
+from trainer.labels.label_queue import questions
+from trainer.labels.settlement import Label, Settled, Settlement, labels_of
+from trainer.priority import Throttle, in_idle_time
+from trainer.promotion.challenge import Challenger, challenge_deep, challenge_fast
+from trainer.promotion.champion import Champion
+from trainer.promotion.drift import Drift
+from trainer.promotion.drift_file import load_seen, save_seen
+from trainer.promotion.gate import judge
+from trainer.promotion.publish import publish
+from trainer.promotion.shadow import ShadowRun
+from trainer.promotion.taught import taught_by
+from trainer.promotion.vector_cache import cache_own_sentences
 from trainer.schedule import Progress, Speed, due, next_deep, waits_for
 from trainer.service_config import ServiceConfig
-from trainer.settlement import Label, Settled, Settlement, labels_of
-from trainer.shadow import ShadowRun
 from trainer.status import Status
-from trainer.taught import taught_by
-from trainer.tensorboard import logged_below
 from trainer.topics import Reader, Reading, refuse
 
 logger = logging.getLogger(__name__)
@@ -73,9 +73,9 @@ class TrainerService:
         self._log = LabelLog(config.folder / LABELS_FILE, remember_events=config.remember_events)
         champion = self._champion
         await asyncio.to_thread(champion.open)
-        self._drift = Drift(config.drift_above, recall_seen(config.folder, champion.version))
+        self._drift = Drift(config.drift_above, load_seen(config.folder, champion.version))
         # Now, so that the first label does not wait for it.
-        await asyncio.to_thread(recall_own, champion.contender, config.folder)
+        await asyncio.to_thread(cache_own_sentences, champion.contender, config.folder)
         self._reader = Reader(
             config.kafka,
             feedback=config.topics.feedback,
@@ -148,7 +148,7 @@ class TrainerService:
         }
         if reading.answers and time.monotonic() - self._drift_kept_at >= KEEP_DRIFT_EVERY_S:
             self._keep_drift()
-        changed = await once_there_is_room(lambda: self._keep(reading), self._stopping)
+        changed = await retry_while_disk_is_full(lambda: self._keep(reading), self._stopping)
         if changed:
             self._settle(changed)
 
@@ -161,7 +161,7 @@ class TrainerService:
     def _keep_drift(self) -> None:
         self._drift_kept_at = time.monotonic()
         try:
-            keep_seen(self._config.folder, self._drift.seen)
+            save_seen(self._config.folder, self._drift.seen)
         except OSError as error:
             logger.warning("what drift has counted is not kept (%s)", error)
 
@@ -221,7 +221,7 @@ class TrainerService:
         async def note() -> None:
             self._log.note_questions([*first, *rest])
 
-        await once_there_is_room(note, self._stopping)
+        await retry_while_disk_is_full(note, self._stopping)
 
     async def _train(self, speed: Speed, settled: Settled) -> None:
         begun, after = time.monotonic(), self._champion.alias.number
@@ -242,15 +242,17 @@ class TrainerService:
         alias, shadowed = None, bool(self._config.probation.events)
         if verdict.promoted:
             publishing = partial(publish, self._registry, challenger, verdict, shadowed, after)
-            alias = await once_there_is_room(lambda: asyncio.to_thread(publishing), self._stopping)
+            alias = await retry_while_disk_is_full(
+                lambda: asyncio.to_thread(publishing), self._stopping
+            )
             if not alias:
                 await self._note_other_champion(speed, settled)
                 return
         self.status.note_verdict(speed, verdict, seconds)
         if alias and shadowed:
-            await once_there_is_room(lambda: self._shadow.begin(alias), self._stopping)
+            await retry_while_disk_is_full(lambda: self._shadow.begin(alias), self._stopping)
         elif alias:
-            await self._champion.crown(alias)
+            await self._champion.adopt(alias)
         suspects = labels_of(settled.labels, challenger.doubtful)
         await self._note_attempt(speed, settled, suspects, str(verdict))
 
@@ -262,7 +264,7 @@ class TrainerService:
         async def note() -> None:
             self._log.attempts.note_by_hand(settled, words, utc_now())
 
-        await once_there_is_room(note, self._stopping)
+        await retry_while_disk_is_full(note, self._stopping)
 
     async def _note_attempt(
         self, speed: Speed, settled: Settled, suspects: Sequence[Label], verdict: str
@@ -271,7 +273,7 @@ class TrainerService:
             self._log.attempts.note(settled, suspects, verdict, utc_now(), speed)
 
         # Else the fit would be done again: what it had of labels would count as untried.
-        await once_there_is_room(note, self._stopping)
+        await retry_while_disk_is_full(note, self._stopping)
         # Another champion begins a reference of its own.
         if speed == "deep" and self._drift.seen.champion == self._champion.version:
             tried = self._drift.note_tried()
@@ -293,6 +295,6 @@ class TrainerService:
         }
         if speed == "fast":
             return challenge_fast(champion, root, taught, lineage=lineage)
-        watch = Watch(epoch=self.status.note_epoch, step=Breaks())
+        watch = Watch(epoch=self.status.note_epoch, step=Throttle())
         with logged_below(watch, self._config.tensorboard, utc_now()) as watched:
             return challenge_deep(champion, root, taught, lineage=lineage, watch=watched)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stream.names import Topics
-from trainer.gate import Limits
-from trainer.probation import Probation
+from trainer.promotion.gate import Limits
+from trainer.promotion.probation import Probation
 from trainer.schedule import Schedule
 
 

@@ -1,4 +1,4 @@
-"""What the trainer is doing, for whoever watches it."""
+"""The trainer's state for its log, health and metrics."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trainer.gate import Verdict
-from trainer.measure import Epoch
-from trainer.probation import Agreement
-from trainer.settlement import Settled
+from trainer.fitting.measure import Epoch
+from trainer.labels.settlement import Settled
+from trainer.promotion.gate import Verdict
+from trainer.promotion.probation import Agreement
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Status(msgspec.Struct):
     fitting is the speed of the fit under way, "" without one; progress is its last epoch in words.
     challenger is the version in shadow, "" without one; shadow are, by head, its answers and
     how many of them differ from the champion's.
-    drift are indices of stability by head, source and what moved (trainer.drift).
+    drift are indices of stability by head, source and what moved (trainer.promotion.drift).
     polled_at and fitting_since are of time.monotonic().
     """
 

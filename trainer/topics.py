@@ -1,4 +1,4 @@
-"""What the trainer reads from Kafka: people's labels, what of them it refuses, and their texts."""
+"""Reads the trainer's topics: feedback, what of it is refused, scored texts, answers in shadow."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from models.spec import Head
 from stream.ingest.dead_letter import DeadLetter
 from stream.records import DECODE_ERRORS, Shadowed, decode_shadowed, model_text, utc_now
-from trainer.drift import Answers
 from trainer.errors import ServiceError
-from trainer.feedback import Accepted, Refusal, read_feedback
-from trainer.label_log import LabelLog, SeenEvent
+from trainer.labels.feedback import Accepted, Refusal, read_feedback
+from trainer.labels.label_log import LabelLog, SeenEvent
+from trainer.promotion.drift import Answers
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +60,11 @@ class Reader:
     def __init__(
         self, kafka: Mapping[str, Any], *, feedback: str, scored: str, shadow: str
     ) -> None:
+        self._topics = (feedback, scored, shadow)
         self._feedback, self._shadow = feedback, shadow
         self._bootstrap = kafka["bootstrap_servers"]
+        # None before the first record of a partition.
+        self._positions: dict[TopicPartition, int | None] = {}
         self._consumer = AIOKafkaConsumer(
             feedback,
             scored,
@@ -81,16 +84,18 @@ class Reader:
                 f"Kafka at {self._bootstrap} can't be reached ({error}); start it, or set "
                 "kafka.bootstrap (BELLWETHER_KAFKA__BOOTSTRAP)"
             ) from error
-        for place in self._consumer.assignment():
-            position = log.position(place.topic, place.partition)
-            if position is not None:
-                self._consumer.seek(place, position)
+        places = self._consumer.assignment()
+        # Given by the topics' names, all partitions would begin anew as soon as one is added.
+        self._consumer.unsubscribe()
+        self._positions = {place: log.position(place.topic, place.partition) for place in places}
+        self._read()
 
     async def stop(self) -> None:
         await self._consumer.stop()
 
     async def poll(self, heads: Sequence[Head]) -> Reading:
         """What came since, empty after POLL_MS without anything."""
+        self._read_added()
         reading = Reading([], [], [], [], [], {})
         polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
         for place, records in polled.items():
@@ -105,8 +110,26 @@ class Reader:
                     reading.events.append(event)
                     if not scored.unreadable:
                         reading.answers.append(_answers(scored))
+            self._positions[place] = records[-1].offset + 1
             reading.read_up_to[place.topic, place.partition] = records[-1].offset + 1
         return reading
+
+    def _read_added(self) -> None:
+        """Partitions that were added to our topics, from their first record on."""
+        places = {
+            TopicPartition(topic, partition)
+            for topic in self._topics
+            for partition in self._consumer.partitions_for_topic(topic) or ()
+        }
+        if added := places - self._positions.keys():
+            self._positions |= dict.fromkeys(added)
+            self._read()
+
+    def _read(self) -> None:
+        self._consumer.assign([*self._positions])
+        for place, position in self._positions.items():
+            if position is not None:
+                self._consumer.seek(place, position)
 
 
 async def refuse(producer: AIOKafkaProducer, topic: str, letter: DeadLetter) -> None:

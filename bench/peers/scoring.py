@@ -12,8 +12,8 @@ import torch
 from models.checkpoint import merge, read_checkpoint
 from models.description import shipped
 from models.encoder import load_encoder
+from models.forward_paths import ForwardPath
 from models.packed import multiplies_bf16
-from models.paths import ForwardPath
 from models.predictor import TorchPredictor
 from models.spec import Scores
 

@@ -1,4 +1,4 @@
-"""Changes that people and silences made to alerts, on to Kafka.
+"""Publishes to Kafka what people and silences changed about alerts.
 
 The stream in Redis is written in the same step as the alert, so a change is never without its
 record; this service carries it on, from a position it keeps. Events' own transitions are published
@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from stream.alerts.store import transition_of
+from stream.alerts.store import AlertStore, transition_of
 from stream.names import Keys
 from stream.notify.lease import RENEW_S, Lease
 from stream.outbox import Outgoing, RecordSink
 from stream.patience import Patience
-from stream.records import encode
+from stream.records import Alert, encode
+from stream.settings import Alerting
 from stream.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -31,8 +34,11 @@ TICK_S = 0.2
 class ChangeLog:
     """start() and stop() frame its use, on one event loop; one worker of a deployment does it."""
 
-    def __init__(self, redis: Redis, keys: Keys, outbox: RecordSink, topic: str) -> None:
+    def __init__(
+        self, redis: Redis, keys: Keys, alerting: Alerting, outbox: RecordSink, topic: str
+    ) -> None:
         self._redis = redis
+        self._store = AlertStore(redis, keys, alerting)
         self._stream = keys.alerts_stream
         self._position_key = keys.notify("published")
         self._lease = Lease(redis, keys.notify("publisher"))
@@ -71,10 +77,33 @@ class ChangeLog:
         entries: Any = await self._redis.xrange(self._stream, begin, "+", count=PAGE)
         if not entries:
             return False
+        # Redis numbers entries by its clock: an emptied stream goes on with higher ids.
+        if kept and not await self._redis.xrange(self._stream, kept, kept):
+            await self._publish_all()
         changes = (transition_of(fields) for _, fields in entries if b"change" in fields)
-        alerts = [alert for alert in changes if alert]
+        await self._send([alert for alert in changes if alert])
+        await self._lease.write([["SET", self._position_key, entries[-1][0].decode()]])
+        return True
+
+    async def _publish_all(self) -> None:
+        """Each alert as it stands: the capped stream may have lost the change that made it so."""
+        alerts = await self._store.list_all(lambda alert: bool(alert.handling.action))
+        logger.warning(
+            "the alert stream lost transitions before they were read (raise "
+            "alerting.stream_length); publishing the %d alerts that people, silences or quiet have "
+            "changed as they stand",
+            len(alerts),
+        )
+        for start in range(0, len(alerts), PAGE):
+            await self._send([_as_told(alert) for alert in alerts[start : start + PAGE]])
+
+    async def _send(self, alerts: Sequence[Alert]) -> None:
         await self._outbox.send(
             [Outgoing(self._topic, alert.fingerprint.encode(), encode(alert)) for alert in alerts]
         )
-        await self._lease.write([["SET", self._position_key, entries[-1][0].decode()]])
-        return True
+
+
+def _as_told(alert: Alert) -> Alert:
+    """That a silence hides it is in the transition alone, which has the same sequence."""
+    silenced = alert.handling.action == "silenced"
+    return msgspec.structs.replace(alert, state="silenced") if silenced else alert

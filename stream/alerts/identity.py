@@ -1,4 +1,4 @@
-"""Which alert a transition is of, where an id comes back. Pure.
+"""Tells alerts apart that have one id, as Redis forgot the earlier one. Pure.
 
 Redis counts the episodes that ids number, and begins again where it has forgotten: alerting.keep_s
 after the last one, or with all its memory. Within one alert first_seen never rises and last_seen

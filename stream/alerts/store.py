@@ -33,6 +33,7 @@ JSON_FIELDS = {"evidence", "signal", "labels", "handling", "ended_by"}
 """Fields of an alert's hash that hold JSON; the others hold plain text."""
 
 PAGE = 500
+LOOKED_AT = 500
 
 _json = msgspec.json.Encoder().encode
 
@@ -112,6 +113,24 @@ class AlertStore:
                     kept[alert.id] = alert
             if cursor == 0:
                 return sorted(kept.values(), key=lambda alert: alert.last_seen, reverse=True)
+
+    async def list_like(self, alert: Alert, limit: int) -> list[Alert]:
+        """Others of its rule or subject: those of both first, and then the latest first.
+
+        Looks at the episodes just before and after it, at the LOOKED_AT open alerts and the
+        LOOKED_AT transitions that were the latest, and not at all there are.
+        """
+        near = range(max(alert.episode - limit, 1), alert.episode + limit + 1)
+        ids = [f"{alert.fingerprint}-{episode}" for episode in near]
+        opened: list[Any] = await self._redis.zrevrange(self._keys.alerts_open, 0, LOOKED_AT - 1)
+        ids += [alert_id.decode() for alert_id in opened]
+        entries: Any = await self._redis.xrevrange(self._keys.alerts_stream, count=LOOKED_AT)
+        passed = (transition_of(fields) for _, fields in entries)
+        ids += [one.id for one in passed if one and _kinship(one, alert)]
+        others = [self._keys.alert(one) for one in dict.fromkeys(ids) if one != alert.id]
+        found = [one for one in await self._read(others) if one and _kinship(one, alert)]
+        found.sort(key=lambda one: (_kinship(one, alert), one.last_seen), reverse=True)
+        return found[:limit]
 
     async def get(self, alert_id: str) -> Alert | None:
         fields = await self._redis.hgetall(self._keys.alert(alert_id))
@@ -207,6 +226,11 @@ def absent(alert_id: str) -> str:
         f"alert {alert_id!r} is not in Redis; it never was, or alerting.keep_s is over "
         "(`bellwether alerts list` shows the open ones)"
     )
+
+
+def _kinship(one: Alert, other: Alert) -> int:
+    """2 for the same rule and subject, 1 for one of them, 0 for neither."""
+    return (one.rule == other.rule) + (one.subject == other.subject)
 
 
 def alert_from_hash(fields: Any) -> Alert:

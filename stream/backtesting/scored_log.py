@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -12,6 +14,8 @@ from stream.operations.topic_log import read_log
 from stream.publish import InputError, every_line
 from stream.records import DECODE_ERRORS, Scored, decode_scored
 from stream.settings import Settings
+
+T = TypeVar("T")
 
 
 class _Turn(msgspec.Struct):
@@ -28,9 +32,28 @@ _decode_turn = msgspec.json.Decoder(_Turn).decode
 
 
 def read_file(path: Path) -> Iterator[Scored]:
-    """The scored records of a JSON-lines file, plain or .gz. Raises InputError naming the line."""
-    for _, number, line in every_line(path):
-        yield _decode(line, "input file {}, line {}", path, number)
+    """The scored records of a JSON-lines file, plain or .gz. Raises InputError naming the line.
+
+    In the order of the file, as `bellwether score` writes it. Where the first record has a turn, in
+    that of their turns, as read_topic does; the file is held in memory then.
+    """
+    lines = every_line(path)
+    first = next(lines, None)
+    if first is None:
+        return
+    lines = chain([first], lines)
+    if _has_turn(first[-1]):
+        yield from _by_turn(
+            [(f"input file {path}, line {number}", line) for _, number, line in lines]
+        )
+        return
+    for _, number, line in lines:
+        # Not by _decode: a call a record would cost a backtest a fiftieth.
+        try:
+            scored = decode_scored(line)
+        except DECODE_ERRORS as error:
+            raise _no_record(f"input file {path}, line {number}", error) from None
+        yield scored
 
 
 async def read_topic(
@@ -46,27 +69,41 @@ async def read_topic(
     memory, as they were written, and found is told how many there are before the first one comes.
     Raises StartError without Kafka, InputError for what is no scored record.
     """
-    held: list[tuple[float, str, bytes]] = []
+    held: list[tuple[str, bytes]] = []
     end_ms = until.timestamp() * 1_000 if until else float("inf")
     async for record in read_log(settings, settings.topics.scored, since=since):
         if record.timestamp < end_ms and record.value is not None:
             where = f"{record.topic}, partition {record.partition}, offset {record.offset}"
-            try:
-                held.append((_decode_turn(record.value).place, where, record.value))
-            except DECODE_ERRORS as error:
-                raise _no_record(where, error) from None
-    held.sort(key=lambda one: one[0])
+            held.append((where, record.value))
     found(len(held))
-    for _, where, value in held:
-        yield _decode(value, where)
+    for scored in _by_turn(held):
+        yield scored
 
 
-def _decode(content: bytes, where: str, *parts: object) -> Scored:
-    """Where is a template that parts fill, but only if a record is wrong."""
+def _has_turn(content: bytes) -> bool:
     try:
-        return decode_scored(content)
+        return _decode_turn(content).turn is not None
+    except DECODE_ERRORS:
+        return False  # who decodes all of it says what is wrong
+
+
+def _by_turn(held: list[tuple[str, bytes]]) -> Iterator[Scored]:
+    """Records in the order of their turns, those of one turn as they are given.
+
+    Each is given with where it was read. Empties held. Raises InputError.
+    """
+    placed = [(_decode(_decode_turn, where, value).place, where, value) for where, value in held]
+    held.clear()
+    placed.sort(key=lambda one: one[0])
+    for _, where, value in placed:
+        yield _decode(decode_scored, where, value)
+
+
+def _decode(decode: Callable[[bytes], T], where: str, content: bytes) -> T:
+    try:
+        return decode(content)
     except DECODE_ERRORS as error:
-        raise _no_record(where.format(*parts), error) from None
+        raise _no_record(where, error) from None
 
 
 def _no_record(where: str, error: Exception) -> InputError:

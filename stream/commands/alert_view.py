@@ -62,10 +62,10 @@ def _end(alert: Alert) -> str:
 
 def events(alert: Alert) -> Iterator[Row]:
     """Each with the answers that the rule goes by."""
-    from stream.explain.heads_read import heads_read  # it loads CEL
+    from stream.explain.heads_used import heads_used  # it loads CEL
 
     for one in alert.evidence:
-        answers = ", ".join(_answers(one, heads_read(alert.condition, tuple(one.scores))))
+        answers = ", ".join(_answers(one, heads_used(alert.condition, tuple(one.scores))))
         yield (
             show.plain(one.time),
             show.plain(f"{one.source} {one.event_id}" + (f": {answers}" if answers else "")),

@@ -142,7 +142,7 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
 @click.pass_obj
 def ack(settings: Settings, alert_id: str, author: str, comment: str, as_json: bool) -> None:
     """Say that someone works on it: no more repeats, unless it becomes graver."""
-    _change(settings, lambda desk: desk.acknowledge(alert_id, by=author, comment=comment), as_json)
+    _change(settings, lambda life: life.acknowledge(alert_id, by=author, comment=comment), as_json)
 
 
 @alerts.command()
@@ -158,7 +158,7 @@ def assign(
 ) -> None:
     """Give the alert to someone."""
     _change(
-        settings, lambda desk: desk.assign(alert_id, to=to, by=author, comment=comment), as_json
+        settings, lambda life: life.assign(alert_id, to=to, by=author, comment=comment), as_json
     )
 
 
@@ -171,7 +171,7 @@ def assign(
 @click.pass_obj
 def comment(settings: Settings, alert_id: str, text: str, author: str, as_json: bool) -> None:
     """Add a comment to the alert's history; a resolved alert takes comments too."""
-    _change(settings, lambda desk: desk.comment(alert_id, text, by=author), as_json)
+    _change(settings, lambda life: life.comment(alert_id, text, by=author), as_json)
 
 
 @alerts.command()
@@ -183,7 +183,7 @@ def comment(settings: Settings, alert_id: str, text: str, author: str, as_json: 
 @click.pass_obj
 def resolve(settings: Settings, alert_id: str, author: str, comment: str, as_json: bool) -> None:
     """Close the alert; if the trouble returns, that is a new alert."""
-    _change(settings, lambda desk: desk.resolve(alert_id, by=author, comment=comment), as_json)
+    _change(settings, lambda life: life.resolve(alert_id, by=author, comment=comment), as_json)
 
 
 @alerts.command()
@@ -257,7 +257,7 @@ async def _find(settings: Settings, search: Search) -> list[Alert]:
     from stream.notify.silences import ActiveSilences
 
     async def ask(redis: Redis, keys: Keys) -> list[Alert]:
-        silences = ActiveSilences(await SilenceStore(redis, keys).active())
+        silences = ActiveSilences(await SilenceStore(redis, keys).listed())
         now = utc_now()
         store = AlertStore(redis, keys, settings.alerting)
 

@@ -1,4 +1,4 @@
-"""What people are shown of how much a head answers, and how much of that is wrong."""
+"""How much a head answers, and how much of that is wrong, as rows to print."""
 
 from __future__ import annotations
 

@@ -89,18 +89,18 @@ def add_user(
 async def serving(settings: Settings) -> AsyncIterator[str]:
     """The console at work while the context lasts; gives its address. Raises StartError."""
     from stream.commands.explainers import alert_words
-    from stream.console.server import desk_of, listening
+    from stream.console.server import listening, open_services
 
     registry = open_registry(settings) if settings.model.registry else None
     async with (
-        desk_of(
+        open_services(
             settings,
             registry=registry,
             heads=lambda: load_heads(settings),
             labels=LabelLogFile(settings),
             explain=alert_words(settings),
-        ) as desk,
-        listening(desk) as address,
+        ) as services,
+        listening(services) as address,
     ):
         yield address
 

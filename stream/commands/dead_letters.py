@@ -18,7 +18,7 @@ from stream.ingest.dead_letter import DeadLetter, Reason
 from stream.settings import Settings
 
 if TYPE_CHECKING:
-    from stream.operations.letter_log import Listing
+    from stream.operations.dead_letter_log import Listing
 
 T = TypeVar("T")
 
@@ -63,8 +63,8 @@ def list_dead_letters(
     as_json: bool,
 ) -> None:
     """The newest dead letters with their reasons; a record that failed again is shown once."""
-    from stream.operations.letter_log import Wanted
-    from stream.operations.letter_log import list_dead_letters as read
+    from stream.operations.dead_letter_log import Wanted
+    from stream.operations.dead_letter_log import list_dead_letters as read
 
     wanted = Wanted(reasons=reasons, topics=topics, since=since)
     listing = asyncio.run(read(settings, limit=limit, wanted=wanted))
@@ -123,8 +123,8 @@ def replay_dead_letters(
 
     Fails if the filters chose some and none could be sent.
     """
-    from stream.operations.letter_log import Wanted
-    from stream.operations.replay import replay
+    from stream.operations.dead_letter_log import Wanted
+    from stream.operations.dead_letter_replay import replay
 
     wanted = Wanted(reasons=reasons, topics=topics, ids=ids, since=since)
     outcome = asyncio.run(replay(settings, wanted, again=again, dry_run=dry_run))

@@ -56,8 +56,8 @@ def explain(
 ) -> None:
     """Say why: words and their weights, smallest edit, nearest examples, rule and figures."""
     from stream.commands.explainers import explainers, load_explainer
-    from stream.explain import explained_view
-    from stream.explain.explaining import AlertExplainer, explain_text
+    from stream.explain import explanation_view
+    from stream.explain.explainer import AlertExplainer, explain_text
     from stream.ingest.language import detect_language
     from stream.ingest.readable import why_unreadable
 
@@ -84,15 +84,15 @@ def explain(
     if as_json:
         show.json_object(found)
     elif text:
-        explained_view.print_text(found)
+        explanation_view.print_text(found)
     else:
-        explained_view.print_alert(found)
+        explanation_view.print_alert(found)
 
 
 async def _find(settings: Settings, alert_id: str) -> tuple[Alert, list[int]]:
     """The alert, and the copies of each event of its evidence."""
     from stream.alerts.store import AlertStore, absent
-    from stream.subjects.copies import count_copies
+    from stream.subjects.copy_store import count_copies
 
     async def ask(redis: Redis, keys: Keys) -> tuple[Alert, list[int]]:
         alert = await AlertStore(redis, keys, settings.alerting).get(alert_id)
@@ -106,7 +106,7 @@ async def _find(settings: Settings, alert_id: str) -> tuple[Alert, list[int]]:
 
 
 async def _read_again(settings: Settings, alert: Alert) -> dict[Origin, RawRecord]:
-    from stream.explain.origins import read_again
+    from stream.explain.source_records import read_again
 
     events = [*alert.evidence, *([alert.ended_by] if alert.ended_by else [])]
     return await read_again(settings, [one.origin for one in events if one.origin])
@@ -126,7 +126,7 @@ class _Examples:
         known = (explainer.predictor.version, head)
         if known not in self._indexes:
             from models.nearest import ExampleIndex
-            from trainer.examples import labelled
+            from trainer.labels.examples import labelled
 
             (one,) = (one for one in explainer.predictor.heads if one.name == head)
             examples = labelled(one, self._folder)

@@ -1,4 +1,4 @@
-"""Explainers of the model's versions, as the settings say where they are: commands and console."""
+"""Loads the explainer of a version of the model, for commands and the console."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.spec import ModelError
-from stream.commands.options import open_registry
+from stream.commands.options import model_folder, open_registry
 from stream.settings import Settings
 
 if TYPE_CHECKING:
     from models.explain import Explainer
-    from stream.explain.explained import ExplainedAlert
-    from stream.explain.explaining import AlertExplainer
+    from stream.explain.explainer import AlertExplainer
+    from stream.explain.explanation import ExplainedAlert
     from stream.records import Alert
 
 KEPT = 2
@@ -35,7 +35,7 @@ def alert_words(settings: Settings) -> Callable[[Alert], ExplainedAlert]:
 
     @lru_cache(maxsize=1)
     def explainer() -> AlertExplainer:
-        from stream.explain.explaining import AlertExplainer
+        from stream.explain.explainer import AlertExplainer
 
         return AlertExplainer(settings, explainers(settings), lambda *_: [])
 
@@ -47,25 +47,25 @@ def load_explainer(settings: Settings, version: str | None) -> Explainer:
 
     Raises ModelError where that version is not to be had.
     """
-    from models.description import read_verified, shipped
     from models.explain import load_explainer as load
     from models.predictor import choose_device
-    from models.registry import CHAMPION
 
-    own = settings.model.path or shipped()
-    folder: Path | None = None
+    folder = _folder_of(settings, version) if version else model_folder(settings)
+    return load(folder, encoder=settings.model.encoder, device=choose_device(settings.model.device))
+
+
+def _folder_of(settings: Settings, version: str) -> Path:
+    from models.description import read_verified, shipped
+
     if settings.model.registry:
         registry = open_registry(settings)
-        champion = registry.alias(CHAMPION)
-        wanted = version or (champion.version if champion else None)
-        if wanted and registry.has(wanted):
-            folder = registry.folder(wanted)
-    if folder is None:
-        here = read_verified(own)[0].version
-        if version and here != version:
-            raise ModelError(
-                f"model {version}, which scored the event, is not in model.registry, and {own} is "
-                f"{here}; set model.path or model.registry to where it is"
-            )
-        folder = own
-    return load(folder, encoder=settings.model.encoder, device=choose_device(settings.model.device))
+        if registry.has(version):
+            return registry.folder(version)
+    own = settings.model.path or shipped()
+    here = read_verified(own)[0].version
+    if here != version:
+        raise ModelError(
+            f"model {version}, which scored the event, is not in model.registry, and {own} is "
+            f"{here}; set model.path or model.registry to where it is"
+        )
+    return own

@@ -18,20 +18,19 @@ import orjson
 from models.spec import ModelError
 from stream import show
 from stream.commands.options import FILE, config_option, json_option, load_heads
-from stream.connection import kafka_arguments
 from stream.ingest.text import printable
-from stream.outbox import Outbox, Outgoing
+from stream.outbox import Outgoing, open_outbox
 from stream.publish import InputError
 from stream.records import Feedback, encode, utc_now
 from stream.settings import Settings
 from stream.topics import prepare_topics
 
 if TYPE_CHECKING:
-    from trainer.settlement import Settled
+    from trainer.labels.settlement import Settled
 
 SENT_TOGETHER = 1_000
 SHOWN_PLACES = 20
-# Of trainer.settlement.Settled: labels that teach nothing yet.
+# Of trainer.labels.settlement.Settled: labels that teach nothing yet.
 OPEN_QUESTIONS = (
     ("disputed", "on which people disagree"),
     ("unknown", "that wait for their event"),
@@ -94,7 +93,7 @@ def import_feedback(settings: Settings, file: Path, author: str, as_json: bool) 
 @click.pass_obj
 def feedback_status(settings: Settings, as_json: bool) -> None:
     """What the label log holds, what people agree on, and the trainer's last verdicts."""
-    from trainer.label_log import open_to_read
+    from trainer.labels.label_log import open_to_read
 
     heads = load_heads(settings)
     with closing(open_to_read(settings.trainer.folder)) as log:
@@ -133,7 +132,7 @@ def _told(summary: dict[str, Any], settled: Settled) -> Iterator[tuple[str, str]
 @click.pass_obj
 def feedback_suspects(settings: Settings, as_json: bool) -> None:
     """Labels that contradict the others, the worst first; correct one by labelling it again."""
-    from trainer.label_log import open_to_read
+    from trainer.labels.label_log import open_to_read
 
     with closing(open_to_read(settings.trainer.folder)) as log:
         rows = log.attempts.suspects()
@@ -151,7 +150,7 @@ def feedback_suspects(settings: Settings, as_json: bool) -> None:
 @click.pass_obj
 def ask(settings: Settings, head: str | None, as_json: bool) -> None:
     """The events whose labels would teach the model most, as the running trainer chose them."""
-    from trainer.label_log import open_to_read
+    from trainer.labels.label_log import open_to_read
 
     with closing(open_to_read(settings.trainer.folder)) as log:
         rows = [one._asdict() for one in log.questions() if head in {None, one.head}]
@@ -200,7 +199,7 @@ def _warn(settings: Settings, records: Sequence[Feedback]) -> None:
 
     Its model may be another one, so the records are sent all the same.
     """
-    from trainer.feedback import Refusal, read_feedback
+    from trainer.labels.feedback import Refusal, read_feedback
 
     try:
         heads = load_heads(settings)
@@ -218,12 +217,8 @@ def _warn(settings: Settings, records: Sequence[Feedback]) -> None:
 
 async def _send(settings: Settings, records: Sequence[Feedback]) -> None:
     await prepare_topics(settings)
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
     topic = settings.topics.feedback
-    try:
+    async with open_outbox(settings.kafka) as outbox:
         for start in range(0, len(records), SENT_TOGETHER):
             some = records[start : start + SENT_TOGETHER]
             await outbox.send([Outgoing(topic, one.event_id.encode(), encode(one)) for one in some])
-    finally:
-        await outbox.stop()

@@ -1,4 +1,4 @@
-"""What the trainer's folder tells to commands and the console, where it is on this machine."""
+"""Reads the trainer's folder for commands and the console, where it is on this machine."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stream.settings import Settings
 
 if TYPE_CHECKING:
-    from stream.console.desk import Moved
-    from trainer.label_log import LabelLog
+    from stream.console.services import Moved
+    from trainer.labels.label_log import LabelLog
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class LabelLogFile:
-    """stream.console.desk.LabelLog over the trainer's folder, where it is on this machine.
+    """stream.console.services.LabelLog over the trainer's folder, where it is on this machine.
 
     One that can't be read tells nothing: what else a page shows does not depend on it.
     """
@@ -37,10 +37,10 @@ class LabelLogFile:
         return self._read(lambda log: log.summary()["attempts"])
 
     def drift(self) -> list[Moved]:
-        from stream.console.desk import Moved
-        from trainer.drift_file import look
+        from stream.console.services import Moved
+        from trainer.promotion.drift_file import peek_seen
 
-        seen = look(self._folder)
+        seen = peek_seen(self._folder)
         if seen is None:
             return []
         return [
@@ -56,7 +56,7 @@ class LabelLogFile:
         ]
 
     def written(self) -> datetime | None:
-        from trainer.label_log import LABELS_FILE
+        from trainer.labels.label_log import LABELS_FILE
 
         # The write-ahead log beside the file takes the writes first.
         times = []
@@ -72,7 +72,7 @@ class LabelLogFile:
 
     def _read(self, found: Callable[[LabelLog], list[T]]) -> list[T]:
         from trainer.errors import LabelLogError
-        from trainer.label_log import LABELS_FILE, open_to_read
+        from trainer.labels.label_log import LABELS_FILE, open_to_read
 
         fault = ""
         try:

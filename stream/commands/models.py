@@ -19,12 +19,11 @@ from stream.commands.options import FILE, config_option, json_option, open_regis
 from stream.commands.parameters import Person, Remark
 from stream.commands.version_diff import compared, differences
 from stream.commands.version_view import learnt, lineage, moves, told
-from stream.connection import kafka_arguments
 from stream.ingest.text import printable
-from stream.outbox import Outbox
+from stream.outbox import open_outbox
 from stream.records import utc_now
-from stream.score.champions import announcement, roll_back
-from stream.score.champions import promote as move_champion
+from stream.serving.champions import announcement, roll_back
+from stream.serving.champions import promote as move_champion
 from stream.settings import Settings
 
 who = click.option(
@@ -53,8 +52,7 @@ def list_models(settings: Settings, as_json: bool) -> None:
     history = registry.history(CHAMPION)
     since = {move.version: move.since for move in history}
     champion = history[-1].version if history else ""
-    challenger = registry.alias(CHALLENGER)
-    in_shadow = challenger.version if challenger else ""
+    in_shadow = registry.version_of(CHALLENGER)
     versions, damaged = registry.survey()
     rows = [
         {
@@ -93,8 +91,7 @@ def show_model(settings: Settings, version: str, as_json: bool) -> None:
     checkpoint = registry.describe(version)
     descent = lineage(registry, checkpoint)
     damage = _damage(registry, version)
-    challenger = registry.alias(CHALLENGER)
-    now_in_shadow = challenger is not None and challenger.version == version
+    now_in_shadow = registry.version_of(CHALLENGER) == version
     # Once it is over, the registry says how it ended.
     figures = LabelLogFile(settings).shadow_figures(version) if now_in_shadow else []
     if not as_json:
@@ -199,9 +196,5 @@ def _tell(settings: Settings, alias: Alias, *, as_json: bool) -> None:
 
 
 async def _announce(settings: Settings, alias: Alias) -> None:
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    try:
-        await outbox.start()
+    async with open_outbox(settings.kafka) as outbox:
         await outbox.send([announcement(settings.topics, alias)])
-    finally:
-        await outbox.stop()

@@ -1,8 +1,9 @@
-"""What commands share: options, progress, loading the model, running a service."""
+"""What commands share: options, a progress bar, loading the model, running a service."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import sys
@@ -23,7 +24,7 @@ from rich.progress import (
 
 from models.spec import Head, ModelError, Predictor
 from stream import show
-from stream.connection import StartError, redis_client, redis_remedy
+from stream.connection import RESTART_S, StartError, redis_client, redis_remedy
 from stream.ingest.text import printable
 from stream.names import Keys
 from stream.rules.rule_error import RuleError
@@ -49,10 +50,24 @@ model_option = click.option(
 
 
 def labelled_file(command: Callable[..., T]) -> Callable[..., T]:
-    """A file of labelled texts and how to read it.
+    """A file of labelled texts and how to read it, which the command gets as data."""
 
-    data, text_column, title_column, label_column, mapping.
-    """
+    @functools.wraps(command)
+    def with_file(
+        *args: Any,
+        data: Path,
+        text_column: str,
+        title_column: str,
+        label_column: str,
+        mapping: Path | None,
+        **options: Any,
+    ) -> T:
+        from trainer.data.labelled_file import LabelledFile
+
+        file = LabelledFile(data, text_column, title_column, label_column, mapping)
+        return command(*args, data=file, **options)
+
+    decorated: Callable[..., T] = with_file
     for option in (
         click.option(
             "--mapping", type=FILE, help="JSON object from the file's labels to the head's."
@@ -69,8 +84,8 @@ def labelled_file(command: Callable[..., T]) -> Callable[..., T]:
             "--data", type=FILE, required=True, help="JSON lines, TSV or CSV with labels."
         ),
     ):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 def config_option(command: Callable[..., T]) -> Callable[..., T]:
@@ -137,7 +152,7 @@ def load_heads(settings: Settings) -> tuple[Head, ...]:
 
 
 class RegistryChampions:
-    """stream.score.follow.Champions over the registry of the settings."""
+    """stream.serving.follower.Champions over the registry of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError or ModelError."""
@@ -147,16 +162,14 @@ class RegistryChampions:
     def version(self) -> str | None:
         from models.registry import CHAMPION
 
-        return self._named(CHAMPION)
+        return self.registry.version_of(CHAMPION) or None
 
     def challenger(self) -> str | None:
         from models.registry import CHALLENGER
 
-        return self._named(CHALLENGER) if self._settings.model.shadow_share else None
-
-    def _named(self, name: str) -> str | None:
-        alias = self.registry.alias(name)
-        return alias.version or None if alias else None
+        if not self._settings.model.shadow_share:
+            return None
+        return self.registry.version_of(CHALLENGER) or None
 
     def load(self, version: str, beside: Predictor) -> Predictor:
         predictor = _load(self._settings, self.registry.folder(version), beside)
@@ -191,10 +204,13 @@ def open_registry(settings: Settings) -> Registry:
 
 
 async def with_redis(settings: Settings, ask: Callable[[Redis, Keys], Coroutine[Any, Any, T]]) -> T:
-    """What ask says, given a Redis that answers. Raises StartError without one."""
+    """What ask says, given a Redis that answers; one that restarts is waited for.
+
+    Raises StartError without one.
+    """
     from redis.exceptions import RedisError
 
-    client = redis_client(settings.redis)
+    client = redis_client(settings.redis, restart_s=RESTART_S)
     async with client:
         try:
             await client.ping()
@@ -227,7 +243,8 @@ def run_service(
     return asyncio.run(until_signal())
 
 
-def progress_bar(quiet: bool) -> Progress:
+def progress_bar(quiet: bool, *, transient: bool = False) -> Progress:
+    """On stderr; transient: it is gone at the end."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -237,4 +254,5 @@ def progress_bar(quiet: bool) -> Progress:
         TimeRemainingColumn(),
         console=show.stderr,
         disable=quiet,
+        transient=transient,
     )

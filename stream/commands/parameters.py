@@ -60,6 +60,34 @@ class Moment(click.ParamType):
             )
 
 
+class Start(click.ParamType):
+    """A time to come as ISO 8601, or in how long: 90s, 15m, 2h, 7d."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        now = utc_now()
+        try:
+            return now + timedelta(seconds=seconds(value))
+        except ValueError:
+            pass
+        try:
+            start = parse_time(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is neither an ISO 8601 time nor a span like 15m or 7d, up to 366d",
+                param,
+                ctx,
+            )
+        if start <= now:
+            self.fail(f"{value!r} is over; without it, what you make starts now", param, ctx)
+        return start
+
+
 def check_span(since: datetime | None, until: datetime | None) -> None:
     """Raises UsageError for a span that ends before it begins."""
     if since and until and since >= until:

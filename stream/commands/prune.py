@@ -24,6 +24,7 @@ from stream.ingest.text import printable
 from stream.settings import Settings
 
 if TYPE_CHECKING:
+    from trainer.data.labelled_file import LabelledFile
     from trainer.prune import Way
 
 COLUMNS = ("model", "path", "accuracy", "ECE", "changed answers", "texts/s", "speed")
@@ -54,15 +55,11 @@ SHARE = Finite(min=0, max=1, min_open=True, max_open=True)
 @click.pass_obj
 def prune(
     settings: Settings,
-    data: Path,
+    data: LabelledFile,
     head: str,
     output: Path,
     share: float,
     max_loss: float,
-    text_column: str,
-    title_column: str,
-    label_column: str,
-    mapping: Path | None,
     model: Path | None,
     as_json: bool,
 ) -> None:
@@ -72,8 +69,8 @@ def prune(
     it costs more than --max-loss, nothing is written.
     """
     from models.checkpoint import read_checkpoint
-    from trainer.evaluate import find_head, to_judge_by
-    from trainer.labelled_file import read_labelled
+    from trainer.data.labelled_file import read_labelled
+    from trainer.evaluate import find_head, require_examples
     from trainer.prune import prune as leave_out
 
     checkpoint, weights = read_checkpoint(model_folder(settings, model))
@@ -81,10 +78,6 @@ def prune(
     examples, remarks = read_labelled(
         data,
         spec,
-        text_column=text_column,
-        title_column=title_column,
-        label_column=label_column,
-        mapping=mapping,
     )
     for remark in remarks:
         click.echo(printable(remark), err=True)
@@ -92,7 +85,7 @@ def prune(
         checkpoint,
         weights,
         output,
-        to_judge_by(examples, data),
+        require_examples(examples, data.path),
         spec,
         share=share,
         max_loss=max_loss,
@@ -109,7 +102,7 @@ def prune(
             }
         )
         return
-    show.table(f"{head} on {data.name}", _rows(pruned.ways), columns=COLUMNS)
+    show.table(f"{head} on {data.path.name}", _rows(pruned.ways), columns=COLUMNS)
     click.echo(f"{len(pruned.left_out)} attention heads left out: {pruned.checkpoint.version}")
     click.echo(how_to_serve(settings, output, pruned.checkpoint.version))
 

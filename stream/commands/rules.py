@@ -49,36 +49,44 @@ def rules() -> None:
 @click.pass_obj
 def check(settings: Settings, file: Path, as_json: bool) -> None:
     """Every fault in FILE, with its line; exit code 2 if there is one."""
-    from stream.rules.rule_file import read_sound_rules
+    count, faults, warnings = _checked(settings, file)
+    if as_json:
+        show.json_object(
+            {"file": str(file), "rules": count, "faults": faults, "warnings": warnings}
+        )
+    else:
+        for fault in faults:
+            sys.stderr.write(f"bellwether: {fault}\n")
+        for warning in warnings:
+            click.echo(f"warning: {warning}", err=True)
+        if not faults:
+            show.record("checked", {"rules": count, "faults": 0}, as_json=False)
+    if faults:
+        sys.exit(WRONG_USAGE)
+
+
+def _checked(settings: Settings, file: Path) -> tuple[int, list[str], list[str]]:
+    """How many rules are in force by the file, its faults, and what else to say of it."""
+    from stream.rules.rule_file import forgotten_cooldowns, read_sound_rules
     from stream.rules.rule_set import RuleSet
     from stream.rules.rule_tests import check_tests
 
     heads = load_heads(settings)
-    faults: list[str] = []
     count = 0
     try:
         sound, faults = read_sound_rules(file, tuple(settings.subjects.fields))
     except RuleError as error:
-        faults = list(error.faults)
-    else:
+        return count, list(error.faults), []
+    try:
+        count = len(RuleSet.of(sound, heads))
+    except RuleError as error:
+        faults += error.faults
+    if not faults:  # an example may name a rule that a fault keeps out
         try:
-            count = len(RuleSet.of(sound, heads))
+            check_tests(sound, heads)
         except RuleError as error:
             faults += error.faults
-        if not faults:  # an example may name a rule that a fault keeps out
-            try:
-                check_tests(sound, heads)
-            except RuleError as error:
-                faults += error.faults
-    if as_json:
-        show.json_object({"file": str(file), "rules": count, "faults": faults})
-    elif faults:
-        for fault in faults:
-            sys.stderr.write(f"bellwether: {fault}\n")
-    else:
-        show.record("checked", {"rules": count, "faults": 0}, as_json=False)
-    if faults:
-        sys.exit(WRONG_USAGE)
+    return count, faults, forgotten_cooldowns(sound, settings.alerting.keep_s)
 
 
 @rules.command("test")

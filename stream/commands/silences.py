@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +11,7 @@ import click
 from stream import show
 from stream.commands.alerts import author_option
 from stream.commands.options import config_option, json_option, with_redis
-from stream.commands.parameters import MatcherValue, Remark, Span, warn_of_unknown
+from stream.commands.parameters import MatcherValue, Remark, Span, Start, warn_of_unknown
 from stream.notify.matchers import Matcher, named_rules
 from stream.records import utc_now
 from stream.settings import Settings
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     help="rule=x, severity!=critical, subject=~ticker:.*; all given must hold.",
 )
 @click.option("--for", "lasts_s", required=True, type=Span(), help="How long: 30m, 2h, 7d.")
+@click.option("--from", "starts", type=Start(), help="When it starts, if not now.")
 @author_option
 @click.option(
     "--comment", default="", type=Remark(), help="Why; everyone sees it. A preview needs none."
@@ -46,6 +47,7 @@ def silence(
     settings: Settings,
     matchers: tuple[Matcher, ...],
     lasts_s: int,
+    starts: datetime | None,
     author: str,
     comment: str,
     preview: bool,
@@ -64,7 +66,9 @@ def silence(
         seen = await store.preview(matchers, since=since)
         if preview:
             return None, seen
-        made = await store.create(matchers, author=author, reason=comment, lasts_s=lasts_s)
+        made = await store.create(
+            matchers, author=author, reason=comment, lasts_s=lasts_s, starts=starts
+        )
         return made, seen
 
     made, seen = asyncio.run(with_redis(settings, ask))
@@ -73,7 +77,7 @@ def silence(
         return
     if made:
         show.record("silence", made, as_json=False)
-    would = "would hide" if preview else "hides"
+    would = "would hide" if preview or starts else "hides"
     reach = "" if seen.complete else " that Redis still has; raise alerting.stream_length for more"
     show.stdout.print(
         f"{would} {seen.hidden} of the last hour's {seen.alerts} alerts{reach}", markup=False
@@ -103,14 +107,14 @@ def unsilence(settings: Settings, silence_id: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def silences(settings: Settings, as_json: bool) -> None:
-    """Silences in force, and how many alerts each has hidden."""
+    """Silences in force or to come, and how many alerts each has hidden."""
     from stream.notify.silence_store import SilenceStore
 
     found = asyncio.run(
-        with_redis(settings, lambda redis, keys: SilenceStore(redis, keys).active())
+        with_redis(settings, lambda redis, keys: SilenceStore(redis, keys).listed())
     )
     if as_json:
         show.json_object({"silences": found})
     else:
-        columns = ("id", "matchers", "author", "reason", "expiry", "hidden")
-        show.table("silences", found, columns=columns)
+        columns = ("id", "matchers", "author", "reason", "starts", "expiry", "hidden")
+        show.table("silences", found, columns=columns, least=("starts",))

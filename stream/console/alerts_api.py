@@ -8,31 +8,18 @@ from typing import Annotated, Literal
 import msgspec
 
 from stream.alerts.alert_search import Search
-from stream.alerts.lifecycle import MAX_COMMENT_CHARS, Change, Entry
-from stream.console.desk import Desk, alert_id
+from stream.alerts.lifecycle import Change, Entry
+from stream.console.alert_rows import Row, row_of, rows_of
+from stream.console.body_fields import Name, SomeText, Text, clean_field
 from stream.console.highlight import shared_words
-from stream.console.operations import Asked, Operation
-from stream.console.rows import Row, row_of, rows_of
-from stream.ingest.text import clean_remark
+from stream.console.operations import Call, Operation
+from stream.console.services import Services, alert_id
 from stream.notify.matchers import parse_matcher
 from stream.notify.silences import Silence
 from stream.records import Alert, utc_now
 
 SIMILAR = 8
 MAX_ROWS = 2_000
-MAX_NAME_CHARS = 100
-
-Text = Annotated[str, msgspec.Meta(max_length=MAX_COMMENT_CHARS)]
-SomeText = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_COMMENT_CHARS)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
-
-
-def said(field: str, text: str) -> str:
-    """What a person wrote, cleaned; a blank one refuses the body, by ValueError."""
-    cleaned = clean_remark(text)
-    if not cleaned:
-        raise ValueError(f"{field} is blank; write something")
-    return cleaned
 
 
 class AlertsQuery(msgspec.Struct, frozen=True):
@@ -65,14 +52,14 @@ class Comment(msgspec.Struct, frozen=True):
     comment: Text = ""
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "comment", clean_remark(self.comment))
+        clean_field(self, "comment", may_be_blank=True)
 
 
 class Remark(msgspec.Struct, frozen=True):
     comment: SomeText
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "comment", said("comment", self.comment))
+        clean_field(self, "comment")
 
 
 class Assignment(Comment, frozen=True, kw_only=True):
@@ -80,7 +67,8 @@ class Assignment(Comment, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        msgspec.structs.force_setattr(self, "to", " ".join(said("to", self.to).split()))
+        clean_field(self, "to")
+        msgspec.structs.force_setattr(self, "to", " ".join(self.to.split()))
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -90,24 +78,26 @@ class Changed(msgspec.Struct, frozen=True):
     row: Row
 
 
-async def list_alerts(asked: Asked) -> AlertList:
-    return await asked.desk.lists.answer(asked.query, lambda: _list(asked.desk, asked.query))
+async def list_alerts(call: Call) -> AlertList:
+    return await call.services.single_flight.answer(
+        call.query, lambda: _list(call.services, call.query)
+    )
 
 
-async def _list(desk: Desk, query: AlertsQuery) -> AlertList:
+async def _list(services: Services, query: AlertsQuery) -> AlertList:
     matchers = [parse_matcher(text) for text in query.matcher]
     now = utc_now()
-    in_force = await desk.hub.refresh_silences()
-    silences = desk.hub.silences
+    in_force = await services.hub.refresh_silences()
+    silences = services.hub.silences
 
     def keeps(alert: Alert) -> bool:
         search = Search(("resolved",) if query.state == "resolved" else (), matchers)
         return search.keeps(alert, silences, now)
 
     if query.state == "open":
-        found = await desk.alerts.list_open(query.limit + 1, keeps)
+        found = await services.alerts.list_open(query.limit + 1, keeps)
     else:
-        found = (await desk.alerts.list_all(keeps))[: query.limit + 1]
+        found = (await services.alerts.list_all(keeps))[: query.limit + 1]
     return AlertList(
         rows_of(found[: query.limit], silences, now),
         len(found) > query.limit,
@@ -115,71 +105,65 @@ async def _list(desk: Desk, query: AlertsQuery) -> AlertList:
     )
 
 
-async def show_alert(asked: Asked) -> AlertDetail:
-    identity = asked.path["id"]
-    return await asked.desk.lists.answer(identity, lambda: _detail(asked.desk, identity))
-
-
-async def _detail(desk: Desk, identity: str) -> AlertDetail:
-    alert = await desk.alert(identity)
-    now = utc_now()
-    others = await desk.alerts.list_all(
-        lambda other: other.id != alert.id and alert_is_like(other, alert)
+async def show_alert(call: Call) -> AlertDetail:
+    identity = call.path["id"]
+    return await call.services.single_flight.answer(
+        identity, lambda: _detail(call.services, identity)
     )
-    both = [other for other in others if (other.rule, other.subject) == (alert.rule, alert.subject)]
-    similar = [*both, *(other for other in others if other not in both)][:SIMILAR]
+
+
+async def _detail(services: Services, identity: str) -> AlertDetail:
+    alert = await services.alert(identity)
+    now = utc_now()
+    similar = await services.alerts.list_like(alert, SIMILAR)
     return AlertDetail(
         alert=alert,
-        row=row_of(alert, desk.hub.silences, now),
-        history=await desk.lifecycle.history(alert.id),
+        row=row_of(alert, services.hub.silences, now),
+        history=await services.lifecycle.history(alert.id),
         words=shared_words([one.text for one in alert.evidence], alert.subject),
-        similar=rows_of(similar, desk.hub.silences, now),
+        similar=rows_of(similar, services.hub.silences, now),
     )
 
 
-def alert_is_like(other: Alert, alert: Alert) -> bool:
-    return other.rule == alert.rule or other.subject == alert.subject
-
-
-async def acknowledge(asked: Asked) -> Changed:
+async def acknowledge(call: Call) -> Changed:
     return _changed(
-        asked,
-        await asked.desk.lifecycle.acknowledge(
-            alert_id(asked.path["id"]), by=asked.by.name, comment=asked.body.comment
+        call,
+        await call.services.lifecycle.acknowledge(
+            alert_id(call.path["id"]), by=call.by.name, comment=call.body.comment
         ),
     )
 
 
-async def assign(asked: Asked) -> Changed:
-    body = asked.body
+async def assign(call: Call) -> Changed:
+    body = call.body
     return _changed(
-        asked,
-        await asked.desk.lifecycle.assign(
-            alert_id(asked.path["id"]), to=body.to, by=asked.by.name, comment=body.comment
+        call,
+        await call.services.lifecycle.assign(
+            alert_id(call.path["id"]), to=body.to, by=call.by.name, comment=body.comment
         ),
     )
 
 
-async def comment(asked: Asked) -> Changed:
+async def comment(call: Call) -> Changed:
     return _changed(
-        asked,
-        await asked.desk.lifecycle.comment(
-            alert_id(asked.path["id"]), asked.body.comment, by=asked.by.name
+        call,
+        await call.services.lifecycle.comment(
+            alert_id(call.path["id"]), call.body.comment, by=call.by.name
         ),
     )
 
 
-async def resolve(asked: Asked) -> Changed:
+async def resolve(call: Call) -> Changed:
     return _changed(
-        asked,
-        await asked.desk.lifecycle.resolve(
-            alert_id(asked.path["id"]), by=asked.by.name, comment=asked.body.comment
+        call,
+        await call.services.lifecycle.resolve(
+            alert_id(call.path["id"]), by=call.by.name, comment=call.body.comment
         ),
     )
 
 
-def _changed(asked: Asked, change: Change) -> Changed:
-    return Changed(change.changed, row_of(change.alert, asked.desk.hub.silences, utc_now()))
+def _changed(call: Call, change: Change) -> Changed:
+    return Changed(change.changed, row_of(change.alert, call.services.hub.silences, utc_now()))
 
 
 def operations() -> Iterable[Operation]:
@@ -191,7 +175,7 @@ def operations() -> Iterable[Operation]:
         run=list_alerts,
         query=AlertsQuery,
         answer=AlertList,
-        summary="Alerts in Redis, and the silences in force",
+        summary="Alerts in Redis, and the silences in force or to come",
     )
     yield Operation(
         method="GET",

@@ -1,4 +1,4 @@
-"""Explanations for readers: one at a time off the event loop, the last few remembered."""
+"""Explanations of alerts, computed one at a time off the event loop, the latest ones cached."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from stream.console.operations import RefusedError
-from stream.explain.explained import ExplainedAlert, ExplainedText
+from stream.explain.explanation import ExplainedAlert, ExplainedText
 from stream.records import Alert, Evidence
 
 Explain = Callable[[Alert], ExplainedAlert]

@@ -1,4 +1,4 @@
-"""What stands before every handler: headers, the host asked for, who asks, and their CSRF token."""
+"""The middleware of every request: security headers, host, login, and the CSRF token of changes."""
 
 from __future__ import annotations
 

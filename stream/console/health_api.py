@@ -13,12 +13,12 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from stream.connection import StartError
-from stream.console.desk import Desk, Moved
 from stream.console.lag import Lag, lag_of
-from stream.console.operations import Asked, Operation
+from stream.console.operations import Call, Operation
 from stream.console.receivers import ReceiverState, receivers_of
 from stream.console.recent import Seen
-from stream.console.shown_settings import Setting, shown
+from stream.console.services import Moved, Services
+from stream.console.settings_view import Setting, shown
 from stream.operations.ledger import Entry, Sign, spans
 from stream.records import Scored, utc_now
 
@@ -108,18 +108,18 @@ class _Measured(NamedTuple):
     trainer: TrainerState
 
 
-async def health(asked: Asked) -> HealthAnswer:
-    desk = asked.desk
-    faults = desk.hub.faults
+async def health(call: Call) -> HealthAnswer:
+    services = call.services
+    faults = services.hub.faults
     # With and without Kafka apart: the first page after its return shows the lag.
     there = not faults["kafka"]
-    found = await desk.lately.answer(("health", there), lambda: _measured(desk, there))
+    found = await services.short_cache.answer(("health", there), lambda: _measured(services, there))
     faults["kafka"] = faults["kafka"] or found.fault
     open_alerts: int | None = None
     receivers: list[ReceiverState] = []
     if not faults["redis"]:
-        open_alerts = await desk.redis.zcard(desk.keys.alerts_open)
-        receivers = await receivers_of(desk.redis, desk.keys)
+        open_alerts = await services.redis.zcard(services.keys.alerts_open)
+        receivers = await receivers_of(services.redis, services.keys)
     return HealthAnswer(
         faults=faults,
         flow=found.flow,
@@ -128,25 +128,25 @@ async def health(asked: Asked) -> HealthAnswer:
         trainer=found.trainer,
         receivers=receivers,
         open_alerts=open_alerts,
-        viewers=desk.hub.viewers,
+        viewers=services.hub.viewers,
     )
 
 
-async def _measured(desk: Desk, kafka_is_there: bool) -> _Measured:
+async def _measured(services: Services, kafka_is_there: bool) -> _Measured:
     lag: list[Lag] = []
     fault = ""
     if kafka_is_there:
         try:
-            lag = await lag_of(desk.settings)
+            lag = await lag_of(services.settings)
         except (KafkaError, StartError, OSError, TimeoutError) as error:
             fault = f"{type(error).__name__}: {error}"
-    flow = flow_of(desk.recent.taken(desk.settings.topics.scored), utc_now())
-    workers = workers_of(desk.recent.ledger, utc_now())
-    return _Measured(flow, lag, fault, workers, await asyncio.to_thread(_trainer, desk))
+    flow = flow_of(services.recent.taken(services.settings.topics.scored), utc_now())
+    workers = workers_of(services.recent.ledger, utc_now())
+    return _Measured(flow, lag, fault, workers, await asyncio.to_thread(_trainer, services))
 
 
-async def settings_in_force(asked: Asked) -> SettingsAnswer:
-    return SettingsAnswer(shown(asked.desk.settings))
+async def settings_in_force(call: Call) -> SettingsAnswer:
+    return SettingsAnswer(shown(call.services.settings))
 
 
 def workers_of(ledger: Sequence[Entry | Sign], now: datetime) -> list[WorkerState]:
@@ -175,14 +175,14 @@ def workers_of(ledger: Sequence[Entry | Sign], now: datetime) -> list[WorkerStat
     ]
 
 
-def _trainer(desk: Desk) -> TrainerState:
-    latest: dict[str, Any] = next(iter(desk.labels.attempts()), {})
+def _trainer(services: Services) -> TrainerState:
+    latest: dict[str, Any] = next(iter(services.labels.attempts()), {})
     return TrainerState(
-        written=desk.labels.written(),
+        written=services.labels.written(),
         verdict=str(latest.get("verdict", "")),
         verdict_at=str(latest.get("time", "")),
-        drift=desk.labels.drift(),
-        drift_above=desk.settings.trainer.drift_above,
+        drift=services.labels.drift(),
+        drift_above=services.settings.trainer.drift_above,
     )
 
 

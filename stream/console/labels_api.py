@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -10,9 +11,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from models.spec import Head
-from stream.console.alerts_api import Name
-from stream.console.operations import Asked, Operation, RefusedError
-from stream.console.teaching import Item, Progress, in_review, progress, that_count, useful
+from stream.console.body_fields import Name
+from stream.console.label_queue import (
+    Item,
+    Progress,
+    in_review,
+    most_useful,
+    progress,
+    without_refused,
+)
+from stream.console.operations import Call, Operation, RefusedError
+from stream.console.review import InReview, latest_forms
 from stream.names import MAX_ID_CHARS, SourceKind
 from stream.outbox import Outgoing
 from stream.records import Feedback, RoutedTicket, encode, utc_now
@@ -96,53 +105,53 @@ class Suspects(msgspec.Struct, frozen=True):
     suspects: list[dict[str, str]]
 
 
-async def teach(asked: Asked) -> TeachAnswer:
-    desk, query = asked.desk, asked.query
-    heads = await asyncio.to_thread(desk.heads)
+async def teach(call: Call) -> TeachAnswer:
+    services, query = call.services, call.query
+    heads = await asyncio.to_thread(services.heads)
     head = _named(heads, query.head).name if query.head else heads[0].name
-    said = that_count(desk.recent.feedback, heads)
-    items = useful(
-        desk.recent.scored,
+    said = without_refused(services.recent.feedback, heads)
+    items = most_useful(
+        services.recent.scored,
         said,
         head=head,
-        author=asked.by.name,
+        author=call.by.name,
         limit=query.limit,
         first=query.event,
     )
-    verdict = next(iter(await asyncio.to_thread(desk.labels.attempts)), None)
-    shown = progress(said, asked.by.name)
-    return TeachAnswer(heads, items, shown, desk.recent.caught_up, verdict, head)
+    verdict = next(iter(await asyncio.to_thread(services.labels.attempts)), None)
+    shown = progress(said, call.by.name)
+    return TeachAnswer(heads, items, shown, services.recent.caught_up, verdict, head)
 
 
-async def review(asked: Asked) -> ReviewAnswer:
-    desk = asked.desk
-    heads = await asyncio.to_thread(desk.heads)
-    said = that_count(desk.recent.feedback, heads)
+async def review(call: Call) -> ReviewAnswer:
+    services = call.services
+    heads = await asyncio.to_thread(services.heads)
+    said = without_refused(services.recent.feedback, heads)
     waiting = in_review(
-        desk.recent.review,
+        _forms(call).values(),
         said,
         known=[head.name for head in heads],
-        deciding=deciding(desk.settings.queues),
+        deciding=deciding(services.settings.queues),
     )
     return ReviewAnswer(
         heads,
-        waiting[: asked.query.limit],
+        waiting[: call.query.limit],
         len(waiting),
         sum(item.urgent for item in waiting),
         min((item.time for item in waiting), default=None),
-        [_queue_state(asked, queue.name) for queue in desk.settings.queues],
-        progress(said, asked.by.name),
-        desk.recent.caught_up,
+        [_queue_state(call, queue.name) for queue in services.settings.queues],
+        progress(said, call.by.name),
+        services.recent.caught_up,
     )
 
 
-async def give_feedback(asked: Asked) -> Labelled:
-    desk, verdict = asked.desk, asked.body
-    heads = await asyncio.to_thread(desk.heads)
+async def give_feedback(call: Call) -> Labelled:
+    services, verdict = call.services, call.body
+    heads = await asyncio.to_thread(services.heads)
     head = _named(heads, verdict.head)
     if verdict.label not in head.labels:
         raise RefusedError(f"label {verdict.label!r} is none of {', '.join(head.labels)}")
-    if verdict.source in {"", "ticket"} and not desk.recent.caught_up:
+    if verdict.source in {"", "ticket"} and not services.recent.caught_up:
         # A ticket that is not known yet would leave review and go nowhere.
         raise RefusedError(
             "the console still reads the latest tickets from Kafka; label this again in a moment"
@@ -152,44 +161,54 @@ async def give_feedback(asked: Asked) -> Labelled:
         event_id=verdict.event_id,
         head=verdict.head,
         label=verdict.label,
-        author=asked.by.name,
+        author=call.by.name,
         time=utc_now(),
         source=verdict.source,
     )
-    topics = desk.settings.topics
-    async with desk.given.turn(said.event_id):
-        ticket = _decided(asked, said, heads)
+    topics = services.settings.topics
+    async with services.pending_feedback.turn(said.event_id):
+        ticket = _decided(call, said, heads)
         # The ticket goes first: with the label known it would be gone from review.
         if ticket:
             topic = topics.queue(ticket.queue)
-            await desk.sender.send([Outgoing(topic, ticket.id.encode(), encode(ticket))])
-        await desk.sender.send([Outgoing(topics.feedback, said.event_id.encode(), encode(said))])
-        desk.given.add(said)
+            await services.sender.send([Outgoing(topic, ticket.id.encode(), encode(ticket))])
+        await services.sender.send(
+            [Outgoing(topics.feedback, said.event_id.encode(), encode(said))]
+        )
+        services.pending_feedback.add(said)
     return Labelled(**msgspec.structs.asdict(said), queue=ticket.queue if ticket else "")
 
 
-async def suspects(asked: Asked) -> Suspects:
-    return Suspects(await asyncio.to_thread(asked.desk.labels.suspects))
+async def suspects(call: Call) -> Suspects:
+    return Suspects(await asyncio.to_thread(call.services.labels.suspects))
 
 
-def _decided(asked: Asked, said: Feedback, heads: Sequence[Head]) -> RoutedTicket | None:
+def _decided(call: Call, said: Feedback, heads: Sequence[Head]) -> RoutedTicket | None:
     """The ticket that this verdict moves from review to a queue."""
-    desk = asked.desk
-    before = desk.given.beside(desk.recent.feedback)
+    services = call.services
+    before = services.pending_feedback.beside(services.recent.feedback)
     if any(
         (one.id, one.event_id, one.head) == (said.id, said.event_id, said.head) for one in before
     ):
         return None
-    ticket = next((one for one in reversed(desk.recent.review) if one.id == said.event_id), None)
-    if ticket is None:
+    form = _forms(call).get(said.event_id)
+    if form is None:
         return None
     return decide(
-        ticket,
+        form.ticket,
         said,
-        that_count(before, heads),
-        queues=desk.settings.queues,
+        form.labels(without_refused(before, heads)),
+        queues=services.settings.queues,
         known=[head.name for head in heads],
     )
+
+
+def _forms(call: Call) -> dict[str, InReview]:
+    recent, settings = call.services.recent, call.services.settings
+    topics = settings.topics
+    names = dict.fromkeys(topics.queue(queue.name) for queue in settings.queues)
+    queued = itertools.chain.from_iterable(map(recent.taken, names))
+    return latest_forms(recent.taken(topics.review), queued)
 
 
 def _named(heads: Iterable[Head], name: str) -> Head:
@@ -200,9 +219,9 @@ def _named(heads: Iterable[Head], name: str) -> Head:
     return found
 
 
-def _queue_state(asked: Asked, name: str) -> QueueState:
-    settings = asked.desk.settings
-    seen = asked.desk.recent.taken(settings.topics.queue(name))
+def _queue_state(call: Call, name: str) -> QueueState:
+    settings = call.services.settings
+    seen = call.services.recent.taken(settings.topics.queue(name))
     begin_ms = utc_now().timestamp() * 1000 - RATE_S * 1000
     tickets: list[Any] = [one.record for one in seen]
     return QueueState(

@@ -1,4 +1,4 @@
-"""How far the workers are behind in the source topics: what is written, less what is committed."""
+"""The lag of the workers' consumer group in the source topics: end offsets less committed ones."""
 
 from __future__ import annotations
 

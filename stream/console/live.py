@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream.alerts.store import transition_of
-from stream.console.rows import row_of
+from stream.console.alert_rows import row_of
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
 from stream.notify.silences import ActiveSilences, Silence
@@ -124,8 +124,8 @@ class Hub:
         self._offer(event, frame_of(event, value))
 
     async def refresh_silences(self) -> list[Silence]:
-        """Take over the silences in force, and have lists loaded again where they changed."""
-        found = await self._store.active()
+        """Take over the silences, and have lists loaded again where those in force changed."""
+        found = await self._store.listed()
         fresh = ActiveSilences(found)
         changed = fresh.ids != self.silences.ids
         self.silences = fresh

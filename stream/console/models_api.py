@@ -12,10 +12,10 @@ from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import Head
-from stream.console.alerts_api import SomeText, said
-from stream.console.operations import Asked, Operation, RefusedError
+from stream.console.body_fields import SomeText, clean_field
+from stream.console.operations import Call, Operation, RefusedError
 from stream.records import utc_now
-from stream.score.champions import announcement, predecessor, promote, roll_back
+from stream.serving.champions import announcement, predecessor, promote, roll_back
 
 logger = logging.getLogger(__name__)
 
@@ -54,20 +54,26 @@ class Reason(msgspec.Struct, frozen=True):
     why: SomeText
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "why", said("why", self.why))
+        clean_field(self, "why")
 
 
-async def list_models(asked: Asked) -> ModelsAnswer:
-    desk = asked.desk
+async def list_models(call: Call) -> ModelsAnswer:
+    services = call.services
     serving: dict[str, int] = {}
-    for event in desk.recent.scored[-200:]:
+    for event in services.recent.scored[-200:]:
         serving[event.model] = serving.get(event.model, 0) + 1
-    attempts = await asyncio.to_thread(desk.labels.attempts)
-    if desk.registry is None:
+    attempts = await asyncio.to_thread(services.labels.attempts)
+    if services.registry is None:
         return ModelsAnswer("", [], [], [], attempts, serving, "")
-    versions, damaged, history = await asyncio.to_thread(_read, desk.registry)
+    versions, damaged, history = await asyncio.to_thread(_read, services.registry)
     return ModelsAnswer(
-        desk.registry.address, versions, damaged, history, attempts, serving, predecessor(history)
+        services.registry.address,
+        versions,
+        damaged,
+        history,
+        attempts,
+        serving,
+        predecessor(history),
     )
 
 
@@ -77,33 +83,33 @@ class RollBack(Reason, frozen=True):
     to: str = ""
 
 
-async def promote_version(asked: Asked) -> Alias:
-    registry = _registry(asked)
+async def promote_version(call: Call) -> Alias:
+    registry = _registry(call)
     alias = await asyncio.to_thread(
         promote,
         registry,
-        asked.path["version"],
-        by=asked.by.name,
-        why=asked.body.why,
+        call.path["version"],
+        by=call.by.name,
+        why=call.body.why,
         now=utc_now(),
     )
-    return await _announced(asked, alias)
+    return await _announced(call, alias)
 
 
-async def roll_back_champion(asked: Asked) -> Alias:
-    registry = _registry(asked)
-    body = asked.body
+async def roll_back_champion(call: Call) -> Alias:
+    registry = _registry(call)
+    body = call.body
     alias = await asyncio.to_thread(
-        roll_back, registry, by=asked.by.name, why=body.why, now=utc_now(), to=body.to
+        roll_back, registry, by=call.by.name, why=body.why, now=utc_now(), to=body.to
     )
-    return await _announced(asked, alias)
+    return await _announced(call, alias)
 
 
-async def _announced(asked: Asked, alias: Alias) -> Alias:
+async def _announced(call: Call, alias: Alias) -> Alias:
     # Workers look at the registry each minute anyway; the announcement makes them look now. The
     # alias has moved all the same: who is told that it failed rolls back once more, and too far.
     try:
-        await asked.desk.sender.send([announcement(asked.desk.settings.topics, alias)])
+        await call.services.sender.send([announcement(call.services.settings.topics, alias)])
     except (KafkaError, OSError, TimeoutError) as error:
         logger.warning(
             "could not announce %s (%r); workers look within a minute", alias.version, error
@@ -111,26 +117,26 @@ async def _announced(asked: Asked, alias: Alias) -> Alias:
     return alias
 
 
-def _registry(asked: Asked) -> Registry:
-    if asked.desk.registry is None:
+def _registry(call: Call) -> Registry:
+    if call.services.registry is None:
         raise RefusedError(
             "setting model.registry is not set, so there are no versions; set it for the console "
             "as for workers and the trainer"
         )
-    return asked.desk.registry
+    return call.services.registry
 
 
 def _read(registry: Registry) -> tuple[list[Version], list[str], list[Alias]]:
     history = registry.history(CHAMPION)
     champion = history[-1].version if history else ""
-    challenger = registry.alias(CHALLENGER)
+    in_shadow = registry.version_of(CHALLENGER)
     whole, damaged = registry.survey()
     versions = [
         Version(
             version=checkpoint.version,
             parent=str(checkpoint.training.get("parent", "")),
             champion=checkpoint.version == champion,
-            in_shadow=challenger is not None and checkpoint.version == challenger.version,
+            in_shadow=checkpoint.version == in_shadow,
             heads=checkpoint.heads,
             metrics=checkpoint.metrics,
             training=checkpoint.training,

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the HTTP API, made from the table that routes it."""
+"""The OpenAPI document of the HTTP API, made from its table of operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the HTTP API can do: one table that routes, checks, documents."""
+"""An operation of the HTTP API: method, path, role and types; and errors as HTTP statuses."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from stream.rules.rule_error import RuleError
 from stream.settings import SettingsError
 
 if TYPE_CHECKING:
-    from stream.console.desk import Desk
+    from stream.console.services import Services
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, frozen=True):
     """One call: who asks, the path's and the query's parameters, and the decoded body."""
 
-    desk: Desk
+    services: Services
     by: Identity
     path: dict[str, str]
     query: Any
@@ -43,7 +43,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     role: Role
     answer: Any
-    run: Callable[[Asked], Awaitable[Any]]
+    run: Callable[[Call], Awaitable[Any]]
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
 

@@ -25,7 +25,6 @@ from stream.patience import Patience
 from stream.records import (
     DECODE_ERRORS,
     Feedback,
-    RoutedTicket,
     Scored,
     decode_routed_ticket,
     decode_scored,
@@ -119,10 +118,6 @@ class Recent:
     @property
     def scored(self) -> list[Scored]:
         return [seen.record for seen in self._topics[self._settings.topics.scored].records]
-
-    @property
-    def review(self) -> list[RoutedTicket]:
-        return [seen.record for seen in self._topics[self._settings.topics.review].records]
 
     @property
     def feedback(self) -> list[Feedback]:

@@ -1,4 +1,4 @@
-"""The console's web server: routes from the tables of operations and pages, one set of parts."""
+"""The console's web server: routes from the tables of operations and pages, over one Services."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from models.registry import Alias, Registry
 from models.spec import Head
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
-from stream.connection import redis_client
+from stream.connection import RESTART_S, redis_client
 from stream.connection_settings import is_loopback
 from stream.console import (
     alerts_api,
+    dead_letters_api,
+    explanations_api,
     health_api,
     labels_api,
-    letters_api,
     models_api,
     silences_api,
     subjects_api,
     thresholds_api,
-    words_api,
 )
-from stream.console.desk import Desk, LabelLog, Sender
 from stream.console.explanations import Explain, Explanations
 from stream.console.guard import IDENTITY, add_headers, fault, guard, require
 from stream.console.live import Hub, frame_of
 from stream.console.openapi import PREFIX, document
-from stream.console.operations import Asked, NotFoundError, Operation
+from stream.console.operations import Call, NotFoundError, Operation
 from stream.console.pages import Pages
 from stream.console.prices import Prices
 from stream.console.recent import Recent
+from stream.console.services import LabelLog, Sender, Services
 from stream.console.sessions import Sessions
 from stream.console.users import Users
-from stream.listen import served
+from stream.http_server import served
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
 from stream.settings import Settings
@@ -49,7 +49,7 @@ from stream.signals.signal_store import SignalStore
 
 logger = logging.getLogger(__name__)
 
-DESK: web.AppKey[Desk] = web.AppKey("desk", Desk)
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 SHUTDOWN_S = 2.0
 MAX_BODY_BYTES = 256 * 1024
 FRAME_S = 0.2
@@ -62,14 +62,14 @@ STREAM_S = 1_800.0
 
 OPERATIONS: tuple[Operation, ...] = (
     *alerts_api.operations(),
-    *words_api.operations(),
+    *explanations_api.operations(),
     *thresholds_api.operations(),
     *silences_api.operations(),
     *labels_api.operations(),
     *models_api.operations(),
     *subjects_api.operations(),
     *health_api.operations(),
-    *letters_api.operations(),
+    *dead_letters_api.operations(),
 )
 
 
@@ -80,21 +80,21 @@ def signals_of(settings: Settings, redis: Redis, keys: Keys) -> SignalStore:
 
 
 @contextlib.asynccontextmanager
-async def desk_of(
+async def open_services(
     settings: Settings,
     *,
     registry: Registry | None,
     heads: Callable[[], tuple[Head, ...]],
     labels: LabelLog,
     explain: Explain,
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[Services]:
     """The parts, at work while the context lasts. Neither Redis nor Kafka need be there yet.
 
     Raises SettingsError for a file of prices that can't be used.
     """
     file = settings.console.prices
     prices = await asyncio.to_thread(Prices, file) if file else None
-    redis = redis_client(settings.redis)
+    redis = redis_client(settings.redis, restart_s=RESTART_S)
     keys = Keys(settings.redis.prefix)
     hub: Hub
 
@@ -107,7 +107,7 @@ async def desk_of(
     recent.start()
     hub.start()
     try:
-        yield Desk(
+        yield Services(
             settings=settings,
             redis=redis,
             keys=keys,
@@ -131,15 +131,15 @@ async def desk_of(
         await redis.aclose()
 
 
-def application(desk: Desk) -> web.Application:
+def application(services: Services) -> web.Application:
     """Raises SettingsError for a users file that can't be used."""
-    console = desk.settings.console
+    console = services.settings.console
     sessions = Sessions(Users(console.users) if console.users else None)
     app = web.Application(
         middlewares=[guard(sessions, only_here=is_loopback(console.host))],
         client_max_size=MAX_BODY_BYTES,
     )
-    app[DESK] = desk
+    app[SERVICES] = services
     for operation in OPERATIONS:
         app.router.add_route(operation.method, PREFIX + operation.path, _handler(operation))
     described = msgspec.json.encode(document(OPERATIONS))
@@ -153,11 +153,11 @@ def application(desk: Desk) -> web.Application:
     return app
 
 
-def listening(desk: Desk) -> contextlib.AbstractAsyncContextManager[str]:
+def listening(services: Services) -> contextlib.AbstractAsyncContextManager[str]:
     """Serve at console.listen while the context lasts; gives the address to open in a browser."""
-    console = desk.settings.console
+    console = services.settings.console
     return served(
-        application(desk),
+        application(services),
         console.host,
         console.port,
         setting=f"console.listen {console.listen}",
@@ -168,7 +168,7 @@ def listening(desk: Desk) -> contextlib.AbstractAsyncContextManager[str]:
 
 async def live(request: web.Request) -> web.StreamResponse:
     """Server-sent events: alert, reload, model and status."""
-    hub = request.app[DESK].hub
+    hub = request.app[SERVICES].hub
     viewer = hub.join()
     if viewer is None:
         return fault(503, "too many pages are open on this console; close some")
@@ -198,14 +198,14 @@ def _handler(operation: Operation) -> Handler:
                 body = msgspec.json.decode(await request.read(), type=operation.body)
             except UnicodeDecodeError as error:
                 raise msgspec.DecodeError(f"the body is not UTF-8 ({error.reason})") from None
-        asked = Asked(
-            desk=request.app[DESK],
+        call = Call(
+            services=request.app[SERVICES],
             by=identity,
             path=dict(request.match_info),
             query=_query(request, operation),
             body=body,
         )
-        answer = await operation.run(asked)
+        answer = await operation.run(call)
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
     return handle
@@ -241,4 +241,4 @@ def _constant(body: bytes, content_type: str) -> Handler:
 
 
 async def _close_viewers(app: web.Application) -> None:
-    app[DESK].hub.close_viewers()
+    app[SERVICES].hub.close_viewers()

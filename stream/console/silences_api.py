@@ -9,9 +9,10 @@ from typing import Annotated
 import msgspec
 
 from stream.alerts.alert_search import Search
-from stream.console.alerts_api import MAX_ROWS, SomeText, said
-from stream.console.operations import Asked, Operation, RefusedError
-from stream.console.rows import Row, rows_of
+from stream.console.alert_rows import Row, rows_of
+from stream.console.alerts_api import MAX_ROWS
+from stream.console.body_fields import SomeText, clean_field
+from stream.console.operations import Call, Operation, RefusedError
 from stream.durations import seconds
 from stream.notify.matchers import Matcher, parse_matcher
 from stream.notify.silence_store import PREVIEW_S
@@ -37,7 +38,7 @@ class NewSilence(Matchers, frozen=True):
     reason: SomeText
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "reason", said("reason", self.reason))
+        clean_field(self, "reason")
 
 
 class PreviewAnswer(msgspec.Struct, frozen=True):
@@ -55,44 +56,44 @@ class Silences(msgspec.Struct, frozen=True):
     silences: list[Silence]
 
 
-async def list_silences(asked: Asked) -> Silences:
-    return Silences(await asked.desk.silences.active())
+async def list_silences(call: Call) -> Silences:
+    return Silences(await call.services.silences.listed())
 
 
-async def preview_silence(asked: Asked) -> PreviewAnswer:
-    desk = asked.desk
-    matchers = asked.body.parsed()
+async def preview_silence(call: Call) -> PreviewAnswer:
+    services = call.services
+    matchers = call.body.parsed()
     now = utc_now()
-    hour = await desk.silences.preview(matchers, since=now - timedelta(seconds=PREVIEW_S))
+    hour = await services.silences.preview(matchers, since=now - timedelta(seconds=PREVIEW_S))
     search = Search((), matchers)
-    shown = await desk.alerts.list_open(MAX_ROWS)
-    hidden = [alert for alert in shown if search.keeps(alert, desk.hub.silences, now)]
+    shown = await services.alerts.list_open(MAX_ROWS)
+    hidden = [alert for alert in shown if search.keeps(alert, services.hub.silences, now)]
     return PreviewAnswer(
         open_hidden=len(hidden),
         open_alerts=len(shown),
         hour_hidden=hour.hidden,
         hour_alerts=hour.alerts,
         hour_complete=hour.complete,
-        examples=rows_of(hidden[:SHOWN_EXAMPLES], desk.hub.silences, now),
+        examples=rows_of(hidden[:SHOWN_EXAMPLES], services.hub.silences, now),
     )
 
 
-async def create_silence(asked: Asked) -> Silence:
-    body = asked.body
+async def create_silence(call: Call) -> Silence:
+    body = call.body
     try:
         lasts_s = seconds(body.lasts)
     except ValueError as error:
         raise RefusedError(f"lasts {body.lasts!r}: {error}") from None
-    made = await asked.desk.silences.create(
-        body.parsed(), author=asked.by.name, reason=body.reason, lasts_s=lasts_s
+    made = await call.services.silences.create(
+        body.parsed(), author=call.by.name, reason=body.reason, lasts_s=lasts_s
     )
-    await asked.desk.hub.refresh_silences()
+    await call.services.hub.refresh_silences()
     return made
 
 
-async def end_silence(asked: Asked) -> Silence:
-    ended = await asked.desk.silences.end(asked.path["id"])
-    await asked.desk.hub.refresh_silences()
+async def end_silence(call: Call) -> Silence:
+    ended = await call.services.silences.end(call.path["id"])
+    await call.services.hub.refresh_silences()
     return ended
 
 
@@ -103,7 +104,7 @@ def operations() -> Iterable[Operation]:
         role="viewer",
         run=list_silences,
         answer=Silences,
-        summary="Silences in force, the one that ends first before the others",
+        summary="Silences in force and to come, the one that ends first before the others",
     )
     yield Operation(
         method="POST",

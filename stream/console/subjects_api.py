@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from stream.console.desk import Desk
+from stream.console.alert_rows import Row, rows_of
 from stream.console.markets import HeatMap, View, heat_map, view_of
-from stream.console.operations import Asked, NotFoundError, Operation
+from stream.console.operations import Call, NotFoundError, Operation
 from stream.console.prices import PriceLine
 from stream.console.recent import Recent
-from stream.console.rows import Row, rows_of
+from stream.console.services import Services
 from stream.records import utc_now
 from stream.signals.figures import figures
 
@@ -44,8 +44,8 @@ class SubjectAnswer(msgspec.Struct, frozen=True):
     prices: PriceLine | None
 
 
-async def markets(asked: Asked) -> MarketsAnswer:
-    return await asked.desk.lately.answer("markets", lambda: _markets(asked.desk.recent))
+async def markets(call: Call) -> MarketsAnswer:
+    return await call.services.short_cache.answer("markets", lambda: _markets(call.services.recent))
 
 
 async def _markets(recent: Recent) -> MarketsAnswer:
@@ -55,28 +55,28 @@ async def _markets(recent: Recent) -> MarketsAnswer:
     return MarketsAnswer(found, len(scored), since, recent.caught_up)
 
 
-async def subject(asked: Asked) -> SubjectAnswer:
-    desk, kind, name = asked.desk, asked.path["kind"], asked.path["id"]
-    return await desk.lists.answer((kind, name), lambda: _subject(desk, kind, name))
+async def subject(call: Call) -> SubjectAnswer:
+    services, kind, name = call.services, call.path["kind"], call.path["id"]
+    return await services.single_flight.answer((kind, name), lambda: _subject(services, kind, name))
 
 
-async def _subject(desk: Desk, kind: str, name: str) -> SubjectAnswer:
-    alerts = await desk.alerts.list_all(lambda alert: alert.subject == f"{kind}:{name}")
-    scored = desk.recent.scored
+async def _subject(services: Services, kind: str, name: str) -> SubjectAnswer:
+    alerts = await services.alerts.list_all(lambda alert: alert.subject == f"{kind}:{name}")
+    scored = services.recent.scored
     view = await asyncio.to_thread(view_of, scored, kind, name, [alert.began for alert in alerts])
-    windows = await desk.signals.get(f"{kind}:{name}")
+    windows = await services.signals.get(f"{kind}:{name}")
     if view is None and not alerts and not windows:
         raise NotFoundError(
             f"none of the latest {len(scored):,} scored events is about {kind} {name}, and Redis "
             "has neither alerts nor windows of it"
         )
-    shown_figures = figures(windows, desk.settings.signals) if windows else {}
+    shown_figures = figures(windows, services.settings.signals) if windows else {}
     prices = None
-    if view and kind == "ticker" and desk.prices:
+    if view and kind == "ticker" and services.prices:
         first, last = view.buckets[0].start, view.buckets[-1].start
         end = last + timedelta(seconds=view.width_s)
-        prices = await asyncio.to_thread(desk.prices.line, name, first.date(), end.date())
-    rows = rows_of(alerts, desk.hub.silences, utc_now())
+        prices = await asyncio.to_thread(services.prices.line, name, first.date(), end.date())
+    rows = rows_of(alerts, services.hub.silences, utc_now())
     return SubjectAnswer(view, len(scored), shown_figures, rows, prices)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from models.spec import Head
 from stream.backtesting.backtest import Backtest, compare
 from stream.backtesting.sweep import thresholds, variants
-from stream.console.operations import Asked, Operation, RefusedError
+from stream.console.operations import Call, Operation, RefusedError
 from stream.records import Scored
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import RuleFile, read_rule_file
@@ -71,13 +71,13 @@ class ThresholdsAnswer(msgspec.Struct, frozen=True):
     thresholds: list[Threshold]
 
 
-async def show_thresholds(asked: Asked) -> ThresholdsAnswer:
-    desk = asked.desk
-    alert = await desk.alert(asked.path["id"])
-    scored = desk.recent.scored
+async def show_thresholds(call: Call) -> ThresholdsAnswer:
+    services = call.services
+    alert = await services.alert(call.path["id"])
+    scored = services.recent.scored
 
     def work() -> ThresholdsAnswer:
-        settings = desk.settings
+        settings = services.settings
         file = read_rule_file(settings.alerting.rules, tuple(settings.subjects.fields))
         where = next((place for place, one in file.rules.items() if one.name == alert.rule), "")
         if not where:
@@ -87,7 +87,7 @@ async def show_thresholds(asked: Asked) -> ThresholdsAnswer:
             )
         rule = file.rules[where]
         tried = try_all(
-            settings, desk.heads(), file, where=where, scored=scored, subject=alert.subject
+            settings, services.heads(), file, where=where, scored=scored, subject=alert.subject
         )
         return ThresholdsAnswer(
             rule=rule.name,
@@ -98,11 +98,11 @@ async def show_thresholds(asked: Asked) -> ThresholdsAnswer:
             thresholds=tried,
         )
 
-    if desk.trying.locked():
+    if services.trying.locked():
         raise RefusedError("other thresholds are being tried for somebody; ask again in a moment")
 
     async def alone() -> ThresholdsAnswer:
-        async with desk.trying:
+        async with services.trying:
             return await asyncio.to_thread(work)
 
     # Who asked may go away; the thread can't be stopped, and nobody else may begin beside it.

@@ -18,12 +18,12 @@ from aiokafka import AIOKafkaConsumer
 from models.registry import Alias
 from stream.app import Worker
 from stream.connection import StartError, kafka_arguments
-from stream.demo.classroom import LABELLED, Trainer
-from stream.demo.tickets import LABEL, tickets
-from stream.outbox import Outbox, Outgoing
+from stream.demo.lesson_tickets import LABEL, tickets
+from stream.demo.trainer_process import LABELLED, Trainer
+from stream.outbox import Outbox, Outgoing, open_outbox
 from stream.records import Feedback, Scored, decode_scored, encode, utc_now
-from stream.score.champions import announcement
-from stream.score.follow import Champions
+from stream.serving.champions import announcement
+from stream.serving.follower import Champions
 from stream.settings import Settings
 from stream.tasks import end
 
@@ -72,23 +72,21 @@ class Lesson:
 
         Raises StartError when the trainer ends, or a step takes more than DEADLINE_S.
         """
-        kafka = kafka_arguments(self._settings.kafka)
-        outbox = Outbox(kafka)
-        await outbox.start()
-        consumer = AIOKafkaConsumer(
-            self._settings.topics.scored,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            **kafka,
-        )
-        await consumer.start()
-        reading = asyncio.create_task(self._read(consumer))
-        try:
-            await self._story(outbox, sent)
-        finally:
-            await end(reading)
-            await consumer.stop()
-            await outbox.stop()
+        kafka = self._settings.kafka
+        async with open_outbox(kafka) as outbox:
+            consumer = AIOKafkaConsumer(
+                self._settings.topics.scored,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                **kafka_arguments(kafka),
+            )
+            await consumer.start()
+            reading = asyncio.create_task(self._read(consumer))
+            try:
+                await self._story(outbox, sent)
+            finally:
+                await end(reading)
+                await consumer.stop()
 
     async def _story(self, outbox: Outbox, sent: Sent) -> None:
         texts = tickets()

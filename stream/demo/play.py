@@ -17,14 +17,14 @@ from rich.live import Live
 
 from models.spec import Predictor
 from stream.app import Worker
-from stream.connection import StartError, kafka_arguments
-from stream.demo.classroom import classroom, trainer_beside
+from stream.connection import StartError
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
 from stream.demo.feed import feed_until
 from stream.demo.lesson import Lesson, Parts
+from stream.demo.trainer_process import classroom, trainer_beside
 from stream.demo.view import render
 from stream.operations.telemetry import Latency, Telemetry
-from stream.outbox import Outbox, Outgoing
+from stream.outbox import Outgoing, open_outbox
 from stream.publish import Addresser, publish, read_lines
 from stream.records import utc_now
 from stream.settings import Settings
@@ -154,9 +154,7 @@ class _Player:
         self.done = True
 
     async def _play_input(self) -> None:
-        outbox = Outbox(kafka_arguments(self._settings.kafka))
-        await outbox.start()
-        try:
+        async with open_outbox(self._settings.kafka) as outbox:
             await publish(
                 self._lines(),
                 addresser=Addresser(self._settings),
@@ -165,8 +163,6 @@ class _Player:
                 published=self.count,
                 room=lambda: LINES_AHEAD - self.under_way,
             )
-        finally:
-            await outbox.stop()
 
     def _lines(self) -> Iterator[tuple[Path, int, bytes]]:
         inputs = self._plan.inputs

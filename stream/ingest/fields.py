@@ -16,7 +16,8 @@ MAX_LANG_CHARS = 35
 MAX_TICKERS = 50
 MAX_TICKER_CHARS = 32
 
-_LANGUAGE_TAG = re.compile(r"[a-z]{2,8}(?:-[a-z0-9]{1,8})*")
+# No language has a longer code; "english" is a word, and detected as if it were missing.
+_LANGUAGE_TAG = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{1,8})*")
 _TICKER_SEPARATORS = re.compile(r"[\s,;]+")
 _JSON_TYPES = {
     dict: "an object",

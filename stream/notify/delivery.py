@@ -37,7 +37,7 @@ class Trouble(NamedTuple):
     since: float
 
 
-class Tally:
+class DeliveryCounts:
     """What receivers took, by their names: counts of this process, and who is in trouble now."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Courier:
         *,
         give_up_after_s: float,
         ended: Callable[[Outcome], None],
-        tally: Tally | None = None,
+        tally: DeliveryCounts | None = None,
         first_wait_s: float = FIRST_WAIT_S,
         may_send: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -89,7 +89,7 @@ class Courier:
         self._sink = sink
         self._give_up_after_s = give_up_after_s
         self._ended = ended
-        self._tally = tally or Tally()
+        self._tally = tally or DeliveryCounts()
         self._first_wait_s = first_wait_s
         self._may_send = may_send
         self._queue: asyncio.Queue[Notification] = asyncio.Queue(QUEUE)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from stream.durations import seconds
-from stream.notify.delivery import Courier, Outcome, Tally
+from stream.notify.delivery import Courier, DeliveryCounts, Outcome
 from stream.notify.group import Member
 from stream.notify.inhibition import Inhibitors
 from stream.notify.journal import Journal, JournalError
@@ -54,7 +54,7 @@ class Notifier:
         alerting: Alerting,
         *,
         clock: Callable[[], float] = time.time,
-        tally: Tally | None = None,
+        tally: DeliveryCounts | None = None,
     ) -> None:
         """Sinks by the name of their receiver; clock gives epoch seconds; tally counts for all."""
         self._clock = clock
@@ -64,7 +64,7 @@ class Notifier:
         self._stopping = asyncio.Event()
         self._leads_until = 0.0
         self._outcomes: list[Outcome] = []
-        self._tally = tally or Tally()
+        self._tally = tally or DeliveryCounts()
         self._couriers = {
             name: Courier(
                 name,

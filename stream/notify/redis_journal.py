@@ -154,7 +154,7 @@ class RedisJournal:
 
     async def silences(self) -> list[Silence]:
         async with _errors():
-            return await self._silences.active()
+            return await self._silences.listed()
 
     async def open_alerts(self) -> list[Alert]:
         async with _errors():

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -23,7 +24,11 @@ Span = str
 
 
 class RouteError(SettingsError):
-    """A routing file can't be used; the message names file, line, section, reason and remedy."""
+    """A routing file can't be used; each fault names file, line, section, reason and remedy."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
 
 
 class Route(
@@ -138,14 +143,51 @@ def read_route_file(path: Path) -> tuple[RouteFile, Places]:
     try:
         return msgspec.convert(table, RouteFile), places
     except msgspec.ValidationError as error:
-        section, reason = _explain(str(error))
-        raise RouteError(f"{where(path, places, section)}: {reason}") from None
+        found = [_explain(fault) for fault in _faults(table)] or [_explain(str(error))]
+        faults = (f"{where(path, places, section)}: {reason}" for section, reason in found)
+        raise RouteError(*faults) from None
 
 
 def where(path: Path, places: Places, section: str) -> str:
     line = places.line(section)
     at = f", line {line}" if line else ""
     return f"routing file {path}{at}{f', {section}' if section else ''}"
+
+
+def _faults(table: dict[str, Any]) -> Iterator[str]:
+    """What msgspec says of each part by itself; of the whole it says only what it meets first."""
+    lists: dict[str, type[msgspec.Struct]] = {
+        "receivers": ReceiverConfig,
+        "inhibit_rules": Inhibition,
+        "time_intervals": TimeInterval,
+    }
+    apart = {name for name in lists if isinstance(table.get(name), list)}
+    rest = {name: [] if name in apart else value for name, value in table.items()}
+    if isinstance(route := table.get("route"), dict):
+        rest["route"] = {}
+        yield from _faults_of_route(route, "$.route")
+    yield from _fault(rest, RouteFile, "$")
+    for name in sorted(apart):
+        for number, part in enumerate(table[name]):
+            yield from _fault(part, lists[name], f"$.{name}[{number}]")
+
+
+def _faults_of_route(route: Any, at: str) -> Iterator[str]:
+    inside = route.get("routes") if isinstance(route, dict) else None
+    if not isinstance(inside, list):
+        yield from _fault(route, Route, at)
+        return
+    yield from _fault({**route, "routes": []}, Route, at)
+    for number, one in enumerate(inside):
+        yield from _faults_of_route(one, f"{at}.routes[{number}]")
+
+
+def _fault(part: Any, kind: type[msgspec.Struct], at: str) -> Iterator[str]:
+    try:
+        msgspec.convert(part, kind)
+    except msgspec.ValidationError as error:
+        reason, _, inside = str(error).partition(" - at `$")
+        yield f"{reason} - at `{at}{inside.removesuffix('`')}`"
 
 
 def _explain(message: str) -> tuple[str, str]:

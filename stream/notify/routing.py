@@ -62,22 +62,24 @@ class Routing:
     def __init__(self, file: RouteFile, *, path: Path, places: Places) -> None:
         self._path = path
         self._places = places
+        self._faults: list[str] = []
         self.receivers = {receiver.name: receiver for receiver in file.receivers}
         if len(self.receivers) < len(file.receivers):
             names = [receiver.name for receiver in file.receivers]
             twice = next(name for name in names if names.count(name) > 1)
-            raise self._refused(
-                "receivers", f"two receivers are named {twice!r}; names must differ"
-            )
+            self._refuse("receivers", f"two receivers are named {twice!r}; names must differ")
         self._calendars: dict[str, Calendar] = {}
+        # Also those that can't be read: a route that names one is right.
+        self._intervals: set[str] = set()
         for number, interval in enumerate(file.time_intervals):
             section = f"time_intervals[{number}]"
-            if interval.name in self._calendars:
-                raise self._refused(section, f"name {interval.name!r} is taken; names must differ")
+            if interval.name in self._intervals:
+                self._refuse(section, f"name {interval.name!r} is taken; names must differ")
+            self._intervals.add(interval.name)
             try:
                 self._calendars[interval.name] = Calendar(interval)
             except ValueError as error:
-                raise self._refused(section, str(error)) from None
+                self._refuse(section, str(error))
         self.inhibit_rules = [
             InhibitRule(
                 self._matchers(rule.source_matchers, f"inhibit_rules[{number}].source_matchers"),
@@ -87,11 +89,11 @@ class Routing:
             for number, rule in enumerate(file.inhibit_rules)
         ]
         if file.route.matchers or file.route.goes_on:
-            raise self._refused(
-                "route", "the root takes every alert; move matchers to route.routes"
-            )
+            self._refuse("route", "the root takes every alert; move matchers to route.routes")
         self.nodes: dict[tuple[str, str], Node] = {}
         self.root = self._node(file.route, "route", None)
+        if self._faults:
+            raise RouteError(*self._faults)
 
     @classmethod
     def load(cls, path: Path) -> Routing:
@@ -130,27 +132,21 @@ class Routing:
             yield from (*rule.source, *rule.target)
 
     def _node(self, route: Route, section: str, parent: Node | None) -> Node:
-        if section.count(".") > MAX_DEPTH:
-            raise self._refused(section, f"routes lie in each other more than {MAX_DEPTH} deep")
         matchers = self._matchers(route.matchers, f"{section}.matchers")
-        if parent and not matchers:
-            raise self._refused(
-                section, "matchers is missing; without one it would take every alert"
-            )
-        receiver = route.receiver or (parent.receiver if parent else None)
-        if receiver is None:
-            raise self._refused(
-                section, "receiver is missing; the root must name the one that gets all"
-            )
-        if receiver not in self.receivers:
+        if parent and not route.matchers:
+            self._refuse(section, "matchers is missing; without one it would take every alert")
+        receiver = route.receiver or (parent.receiver if parent else "")
+        if not receiver and parent is None:
+            self._refuse(section, "receiver is missing; the root must name the one that gets all")
+        if route.receiver and receiver not in self.receivers:
             known = ", ".join(self.receivers) or "none"
-            raise self._refused(
+            self._refuse(
                 f"{section}.receiver", f"no receiver is named {receiver!r}; known: {known}"
             )
         for field in ("mute_time_intervals", "active_time_intervals"):
             for name in getattr(route, field):
-                if name not in self._calendars:
-                    raise self._refused(f"{section}.{field}", f"no time interval is named {name!r}")
+                if name not in self._intervals:
+                    self._refuse(f"{section}.{field}", f"no time interval is named {name!r}")
         group_by = (
             route.group_by if route.group_by is not None else (parent.group_by if parent else ())
         )
@@ -173,6 +169,9 @@ class Routing:
             children=(),
         )
         self.nodes[path, receiver] = node
+        if route.routes and section.count(".") >= MAX_DEPTH:
+            self._refuse(section, f"routes lie in each other more than {MAX_DEPTH} deep")
+            return node
         children = tuple(
             self._node(child, f"{section}.routes[{number}]", node)
             for number, child in enumerate(route.routes)
@@ -180,34 +179,37 @@ class Routing:
         return msgspec.structs.replace(node, children=children)
 
     def _timing(self, route: Route, section: str, above: Timing) -> Timing:
-        spans = {}
+        spans: dict[str, int] = {}
         for field in ("group_wait", "group_interval", "repeat_interval"):
             text = getattr(route, field)
-            try:
-                spans[f"{field}_s"] = (
-                    getattr(above, f"{field}_s")
-                    if text is None
-                    else 0
-                    if text == "0s" and field == "group_wait"
-                    else seconds(text)
-                )
-            except ValueError as error:
-                raise self._refused(f"{section}.{field}", f"{text!r}: {error}") from None
-        timing = Timing(**spans)
+            if text == "0s" and field == "group_wait":
+                spans[f"{field}_s"] = 0
+            elif text is not None:
+                try:
+                    spans[f"{field}_s"] = seconds(text)
+                except ValueError as error:
+                    self._refuse(f"{section}.{field}", f"{text!r}: {error}")
+                    return above
+        timing = msgspec.structs.replace(above, **spans)
         if timing.repeat_interval_s < timing.group_interval_s:
-            raise self._refused(
+            self._refuse(
                 section, "repeat_interval is shorter than group_interval, so it could not be kept"
             )
+            return above
         return timing
 
     def _matchers(self, texts: Sequence[str], section: str) -> tuple[Matcher, ...]:
-        try:
-            return tuple(parse_matcher(text) for text in texts)
-        except MatcherError as error:
-            raise self._refused(section, str(error)) from None
+        """Those that can be read."""
+        matchers = []
+        for text in texts:
+            try:
+                matchers.append(parse_matcher(text))
+            except MatcherError as error:
+                self._refuse(section, str(error))
+        return tuple(matchers)
 
-    def _refused(self, section: str, reason: str) -> RouteError:
-        return RouteError(f"{where(self._path, self._places, section)}: {reason}")
+    def _refuse(self, section: str, reason: str) -> None:
+        self._faults.append(f"{where(self._path, self._places, section)}: {reason}")
 
 
 def _within(node: Node) -> Iterator[Node]:

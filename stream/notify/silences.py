@@ -19,11 +19,15 @@ class SilenceError(Exception):
 
 
 class AbsentSilenceError(SilenceError):
-    """The end of a silence that is not in force."""
+    """The end of a silence that there is not."""
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
-    """Hides the alerts for which all matchers hold. hidden counts alerts, not their transitions."""
+    """Hides the alerts for which all matchers hold, from starts on, or since it was made.
+
+    hidden counts alerts, not their transitions. to_come is no part of what Redis keeps: whether it
+    had yet to start when it was read, by the clock of Redis.
+    """
 
     id: str
     matchers: tuple[str, ...]
@@ -32,13 +36,19 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     expiry: datetime
     hidden: int = 0
+    starts: datetime | None = None
+    to_come: bool = False
 
 
 class ActiveSilences:
     """Silences in force, matchers read. The oldest that holds is the one that hides."""
 
     def __init__(self, silences: Iterable[Silence] = ()) -> None:
-        ordered = sorted(silences, key=lambda silence: (silence.created, silence.id))
+        """Leaves out those that are still to come."""
+        ordered = sorted(
+            (silence for silence in silences if not silence.to_come),
+            key=lambda silence: (silence.created, silence.id),
+        )
         self._silences = [
             (silence, [read_matcher(text) for text in silence.matchers]) for silence in ordered
         ]

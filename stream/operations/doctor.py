@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,13 +15,14 @@ from redis.exceptions import RedisError, ResponseError
 
 from models.spec import ModelError, Predictor
 from stream.connection import (
+    http_token,
     kafka_arguments,
     kafka_fault,
     probe_redis,
     redis_client,
     redis_remedy,
 )
-from stream.connection_settings import Kafka
+from stream.connection_settings import Http, Kafka
 from stream.ingest.sources import Decoder
 from stream.notify.route_file import RouteError
 from stream.notify.routing import Routing
@@ -29,6 +31,7 @@ from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings, SettingsError
 from stream.sinks.build import check_receivers
+from stream.subjects.finder import SubjectFinder
 from stream.tickets import check_queues
 from stream.topics import wanted_topics
 
@@ -43,27 +46,43 @@ class Check(msgspec.Struct, frozen=True):
 
 async def examine(settings: Settings, load_model: Callable[[], Predictor]) -> list[Check]:
     """All checks, in the order data flows. Never raises for what it is there to find."""
-    checks = [_sources(settings)]
+    checks = [_guarded("sources", partial(_sources, settings))]
     checks += await _kafka(settings)
     checks.append(await _guard("redis", _redis(settings)))
+    checks.append(_guarded("subjects", partial(_subjects, settings)))
+    if settings.http.listen:
+        checks.append(_guarded("http", partial(_http, settings.http)))
     model, predictor = await asyncio.to_thread(_model, load_model)
     checks.append(model)
     if predictor is not None:
         checks.append(_rules(settings, predictor))
-        checks.append(_queues(settings, predictor))
+        checks.append(_guarded("queues", partial(_queues, settings, predictor)))
     if settings.alerting.routes is not None:
         checks.append(_routes(settings.alerting.routes, settings))
     return checks
 
 
-def _sources(settings: Settings) -> Check:
+def _guarded(name: str, check: Callable[[], str]) -> Check:
     try:
-        for source in settings.sources:
-            Decoder(source, settings.limits)
+        return Check(name, "ok", check())
     except SettingsError as error:
-        return Check("sources", "failed", str(error))
-    listed = ", ".join(f"{source.topic} ({source.kind})" for source in settings.sources)
-    return Check("sources", "ok", listed)
+        return Check(name, "failed", str(error))
+
+
+def _sources(settings: Settings) -> str:
+    for source in settings.sources:
+        Decoder(source, settings.limits)
+    return ", ".join(f"{source.topic} ({source.kind})" for source in settings.sources)
+
+
+def _subjects(settings: Settings) -> str:
+    SubjectFinder.load(settings.subjects)
+    companies = settings.subjects.companies
+    return ", ".join([f"companies of {companies or 'the shipped list'}", *settings.subjects.fields])
+
+
+def _http(http: Http) -> str:
+    return f"{http.listen}, {'by token' if http_token(http) else 'this machine only'}"
 
 
 async def _kafka(settings: Settings) -> list[Check]:
@@ -141,12 +160,9 @@ def _rules(settings: Settings, predictor: Predictor) -> Check:
     return Check("rules", "ok", f"{len(rules)} rules")
 
 
-def _queues(settings: Settings, predictor: Predictor) -> Check:
-    try:
-        check_queues(settings.queues, predictor.heads)
-    except SettingsError as error:
-        return Check("queues", "failed", str(error))
-    return Check("queues", "ok", ", ".join(queue.name for queue in settings.queues))
+def _queues(settings: Settings, predictor: Predictor) -> str:
+    check_queues(settings.queues, predictor.heads)
+    return ", ".join(queue.name for queue in settings.queues)
 
 
 def _routes(path: Path, settings: Settings) -> Check:

@@ -1,4 +1,4 @@
-"""Ends a process that stands still as a whole, when its watchdog can no longer run either.
+"""Ends a process that is frozen as a whole, when even its watchdog can no longer run.
 
 A blocked event loop, or a library that keeps the interpreter's lock, stops every check written in
 Python. faulthandler counts on a thread of its own that needs neither.

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from models.results import Statistics
 from stream import patience
-from stream.notify.delivery import Tally
+from stream.notify.delivery import DeliveryCounts
 from stream.operations.telemetry import LATENCY_BOUNDS_S, Telemetry
 
 
@@ -31,7 +31,7 @@ class Reading(NamedTuple):
     model: str
     swaps: int
     stalled: bool
-    deliveries: Tally
+    deliveries: DeliveryCounts
 
 
 def exposition(families: Iterable[Metric]) -> bytes:
@@ -105,13 +105,15 @@ def worker_families(reading: Reading) -> Iterator[Metric]:
         ("version", "head", "agrees"),
         telemetry.shadow,
     )
-    yield counter("bellwether_model_swaps", "Models taken over while running.", reading.swaps)
+    yield CounterMetricFamily(
+        "bellwether_model_swaps", "Models taken over while running.", reading.swaps
+    )
     yield from _notifications(reading.deliveries)
     if reading.batches:
         yield from _batches(reading.batches)
 
 
-def _notifications(tally: Tally) -> Iterator[Metric]:
+def _notifications(tally: DeliveryCounts) -> Iterator[Metric]:
     """Of the one worker that tells the receivers; of the others there is nothing to say."""
     name = "bellwether_notifications"
     yield counted(name, "Notifications that a receiver took.", ("receiver",), tally.sent)
@@ -137,7 +139,7 @@ def _batches(batches: Statistics) -> Iterator[Metric]:
         ("texts_failed", "Texts the model could not score.", batches.failed),
         ("model_busy_seconds", "Time in forward passes.", batches.busy_s),
     ):
-        yield counter(f"bellwether_{name}", words, value)
+        yield CounterMetricFamily(f"bellwether_{name}", words, value)
     yield GaugeMetricFamily(
         "bellwether_texts_waiting", "Texts queued in front of the model.", batches.waiting
     )
@@ -154,10 +156,6 @@ def _latency(telemetry: Telemetry) -> Metric:
         buckets=buckets,
         sum_value=telemetry.latency_sum_s,
     )
-
-
-def counter(name: str, words: str, value: float) -> Metric:
-    return CounterMetricFamily(name, words, value)
 
 
 def counted(

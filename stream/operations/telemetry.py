@@ -1,4 +1,4 @@
-"""What happened, counted: one Telemetry a worker, read by the live view and the summary."""
+"""Counters of a worker, read by its metrics, the demo's live view and its summary."""
 
 from __future__ import annotations
 

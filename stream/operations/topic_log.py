@@ -1,4 +1,4 @@
-"""Reading a topic as a log: from a time, or its last records, up to where it ends now."""
+"""Reads a topic once, from a time on or its last records, up to where it ends now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the trainer answers to its supervisor and to Prometheus."""
+"""Health, readiness and metrics of the trainer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from stream.operations.http import Report
-from stream.operations.metrics import counted, counter, exposition, info
+from stream.operations.health_server import Report
+from stream.operations.metrics import counted, exposition, info
 
 
 class TrainerStatus(Protocol):
@@ -33,7 +33,7 @@ class TrainerStatus(Protocol):
 
 
 class TrainerMonitor:
-    """stream.operations.http.Endpoints of a trainer, from before its start on."""
+    """stream.operations.health_server.Endpoints of a trainer, from before its start on."""
 
     def __init__(self, status: TrainerStatus, *, stall_s: float) -> None:
         """stall_s: how long the trainer may not look at its topics before it counts as stuck."""
@@ -101,5 +101,7 @@ def _families(status: TrainerStatus) -> Iterator[Metric]:
     for place, index in status.drift.items():
         drift.add_metric(place, index)
     yield drift
-    yield counter("bellwether_trainer_refused_feedback", "Feedback refused.", status.refused)
+    yield CounterMetricFamily(
+        "bellwether_trainer_refused_feedback", "Feedback refused.", status.refused
+    )
     yield info("bellwether_trainer_champion", "The champion.", version=status.champion)

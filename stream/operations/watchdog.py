@@ -1,4 +1,4 @@
-"""Notices that records wait and none is finished, says why, and ends what no waiting mends."""
+"""Notices that records wait and none is finished, says why, and ends a worker that is stuck."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StalledError(Exception):
     """Records wait, nothing is finished, and no other part is to blame."""
 
 
-class Sight(msgspec.Struct, frozen=True):
+class WorkerProgress(msgspec.Struct, frozen=True):
     """What one look at a worker shows: records it has in work, and since its start has finished.
 
     troubles are the parts it waits for; awaits_model: what is in work is in front of the model.
@@ -42,7 +42,7 @@ class Watchdog:
         self,
         *,
         stall_s: float,
-        look: Callable[[], Sight],
+        look: Callable[[], WorkerProgress],
         lags: Callable[[], Mapping[tuple[str, int], int]],
         outage: Callable[[], Awaitable[str]],
         give_up: Callable[[Exception], None],
@@ -116,7 +116,7 @@ class Watchdog:
             self._give_up(StalledError(self.stalled))
 
 
-def explain(sight: Sight, lag: int) -> str:
+def explain(sight: WorkerProgress, lag: int) -> str:
     """Why nothing moves, and what to do."""
     if sight.troubles:
         return f"{'; '.join(sight.troubles)}; mend that part, nothing is lost meanwhile"

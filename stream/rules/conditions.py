@@ -11,8 +11,8 @@ import cel
 
 from models.spec import Head
 from stream.names import SOURCE_KINDS
-from stream.rules.hostile import find_danger
-from stream.rules.idle import find_idle
+from stream.rules.constant_comparisons import find_constant_comparison
+from stream.rules.costly_conditions import find_danger
 from stream.rules.operands import operands
 from stream.rules.rule_error import RuleError
 from stream.rules.variables import EVENT_FIELDS, HEAD_FIELDS, SUBJECT_FIELDS, sample
@@ -71,8 +71,8 @@ def compile_condition(
         raise RuleError(f"{where}: {field} is not valid CEL ({detail})") from None
     _check_names(expression, program.variables(), heads, where)
     _check_labels(expression, heads, where)
-    bare = strip(expression)
-    if idle := find_idle(bare, heads, _BOUND.findall(bare)):
+    bare = _STRING_OR_COMMENT.sub(_emptied, expression)
+    if idle := find_constant_comparison(bare, heads, _BOUND.findall(bare)):
         raise RuleError(f"{where}: {field} {idle}")
     variables = sample(heads)
     _check_operands(expression, variables, where, field)
@@ -124,6 +124,13 @@ def strip(expression: str) -> str:
     return _STRING_OR_COMMENT.sub(
         lambda found: "" if found[0].startswith("//") else "''", expression
     )
+
+
+def _emptied(found: re.Match[str]) -> str:
+    """As strip() leaves it, but for the b of bytes, which are no string."""
+    if found[0].startswith("//"):
+        return ""
+    return "b''" if "b" in re.split("['\"]", found[0], maxsplit=1)[0].lower() else "''"
 
 
 def blank(expression: str) -> str:

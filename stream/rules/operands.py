@@ -1,4 +1,4 @@
-"""The parts that && and || join in a condition, each of which must be sound by itself. Pure."""
+"""Splits a condition at && and || into parts, each of which is checked by itself. Pure."""
 
 from __future__ import annotations
 

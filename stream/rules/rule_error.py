@@ -1,4 +1,4 @@
-"""What is wrong with rules. Apart, since who only names the error need not load CEL."""
+"""The error of rules, in a file of its own so that catching it does not load CEL."""
 
 from __future__ import annotations
 

@@ -104,6 +104,16 @@ class RuleFile(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
 
+def forgotten_cooldowns(file: RuleFile, keep_s: int) -> list[str]:
+    """What to say of cooldowns that Redis, which keeps an alert for keep_s, forgets before."""
+    return [
+        f"{where}: cooldown {rule.cooldown} is longer than alerting.keep_s ({keep_s} s), after "
+        "which Redis forgets the alert and its cooldown is over; raise alerting.keep_s"
+        for where, rule in file.rules.items()
+        if rule.cooldown_s > keep_s
+    ]
+
+
 def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
     """The rule file at path, the shipped one if None. Raises RuleError with every fault in it.
 

@@ -24,7 +24,7 @@ Outcome = Literal["holds", "fails", "resolves"]
 Clock = Callable[[], float]
 
 
-class Match(msgspec.Struct, frozen=True):
+class Match(msgspec.Struct, frozen=True, gc=False):
     """The verdict of a rule on an event, about one subject ("<kind>:<id>").
 
     It holds, or it resolves the alert, or it fails, which is told only of rules that wait (`for`).

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from models.spec import Head
 from stream.rules.rule_error import RuleError
-from stream.rules.rule_file import RuleFile, read_rule_file
+from stream.rules.rule_file import RuleFile, forgotten_cooldowns, read_rule_file
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings
 from stream.tasks import end
@@ -34,6 +34,7 @@ class LiveRules:
         path = settings.alerting.rules
         self._watched = WatchedFile(path) if path else None
         self.file, self.present = self._load(heads)
+        self._warn()
 
     def check(self, heads: Sequence[Head]) -> None:
         """Whether the rules in force can be judged by a model with these heads, which then count.
@@ -69,12 +70,17 @@ class LiveRules:
                 return False
             rules.succeed(self.present)
             self.file, self.present = file, rules
+            self._warn()
         logger.info("%d rules from %s are in force", len(rules), file.where)
         return True
 
     def _load(self, heads: Sequence[Head]) -> tuple[RuleFile, RuleSet]:
         file = read_rule_file(self._settings.alerting.rules, tuple(self._settings.subjects.fields))
         return file, self._compile(file, heads)
+
+    def _warn(self) -> None:
+        for warning in forgotten_cooldowns(self.file, self._settings.alerting.keep_s):
+            logger.warning("%s", warning)
 
     def _compile(self, file: RuleFile, heads: Sequence[Head]) -> RuleSet:
         return RuleSet.of(

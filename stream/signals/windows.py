@@ -51,7 +51,7 @@ _SENTIMENT = {"negative": 1, "neutral": 2, "positive": 3}
 _PLACE = {name: place for place, name in enumerate(SUMS)}
 
 
-class Observation(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, frozen=True, gc=False):
     """One event, as the windows of its subjects see it.
 
     subjects holds (subject, relevance, relevance x novelty): the first counts towards the volume,

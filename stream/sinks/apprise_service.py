@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import apprise
 
@@ -14,12 +14,18 @@ from stream.notify.notification import Notification, RefusedError, TryAgainError
 from stream.sinks.addresses import is_internal
 from stream.sinks.payloads import summary, text
 
+TITLE_CHARS = 200
+"""apprise cuts a message too late where its title is as long as it lets titles be (250)."""
+
 # Its messages may quote addresses, which hold passwords and tokens.
 logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 
 
 class AppriseSink:
-    """apprise connects by itself: the hosts are looked up and checked before, not pinned."""
+    """apprise connects by itself: the hosts are looked up and checked before, not pinned.
+
+    Redirects are followed only where it may go anywhere.
+    """
 
     def __init__(
         self, url: str, *, allow_internal: bool, timeout_s: float, console: str = ""
@@ -33,8 +39,13 @@ class AppriseSink:
         self._console = console
 
     async def send(self, notification: Notification) -> None:
-        plugin = apprise.Apprise.instantiate(self._url)
+        plugin: Any = apprise.Apprise.instantiate(self._url)
+        if "overflow" not in parse_qs(urlsplit(self._url).query):
+            # A chat refuses what is longer than its messages, and nobody would be told of a wave.
+            plugin.overflow_mode = apprise.OverflowMode.TRUNCATE
         if not self._allow_internal:
+            # Over any redirect= in the address, which would lead where nobody looked.
+            plugin.redirects = False
             await asyncio.to_thread(_check, _hosts(self._url, plugin))
         service = apprise.Apprise()
         service.add(plugin)
@@ -42,7 +53,7 @@ class AppriseSink:
         try:
             async with asyncio.timeout(self._timeout_s):
                 done = await service.async_notify(
-                    title=summary(notification),
+                    title=summary(notification)[:TITLE_CHARS],
                     body=text(notification, console=self._console),
                     notify_type=apprise.NotifyType(kind),
                     body_format=apprise.NotifyFormat.TEXT,

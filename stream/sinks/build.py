@@ -47,18 +47,23 @@ class SecretError(RouteError):
 
 
 def check_receivers(routing: Routing, settings: Settings) -> None:
-    """Raises RouteError, naming receiver and field, for one that could never be told.
+    """Raises RouteError, naming receiver and field, for those that could never be told.
 
     SecretError only where nothing else is wrong with any.
     """
-    missing: SecretError | None = None
+    faults: list[str] = []
+    missing: list[str] = []
     for config in routing.receivers.values():
         try:
             _check(config, settings)
         except SecretError as error:
-            missing = missing or error
+            missing += error.faults
+        except RouteError as error:
+            faults += error.faults
+    if faults:
+        raise RouteError(*faults)
     if missing:
-        raise missing
+        raise SecretError(*missing)
 
 
 def build_sinks(

@@ -1,4 +1,4 @@
-"""Symbols that say themselves that they are one: cash tags, codes of American exchanges. Pure."""
+"""Ticker symbols that are marked as such: cash tags, codes of American exchanges. Pure."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from models.spec import Predictor, Scores
 from models.stub import StubPredictor
 from stream.cli import main
-from stream.commands import services
+from stream.commands import worker
 from stream.settings import Settings
 
 FAULT_FILE = "STUB_MODEL_FAULT"
@@ -55,5 +55,5 @@ def _load(_settings: Settings) -> Predictor:
 
 
 if __name__ == "__main__":
-    services.load_predictor = _load
+    worker.load_predictor = _load
     main()

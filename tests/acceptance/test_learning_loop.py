@@ -21,7 +21,7 @@ from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import shipped
 from models.registry import CHAMPION, Registry
 from stream.demo.lesson import WRONG_LABEL
-from stream.demo.tickets import LABEL, tickets
+from stream.demo.lesson_tickets import LABEL, tickets
 from tests.acceptance.answers import assert_answers_are_of_the_version_named
 from tests.acceptance.deployment import Deployment, values
 
@@ -33,7 +33,7 @@ LABELLED = 40
 # Places as tests/acceptance/halted.py has them. The weights of a version are in the registry, its
 # description is not; then, the alias names it and nobody was told (the first time is at the start).
 HALF_WRITTEN = "models.registry:put_whole#2"
-UNTOLD = "trainer.champion:announce#2"
+UNTOLD = "trainer.promotion.champion:announce#2"
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from stream.names import Keys
 from stream.outbox import Outbox, Outgoing
 from stream.records import Scored, Severity, utc_now
 from stream.rules.rule_set import Match, Rule
-from stream.score.champions import announcement, promote
+from stream.serving.champions import announcement, promote
 from stream.settings import Settings, load_settings
 from trainer.evaluate import reliability
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from stream.console.users import User, add_user, hash_password
 from stream.names import Keys
 from stream.notify.matchers import parse_matcher
 from stream.notify.silence_store import SilenceStore
+from stream.records import utc_now
 from tests.browser.conftest import BROWSERS, System
 from tests.fakes import scored
 from tests.server_process import free_ports
@@ -185,11 +187,26 @@ async def test_a_silence_ends_only_when_that_is_confirmed(system: System, page: 
         end = page.get_by_role("button", name='End the silence of rule="x"')
         await end.click()
         await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-        assert len(await store.active()) == 1
+        assert len(await store.listed()) == 1
         await end.click()
         await page.get_by_role("dialog").get_by_role("button", name="End it").click()
         await expect(end).to_have_count(0)
-        assert not await store.active()
+        assert not await store.listed()
+
+
+async def test_a_silence_to_come_is_shown_with_its_start(system: System, page: Page) -> None:
+    async with redis_client(system.settings.redis) as redis:
+        store = SilenceStore(redis, Keys(system.settings.redis.prefix))
+        matchers, starts = [parse_matcher("rule=x")], utc_now() + timedelta(days=2)
+        await store.create(matchers, author="ann", reason="why", lasts_s=3_600, starts=starts)
+        await page.goto(f"{system.address}/alerts")
+        line = page.locator(".silences li")
+        await expect(line).to_contain_text("from")
+        shown = [await one.get_attribute("datetime") for one in await line.locator("time").all()]
+        assert [datetime.fromisoformat(one or "") for one in shown] == [
+            starts,
+            starts + timedelta(seconds=3_600),
+        ]
 
 
 async def test_opened_figures_stay_open_when_models_are_loaded_again(

@@ -142,6 +142,30 @@ async def test_only_the_list_of_alerts_stays_connected_in_a_hidden_tab(
     await expect(page).to_have_title("(1 critical) Alerts · Bellwether")
 
 
+async def test_hidden_lists_of_alerts_share_one_connection_and_all_count(
+    system: System, page: Page
+) -> None:
+    assert page.context.browser
+    context = await page.context.browser.new_context()
+    tabs = [await context.new_page() for _ in range(8)]
+    for count, tab in enumerate(tabs):
+        await tab.goto(f"{system.address}/alerts")
+        await pages_open(system, page, min(count, 1) + 1)
+        await hide(tab, True)
+        await pages_open(system, page, 1)
+    await system.raise_alert(scored(id="n-1", text="negative"), severity="critical")
+    for tab in tabs:
+        await expect(tab).to_have_title("(1 critical) Alerts · Bellwether")
+    # Another takes over from the one that heard for all.
+    leader, *left = tabs
+    await leader.close()
+    await pages_open(system, page, 1)
+    await system.raise_alert(scored(id="n-2", text="negative"), ticker="Z", severity="critical")
+    for tab in left:
+        await expect(tab).to_have_title("(2 critical) Alerts · Bellwether")
+    await context.close()
+
+
 async def test_a_tab_that_was_opened_in_the_background_is_up_to_date_when_looked_at(
     system: System, page: Page
 ) -> None:

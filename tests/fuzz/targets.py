@@ -23,7 +23,7 @@ from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
 from stream.settings import Limits, Settings, SettingsError, Source, load_settings
 from tests import fakes
-from trainer.feedback import Refusal, read_feedback
+from trainer.labels.feedback import Refusal, read_feedback
 
 NOW = datetime(2026, 3, 12, 12, tzinfo=UTC)
 GOOD = b'{"id": "good", "text": "a good neighbour", "tickers": ["A"]}'

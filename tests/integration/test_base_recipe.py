@@ -12,8 +12,8 @@ import pytest
 from models.checkpoint import read_checkpoint
 from models.predictor import load_predictor
 from tests.tiny_model import write_tiny_encoder
-from trainer import base
-from trainer.base_figures import ZERO_SHOT
+from trainer.base import build as base
+from trainer.base.figures import ZERO_SHOT
 
 OURS = {
     "sentiment": ("negative", "neutral", "positive"),

@@ -24,7 +24,7 @@ PER_SWAP = 40
 
 
 class Shelf:
-    """stream.score.follow.Champions whose champion the test names."""
+    """stream.serving.follower.Champions whose champion the test names."""
 
     def __init__(self) -> None:
         self.champion = "stub-0"
@@ -139,7 +139,7 @@ async def test_a_challenger_in_shadow_changes_no_output_and_is_told_on_a_topic_o
 ) -> None:
     shelf = Shelf()
     shelf.broken = {"stub-bad"}
-    caplog.set_level("INFO", logger="stream.score.follow")
+    caplog.set_level("INFO", logger="stream.serving.follower")
     shared = settings.model_copy(
         update={"model": settings.model.model_copy(update={"shadow_share": 1.0})}
     )

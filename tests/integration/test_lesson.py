@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from models.predictor import load_predictor
-from stream.commands.services import lesson_parts
+from stream.commands.demo import lesson_parts
 from stream.demo.play import Plan, run_demo
 from stream.settings import load_settings
 

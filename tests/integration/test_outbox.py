@@ -17,11 +17,11 @@ pytestmark = pytest.mark.kafka
 DEADLINE_S = 60.0
 
 
-def made(bootstrap: str, room: int) -> str:
+def made(bootstrap: str, room: int, **config: str) -> str:
     """A new topic that takes batches of so many bytes."""
     name = f"outbox-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    topic = NewTopic(name, 2, 1, config={"max.message.bytes": str(room)})
+    topic = NewTopic(name, 2, 1, config={"max.message.bytes": str(room), **config})
     admin.create_topics([topic])[name].result(DEADLINE_S)
     return name
 
@@ -56,3 +56,18 @@ async def test_what_a_broker_refuses_keeps_nothing_else_from_its_partition(kafka
         await outbox.stop()
     expected = [b"before", *batch, b"after"]
     assert await asyncio.to_thread(written, kafka, topic, len(expected)) == expected
+
+
+async def test_a_record_larger_than_a_segment_is_no_outage(kafka: str) -> None:
+    segment = {"segment.bytes": str(1_048_576)}
+    topic = await asyncio.to_thread(lambda: made(kafka, 8_000_000, **segment))
+    outbox = Outbox({"bootstrap_servers": kafka})
+    await outbox.start()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            with pytest.raises(TooLargeForTopicError, match=r"segment\.bytes"):
+                await outbox.send([Outgoing(topic, b"k", os.urandom(1_200_000))])
+            await outbox.send([Outgoing(topic, b"k", b"after")])
+    finally:
+        await outbox.stop()
+    assert await asyncio.to_thread(written, kafka, topic, 1) == [b"after"]

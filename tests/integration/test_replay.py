@@ -14,10 +14,10 @@ from aiokafka import AIOKafkaProducer
 
 from models.stub import StubPredictor
 from stream.app import Worker
-from stream.connection import kafka_arguments
+from stream.connection import StartError, kafka_arguments
 from stream.ingest.dead_letter import DeadLetter
-from stream.operations.letter_log import Wanted, list_dead_letters
-from stream.operations.replay import replay
+from stream.operations.dead_letter_log import Wanted, list_dead_letters
+from stream.operations.dead_letter_replay import Outcome, replay
 from stream.operations.topic_log import read_log
 from stream.outbox import Outbox, Outgoing
 from stream.records import Origin, utc_now
@@ -123,6 +123,21 @@ async def test_replaying_twice_by_accident_is_refused_without_again(settings: Se
     assert second.replayed == 0
     assert "was replayed at" in second.refused[0].why
     assert (await replay(settings, Wanted(), again=True)).replayed == 1
+
+
+async def test_two_who_replay_at_once_send_a_dead_letter_once(settings: Settings) -> None:
+    await send(settings, (b"k", b'{"body": "profit warning"}'))
+    async with worker(settings) as first:
+        await settled(first, 1)
+    answers = await asyncio.gather(
+        *(replay(settings, Wanted()) for _ in range(2)), return_exceptions=True
+    )
+    replayed = [one.replayed for one in answers if isinstance(one, Outcome)]
+    told = [str(one) for one in answers if isinstance(one, StartError)]
+    assert replayed == [1]
+    assert len(told) == 1
+    assert "being replayed by someone else" in told[0]
+    assert (await replay(settings, Wanted(), dry_run=True)).replayed == 0
 
 
 async def test_a_second_failure_is_linked_counted_once_and_not_replayed_for_ever(

@@ -18,18 +18,18 @@ from models.registry import CHALLENGER, CHAMPION, Registry
 from models.spec import DEFAULT_HEADS
 from stream.app import Worker
 from stream.commands.options import RegistryChampions, load_predictor, open_registry
-from stream.commands.services import trainer_service
+from stream.commands.trainer import trainer_service
 from stream.connection import kafka_arguments
-from stream.demo.tickets import tickets
+from stream.demo.lesson_tickets import tickets
 from stream.outbox import Outbox, Outgoing
 from stream.records import Feedback, encode, utc_now
 from stream.settings import Settings
 from tests.fakes import scored, scores
 from tests.integration.traffic import publish, read, settle
 from tests.tiny_model import write_tiny_checkpoint, write_tiny_encoder
-from trainer.challenge import Challenger
-from trainer.drift import WINDOW
 from trainer.errors import FitError
+from trainer.promotion.challenge import Challenger
+from trainer.promotion.drift import WINDOW
 from trainer.service import TrainerService
 
 pytestmark = pytest.mark.timeout(300)

@@ -23,9 +23,9 @@ from stream.connection import StartError
 from stream.console.lag import lag_of
 from stream.ingest.unpack import MAX_UNPACKED_BYTES
 from stream.names import Keys
-from stream.operations.letter_log import list_dead_letters
-from stream.operations.monitor import WorkerMonitor
-from stream.operations.outage import kafka_outage
+from stream.operations.dead_letter_log import list_dead_letters
+from stream.operations.kafka_outage import kafka_outage
+from stream.operations.worker_monitor import WorkerMonitor
 from stream.settings import Settings
 from stream.topics import prepare_topics
 from tests.conftest import Stack

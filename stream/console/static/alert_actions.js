@@ -90,10 +90,10 @@ export async function silence(matchers) {
   });
 }
 
-/** Those in force, each with a button that ends it before its time. */
+/** Those in force or to come, each with a button that ends it before its time. */
 export function silenceTable(found) {
   return h("ul", { class: "silences" }, found.map((one) => h("li", {},
-    h("code", {}, one.matchers.join(" ")), " until ", time(one.expiry), `, by ${one.author}`,
+    h("code", {}, one.matchers.join(" ")), ...(one.to_come ? [" from ", time(one.starts)] : []), " until ", time(one.expiry), `, by ${one.author}`,
     one.reason ? `: ${one.reason}` : "", `; has hidden ${counted(one.hidden, "alert")} `,
     h("button", { type: "button", class: "quiet", "aria-label": `End the silence of ${one.matchers.join(" ")}`, onclick: () => endSilence(one) }, "End"))));
 }

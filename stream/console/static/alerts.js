@@ -282,7 +282,7 @@ const reload = await keepShowing(load, ({ answer, which, heard }) => {
   for (const row of answer.alerts) rows.set(row.id, row);
   for (const [id, row] of heard) if (!rows.has(id) || !isOlder(row, rows.get(id))) rows.set(id, row);
   more = answer.more;
-  put(silences, ...(answer.silences.length ? [section("Silences in force", silenceTable(answer.silences))] : []));
+  put(silences, ...(answer.silences.length ? [section("Silences", silenceTable(answer.silences))] : []));
   if (lines.size) layOut();
   else layOutFrom(FIRST_ROWS);
 });

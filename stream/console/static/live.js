@@ -19,6 +19,17 @@ export function on(name, callback) {
 
 const tell = (name, value) => listeners[name].forEach((callback) => callback(value));
 
+// Of the tabs that stay live while hidden one holds this lock and hears the console for all of them.
+const SHARED = "bellwether-live";
+const others = new BroadcastChannel(SHARED);
+let leads = false;
+
+/** Here and, if this tab leads, in the hidden ones that have no stream of their own. */
+function tellAll(name, value) {
+  tell(name, value);
+  if (leads) others.postMessage([name, value]);
+}
+
 let hear;
 /** The first load waits until updates come in: what happens between the two would else be missed. */
 export const listening = new Promise((resolve) => { hear = resolve; setTimeout(resolve, 2000); });
@@ -29,12 +40,14 @@ let heardAt = 0;
 let lostAt = null;
 let toldOfLoss = "";
 
-/** Begin; whileHidden: also in a tab that is not looked at.
+/** Begin; whileHidden: also in a tab that is not looked at, by a stream that all such tabs share.
  *
  * Browsers open six connections to a host for all tabs together. Tabs that each keep one leave none to load a page with.
  */
 export function stayLive({ whileHidden = false } = {}) {
-  const wanted = () => whileHidden || !document.hidden;
+  // Browsers have locks only where they trust the connection: by https, or on the same machine.
+  const shares = whileHidden && Boolean(navigator.locks);
+  const wanted = () => !document.hidden || (shares ? leads : whileHidden);
   const look = () => {
     if (wanted() && !source) connect();
     else if (!wanted()) {
@@ -50,6 +63,13 @@ export function stayLive({ whileHidden = false } = {}) {
   document.addEventListener("visibilitychange", look);
   setInterval(look, AGAIN_MS);
   look();
+  if (!shares) return;
+  others.onmessage = ({ data: [name, value] }) => { if (!source) tell(name, value); };
+  navigator.locks.request(SHARED, () => {
+    leads = true;
+    look();
+    return new Promise(() => {}); // until the tab is closed
+  });
 }
 
 function connect() {
@@ -57,14 +77,14 @@ function connect() {
   const heard = () => { heardAt = Date.now(); };
   heard();
   for (const name of Object.keys(listeners))
-    mine.addEventListener(name, (event) => { heard(); tell(name, JSON.parse(event.data)); });
+    mine.addEventListener(name, (event) => { heard(); tellAll(name, JSON.parse(event.data)); });
   mine.addEventListener("beat", heard);
   mine.addEventListener("open", () => {
     heard();
     showLink("live");
     notice("console", null);
     toldOfLoss = "";
-    if (lostAt !== null) tell("reload", {});
+    if (lostAt !== null) tellAll("reload", {});
     lostAt = null;
   });
   mine.addEventListener("error", () => {

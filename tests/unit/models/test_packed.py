@@ -13,8 +13,8 @@ from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 
 from models.encoder import Encoder, load_encoder
 from models.encoder_files import is_plain
+from models.forward_paths import ForwardPath, build
 from models.packed import PackedEncoder, Step, spare_rows
-from models.paths import ForwardPath, build
 
 WORDS = st.integers(1_000, 30_000)
 BATCHES = st.lists(st.lists(WORDS, min_size=1, max_size=120), min_size=1, max_size=12)

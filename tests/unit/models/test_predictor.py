@@ -9,8 +9,8 @@ import weakref
 import pytest
 import torch
 
-from models import paths
-from models.paths import ForwardPath
+from models import forward_paths as paths
+from models.forward_paths import ForwardPath
 from models.predictor import TorchPredictor, load_predictor
 from models.spec import ModelError, OutOfMemoryError, Predictor, Scores
 from tests.tiny_model import HEADS

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import CONFIG, WEIGHTS
 from models.registry import CHAMPION, AliasMovedError, Registry
 from models.spec import ModelError
+from models.version_cache import KEPT_VERSIONS
 from tests.full_disk import full_disk
 
 NOW = datetime(2026, 3, 12, 12, tzinfo=UTC)
@@ -120,6 +123,31 @@ def test_a_damaged_copy_in_the_cache_is_fetched_again(
     version = registry.add(tiny_checkpoint).version
     (registry.folder(version) / WEIGHTS).write_bytes(b"")
     assert read_checkpoint(registry.folder(version))[0].version == version
+
+
+def test_what_was_not_used_for_long_leaves_the_cache_and_what_is_live_stays(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    registry = Registry(f"memory://{tmp_path}/registry", cache=cache)
+    live = registry.add(tiny_checkpoint).version
+    registry.point(CHAMPION, live, by="ann", why="first", now=NOW)
+    registry.folder(live)
+    for age in range(KEPT_VERSIONS):
+        (cache / f"old-{age}").mkdir()
+    (cache / "read-lately").mkdir()
+    a_week_ago = time.time() - 7 * 86_400
+    for seconds, folder in enumerate([*sorted(cache.glob("old-*")), cache / live]):
+        os.utime(folder, (a_week_ago - seconds, a_week_ago - seconds))
+    newest = other_version(tiny_checkpoint, tmp_path / "second")
+    registry.add(tmp_path / "second")
+    assert registry.folder(newest).is_dir()
+    kept = {folder.name for folder in cache.iterdir()}
+    assert {live, newest, "read-lately"} <= kept
+    assert f"old-{KEPT_VERSIONS - 1}" not in kept
+    os.utime(cache / live, (a_week_ago, a_week_ago))
+    registry.folder(live)
+    assert (cache / live).stat().st_mtime > a_week_ago + 86_400
 
 
 def test_a_swapped_version_is_served_once_the_right_one_is_back(

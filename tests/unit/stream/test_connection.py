@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis as Client
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisSlowError
 
+from stream.commands.options import with_redis
 from stream.connection import (
+    RESTART_S,
+    Reconnecting,
+    StartError,
     http_token,
     kafka_arguments,
     kafka_fault,
@@ -190,6 +195,77 @@ async def test_a_redis_that_hangs_counts_as_failed_after_the_time_that_is_set() 
         with pytest.raises(RedisSlowError):
             await client.set("a", 1)
     assert answers.asked == [1]
+
+
+class RestartingRedis(RedisOf):
+    """Hangs up on as many connections as it is told, as one does that is not up yet."""
+
+    def __init__(self, hang_ups: int) -> None:
+        super().__init__(lambda _: b"+OK\r\n")
+        self.hang_ups = hang_ups
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.hang_ups:
+            self.hang_ups -= 1
+            writer.close()
+        else:
+            await super().__call__(reader, writer)
+
+
+async def command_against(redis: RestartingRedis) -> str:
+    async def ask(client: Client, _: object) -> str:
+        return "answered" if await client.set("a", 1) else ""
+
+    async with await asyncio.start_server(redis, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = load_settings(None)
+        address = Redis(url=f"redis://127.0.0.1:{port}/0")
+        return await with_redis(settings.model_copy(update={"redis": address}), ask)
+
+
+async def test_a_command_waits_for_a_redis_that_restarts() -> None:
+    redis = RestartingRedis(hang_ups=5)
+    assert await command_against(redis) == "answered"
+    assert redis.hang_ups == 0
+
+
+async def test_a_command_does_not_wait_longer_than_a_restart_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stream.commands.options.RESTART_S", 0.2)
+    redis = RestartingRedis(hang_ups=10_000)
+    with pytest.raises(StartError, match=r"Redis can't be reached .*; start it, or set redis\.url"):
+        await command_against(redis)
+
+
+async def test_a_login_that_redis_refuses_is_not_tried_again() -> None:
+    tries = 0
+
+    async def refused() -> None:
+        nonlocal tries
+        tries += 1
+        raise AuthenticationError("invalid username-password pair or user is disabled.")
+
+    async def ignored(_: Exception) -> None: ...
+
+    with pytest.raises(AuthenticationError):
+        await Reconnecting(RESTART_S).call_with_retry(refused, ignored)
+    assert tries == 1
+
+
+async def test_a_service_hears_of_a_lost_redis_at_once() -> None:
+    tries = 0
+
+    async def lost() -> None:
+        nonlocal tries
+        tries += 1
+        raise RedisConnectionError("lost")
+
+    async def ignored(_: Exception) -> None: ...
+
+    with pytest.raises(RedisConnectionError):
+        await Reconnecting(0.0).call_with_retry(lost, ignored)
+    assert tries == 2
 
 
 async def test_a_connection_that_was_lost_is_made_anew_without_a_word() -> None:

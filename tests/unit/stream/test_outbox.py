@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import (
+    BrokerResponseError,
     KafkaConnectionError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
+    RecordListTooLargeError,
 )
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -26,6 +28,7 @@ class TightTopic:
 
     def __init__(self, most: int) -> None:
         self.most = most
+        self.refuses: type[BrokerResponseError] = MessageSizeTooLargeError
         self.taken: list[int] = []
         self.refused = 0
         self.producers: list[Producer] = []
@@ -64,7 +67,7 @@ class Producer:
         if batch.size() > self._topic.most:
             self._topic.refused += 1
             self._gaps.add(partition)
-            answer.set_exception(MessageSizeTooLargeError())
+            answer.set_exception(self._topic.refuses())
         elif partition in self._gaps:
             answer.set_exception(OutOfOrderSequenceNumber())
         elif held := self._topic.held.get(partition):
@@ -122,10 +125,12 @@ async def test_a_topic_that_takes_only_small_batches_is_sent_smaller_ones(
         assert sum(topic.taken) == 60
 
 
+@pytest.mark.parametrize("refuses", [MessageSizeTooLargeError, RecordListTooLargeError])
 @pytest.mark.parametrize("size", [2_000, 50_000])
 async def test_a_record_that_its_topic_never_takes_is_named_and_the_next_is_sent(
-    topic: TightTopic, size: int
+    topic: TightTopic, size: int, refuses: type[BrokerResponseError]
 ) -> None:
+    topic.refuses = refuses
     async with started() as outbox:
         with pytest.raises(TooLargeForTopicError, match=f"topic tight .* {size + 1} bytes"):
             await outbox.send(records(10, size))

@@ -7,6 +7,7 @@ import copy
 import itertools
 import threading
 from collections.abc import AsyncIterator, Collection, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -325,6 +326,44 @@ async def test_a_copy_is_scored_and_linked_but_not_judged_again(stands: Any) -> 
     assert [subject["novelty"] for subject in second["subjects"]] == [0.0, 0.0]
     assert [scored.id for scored, _ in stand.gate.raised] == ["n-1"]
     assert (stand.telemetry.scored, stand.telemetry.copies) == (2, 1)
+
+
+def level_rules(folder: Path, threshold: int) -> RuleSet:
+    path = folder / "rules.toml"
+    path.write_text(
+        "[[rule]]\nname = 'level'\nsubject = 'ticker'\nseverity = 'info'\ntitle = 't'\n"
+        f"summary = 's'\nwhen = 'event.attributes.level > {threshold}'\n"
+    )
+    return RuleSet.load(path)
+
+
+async def test_a_rule_that_fails_is_named_once_and_again_after_its_file_was_replaced(
+    stands: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stand = stands()
+    texts = (
+        b"a wholly new story",
+        b"quite another thing",
+        b"profits rose this year",
+        b"their pilots strike",
+        b"it rains on Sunday",
+    )
+    unseen = iter(texts)
+
+    async def told(level: bytes) -> int:
+        event = b'{"text": "%b", "tickers": ["HALC"], "level": %b}'
+        number = stand.feed(event % (next(unseen), level))
+        await stand.until(lambda: number in stand.acks)
+        return caplog.text.count("rule level fails on an event")
+
+    stand.pipeline.rules = level_rules(tmp_path, 3)
+    assert [await told(b'"high"') for _ in range(2)] == [1, 1]
+    repaired = level_rules(tmp_path, 4)
+    repaired.succeed(stand.pipeline.rules)
+    stand.pipeline.rules = repaired
+    assert await told(b"5") == 1
+    assert [await told(b'"high"') for _ in range(2)] == [2, 2]
+    assert repaired.errors == {"level": 4}
 
 
 async def test_the_log_tells_in_which_order_it_was_judged(stands: Any) -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from stream.ingest.dead_letter import DeadLetter
 from stream.outbox import Outgoing
-from stream.publish import FIRST_LINES, Addresser, InputError, publish, read_lines
+from stream.publish import (
+    FIRST_LINES,
+    READ_BYTES,
+    Addresser,
+    InputError,
+    count_lines,
+    publish,
+    read_lines,
+)
 from stream.settings import load_settings
 
 FILE = Path("feed.jsonl")
@@ -73,6 +81,28 @@ def test_gzip_is_unpacked_and_blank_lines_are_no_lines(tmp_path: Path) -> None:
     path = tmp_path / "feed.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"a": 1}\n\n  \n{"b": 2}\n'))
     assert list(read_lines([path])) == [(path, 1, b'{"a": 1}'), (path, 4, b'{"b": 2}')]
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"", 0),
+        (b"{}", 1),
+        (b"{}\n", 1),
+        (b"{}\n\n{}", 3),
+        (b"x" * READ_BYTES, 1),
+        (b"x" * (READ_BYTES - 1) + b"\n", 1),
+        (b"x" * READ_BYTES + b"\n" + b"y" * READ_BYTES, 2),
+    ],
+    ids=["empty", "one open", "one", "blank counts", "a block", "ends a block", "two blocks"],
+)
+def test_lines_are_counted_with_and_without_an_end(
+    tmp_path: Path, content: bytes, lines: int
+) -> None:
+    plain, packed = tmp_path / "some.jsonl", tmp_path / "some.jsonl.gz"
+    plain.write_bytes(content)
+    packed.write_bytes(gzip.compress(content))
+    assert count_lines(plain) == count_lines(packed) == lines
 
 
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:

@@ -96,6 +96,24 @@ REST = "[[queues]]\nname = 'rest'\n"
         ("[limits]\nmax_future_s = nan\n", "limits.max_future_s"),
         ("[model]\nlanguages = ['english']\n", "model.languages: holds 'english'"),
         ("[kafka]\nreplication = 0\n", "kafka.replication: is a number of copies"),
+        ("[kafka]\nreplication = 100000\n", "kafka.replication"),
+        ("[kafka]\nprefix = 'bell wether/'\n", "kafka.prefix: begins names of Kafka topics"),
+        ("[alerting]\nkeep_s = 1000000000000000000\n", "alerting.keep_s: is more than ten years"),
+        ("[alerting]\nquiet_s = 1e18\n", "alerting.quiet_s: is more than ten years"),
+        ("[trainer]\ndeep_after_s = 1e300\n", "trainer.deep_after_s: is more than ten years"),
+        ("[alerting]\nstream_length = 10000000000000\n", "alerting.stream_length"),
+        ("[trainer]\nremember_events = 10000000000000\n", "trainer.remember_events"),
+        *(
+            (f"[redis]\nurl = '{url}'\n", "redis.url: may end in the number of a database")
+            for url in (
+                "redis://localhost:6379/staging",
+                "redis://localhost:6379/-1",
+                "redis://localhost:6379/0/1",
+                "redis://localhost:6379/0?timeout=3",
+                "rediss://localhost:6379/0?ssl_cert_reqs=none",
+                "redis://localhost:6379/0?password=secret",
+            )
+        ),
         ("[kafka]\nbootstap = 'x'\n", "kafka.bootstap"),
         ("[model]\nprecision = 'fp8'\n", "model.precision"),
         ("sources = []\n", "sources"),
@@ -131,6 +149,21 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, named: str) -> None
         load_settings(write(tmp_path, text))
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://localhost:6379/",
+        "rediss://me@localhost:6379/12",
+        "unix:///run/redis.sock",
+        "unix:///run/redis.sock?db=2",
+    ],
+)
+def test_a_redis_and_its_database_may_be_named_in_these_ways(tmp_path: Path, url: str) -> None:
+    text = f"[redis]\nurl = '{url}'\n"
+    assert load_settings(write(tmp_path, text)).redis.url == url
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from models.spec import RISK, Calibration, Head
 from models.stub import StubPredictor
-from trainer.dataset import Example
+from trainer.data.dataset import Example
+from trainer.data.labelled_file import LabelledFile
 from trainer.errors import DatasetError, EvaluateError
 from trainer.evaluate import (
     ECE_BINS,
@@ -119,7 +120,7 @@ def test_batches_stay_within_their_budget():
 def test_file_is_judged_by_the_head_asked_for(tmp_path):
     file = tmp_path / "reviews.tsv"
     file.write_text("text\tlabel\nhigh\thigh\nlow but not so\tlow\nhigh after all\tmedium\n")
-    figures = evaluate_file(StubPredictor(), file, "risk")
+    figures = evaluate_file(StubPredictor(), LabelledFile(file), "risk")
     assert figures.keys() == {
         "n",
         "accuracy",
@@ -167,7 +168,7 @@ def test_a_file_without_sources_is_not_judged_as_the_stream_would(tmp_path, colu
     file = tmp_path / "reviews.tsv"
     file.write_text(f"text\tlabel\t{column}\nhigh\thigh\tticket\n")
     said = []
-    evaluate_file(StubPredictor(heads=[head]), file, "risk", say=said.append)
+    evaluate_file(StubPredictor(heads=[head]), LabelledFile(file), "risk", say=said.append)
     assert any("no row names its source" in remark for remark in said) == told
 
 
@@ -175,28 +176,30 @@ def test_file_with_foreign_labels_is_judged_through_a_mapping(tmp_path):
     (tmp_path / "reviews.tsv").write_text("text\tlabel\nhigh\tsevere\n")
     (tmp_path / "map.json").write_text('{"severe": "high"}')
     figures = evaluate_file(
-        StubPredictor(), tmp_path / "reviews.tsv", "risk", mapping=tmp_path / "map.json"
+        StubPredictor(),
+        LabelledFile(tmp_path / "reviews.tsv", mapping=tmp_path / "map.json"),
+        "risk",
     )
     assert figures["accuracy"] == 1.0
 
 
 def test_unknown_head_lists_those_there_are(tmp_path):
     with pytest.raises(EvaluateError, match=r"--head mood: .* only sentiment, topic, risk"):
-        evaluate_file(StubPredictor(), tmp_path / "reviews.tsv", "mood")
+        evaluate_file(StubPredictor(), LabelledFile(tmp_path / "reviews.tsv"), "mood")
 
 
 def test_rows_left_out_are_told_and_a_file_of_nothing_else_is_refused(tmp_path):
     file = tmp_path / "reviews.tsv"
     file.write_text("text\tlabel\nhigh\thigh\nlow\t\n\tlow\n")
     said = []
-    assert evaluate_file(StubPredictor(), file, "risk", say=said.append)["n"] == 1
+    assert evaluate_file(StubPredictor(), LabelledFile(file), "risk", say=said.append)["n"] == 1
     assert said == ["1 rows without a text are left out", "1 rows without a label are left out"]
     file.write_text("text\tlabel\n")
     with pytest.raises(EvaluateError, match="holds no labelled text"):
-        evaluate_file(StubPredictor(), file, "risk")
+        evaluate_file(StubPredictor(), LabelledFile(file), "risk")
 
 
 def test_foreign_labels_without_a_mapping_are_refused(tmp_path):
     (tmp_path / "reviews.tsv").write_text("text\tlabel\nbad\tawful\n")
     with pytest.raises(DatasetError, match=r"label 'awful' is none of head 'risk'.*--mapping"):
-        evaluate_file(StubPredictor(), tmp_path / "reviews.tsv", "risk")
+        evaluate_file(StubPredictor(), LabelledFile(tmp_path / "reviews.tsv"), "risk")

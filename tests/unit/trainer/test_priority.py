@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from trainer import priority
-from trainer.priority import Breaks, in_idle_time
+from trainer.priority import Throttle, in_idle_time
 
 
 async def test_what_the_work_gives_or_raises_comes_back() -> None:
@@ -69,7 +69,7 @@ class Clock:
 def test_a_thread_rests_three_times_as_long_as_it_worked(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(priority, "time", clock)
-    breaks = Breaks(0.25)
+    breaks = Throttle(0.25)
     for work_s in (0.5, 0.1):
         clock.used_s += work_s
         breaks(1, 10, 0.3)

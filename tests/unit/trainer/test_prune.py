@@ -14,7 +14,7 @@ from models.encoder import Encoder, load_encoder
 from models.heads import JointHeads
 from models.predictor import load_predictor
 from tests.tiny_model import HEADS
-from trainer.dataset import Example
+from trainer.data.dataset import Example
 from trainer.errors import EvaluateError
 from trainer.evaluate import score_texts
 from trainer.prune import Way, _refuse, importance, prune

@@ -16,14 +16,14 @@ from models.checkpoint import read_checkpoint, write_checkpoint
 from models.registry import CHALLENGER, CHAMPION, Registry
 from stream.names import Topics
 from stream.records import utc_now
-from trainer import room, service
-from trainer.challenge import Challenger
-from trainer.champion import Champion
+from trainer import full_disk, service
 from trainer.errors import FitError, LabelLogError
-from trainer.gate import Evidence, Limits, Verdict
-from trainer.label_log import LABELS_FILE, LabelLog
-from trainer.probation import Probation
-from trainer.question import Question
+from trainer.labels.label_log import LABELS_FILE, LabelLog
+from trainer.labels.question import Question
+from trainer.promotion.challenge import Challenger
+from trainer.promotion.champion import Champion
+from trainer.promotion.gate import Evidence, Limits, Verdict
+from trainer.promotion.probation import Probation
 from trainer.schedule import Schedule
 from trainer.service import TrainerService
 from trainer.service_config import ServiceConfig
@@ -64,7 +64,7 @@ class Shadow:
 
 @pytest.fixture
 def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainerService:
-    monkeypatch.setattr(room, "RETRY_S", 0.001)
+    monkeypatch.setattr(full_disk, "RETRY_S", 0.001)
     monkeypatch.setattr(service, "RETRY_S", 0.0)
     config = ServiceConfig(
         kafka={},
@@ -199,8 +199,8 @@ async def test_whom_somebody_makes_champion_during_a_fit_stays_and_the_labels_ar
     monkeypatch.setattr(ours, "_challenge", challenge)
     fine = Verdict(promoted=True, reasons=("why",), changes=())
     monkeypatch.setattr(service, "judge", lambda *_: fine)
-    monkeypatch.setattr("trainer.champion.judge", lambda *_, **__: fine)
-    monkeypatch.setattr("trainer.champion.compare", lambda *_: [])
+    monkeypatch.setattr("trainer.promotion.champion.judge", lambda *_, **__: fine)
+    monkeypatch.setattr("trainer.promotion.champion.compare", lambda *_: [])
 
     async def moves() -> list[str]:
         await champion.watch(ours._settled, ours._config.limits, ours._log.attempts)

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 import trainer.topics
 from stream.records import encode
 from tests.fakes import scored
-from trainer.label_log import SeenEvent
+from trainer.labels.label_log import SeenEvent
 from trainer.topics import Reader
 
 
@@ -26,7 +26,7 @@ async def test_an_event_is_seen_as_the_model_reads_it_and_with_why_it_does_not(
         found = [SimpleNamespace(value=encode(one), offset=at) for at, one in enumerate(records)]
         return {TopicPartition("scored", 0): found}
 
-    consumer = SimpleNamespace(getmany=getmany)
+    consumer = SimpleNamespace(getmany=getmany, partitions_for_topic=lambda _: None)
     monkeypatch.setattr(trainer.topics, "AIOKafkaConsumer", lambda *_, **__: consumer)
     reader = Reader({"bootstrap_servers": ""}, feedback="said", scored="scored", shadow="shadow")
     reading = await reader.poll([])

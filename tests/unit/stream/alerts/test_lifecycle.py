@@ -187,7 +187,7 @@ async def test_a_silence_is_said_once_and_counted_and_ends_nothing(client: Redis
     standing = await store(client).get(fired.id)
     assert standing is not None
     assert (standing.state, standing.sequence) == ("firing", 2)
-    assert [one.hidden for one in await silences.active()] == [1]
+    assert [one.hidden for one in await silences.listed()] == [1]
     assert (await fire(client, 1)).state == "updated"
     await silences.end(silence.id)
     other = await fire(client, 2, subject="ticker:B")

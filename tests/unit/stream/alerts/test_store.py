@@ -203,6 +203,24 @@ async def test_the_list_looks_past_expired_alerts_for_as_many_as_were_asked(clie
     assert [alert.subject for alert in found] == ["ticker:T2", "ticker:T1", "ticker:T0"]
 
 
+async def test_alerts_alike_are_found_without_a_look_at_all_of_them(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = [await raise_one(client, at(n * 2 * QUIET_S)) for n in range(3)]
+    of_rule = await raise_one(client, at(1_000), match("ticker:B"))
+    of_subject = await raise_one(client, at(1_010), match(name="s"))
+    await raise_one(client, at(1_020), match("ticker:C", name="t"))
+    ended = await raise_one(client, at(1_030), match("ticker:D"))
+    await Lifecycle(client, Keys(), ALERTING).resolve(ended.id, by="ann")
+    found = await store(client).list_like(same[1], 10)
+    wanted = [same[2], same[0], ended, of_subject, of_rule]
+    assert [one.id for one in found] == [one.id for one in wanted]
+    assert [one.id for one in await store(client).list_like(same[1], 2)] == [same[2].id, same[0].id]
+    monkeypatch.setattr("stream.alerts.store.LOOKED_AT", 2)
+    found = await store(client).list_like(same[1], 10)
+    assert [one.id for one in found] == [same[2].id, same[0].id, ended.id, of_subject.id]
+
+
 async def test_the_list_has_each_alert_once_though_others_come_and_go_meanwhile(
     client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,9 +7,9 @@ from click.testing import CliRunner
 
 from stream.commands.dead_letters import dead_letters
 from stream.ingest.dead_letter import DeadLetter, Reason
-from stream.operations import letter_log, replay
-from stream.operations.letter_log import Listing
-from stream.operations.replay import Outcome, Refused
+from stream.operations import dead_letter_log, dead_letter_replay
+from stream.operations.dead_letter_log import Listing
+from stream.operations.dead_letter_replay import Outcome, Refused
 from stream.records import Origin
 from stream.settings import load_settings
 from tests.fakes import NOON
@@ -31,7 +31,7 @@ def test_a_dead_letter_is_listed_with_how_its_record_begins_as_text(
     async def read(*_: object, **__: object) -> Listing:
         return Listing([letter], {}, 0)
 
-    monkeypatch.setattr(letter_log, "list_dead_letters", read)
+    monkeypatch.setattr(dead_letter_log, "list_dead_letters", read)
     monkeypatch.setattr("stream.show.stdout._width", 200)  # width would stay set
     ran = CliRunner().invoke(dead_letters, ["list"], obj=load_settings(None))
     assert ran.exit_code == 0, ran.output
@@ -46,7 +46,7 @@ def test_what_was_not_replayed_is_said_once(monkeypatch: pytest.MonkeyPatch) -> 
     async def send(*_: object, **__: object) -> Outcome:
         return outcome
 
-    monkeypatch.setattr(replay, "replay", send)
+    monkeypatch.setattr(dead_letter_replay, "replay", send)
     ran = CliRunner().invoke(dead_letters, ["replay"], obj=load_settings(None))
     assert ran.exit_code == 0, ran.output
     assert "not replayed: 1" in ran.output

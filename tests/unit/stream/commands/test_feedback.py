@@ -12,9 +12,9 @@ from stream.publish import InputError
 from stream.records import Feedback
 from stream.settings import Settings, load_settings
 from tests.fakes import NOON, settle
-from trainer.feedback import Accepted
-from trainer.label_log import LABELS_FILE, LabelLog, SeenEvent
-from trainer.question import Question
+from trainer.labels.feedback import Accepted
+from trainer.labels.label_log import LABELS_FILE, LabelLog, SeenEvent
+from trainer.labels.question import Question
 
 
 @pytest.fixture

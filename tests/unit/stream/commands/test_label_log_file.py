@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from stream.commands.label_log_file import LabelLogFile
-from stream.console.desk import Moved
+from stream.console.services import Moved
 from stream.settings import Settings
 from tests.fakes import NOON
-from trainer.drift import Answers, Drift
-from trainer.drift_file import keep_seen
-from trainer.label_log import LABELS_FILE
+from trainer.labels.label_log import LABELS_FILE
+from trainer.promotion.drift import Answers, Drift
+from trainer.promotion.drift_file import save_seen
 
 
 def test_drift_and_the_last_write_are_told_and_nothing_without_a_trainer(tmp_path: Path) -> None:
@@ -24,10 +24,10 @@ def test_drift_and_the_last_write_are_told_and_nothing_without_a_trainer(tmp_pat
 
     drift = Drift(0.25)
     drift.note([Answers("news", "v1", {"mood": ("good", 0.9)})] * 1_400, "v1")
-    keep_seen(trainer.folder, drift.seen)
+    save_seen(trainer.folder, drift.seen)
     assert log.drift() == [Moved("v1", "mood", "news", 600)]
     drift.note([Answers("news", "v1", {"mood": ("good", 0.9)})] * 600, "v1")
-    keep_seen(trainer.folder, drift.seen)
+    save_seen(trainer.folder, drift.seen)
     assert log.drift() == [Moved("v1", "mood", "news", 0, 0.0, 0.0)]
 
     noon = NOON.timestamp()

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import trainer.labelled_file
+import trainer.data.labelled_file
+import trainer.fitting.tune
 import trainer.prune
-import trainer.tune
 from models.checkpoint import read_checkpoint
 from models.description import shipped
 from models.registry import CHAMPION, Registry
-from stream.commands.learn import fit
+from stream.commands.fit import fit
 from stream.commands.options import how_to_serve, model_folder
 from stream.commands.prune import prune
 from stream.settings import Settings
-from trainer.labelled_file import Labelled
-from trainer.pseudo import Report
-from trainer.request import Request
+from trainer.data.labelled_file import Labelled
+from trainer.fitting.pseudo_labels import Report
+from trainer.fitting.request import Request
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 COMMON = ["--data", "own.tsv", "--head", "mood", "--output", "out"]
@@ -69,7 +69,7 @@ def test_fit_and_prune_start_from_the_champion(
         started.append(checkpoint.version)
         raise Begun
 
-    monkeypatch.setattr(trainer.tune, "tune", tune)
+    monkeypatch.setattr(trainer.fitting.tune, "tune", tune)
     monkeypatch.setattr(trainer.prune, "prune", leave_out)
     monkeypatch.chdir(tmp_path)
     Path("own.tsv").write_text("text\tlabel\nfine\tgood\n")
@@ -92,8 +92,8 @@ def test_what_fit_and_prune_say_of_a_file_can_not_steer_the_terminal(
     def read_labelled(*_: Any, **__: Any) -> Labelled:
         return Labelled([], [f"1 row with the label {bad} 1 is left out"])
 
-    monkeypatch.setattr(trainer.tune, "tune", tune)
-    monkeypatch.setattr(trainer.labelled_file, "read_labelled", read_labelled)
+    monkeypatch.setattr(trainer.fitting.tune, "tune", tune)
+    monkeypatch.setattr(trainer.data.labelled_file, "read_labelled", read_labelled)
     monkeypatch.chdir(tmp_path)
     Path("own.tsv").touch()
     for command in (fit, prune):

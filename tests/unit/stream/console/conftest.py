@@ -22,11 +22,11 @@ from models.spec import DEFAULT_HEADS, ModelError
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.connection_settings import Console
-from stream.console.desk import Desk, Moved, Sender
 from stream.console.explanations import Explanations
 from stream.console.live import Hub
 from stream.console.recent import Recent
 from stream.console.server import application, signals_of
+from stream.console.services import Moved, Sender, Services
 from stream.console.users import Role, User, add_user, hash_password, token_hash
 from stream.names import Keys
 from stream.notify.silence_store import SilenceStore
@@ -41,7 +41,7 @@ PASSWORD = "correct horse battery"
 
 
 class RememberingSender:
-    """stream.console.desk.Sender that keeps what it is given, or finds Kafka away."""
+    """stream.console.services.Sender that keeps what it is given, or finds Kafka away."""
 
     def __init__(self) -> None:
         self.sent: list[Outgoing] = []
@@ -98,8 +98,8 @@ class Caller:
 
 
 @pytest.fixture
-async def desk(client: Redis) -> AsyncIterator[Desk]:
-    made = desk_over(client, Settings())
+async def services(client: Redis) -> AsyncIterator[Services]:
+    made = services_over(client, Settings())
     made.hub.start()
     await followed(made.hub)
     yield made
@@ -113,7 +113,7 @@ async def followed(hub: Hub) -> None:
             await asyncio.sleep(0.01)
 
 
-def desk_over(client: Redis, settings: Settings, **changes: Any) -> Desk:
+def services_over(client: Redis, settings: Settings, **changes: Any) -> Services:
     keys = Keys()
     recent = Recent(settings, lambda _: None)
     recent.fault = ""
@@ -134,24 +134,26 @@ def desk_over(client: Redis, settings: Settings, **changes: Any) -> Desk:
         "labels": KnownLabels(),
         "explanations": Explanations(no_model),
     }
-    return Desk(**(parts | changes))
+    return Services(**(parts | changes))
 
 
 @pytest.fixture
-async def connect() -> AsyncIterator[Callable[[Desk], Awaitable[TestClient[Any, Any]]]]:
+async def connect() -> AsyncIterator[Callable[[Services], Awaitable[TestClient[Any, Any]]]]:
     async with AsyncExitStack() as stack:
 
-        async def connected(desk: Desk) -> TestClient[Any, Any]:
-            server = TestServer(application(desk))
+        async def connected(services: Services) -> TestClient[Any, Any]:
+            server = TestServer(application(services))
             return await stack.enter_async_context(TestClient(server))
 
         yield connected
 
 
 @pytest.fixture
-async def page(desk: Desk, connect: Callable[[Desk], Awaitable[TestClient[Any, Any]]]) -> Caller:
+async def page(
+    services: Services, connect: Callable[[Services], Awaitable[TestClient[Any, Any]]]
+) -> Caller:
     """A page of a console that is open to this machine alone."""
-    return await opened(await connect(desk))
+    return await opened(await connect(services))
 
 
 async def opened(client: TestClient[Any, Any]) -> Caller:
@@ -169,7 +171,7 @@ def hashed() -> str:
         return hash_password(PASSWORD)
 
 
-def with_users(desk: Desk, folder: Path) -> Desk:
+def with_users(services: Services, folder: Path) -> Services:
     """The same console asking for a login: ann is operator, vic viewer, lea labeller."""
     file = folder / "users.json"
     people: tuple[tuple[str, Role], ...] = (
@@ -179,10 +181,10 @@ def with_users(desk: Desk, folder: Path) -> Desk:
     )
     for name, role in people:
         add_user(file, User(name, role, hashed(), token_hash(f"token of {name}")))
-    settings = desk.settings.model_copy(
+    settings = services.settings.model_copy(
         update={"console": Console(listen="127.0.0.1:0", users=file)}
     )
-    return Desk(**{**vars(desk), "settings": settings})
+    return Services(**{**vars(services), "settings": settings})
 
 
 async def log_in(
@@ -196,7 +198,7 @@ async def log_in(
 
 
 async def fire(
-    desk: Desk,
+    services: Services,
     *,
     subject: str = "ticker:HALC",
     rule: str = "bad-news",
@@ -207,15 +209,15 @@ async def fire(
     made = Rule(name=rule, when="true", subject="ticker", severity="warning", title="t")
     event = scored(id=f"{rule} {subject} {after_s}", after_s=after_s, text=text)
     (alert,) = (
-        await desk.alerts.raise_alerts([(event, Match(made, subject, title, text))])
+        await services.alerts.raise_alerts([(event, Match(made, subject, title, text))])
     ).transitions
     return alert
 
 
-def put(desk: Desk, topic: str, *records: Any, at_ms: int = 0) -> None:
+def put(services: Services, topic: str, *records: Any, at_ms: int = 0) -> None:
     """As if Kafka had brought the records."""
     from stream.console.recent import Seen  # noqa: PLC0415
 
     for record in records:
         key = getattr(record, "key", None)
-        desk.recent._topics[topic].add(key, Seen(at_ms, record))
+        services.recent._topics[topic].add(key, Seen(at_ms, record))

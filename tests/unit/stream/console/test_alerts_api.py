@@ -8,8 +8,8 @@ import pytest
 from redis.exceptions import BusyLoadingError, ResponseError
 
 from models.spec import DEFAULT_HEADS, HeadScore
-from stream.console.desk import Desk
 from stream.console.operations import sentence_of, status_of
+from stream.console.services import Services
 from stream.console.thresholds_api import try_all, values_around
 from stream.notify.silence_store import SilenceStore
 from stream.records import Subject
@@ -19,9 +19,11 @@ from tests.fakes import scored
 from tests.unit.stream.console.conftest import Caller, fire, put
 
 
-async def test_open_alerts_are_listed_and_found_by_matchers(page: Caller, desk: Desk) -> None:
-    await fire(desk, subject="ticker:A")
-    await fire(desk, subject="ticker:B", after_s=1)
+async def test_open_alerts_are_listed_and_found_by_matchers(
+    page: Caller, services: Services
+) -> None:
+    await fire(services, subject="ticker:A")
+    await fire(services, subject="ticker:B", after_s=1)
     everything = await page.get("/alerts")
     assert [row["subject"] for row in everything["alerts"]] == ["ticker:B", "ticker:A"]
     assert everything["more"] is False
@@ -30,8 +32,8 @@ async def test_open_alerts_are_listed_and_found_by_matchers(page: Caller, desk: 
     assert (await page.get("/alerts?limit=1"))["more"] is True
 
 
-async def test_what_people_do_is_kept_with_their_names(page: Caller, desk: Desk) -> None:
-    alert = await fire(desk)
+async def test_what_people_do_is_kept_with_their_names(page: Caller, services: Services) -> None:
+    alert = await fire(services)
     path = f"/alerts/{alert.id}"
     done = await page.post(f"{path}/acknowledge", {"comment": "on it"})
     assert (done["changed"], done["row"]["state"]) == (True, "acknowledged")
@@ -56,18 +58,18 @@ async def test_what_people_do_is_kept_with_their_names(page: Caller, desk: Desk)
 
 
 async def test_a_detail_marks_shared_words_and_finds_alerts_that_are_alike(
-    page: Caller, desk: Desk
+    page: Caller, services: Services
 ) -> None:
-    alert = await fire(desk, text="HALC lost its largest customer")
-    await fire(desk, after_s=1, text="Customer leaves HALC")
-    other = await fire(desk, rule="other", after_s=2)
-    await fire(desk, rule="third", subject="ticker:Z", after_s=3)
+    alert = await fire(services, text="HALC lost its largest customer")
+    await fire(services, after_s=1, text="Customer leaves HALC")
+    other = await fire(services, rule="other", after_s=2)
+    await fire(services, rule="third", subject="ticker:Z", after_s=3)
     detail = await page.get(f"/alerts/{alert.id}")
     assert detail["words"] == ["halc", "customer"]
     assert [row["id"] for row in detail["similar"]] == [other.id]
 
 
-async def test_errors_say_what_is_wrong(page: Caller, desk: Desk) -> None:
+async def test_errors_say_what_is_wrong(page: Caller, services: Services) -> None:
     gone = await page.client.get("/api/v1/alerts/no-such-1")
     assert gone.status == 404
     assert "no-such-1" in (await gone.json())["error"]
@@ -81,7 +83,7 @@ async def test_errors_say_what_is_wrong(page: Caller, desk: Desk) -> None:
         "/api/v1/silences/0a1b2c3d", headers={"X-CSRF-Token": page.csrf}
     )
     assert over.status == 404
-    alert = await fire(desk)
+    alert = await fire(services)
     await page.post(f"/alerts/{alert.id}/resolve")
     refused = await page.post(f"/alerts/{alert.id}/acknowledge", status=409)
     assert "it is resolved" in refused["error"]
@@ -99,9 +101,9 @@ async def test_errors_say_what_is_wrong(page: Caller, desk: Desk) -> None:
 
 
 async def test_blank_words_are_refused_and_what_steers_a_terminal_is_taken_out(
-    page: Caller, desk: Desk
+    page: Caller, services: Services
 ) -> None:
-    alert = await fire(desk)
+    alert = await fire(services)
     path = f"/alerts/{alert.id}"
     for blank in (" ", "\u200b", "\x1b[2J"):
         answer = await page.post(f"{path}/comment", {"comment": blank}, status=422)
@@ -119,8 +121,10 @@ async def test_blank_words_are_refused_and_what_steers_a_terminal_is_taken_out(
     ]
 
 
-async def test_an_id_that_leads_to_another_key_is_not_found(page: Caller, desk: Desk) -> None:
-    alert = await fire(desk)
+async def test_an_id_that_leads_to_another_key_is_not_found(
+    page: Caller, services: Services
+) -> None:
+    alert = await fire(services)
     await page.post(f"/alerts/{alert.id}/comment", {"comment": "first"})
     path = f"/alerts/{alert.id}:history"
     for answer in (
@@ -134,8 +138,10 @@ async def test_an_id_that_leads_to_another_key_is_not_found(page: Caller, desk: 
         assert "is not in Redis" in (await answer.json())["error"]
 
 
-async def test_a_body_that_is_no_utf8_is_the_callers_fault(page: Caller, desk: Desk) -> None:
-    alert = await fire(desk)
+async def test_a_body_that_is_no_utf8_is_the_callers_fault(
+    page: Caller, services: Services
+) -> None:
+    alert = await fire(services)
     answer = await page.client.post(
         f"/api/v1/alerts/{alert.id}/comment",
         data=b'{"comment": "\xff"}',
@@ -158,25 +164,27 @@ def test_only_a_redis_that_is_away_is_said_to_be_out_of_reach(error: Exception, 
 
 
 async def test_the_list_reads_the_silences_once(
-    page: Caller, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    page: Caller, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = 0
-    active = SilenceStore.active
+    listed = SilenceStore.listed
 
     async def counted(store: SilenceStore) -> Any:
         nonlocal reads
         reads += 1
-        return await active(store)
+        return await listed(store)
 
-    await desk.hub.stop()
-    monkeypatch.setattr(SilenceStore, "active", counted)
+    await services.hub.stop()
+    monkeypatch.setattr(SilenceStore, "listed", counted)
     await page.get("/alerts")
     assert reads == 1
 
 
-async def test_a_silence_is_previewed_made_shown_and_ended(page: Caller, desk: Desk) -> None:
-    await fire(desk, subject="ticker:A")
-    await fire(desk, subject="ticker:B", after_s=1)
+async def test_a_silence_is_previewed_made_shown_and_ended(
+    page: Caller, services: Services
+) -> None:
+    await fire(services, subject="ticker:A")
+    await fire(services, subject="ticker:B", after_s=1)
     matchers = {"matchers": ['subject="ticker:A"']}
     seen = await page.post("/silences/preview", matchers)
     assert (seen["open_hidden"], seen["open_alerts"], seen["hour_hidden"]) == (1, 2, 1)
@@ -206,8 +214,10 @@ async def test_a_silence_of_everything_for_no_time_or_no_reason_is_refused(page:
     assert "reason" in mute["error"]
 
 
-async def test_other_thresholds_are_tried_on_the_kept_events(page: Caller, desk: Desk) -> None:
-    alert = await fire(desk, rule="negative-news-on-ticker")
+async def test_other_thresholds_are_tried_on_the_kept_events(
+    page: Caller, services: Services
+) -> None:
+    alert = await fire(services, rule="negative-news-on-ticker")
     surer = {"HALC": 0.99, "B": 0.93, "C": 0.86}
     events = [
         scored(
@@ -217,7 +227,7 @@ async def test_other_thresholds_are_tried_on_the_kept_events(page: Caller, desk:
         )
         for subject, confidence in surer.items()
     ]
-    put(desk, desk.settings.topics.scored, *events)
+    put(services, services.settings.topics.scored, *events)
     answer = await page.get(f"/alerts/{alert.id}/thresholds")
     threshold, relevance = answer["thresholds"]
     assert answer["events"] == 3
@@ -232,17 +242,19 @@ async def test_other_thresholds_are_tried_on_the_kept_events(page: Caller, desk:
     assert answer["rule_changed"]
 
 
-async def test_one_try_runs_at_a_time(page: Caller, desk: Desk) -> None:
-    alert = await fire(desk, rule="negative-news-on-ticker")
-    async with desk.trying:
+async def test_one_try_runs_at_a_time(page: Caller, services: Services) -> None:
+    alert = await fire(services, rule="negative-news-on-ticker")
+    async with services.trying:
         answer = await page.client.get(f"/api/v1/alerts/{alert.id}/thresholds")
     assert answer.status == 409
     assert "in a moment" in await answer.text()
     assert (await page.get(f"/alerts/{alert.id}/thresholds"))["events"] == 0
 
 
-async def test_thresholds_of_a_rule_that_is_gone_are_refused(page: Caller, desk: Desk) -> None:
-    alert = await fire(desk, rule="no-such-rule")
+async def test_thresholds_of_a_rule_that_is_gone_are_refused(
+    page: Caller, services: Services
+) -> None:
+    alert = await fire(services, rule="no-such-rule")
     answer = await page.client.get(f"/api/v1/alerts/{alert.id}/thresholds")
     assert answer.status == 409
     assert "no rule 'no-such-rule'" in await answer.text()

@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from stream.console.desk import Desk
 from stream.console.pages import in_minutes
+from stream.console.services import Services
 from stream.console.sessions import LOGIN_ATTEMPTS
 from stream.console.users import User, add_user, hash_password, password_fits, read_users
 from stream.settings import SettingsError
 from tests.unit.stream.console.conftest import Caller, fire, log_in, opened, with_users
 
-Connect = Callable[[Desk], Awaitable[TestClient[Any, Any]]]
+Connect = Callable[[Services], Awaitable[TestClient[Any, Any]]]
 
 
 @pytest.fixture
-async def guarded(desk: Desk, connect: Connect, tmp_path: Path) -> TestClient[Any, Any]:
-    return await connect(with_users(desk, tmp_path))
+async def guarded(services: Services, connect: Connect, tmp_path: Path) -> TestClient[Any, Any]:
+    return await connect(with_users(services, tmp_path))
 
 
 async def test_without_a_session_there_is_nothing_but_the_login(guarded: Any) -> None:
@@ -99,8 +99,8 @@ async def test_the_login_form_must_be_ours(guarded: Any) -> None:
     assert (await guarded.post("/login", data=form)).status == 403
 
 
-async def test_roles_may_what_they_are_for(guarded: Any, desk: Desk) -> None:
-    alert = await fire(desk)
+async def test_roles_may_what_they_are_for(guarded: Any, services: Services) -> None:
+    alert = await fire(services)
     await log_in(guarded, "vic")
     viewer = await opened(guarded)
     assert len((await viewer.get("/alerts"))["alerts"]) == 1
@@ -118,8 +118,10 @@ async def test_roles_may_what_they_are_for(guarded: Any, desk: Desk) -> None:
     assert done["row"]["acknowledged_by"] == "ann"
 
 
-async def test_a_change_needs_the_pages_token_and_our_origin(page: Caller, desk: Desk) -> None:
-    alert = await fire(desk)
+async def test_a_change_needs_the_pages_token_and_our_origin(
+    page: Caller, services: Services
+) -> None:
+    alert = await fire(services)
     path = f"/api/v1/alerts/{alert.id}/acknowledge"
     client = page.client
     assert (await client.post(path, json={})).status == 403
@@ -137,8 +139,8 @@ async def test_a_console_for_this_machine_answers_to_its_names_only(page: Caller
         assert await sent_raw(page.client, b"GET /alerts", b"Accept: */*", host=host) == 421
 
 
-async def test_tokens_are_for_programs(guarded: Any, desk: Desk) -> None:
-    alert = await fire(desk)
+async def test_tokens_are_for_programs(guarded: Any, services: Services) -> None:
+    alert = await fire(services)
     headers = {"Authorization": "Bearer token of ann"}
     path = f"/api/v1/alerts/{alert.id}/acknowledge"
     answer = await guarded.post(path, json={}, headers=headers)

@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 
 from models.spec import BatchInfo
-from stream.console.desk import Desk
 from stream.console.health_api import flow_of, workers_of
 from stream.console.lag import Lag
 from stream.console.recent import Seen
+from stream.console.services import Services
 from stream.notify.delivery import Trouble
 from stream.notify.redis_journal import RedisJournal
 from stream.operations.ledger import GONE_AFTER_S, Entry, Sign
@@ -34,15 +34,15 @@ def entry(worker: str, number: int, *, seconds: float, model: str = "m-1") -> En
     )
 
 
-async def test_health_says_what_is_away(page: Caller, desk: Desk) -> None:
-    await fire(desk)
-    journal = RedisJournal(desk.redis, desk.keys, desk.settings.alerting)
+async def test_health_says_what_is_away(page: Caller, services: Services) -> None:
+    await fire(services)
+    journal = RedisJournal(services.redis, services.keys, services.settings.alerting)
     await journal.name_receivers(["mail", "pager"])
     await journal.count("mail", error="")
     await journal.count("pager", error="answered 404")
     await journal.note_troubles({"pager": Trouble("answered 503", time.monotonic() - 60)})
-    put(desk, desk.settings.topics.scored, scored())
-    desk.recent.fault = "no broker"
+    put(services, services.settings.topics.scored, scored())
+    services.recent.fault = "no broker"
     answer = await page.get("/health")
     assert answer["faults"] == {"redis": "", "kafka": "no broker"}
     assert (answer["open_alerts"], answer["lag"]) == (1, [])
@@ -100,9 +100,9 @@ def test_a_worker_is_at_work_until_it_ends_or_is_not_seen_again() -> None:
 
 
 async def test_a_loss_of_kafka_that_nobody_has_noticed_yet_is_said(
-    page: Caller, desk: Desk
+    page: Caller, services: Services
 ) -> None:
-    put(desk, desk.settings.topics.ledger, entry("a", 1, seconds=0))
+    put(services, services.settings.topics.ledger, entry("a", 1, seconds=0))
     answer = await page.get("/health")
     assert "can't be reached" in answer["faults"]["kafka"]
     # An entry of long ago, without a sign of life since.
@@ -110,7 +110,7 @@ async def test_a_loss_of_kafka_that_nobody_has_noticed_yet_is_said(
 
 
 async def test_however_many_look_the_lag_is_read_once_and_faults_are_as_of_now(
-    page: Caller, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    page: Caller, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = 0
 
@@ -124,10 +124,10 @@ async def test_however_many_look_the_lag_is_read_once_and_faults_are_as_of_now(
     answers.append(await page.get("/health"))
     assert {one["lag"][0]["records"] for one in answers} == {7}
     assert read == 1
-    desk.recent.fault = "no broker"
+    services.recent.fault = "no broker"
     answer = await page.get("/health")
     assert (answer["faults"]["kafka"], answer["lag"]) == ("no broker", [])
-    desk.recent.fault = ""
+    services.recent.fault = ""
     assert (await page.get("/health"))["faults"]["kafka"] == ""
 
 

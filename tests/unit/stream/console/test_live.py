@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as AwayError
 
 from stream.console import server
-from stream.console.desk import Desk
 from stream.console.live import MAX_PENDING, MAX_VIEWERS, RELOAD, Hub, Viewer, frame_of
+from stream.console.services import Services
 from stream.names import Keys
 from tests.unit.stream.console.conftest import DEADLINE_S, Caller, fire, followed
 
@@ -68,29 +68,31 @@ async def test_a_page_that_falls_far_behind_still_hears_what_is_away() -> None:
     assert events(await viewer.take(1)) == [("status", {"redis": "gone"}), (RELOAD, {})]
 
 
-async def test_transitions_reach_every_viewer(desk: Desk) -> None:
-    first, second = desk.hub.join(), desk.hub.join()
+async def test_transitions_reach_every_viewer(services: Services) -> None:
+    first, second = services.hub.join(), services.hub.join()
     assert first
     assert second
-    alert = await fire(desk)
+    alert = await fire(services)
     for viewer in (first, second):
         row = await wait_for(viewer, "alert")
         assert (row["id"], row["state"], row["silence"]) == (alert.id, "firing", "")
-    desk.hub.leave(first)
-    assert desk.hub.viewers == 1
+    services.hub.leave(first)
+    assert services.hub.viewers == 1
 
 
-async def test_a_page_hears_of_alerts_and_silences_over_http(page: Caller, desk: Desk) -> None:
+async def test_a_page_hears_of_alerts_and_silences_over_http(
+    page: Caller, services: Services
+) -> None:
     async with page.client.get("/live") as stream, asyncio.timeout(DEADLINE_S):
         assert stream.headers["Content-Type"] == "text/event-stream"
-        alert = await fire(desk)
+        alert = await fire(services)
         seen = await read_until(stream, "alert")
         assert [name for name, _ in seen] == ["status", "alert"]
         assert seen[-1][1]["id"] == alert.id
         silence = {"matchers": ["rule=bad-news"], "lasts": "1h", "reason": "known"}
         made = await page.post("/silences", silence)
         await read_until(stream, RELOAD)
-        await fire(desk, after_s=1)
+        await fire(services, after_s=1)
         row = (await read_until(stream, "alert"))[-1][1]
         assert (row["count"], row["silence"]) == (2, made["id"])
 
@@ -103,8 +105,8 @@ async def test_a_quiet_stream_says_that_it_is_alive(
         assert (await read_until(stream, "beat"))[-1] == ("beat", {})
 
 
-async def test_there_are_only_so_many_viewers(desk: Desk) -> None:
-    viewers = [desk.hub.join() for _ in range(MAX_VIEWERS + 1)]
+async def test_there_are_only_so_many_viewers(services: Services) -> None:
+    viewers = [services.hub.join() for _ in range(MAX_VIEWERS + 1)]
     assert viewers[-1] is None
     assert None not in viewers[:-1]
 
@@ -133,19 +135,19 @@ async def moody(client: Redis) -> AsyncIterator[tuple[Moody, Hub]]:
 
 
 async def test_the_loss_of_redis_is_shown_and_nothing_is_missed(
-    moody: tuple[Moody, Hub], desk: Desk
+    moody: tuple[Moody, Hub], services: Services
 ) -> None:
     redis, hub = moody
     viewer = hub.join()
     assert viewer
-    await fire(desk)
+    await fire(services)
     await wait_for(viewer, "alert")
     redis.away = True
     status = await wait_for(viewer, "status")
     while not status["redis"]:
         status = await wait_for(viewer, "status")
     assert "refused" in status["redis"]
-    await fire(desk, subject="ticker:WHILE", after_s=1)
+    await fire(services, subject="ticker:WHILE", after_s=1)
     redis.away = False
     row = await wait_for(viewer, "alert")
     assert row["subject"] == "ticker:WHILE"
@@ -153,12 +155,12 @@ async def test_the_loss_of_redis_is_shown_and_nothing_is_missed(
 
 
 async def test_a_redis_that_lost_its_stream_has_pages_load_anew(
-    moody: tuple[Moody, Hub], desk: Desk, client: Redis
+    moody: tuple[Moody, Hub], services: Services, client: Redis
 ) -> None:
     redis, hub = moody
     viewer = hub.join()
     assert viewer
-    await fire(desk)
+    await fire(services)
     await wait_for(viewer, "alert")
     redis.away = True
     while not (await wait_for(viewer, "status"))["redis"]:
@@ -166,5 +168,5 @@ async def test_a_redis_that_lost_its_stream_has_pages_load_anew(
     await client.flushdb()
     redis.away = False
     await wait_for(viewer, RELOAD)
-    await fire(desk)
+    await fire(services)
     assert (await wait_for(viewer, "alert"))["count"] == 1

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from stream.connection_settings import Console
-from stream.console.desk import Desk
 from stream.console.explanations import Explanations
 from stream.console.prices import Close, Prices
-from stream.console.server import desk_of
+from stream.console.server import open_services
+from stream.console.services import Services
 from stream.settings import Settings, SettingsError
 from tests.fakes import NOON, scored
 from tests.unit.stream.console.conftest import KnownLabels, no_model, opened, put
@@ -103,20 +103,22 @@ async def test_a_bad_file_ends_the_start_of_the_console(tmp_path: Path) -> None:
     file = written(tmp_path, "no such columns\n")
     settings = Settings(console=Console(listen="127.0.0.1:0", prices=file))
     with pytest.raises(SettingsError, match="line 1, column ticker"):
-        async with desk_of(
+        async with open_services(
             settings, registry=None, heads=tuple, labels=KnownLabels(), explain=no_model
         ):
             pass
 
 
 async def test_a_ticker_has_its_prices_and_a_topic_none(
-    desk: Desk, connect: Any, tmp_path: Path
+    services: Services, connect: Any, tmp_path: Path
 ) -> None:
     prices = Prices(written(tmp_path, HEAD + DAYS))
-    with_prices = Desk(**{**vars(desk), "prices": prices, "explanations": Explanations(no_model)})
+    with_prices = Services(
+        **{**vars(services), "prices": prices, "explanations": Explanations(no_model)}
+    )
     page = await opened(await connect(with_prices))
-    put(desk, desk.settings.topics.scored, scored(time=NOON))
+    put(services, services.settings.topics.scored, scored(time=NOON))
     answer = await page.get("/subjects/ticker/HALC")
     assert answer["prices"]["closes"][-1] == {"date": "2026-03-12", "close": 112.5}
-    without = await opened(await connect(desk))
+    without = await opened(await connect(services))
     assert (await without.get("/subjects/ticker/HALC"))["prices"] is None

@@ -12,18 +12,20 @@ from redis.asyncio import Redis
 
 from models.description import CONFIG, WEIGHTS, read_verified, sealed, shipped
 from models.registry import CHAMPION, Registry
-from stream.console.desk import Desk
 from stream.console.server import signals_of
+from stream.console.services import Services
 from stream.signals.figures import FIGURES
 from tests.fakes import NOON, scored
 from tests.unit.stream.console.conftest import Caller, RememberingSender, fire, opened, put
 
 
-async def test_a_subject_has_its_events_windows_and_alerts(page: Caller, desk: Desk) -> None:
-    alert = await fire(desk)
+async def test_a_subject_has_its_events_windows_and_alerts(
+    page: Caller, services: Services
+) -> None:
+    alert = await fire(services)
     event = scored()
-    put(desk, desk.settings.topics.scored, event)
-    await signals_of(desk.settings, desk.redis, desk.keys).observe([event])
+    put(services, services.settings.topics.scored, event)
+    await signals_of(services.settings, services.redis, services.keys).observe([event])
     answer = await page.get("/subjects/ticker/HALC")
     assert answer["view"]["sources"] == {"news": 1}
     assert answer["figures"].keys() == set(FIGURES)
@@ -33,25 +35,29 @@ async def test_a_subject_has_its_events_windows_and_alerts(page: Caller, desk: D
     assert unknown.status == 404
 
 
-async def test_a_subjects_chart_has_alerts_where_they_fired(page: Caller, desk: Desk) -> None:
+async def test_a_subjects_chart_has_alerts_where_they_fired(
+    page: Caller, services: Services
+) -> None:
     for after_s in (0, 600):
-        put(desk, desk.settings.topics.scored, scored(id=f"e-{after_s}", after_s=after_s))
-    alert = await fire(desk)
+        put(services, services.settings.topics.scored, scored(id=f"e-{after_s}", after_s=after_s))
+    alert = await fire(services)
     late = NOON + timedelta(seconds=600)
-    await desk.redis.hset(desk.keys.alert(alert.id), "fired_at", late.isoformat())
+    await services.redis.hset(services.keys.alert(alert.id), "fired_at", late.isoformat())
     view = (await page.get("/subjects/ticker/HALC"))["view"]
     assert [bucket["alerts"] for bucket in view["buckets"]][-1] == 1
 
 
-async def test_a_subject_out_of_reach_still_has_its_alerts(page: Caller, desk: Desk) -> None:
-    alert = await fire(desk, subject="source:news")
+async def test_a_subject_out_of_reach_still_has_its_alerts(
+    page: Caller, services: Services
+) -> None:
+    alert = await fire(services, subject="source:news")
     answer = await page.get("/subjects/source/news")
     assert (answer["view"], answer["events"]) == (None, 0)
     assert [row["id"] for row in answer["alerts"]] == [alert.id]
 
 
-async def test_markets_are_served(page: Caller, desk: Desk) -> None:
-    put(desk, desk.settings.topics.scored, scored())
+async def test_markets_are_served(page: Caller, services: Services) -> None:
+    put(services, services.settings.topics.scored, scored())
     answer = await page.get("/markets")
     assert [one["id"] for one in answer["heat_map"]["subjects"]] == ["HALC"]
     assert answer["events"] == 1
@@ -66,7 +72,7 @@ async def test_without_a_registry_nothing_can_be_promoted(page: Caller) -> None:
 
 
 async def test_a_promotion_is_written_and_announced(
-    desk: Desk, connect: object, tmp_path: Path
+    services: Services, connect: object, tmp_path: Path
 ) -> None:
     registry = Registry(str(tmp_path / "registry"))
     first = registry.add(shipped()).version
@@ -77,7 +83,7 @@ async def test_a_promotion_is_written_and_announced(
     (tmp_path / "other" / CONFIG).write_bytes(msgspec.json.encode(other))
     registry.add(tmp_path / "other")
     registry.point(CHAMPION, first, by="test", why="first", now=NOON)
-    with_registry = Desk(**{**vars(desk), "registry": registry})
+    with_registry = Services(**{**vars(services), "registry": registry})
     page = await opened(await connect(with_registry))  # type: ignore[operator]
     refused = await page.post("/models/rollback", {"why": "w"}, status=409)
     assert "no predecessor" in refused["error"]
@@ -87,7 +93,7 @@ async def test_a_promotion_is_written_and_announced(
     assert (moved["version"], moved["previous"]) == (other.version, first)
     assert (await page.get("/models"))["before"] == first
     meant = {"why": "no good", "to": first}
-    sender = cast("RememberingSender", desk.sender)
+    sender = cast("RememberingSender", services.sender)
     sender.away = True
     assert (await page.post("/models/rollback", meant))["version"] == first
     sender.away = False
@@ -109,13 +115,13 @@ async def test_a_promotion_is_written_and_announced(
     champion = registry.alias(CHAMPION)
     assert champion
     assert champion.version == first
-    topics = [sent.topic for sent in desk.sender.sent]  # type: ignore[attr-defined]
-    assert topics == [desk.settings.topics.models] * 3
+    topics = [sent.topic for sent in services.sender.sent]  # type: ignore[attr-defined]
+    assert topics == [services.settings.topics.models] * 3
 
 
 @pytest.mark.redis
-async def test_what_redis_refuses_is_said(page: Caller, desk: Desk, client: Redis) -> None:
-    await client.set(desk.keys.alerts_open, "no sorted set")
+async def test_what_redis_refuses_is_said(page: Caller, services: Services, client: Redis) -> None:
+    await client.set(services.keys.alerts_open, "no sorted set")
     answer = await page.client.get("/api/v1/alerts")
     assert answer.status == 503
     assert "Redis" in (await answer.json())["error"]

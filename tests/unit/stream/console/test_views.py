@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stream.connection_settings import Console
 from stream.console.highlight import MOST_WORDS, shared_words
 from stream.console.markets import BUCKETS, heat_map, tone, view_of
-from stream.console.shown_settings import MASK, shown
+from stream.console.settings_view import MASK, shown
 from stream.records import Subject
 from stream.settings import Settings
 from tests.fakes import NOON, scored, scores

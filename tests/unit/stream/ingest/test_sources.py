@@ -361,7 +361,7 @@ class TestLanguage:
     def test_the_users_language_is_kept_in_lower_case(self, given_lang: str, lang: str) -> None:
         assert event({"text": "公司今年不会关闭工厂", "lang": given_lang}).lang == lang
 
-    @pytest.mark.parametrize("no_tag", [None, "", "中文", "en/../x", "a-" * 30, "en\n"])
+    @pytest.mark.parametrize("no_tag", [None, "", "中文", "English", "en/../x", "a-" * 30, "en\n"])
     def test_without_a_language_tag_the_text_tells(self, no_tag: Any) -> None:
         expected = "en" if no_tag == "en\n" else "zh"
         assert event({"text": "公司今年不会关闭工厂", "lang": no_tag}).lang == expected

@@ -243,7 +243,7 @@ async def test_a_silence_hides_counts_and_says_so_once(desk: Desk) -> None:
         )
 
         async def counted(number: int) -> bool:
-            return [one.hidden for one in await silences.active()] == [number]
+            return [one.hidden for one in await silences.listed()] == [number]
 
         await desk.until(lambda: counted(1))
         await desk.fire()
@@ -673,7 +673,7 @@ async def test_without_routes_silences_still_count(desk: Desk) -> None:
     notifier.start()
 
     async def counted() -> bool:
-        return [one.hidden for one in await silences.active()] == [1]
+        return [one.hidden for one in await silences.listed()] == [1]
 
     await desk.until(counted)
     await notifier.stop()

@@ -184,6 +184,54 @@ def test_a_wrong_file_is_refused_with_line_section_and_reason(
         routing(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param(
+            '[route]\nreceiver = "all"\ngroup_wiat = "1s"\n'
+            '[[route.routes]]\nmatchers = "x"\n'
+            '[[route.routes.routes]]\nmatchers = ["a=b"]\nreceiver = 3\n'
+            '[[receivers]]\ntype = "redis"\n'
+            '[[receivers]]\nname = "x"\ntype = "smoke"\n'
+            "[[inhibit_rules]]\nsource_matchers = []\n",
+            [
+                "line 3, route.group_wiat: 'group_wiat' is not known",
+                "line 5, route.routes[0].matchers: expected `array`, got `str`",
+                "line 8, route.routes[0].routes[0].receiver: expected `str | null`, got `int`",
+                "line 14, inhibit_rules[0]: target_matchers is missing; add it",
+                "line 9, receivers[0]: name is missing; add it",
+                "line 13, receivers[1].type: invalid enum value 'smoke'",
+            ],
+            id="tables",
+        ),
+        pytest.param(
+            '[route]\ngroup_wait = "soon"\nmute_time_intervals = ["night", "day"]\n'
+            '[[route.routes]]\nmatchers = ["a=b", "c=~("]\nreceiver = "nobody"\n'
+            "[[route.routes]]\n"
+            + RECEIVERS
+            + '[[time_intervals]]\nname = "night"\nzone = "Mars/Base"\n',
+            [
+                "time_intervals[0]: zone 'Mars/Base' is not known",
+                "line 1, route: receiver is missing",
+                "line 3, route.mute_time_intervals: no time interval is named 'day'",
+                "line 2, route.group_wait: 'soon'",
+                "line 5, route.routes[0].matchers: ",
+                "line 6, route.routes[0].receiver: no receiver is named 'nobody'",
+                "line 7, route.routes[1]: matchers is missing",
+            ],
+            id="meaning",
+        ),
+    ],
+)
+def test_all_faults_of_a_file_are_named(tmp_path: Path, text: str, said: list[str]) -> None:
+    with pytest.raises(RouteError) as caught:
+        routing(tmp_path, text)
+    assert len(caught.value.faults) == len(said), caught.value.faults
+    for fault, begin in zip(caught.value.faults, said, strict=True):
+        assert begin in fault
+        assert fault in str(caught.value)
+
+
 def test_a_file_that_is_not_there_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(RouteError, match=r"correct alerting\.routes"):
         Routing.load(tmp_path / "absent.toml")

@@ -55,19 +55,57 @@ async def test_a_silence_is_kept_with_its_ttl_until_it_is_ended(client: Redis) -
     made = await store.create(
         [parse_matcher('subject=~ticker:.*"x"')], author="ann", reason="why", lasts_s=60
     )
-    assert await store.active() == [made]
+    assert await store.listed() == [made]
     assert 0 < await client.ttl(Keys().silence(made.id)) <= 60
     assert await store.end(made.id) == made
-    assert await store.active() == []
+    assert await store.listed() == []
     with pytest.raises(SilenceError, match="not in force"):
         await store.end(made.id)
+
+
+async def test_a_silence_to_come_hides_nothing_before_redis_has_reached_its_start(
+    client: Redis,
+) -> None:
+    store = SilenceStore(client, Keys())
+    starts = utc_now() + timedelta(hours=2)
+    made = await store.create(
+        [parse_matcher("rule=r")], author="ann", reason="why", lasts_s=60, starts=starts
+    )
+    assert (made.starts, made.expiry) == (starts, starts + timedelta(seconds=60))
+    assert await store.listed() == [made]
+    assert made.to_come
+    assert ActiveSilences([made]).hiding({"rule": "r"}) is None
+    assert not ActiveSilences([made]).ids
+    # Redis counts down to the end, so it is the one who knows what time it is.
+    assert await client.pttl(Keys().silence(made.id)) > 7_200_000
+    await client.pexpire(Keys().silence(made.id), 60_000)
+    (begun,) = await store.listed()
+    assert not begun.to_come
+    assert ActiveSilences([begun]).hiding({"rule": "r"}) == begun
+    assert await store.end(made.id) == begun
+
+
+@pytest.mark.parametrize("days", [-1, 367])
+async def test_a_silence_starts_neither_in_the_past_nor_when_nobody_remembers_it(
+    client: Redis, days: int
+) -> None:
+    store = SilenceStore(client, Keys())
+    with pytest.raises(SilenceError, match="starts later than now and within 366 days"):
+        await store.create(
+            [parse_matcher("rule=r")],
+            author="a",
+            reason="why",
+            lasts_s=60,
+            starts=utc_now() + timedelta(days=days),
+        )
+    assert await store.listed() == []
 
 
 async def test_an_expired_silence_leaves_the_list(client: Redis) -> None:
     store = SilenceStore(client, Keys())
     made = await store.create([parse_matcher("rule=r")], author="a", reason="why", lasts_s=60)
     await client.delete(Keys().silence(made.id))
-    assert await store.active() == []
+    assert await store.listed() == []
     assert await client.zcard(Keys().silences) == 0
 
 
@@ -126,7 +164,7 @@ async def test_a_silence_without_a_reason_is_refused(client: Redis) -> None:
     store = SilenceStore(client, Keys())
     with pytest.raises(SilenceError, match="needs a reason"):
         await store.create([parse_matcher("rule=r")], author="a", reason=" ", lasts_s=60)
-    assert await store.active() == []
+    assert await store.listed() == []
 
 
 async def test_the_preview_counts_alerts_of_the_last_hour_once_each(client: Redis) -> None:

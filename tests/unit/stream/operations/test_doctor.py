@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from redis.asyncio import Redis as Client
 
 from models.stub import StubPredictor
-from stream.connection_settings import Kafka, Redis
+from stream.connection_settings import Http, Kafka, Redis
 from stream.operations.doctor import examine
 from stream.settings import Fields, Limits, Settings, SettingsError, Source
+from stream.subjects.subject_settings import Subjects
 from tests.redis_server import RedisServer
 
+NO_FILE = Path("no/such/file")
 NOWHERE = {"kafka": Kafka(bootstrap="127.0.0.1:1"), "redis": Redis(url="redis://127.0.0.1:1/0")}
 
 
@@ -31,6 +35,25 @@ async def test_sources_that_cannot_be_read_are_a_failed_check(
     assert checks["sources"].status == "failed"
     assert named in checks["sources"].detail
     assert checks["model"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "named"),
+    [
+        ({"subjects": Subjects(companies=NO_FILE)}, "subjects", "subjects.companies"),
+        ({"subjects": Subjects(fields={"product": "a[0]"})}, "subjects", "subjects.fields.product"),
+        ({"http": Http(listen="0.0.0.0:9464", token_file=NO_FILE)}, "http", "http.token_file"),
+    ],
+)
+async def test_what_would_keep_a_worker_from_starting_is_a_failed_check(
+    changes: dict[str, object], name: str, named: str
+) -> None:
+    checks = {one.name: one for one in await examine(settings(**changes), StubPredictor)}
+    assert checks[name].status == "failed"
+    assert named in checks[name].detail
+    usual = {one.name: one.status for one in await examine(settings(), StubPredictor)}
+    assert usual["subjects"] == "ok"
+    assert "http" not in usual
 
 
 async def test_a_setting_that_keeps_the_model_from_loading_is_a_failed_check() -> None:

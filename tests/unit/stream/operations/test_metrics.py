@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.results import Statistics
 from stream.judge import Shipment
-from stream.notify.delivery import Tally
+from stream.notify.delivery import DeliveryCounts
 from stream.operations.metrics import Reading, exposition, worker_families
 from stream.operations.telemetry import Telemetry
 from stream.operations.trainer_monitor import TrainerMonitor
@@ -29,8 +29,8 @@ def samples(page: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]
     }
 
 
-def deliveries() -> Tally:
-    tally = Tally()
+def deliveries() -> DeliveryCounts:
+    tally = DeliveryCounts()
     tally.try_again("pager", "503")
     tally.try_again("mail", "timeout")
     tally.end("mail", "")

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from stream.operations import watchdog
-from stream.operations.watchdog import Sight, StalledError, Watchdog
+from stream.operations.watchdog import StalledError, Watchdog, WorkerProgress
 from stream.patience import Patience, present_troubles, retries
 
 
@@ -24,7 +24,7 @@ class Case:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = Clock()
         monkeypatch.setattr(watchdog, "time", self.clock)
-        self.sight = Sight(in_work=0, finished=0, troubles=[], awaits_model=False)
+        self.sight = WorkerProgress(in_work=0, finished=0, troubles=[], awaits_model=False)
         self.lags = {("news", 0): 0}
         self.ended: list[Exception] = []
         self.outage = ""
@@ -51,7 +51,7 @@ class Case:
 
     def see(self, **changes: object) -> None:
         fields = {name: getattr(self.sight, name) for name in self.sight.__struct_fields__}
-        self.sight = Sight(**{**fields, **changes})
+        self.sight = WorkerProgress(**{**fields, **changes})
 
 
 @pytest.fixture

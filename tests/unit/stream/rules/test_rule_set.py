@@ -8,7 +8,7 @@ import pytest
 
 from models.spec import Head
 from stream.records import Subject
-from stream.rules.idle import find_idle
+from stream.rules.constant_comparisons import find_constant_comparison
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import MAX_RULES
 from stream.rules.rule_set import Known, RuleSet
@@ -199,6 +199,8 @@ def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Pat
         ("risk.scores.high != '0.9'", "risk.scores.high, which is a number, equals a text"),
         ("!(5 == event.lang)", "event.lang, which is a text, equals a number"),
         ("event.time != ''", "event.time, which is a time, equals a text"),
+        ('risk.label == b"high"', "risk.label, which is a text, equals bytes"),
+        ("br'HALC' != subject.id", "subject.id, which is a text, equals bytes"),
         (f"event.text.matches('{'x' * 201}')", "longer than 200 characters"),
         ("event.text.matches('(a{1,50}){1,50}b')", "counts to 2,500"),
         ("event.text.matches('(a{ 50 }){ 1, 50 }b')", "counts to 2,500"),
@@ -226,8 +228,10 @@ def test_a_wrong_condition_is_refused_with_rule_file_and_remedy(
 @pytest.mark.timeout(20)
 def test_a_long_name_of_a_head_takes_no_longer() -> None:
     head = Head(name="x" * 60, labels=("a", "b"))
-    assert find_idle(f"0.5 < {head.name}.confidence && 2 > {head.name}.scores.a", [head])
-    assert not find_idle(f"0.5 < {head.name}.confidence", [head])
+    assert find_constant_comparison(
+        f"0.5 < {head.name}.confidence && 2 > {head.name}.scores.a", [head]
+    )
+    assert not find_constant_comparison(f"0.5 < {head.name}.confidence", [head])
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from models.spec import DEFAULT_HEADS, Head
 from stream import watched_file
+from stream.cli import main
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
 from stream.rules.rules_live import LiveRules
@@ -71,6 +74,24 @@ async def test_a_good_file_replaces_the_old_rules_which_go_on_being_counted(benc
     await bench.until(lambda: len(bench.taken) == 1)
     assert bench.names() == {"new"}
     assert bench.taken[0].errors == {"old": 3}
+
+
+async def test_a_cooldown_that_redis_forgets_before_it_is_over_is_warned_of(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.write(RULE.format(name="short") + 'cooldown = "7d"\n')
+    await bench.until(lambda: bench.names() == {"short"})
+    assert "cooldown" not in caplog.text
+    bench.write(RULE.format(name="long") + 'cooldown = "8d"\n')
+    await bench.until(
+        lambda: "rule 'long': cooldown 8d is longer than alerting.keep_s" in caplog.text
+    )
+    checked = CliRunner().invoke(main, ["rules", "check", str(bench.path)])
+    assert checked.exit_code == 0
+    assert "warning: rule file" in checked.output
+    assert "raise alerting.keep_s" in checked.output
+    checked = CliRunner().invoke(main, ["rules", "check", str(bench.path), "--json"])
+    assert len(json.loads(checked.stdout)["warnings"]) == 1
 
 
 async def test_a_bad_file_leaves_the_old_rules_and_is_complained_of_once(

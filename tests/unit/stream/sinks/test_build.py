@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from apprise import Apprise
+from apprise.plugins.discord import NotifyDiscord
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
@@ -21,7 +26,7 @@ from stream.sinks.apprise_service import AppriseSink
 from stream.sinks.build import build_sinks, check_receivers
 from stream.sinks.redis_stream import RedisSink
 from stream.sinks.topic import TopicSink
-from tests.fakes import notification
+from tests.fakes import alert, notification
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "routes.toml"
 
@@ -85,6 +90,15 @@ def test_a_receiver_that_could_never_be_told_is_refused(
 ) -> None:
     with pytest.raises(RouteError, match=f"receiver 'r': .*{said}"):
         check_receivers(routing(tmp_path, receiver), Settings())
+
+
+def test_all_receivers_that_could_never_be_told_are_named(tmp_path: Path) -> None:
+    text = 'type = "topic"\n[[receivers]]\nname = "s"\ntype = "redis"\nmax_length = 0\n'
+    with pytest.raises(RouteError) as caught:
+        check_receivers(routing(tmp_path, text), Settings())
+    first, second = caught.value.faults
+    assert first.startswith("routing file, receiver 'r': ")
+    assert second.startswith("routing file, receiver 's': ")
 
 
 def test_neither_an_error_nor_the_log_quotes_a_secret(
@@ -166,6 +180,52 @@ async def test_a_token_that_can_be_no_host_is_left_to_apprise(
     sink = AppriseSink(f"line://{'t' * 100}/U1234", allow_internal=False, timeout_s=5)
     await sink.send(notification())
     assert told == ["NotifyLine"]
+
+
+@pytest.mark.parametrize(
+    ("allow_internal", "followed"), [(False, []), (True, ["/inside/"])], ids=["checked", "anywhere"]
+)
+async def test_apprise_follows_no_redirect_to_where_nobody_looked(
+    monkeypatch: pytest.MonkeyPatch, allow_internal: bool, followed: list[str]
+) -> None:
+    reached: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path != "/inside/":
+            raise web.HTTPTemporaryRedirect("/inside/")
+        reached.append(request.path)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    monkeypatch.setattr("stream.sinks.apprise_service._check", lambda _hosts: None)
+    async with TestServer(app) as server:
+        url = f"json://127.0.0.1:{server.port}/hook?redirect=yes"
+        sink = AppriseSink(url, allow_internal=allow_internal, timeout_s=10)
+        with suppress(TryAgainError):
+            await sink.send(notification())
+    assert reached == followed
+
+
+@pytest.mark.parametrize("wish", ["", "?overflow=split"])
+async def test_what_is_longer_than_a_message_of_the_service_is_cut_or_parted_as_wished(
+    wish: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted: list[str] = []
+
+    def post(*_: object, data: str, **__: object) -> requests.Response:
+        posted.append(json.loads(data)["content"])
+        answer = requests.Response()
+        answer.status_code = 204
+        return answer
+
+    monkeypatch.setattr(requests, "post", post)
+    monkeypatch.setattr(NotifyDiscord, "request_rate_per_sec", 0)
+    sink = AppriseSink(f"discord://{'1' * 18}/{'t' * 68}{wish}", allow_internal=True, timeout_s=5)
+    alerts = (alert(title="t" * 280, summary="s" * 280),) * 10
+    await sink.send(notification(firing=10, alerts=alerts))
+    assert max(map(len, posted)) <= NotifyDiscord.body_maxlen
+    assert (len(posted) > 1) == bool(wish)
 
 
 async def test_a_service_that_does_not_take_it_is_tried_again() -> None:

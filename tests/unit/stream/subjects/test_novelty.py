@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 
 from stream.names import Keys
 from stream.records import Origin, Scored, Subject
-from stream.subjects.copies import CopyStore, count_copies
-from stream.subjects.first_events import FirstEvents
+from stream.subjects.copies_in_memory import FirstEvents
+from stream.subjects.copy_store import CopyStore, count_copies
 from stream.subjects.novelty import fingerprint
 from stream.subjects.subject_settings import Novelty
 from tests.fakes import scored

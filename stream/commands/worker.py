@@ -1,0 +1,59 @@
+"""worker: the service that scores, alerts and routes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import click
+
+from stream.commands.options import (
+    FAILED,
+    RegistryChampions,
+    config_option,
+    load_predictor,
+    run_service,
+)
+from stream.settings import Settings
+
+
+@click.command()
+@config_option
+@click.pass_obj
+def worker(settings: Settings) -> None:
+    """Consume the sources, score, alert and route until SIGTERM."""
+    from stream.app import Worker
+    from stream.heap import spare_long_lived
+    from stream.operations.freeze import ended_if_frozen
+    from stream.operations.health_server import serve_http
+    from stream.operations.watchdog import GIVE_UP
+    from stream.operations.worker_monitor import WorkerMonitor
+
+    champions = RegistryChampions(settings) if settings.model.registry else None
+    service = Worker(settings, load_predictor(settings), champions)
+
+    async def serve(stop: asyncio.Event) -> None:
+        starting = asyncio.create_task(service.start())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            os._exit(0)  # nothing was consumed yet, and a half-started consumer can't be stopped
+        await starting
+        spare_long_lived()
+        async with ended_if_frozen(GIVE_UP * settings.http.stall_s):
+            await service.run(stop)
+            drained = await service.stop()
+        if not drained:
+            sys.stderr.write(
+                f"bellwether: not drained within worker.drain_s ({settings.worker.drain_s:.0f} s); "
+                "what was left is read again by the next worker\n"
+            )
+            # A broker that is gone keeps Faust's own shutdown waiting for ever.
+            os._exit(FAILED)
+
+    async def watched(stop: asyncio.Event) -> None:
+        async with serve_http(settings.http, WorkerMonitor(service)):
+            await serve(stop)
+
+    run_service(watched, leave_at_once=True)

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.spec import Head
+from stream.names import MAX_ID_CHARS
+from stream.records import Feedback
+from tests.fakes import NOON, settle
+from trainer.labels.feedback import MAX_FEEDBACK_BYTES, Accepted, Refusal, Text, read_feedback
+from trainer.labels.settlement import Settled
+
+HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="kind", labels=("card", "loan")))
+TEXTS = {f"e{n}": [Text(f"text of event {n}", "news")] for n in range(5)}
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    fields = {
+        "id": "f1",
+        "event_id": "e1",
+        "head": "mood",
+        "label": "good",
+        "author": "ann",
+        "time": NOON.isoformat(),
+    }
+    return {**fields, **changes}
+
+
+def said(offset: int, **changes: Any) -> Accepted:
+    after_s = changes.pop("after_s", offset)
+    fields = row(id=f"f{offset}", **changes) | {"time": NOON + timedelta(seconds=after_s)}
+    return Accepted(0, offset, Feedback(**fields))
+
+
+def settled(*accepted: Accepted) -> Settled:
+    return settle(accepted, TEXTS, HEADS)
+
+
+def test_good_feedback_is_read_and_unknown_fields_do_no_harm() -> None:
+    feedback = read_feedback(orjson.dumps(row(mood="of the day")), HEADS, NOON)
+    assert isinstance(feedback, Feedback)
+    assert (feedback.event_id, feedback.label, feedback.version) == ("e1", "good", 1)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason", "field"),
+    [
+        (None, "empty", ""),
+        (b"not json", "not_json", ""),
+        (orjson.dumps([1]), "wrong_type", ""),
+        (orjson.dumps(row(label=3)), "wrong_type", "label"),
+        (orjson.dumps({"id": "f-1"}), "wrong_type", "event_id"),
+        (orjson.dumps(row(head="taste")), "unknown_head", "head"),
+        (orjson.dumps(row(label="great")), "unknown_label", "label"),
+        (orjson.dumps(row(time="2126-01-01T00:00:00Z")), "future_time", "time"),
+        (orjson.dumps(row(time="2026-01-01T00:00:00")), "bad_time", "time"),
+        (orjson.dumps(row(author="  ")), "empty_field", "author"),
+        (orjson.dumps(row(event_id="")), "empty_field", "event_id"),
+        (orjson.dumps(row(id="x" * 500)), "too_long", "id"),
+        (orjson.dumps(row(event_id="a\0b")), "bad_value", "event_id"),
+        (orjson.dumps(row(author="a\0nn")), "bad_value", "author"),
+        (orjson.dumps(row(version=2)), "unknown_version", "version"),
+        (orjson.dumps(row(text="x" * MAX_FEEDBACK_BYTES)), "too_large", ""),
+    ],
+)
+def test_bad_feedback_is_refused_with_its_reason_and_field(
+    payload: bytes | None, reason: str, field: str
+) -> None:
+    refusal = read_feedback(payload, HEADS, NOON)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.field) == (reason, field)
+    assert refusal.detail
+
+
+def test_a_label_is_joined_with_its_event() -> None:
+    (label,) = settled(said(1)).labels
+    assert (label.text, label.source, label.label) == ("text of event 1", "news", "good")
+    assert (label.authors, label.places) == (("ann",), ((0, 1),))
+
+
+def test_a_repeat_counts_once_and_a_correction_counts() -> None:
+    again = settled(said(1), said(2), said(3, label="bad"))
+    assert [one.label for one in again.labels] == ["bad"]
+    assert (again.repeats, again.corrections) == (1, 1)
+
+
+def test_the_same_record_delivered_twice_is_a_repeat() -> None:
+    first = said(1, label="good")
+    correction = said(2, label="bad")
+    late_copy = Accepted(0, 9, first.feedback)
+    summed = settled(first, correction, late_copy)
+    assert [one.label for one in summed.labels] == ["bad"]
+    assert summed.repeats == 1
+
+
+def test_one_id_for_labels_of_several_heads_or_events_is_no_repeat() -> None:
+    """As a program sends them that names a label by its event, or not at all."""
+    words = [
+        row(event_id=event_id, head=head, label=label, id="same") | {"time": NOON}
+        for event_id, head, label in (
+            ("e1", "mood", "good"),
+            ("e1", "kind", "card"),
+            ("e2", "mood", "bad"),
+        )
+    ]
+    summed = settled(*(Accepted(0, n, Feedback(**one)) for n, one in enumerate(words)))
+    assert [(one.event_id, one.label) for one in summed.labels] == [
+        ("e1", "card"),
+        ("e1", "good"),
+        ("e2", "bad"),
+    ]
+    assert summed.repeats == 0
+
+
+def test_people_who_disagree_leave_the_event_out_until_a_majority_settles_it() -> None:
+    two = (said(1, author="ann"), said(2, author="bob", label="bad"))
+    assert settled(*two).labels == ()
+    assert settled(*two).disputed == (("e1", "mood"),)
+    three = settled(*two, said(3, author="cid", label="bad"))
+    assert [one.label for one in three.labels] == ["bad"]
+    assert (three.labels[0].authors, three.labels[0].places) == (("bob", "cid"), ((0, 2), (0, 3)))
+
+
+def test_a_label_for_an_event_nobody_has_seen_waits() -> None:
+    assert settled(said(1, event_id="later")).unknown == (("later", "mood"),)
+    texts = TEXTS | {"later": [Text("it came", "social")]}
+    assert len(settle([said(1, event_id="later")], texts, HEADS).labels) == 1
+
+
+def test_feedback_may_bring_the_text_of_an_event_that_never_ran() -> None:
+    (label,) = settled(said(1, event_id="own", text="a text of my own", source="ticket")).labels
+    assert (label.text, label.source) == ("a text of my own", "ticket")
+    # As the stream would have made the model read it.
+    raw = said(1, event_id="own", text="\u200b AT&amp;T\r\n  fell\0 ")
+    assert settled(raw).labels[0].text == "AT&T fell"
+    assert settled(said(1, event_id="own", text=" \u200b ")).unknown == (("own", "mood"),)
+
+
+def test_an_id_that_two_sources_use_needs_the_source() -> None:
+    texts = {"e1": [Text("a post", "social"), Text("a ticket", "ticket")]}
+    assert settle([said(1)], texts, HEADS).ambiguous == (("e1", "mood"),)
+    (label,) = settle([said(1, source="ticket")], texts, HEADS).labels
+    assert label.text == "a ticket"
+
+
+def test_of_an_event_that_came_again_edited_the_last_text_is_labelled() -> None:
+    texts = {"e1": [Text("my card", "ticket"), Text("my card is back, thanks", "ticket")]}
+    (label,) = settle([said(1)], texts, HEADS).labels
+    assert label.text == "my card is back, thanks"
+    both = {"e1": [Text("a post", "social"), *texts["e1"]]}
+    assert settle([said(1)], both, HEADS).ambiguous == (("e1", "mood"),)
+
+
+def test_labels_that_the_model_no_longer_has_are_left_out() -> None:
+    assert settle([said(1)], TEXTS, HEADS[1:]).labels == ()
+
+
+def test_what_is_new_to_a_fit_is_told_by_offsets() -> None:
+    before = settled(said(1), said(2, event_id="e2"))
+    after = settled(said(1), said(2, event_id="e2"), said(3, event_id="e1", label="bad"))
+    assert before.read_up_to == {"0": 3}
+    assert [one.event_id for one in after.labels if one.newer_than(before.read_up_to)] == ["e1"]
+
+
+def test_a_label_whose_event_came_late_is_new_to_the_next_fit_and_to_that_one_only() -> None:
+    said_all = (said(1, event_id="late"), said(2, event_id="never"), said(3))
+    before = settled(*said_all)
+    assert before.read_up_to == {"0": 4, "0 waiting": [1, 2]}
+    after = settle(said_all, TEXTS | {"late": [Text("it came", "social")]}, HEADS)
+    new = [one.event_id for one in after.labels if one.newer_than(before.read_up_to)]
+    assert new == ["late"]
+    assert not any(one.newer_than(after.read_up_to) for one in after.labels)
+
+
+def test_a_label_that_is_no_longer_disputed_is_new_to_the_next_fit() -> None:
+    votes = [
+        said(n, author=name, label="good" if n < 2 else "bad")
+        for n, name in enumerate(("ann", "bob", "cid", "dan"))
+    ]
+    before = settled(*votes, said(4, event_id="e2"))
+    # Those who agree now said so before; what came since is of another opinion.
+    after = settled(*votes, said(4, event_id="e2"), said(5, author="dan", label="unsure"))
+    assert [one.event_id for one in after.labels if one.newer_than(before.read_up_to)] == ["e1"]
+
+
+def test_only_the_latest_that_wait_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.labels.settlement.MOST_WAITING", 2)
+    waiting = [said(n, event_id=f"never {n}") for n in range(5)]
+    assert settled(*waiting, said(5)).read_up_to == {"0": 6, "0 waiting": [3, 4]}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["e1", "e2", "e3"]),
+            st.sampled_from(["ann", "bob"]),
+            st.sampled_from(["good", "bad"]),
+        ),
+        max_size=12,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_of_arrival_changes_nothing(words: list[tuple[str, str, str]], draw: Any) -> None:
+    accepted = [
+        said(n, event_id=event, author=author, label=label)
+        for n, (event, author, label) in enumerate(words)
+    ]
+    shuffled = draw.sample(accepted, len(accepted))
+    assert settled(*accepted) == settled(*shuffled)
+    assert settled(*accepted).fingerprint == settled(*shuffled).fingerprint
+
+
+def test_bytes_that_are_no_utf8_are_refused_and_do_not_end_the_trainer() -> None:
+    refusal = read_feedback(b'{"id": "caf\xe9"}', HEADS, NOON)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "not_json"
+
+
+def test_an_event_may_have_any_id_that_sources_take() -> None:
+    assert isinstance(
+        read_feedback(orjson.dumps(row(event_id="e" * MAX_ID_CHARS)), HEADS, NOON), Feedback
+    )
+    for field, length in (("event_id", MAX_ID_CHARS), ("author", 200)):
+        refusal = read_feedback(orjson.dumps(row(**{field: "e" * (length + 1)})), HEADS, NOON)
+        assert isinstance(refusal, Refusal)
+        assert (refusal.reason, refusal.field) == ("too_long", field)

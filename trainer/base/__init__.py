@@ -1,0 +1,1 @@
+"""Rebuilds the shipped checkpoint from public sets and our own sentences."""

@@ -1,0 +1,1 @@
+"""Labelled texts: files read and checked, copies merged, parts split. Loads no torch."""

@@ -1,0 +1,1 @@
+"""Fine-tuning on labelled texts: the loop, its methods, calibration, what keeps old answers."""

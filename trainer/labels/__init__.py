@@ -1,0 +1,1 @@
+"""From people's feedback to labels: the log, what people agree on, what to ask them next."""

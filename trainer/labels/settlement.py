@@ -1,0 +1,229 @@
+"""Feedback into labels: the latest word of each author, the majority, and who disagrees. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from models.spec import Head
+from stream.ingest.text import clean_text
+from trainer.data.row_text import MAX_CHARS
+from trainer.labels.feedback import Accepted, Text
+
+# Of a version's lineage; more would only be labels that wait for events that never come.
+MOST_WAITING = 1_000
+
+
+class Label(msgspec.Struct, frozen=True):
+    """What people agree on about one event and one head.
+
+    authors are those who say so, not whom they outvoted; places are (partition, offset) of it.
+    """
+
+    event_id: str
+    head: str
+    label: str
+    text: str
+    source: str
+    authors: tuple[str, ...]
+    places: tuple[tuple[int, int], ...]
+
+    def newer_than(self, read_up_to: Mapping[str, Any]) -> bool:
+        """Whether any of it was no label yet when Settled.read_up_to was this."""
+        return any(
+            offset >= read_up_to.get(str(part), 0) or offset in read_up_to.get(_waiting(part), ())
+            for part, offset in self.places
+        )
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """All feedback so far, summed up.
+
+    disputed are (event id, head) on which as many people say one thing as another; unknown those
+    whose event nobody has seen yet; ambiguous those whose event id two sources use. repeats and
+    corrections count records that only say again, or take back, what their author said. waiting are
+    the (partition, offset) of what is none yet, and may become one as it stands.
+    fingerprint names the labels whatever order their feedback came in.
+    """
+
+    labels: tuple[Label, ...]
+    disputed: tuple[tuple[str, str], ...]
+    unknown: tuple[tuple[str, str], ...]
+    ambiguous: tuple[tuple[str, str], ...]
+    waiting: tuple[tuple[int, int], ...]
+    repeats: int
+    corrections: int
+    fingerprint: str
+
+    @property
+    def read_up_to(self) -> dict[str, Any]:
+        """What tells labels new to a fit: see Label.newer_than.
+
+        By partition the offset after the last label's, and the offsets before it that wait.
+        """
+        ends: dict[str, Any] = {}
+        for partition, offset in (place for one in self.labels for place in one.places):
+            ends[str(partition)] = max(ends.get(str(partition), 0), offset + 1)
+        latest = sorted(self.waiting, key=lambda place: place[::-1])[-MOST_WAITING:]
+        for partition, offset in latest:
+            if offset < ends.get(str(partition), 0):
+                ends.setdefault(_waiting(partition), []).append(offset)
+        return ends
+
+
+class _OfEvent(msgspec.Struct, frozen=True):
+    """As Settled, of one event: heads instead of places, and the digest of the labels."""
+
+    labels: tuple[Label, ...]
+    disputed: tuple[str, ...]
+    unknown: tuple[str, ...]
+    ambiguous: tuple[str, ...]
+    waiting: tuple[tuple[int, int], ...]
+    repeats: int
+    corrections: int
+    digest: bytes
+
+
+class Settlement:
+    """What people agree on, kept event by event.
+
+    So an event that somebody speaks of costs its own records, not all there are; and what is kept
+    grows with the labels, not with how often they were said.
+    """
+
+    def __init__(self, heads: Sequence[Head]) -> None:
+        """Labels of other heads, or that a head does not have, are left out."""
+        self.heads = tuple(heads)
+        self._known = {(head.name, label) for head in heads for label in head.labels}
+        self._events: dict[str, _OfEvent] = {}
+
+    def take(self, event_id: str, accepted: Sequence[Accepted], texts: Sequence[Text]) -> None:
+        """All that was said of one event, and every text that was seen under its id.
+
+        Each author's latest word counts (by time, then id); of several authors the majority.
+        """
+        said, repeats, corrections = _latest_words(accepted)
+        labels: list[Label] = []
+        disputed, unknown, ambiguous = list[str](), list[str](), list[str]()
+        waiting: list[tuple[int, int]] = []
+        for head, by_author in sorted(said.items()):
+            votes = Counter(one.feedback.label for one in by_author.values())
+            (label, most), *others = votes.most_common(2)
+            if others and others[0][1] == most:
+                disputed.append(head)
+                waiting += _places(by_author.values())
+                continue
+            found = _texts_of(by_author.values(), texts)
+            if len(found) != 1:
+                (ambiguous if found else unknown).append(head)
+                waiting += _places(by_author.values())
+            elif (head, label) in self._known:
+                agreed = [one for one in by_author.values() if one.feedback.label == label]
+                labels.append(_label((event_id, head), label, found[0], agreed))
+        self._events[event_id] = _OfEvent(
+            labels=tuple(labels),
+            disputed=tuple(disputed),
+            unknown=tuple(unknown),
+            ambiguous=tuple(ambiguous),
+            waiting=tuple(waiting),
+            repeats=repeats,
+            corrections=corrections,
+            digest=_digest(labels),
+        )
+
+    def settled(self) -> Settled:
+        """All events summed up, in the order of their ids."""
+        events = sorted(self._events.items())
+        digest = hashlib.sha256(b"".join(one.digest for _, one in events))
+        return Settled(
+            labels=tuple(label for _, one in events for label in one.labels),
+            disputed=tuple((name, head) for name, one in events for head in one.disputed),
+            unknown=tuple((name, head) for name, one in events for head in one.unknown),
+            ambiguous=tuple((name, head) for name, one in events for head in one.ambiguous),
+            waiting=tuple(sorted(place for _, one in events for place in one.waiting)),
+            repeats=sum(one.repeats for _, one in events),
+            corrections=sum(one.corrections for _, one in events),
+            fingerprint=digest.hexdigest()[:16],
+        )
+
+
+def labels_of(labels: Iterable[Label], texts: Mapping[str, Sequence[str]]) -> list[Label]:
+    """The labels of these texts, which are by head, in their order.
+
+    A copy of another event's text stands for both, under the text of one of them.
+    """
+    said = {(one.head, one.text): one for one in labels}
+    places = ((head, text) for head, of_head in texts.items() for text in of_head)
+    return [said[place] for place in places if place in said]
+
+
+def _latest_words(
+    accepted: Iterable[Accepted],
+) -> tuple[dict[str, dict[str, Accepted]], int, int]:
+    """By head each author's latest word, with the numbers of repeats and corrections."""
+    said: dict[str, dict[str, Accepted]] = defaultdict(dict)
+    seen: set[tuple[str, str, str]] = set()
+    repeats = corrections = 0
+    for one in sorted(accepted, key=_when):
+        feedback = one.feedback
+        by_author = said[feedback.head]
+        before = by_author.get(feedback.author)
+        same = before is not None and before.feedback.label == feedback.label
+        identity = (feedback.head, feedback.id, feedback.author)
+        if same or identity in seen:
+            repeats += 1
+            continue
+        seen.add(identity)
+        corrections += before is not None
+        by_author[feedback.author] = one
+    return said, repeats, corrections
+
+
+def _digest(labels: Iterable[Label]) -> bytes:
+    """Empty without labels, so that what teaches nothing changes nothing."""
+    said = [(one.event_id, one.head, one.label, one.text, one.source) for one in labels]
+    return hashlib.sha256(msgspec.json.encode(said)).digest() if said else b""
+
+
+def _when(one: Accepted) -> tuple[datetime, str, int, int]:
+    """The places last, so that the order of reading never decides."""
+    return one.feedback.time, one.feedback.id, one.partition, one.offset
+
+
+def _label(place: tuple[str, str], label: str, found: Text, agreed: Sequence[Accepted]) -> Label:
+    return Label(
+        event_id=place[0],
+        head=place[1],
+        label=label,
+        text=found.text,
+        source=found.source,
+        authors=tuple(sorted(one.feedback.author for one in agreed)),
+        places=tuple(_places(agreed)),
+    )
+
+
+def _places(said: Iterable[Accepted]) -> list[tuple[int, int]]:
+    return sorted((one.partition, one.offset) for one in said)
+
+
+def _waiting(partition: int) -> str:
+    return f"{partition} waiting"
+
+
+def _texts_of(accepted: Iterable[Accepted], seen: Sequence[Text]) -> list[Text]:
+    """The texts that these people can have meant: those seen, else their own, cleaned.
+
+    Of each kind of source the last: a ticket that is edited comes again under its id.
+    """
+    said = [one.feedback for one in accepted]
+    sources = {one.source for one in said if one.source}
+    if not seen:
+        own = [Text(clean_text(one.text, MAX_CHARS), one.source) for one in said]
+        return [one for one in own if one.text][:1]
+    latest = {text.source: text for text in seen}
+    return [text for source, text in latest.items() if not sources or source in sources]
