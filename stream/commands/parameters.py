@@ -40,6 +40,8 @@ class Moment(click.ParamType):
     """A time as ISO 8601, or how long ago: 90s, 15m, 2h, 7d."""
 
     name = "TIME"
+    spans_are = "an age"
+    direction = -1
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -47,43 +49,31 @@ class Moment(click.ParamType):
         if isinstance(value, datetime):
             return value
         try:
-            return utc_now() - timedelta(seconds=seconds(value))
+            return utc_now() + self.direction * timedelta(seconds=seconds(value))
         except ValueError:
             pass
         try:
             return parse_time(value)
         except ValueError:
             self.fail(
-                f"{value!r} is neither an ISO 8601 time nor an age like 15m or 7d, up to 366d",
+                f"{value!r} is neither an ISO 8601 time nor {self.spans_are} like 15m or 7d, "
+                "up to 366d",
                 param,
                 ctx,
             )
 
 
-class Start(click.ParamType):
+class Start(Moment):
     """A time to come as ISO 8601, or in how long: 90s, 15m, 2h, 7d."""
 
-    name = "TIME"
+    spans_are = "a span"
+    direction = 1
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        now = utc_now()
-        try:
-            return now + timedelta(seconds=seconds(value))
-        except ValueError:
-            pass
-        try:
-            start = parse_time(value)
-        except ValueError:
-            self.fail(
-                f"{value!r} is neither an ISO 8601 time nor a span like 15m or 7d, up to 366d",
-                param,
-                ctx,
-            )
-        if start <= now:
+        start = super().convert(value, param, ctx)
+        if start <= utc_now():
             self.fail(f"{value!r} is over; without it, what you make starts now", param, ctx)
         return start
 

@@ -18,6 +18,15 @@ MAX_TICKER_CHARS = 32
 
 # No language has a longer code; "english" is a word, and detected as if it were missing.
 _LANGUAGE_TAG = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{1,8})*")
+# A tag begins with the shortest code (RFC 5646, 2.2.1), but some write ISO 639-2 or 639-3.
+_SHORTEST_CODES = {
+    "ara": "ar", "bul": "bg", "ces": "cs", "cze": "cs", "chi": "zh", "zho": "zh", "dan": "da",
+    "deu": "de", "ger": "de", "dut": "nl", "nld": "nl", "ell": "el", "gre": "el", "eng": "en",
+    "fas": "fa", "per": "fa", "fin": "fi", "fra": "fr", "fre": "fr", "heb": "he", "hin": "hi",
+    "hun": "hu", "ind": "id", "ita": "it", "jpn": "ja", "kor": "ko", "nor": "no", "pol": "pl",
+    "por": "pt", "ron": "ro", "rum": "ro", "rus": "ru", "spa": "es", "swe": "sv", "tha": "th",
+    "tur": "tr", "ukr": "uk", "vie": "vi",
+}  # fmt: skip
 _TICKER_SEPARATORS = re.compile(r"[\s,;]+")
 _JSON_TYPES = {
     dict: "an object",
@@ -93,7 +102,8 @@ def language_of(value: Any, text: str) -> str:
             refuse_type("lang", value, "a string")
         tag = value.strip().lower().replace("_", "-")
         if len(tag) <= MAX_LANG_CHARS and _LANGUAGE_TAG.fullmatch(tag):
-            return tag
+            primary, *rest = tag.split("-")
+            return "-".join([_SHORTEST_CODES.get(primary, primary), *rest])
     return detect_language(text)
 
 

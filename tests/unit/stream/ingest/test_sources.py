@@ -356,7 +356,15 @@ class TestNames:
 
 class TestLanguage:
     @pytest.mark.parametrize(
-        ("given_lang", "lang"), [("EN", "en"), ("pt_BR", "pt-br"), (" zh-Hant-TW ", "zh-hant-tw")]
+        ("given_lang", "lang"),
+        [
+            ("EN", "en"),
+            ("pt_BR", "pt-br"),
+            (" zh-Hant-TW ", "zh-hant-tw"),
+            ("eng", "en"),
+            ("GER-AT", "de-at"),
+            ("yue", "yue"),
+        ],
     )
     def test_the_users_language_is_kept_in_lower_case(self, given_lang: str, lang: str) -> None:
         assert event({"text": "公司今年不会关闭工厂", "lang": given_lang}).lang == lang
