@@ -23,9 +23,6 @@ from tests.redis_server import redis_server as started_redis
 from tests.server_process import MissingComponentError
 
 ADMIN_TIMEOUT_S = 20.0
-# For torch where a test sets no number, also in the processes that tests start: in two test
-# processes on two cores, the threads of one product would only wait for each other.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @dataclass(frozen=True)
