@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -216,10 +217,11 @@ def test_every_module_imports_only_what_its_layer_may():
 def test_how_openmp_waits_is_settled_before_torch_loads(module):
     """Afterwards it would be too late: torch's OpenMP library reads the variable once."""
     code = (
-        "import builtins, os, sys; real = builtins.__import__\n"
+        "import builtins, os; real = builtins.__import__\n"
         "def watched(name, *rest, **more):\n"
-        "    if name == 'torch' and 'OMP_WAIT_POLICY' not in os.environ:\n"
-        "        sys.exit('torch is first')\n"
+        "    if name == 'torch':\n"
+        "        print(os.environ.get('OMP_WAIT_POLICY'), flush=True)\n"
+        "        os._exit(0)\n"
         "    return real(name, *rest, **more)\n"
         f"builtins.__import__ = watched; import {module}; print(os.environ['OMP_WAIT_POLICY'])"
     )
@@ -281,6 +283,7 @@ def test_who_asks_no_rule_does_not_load_cel(module):
     assert "cel" not in _loaded_by(module)
 
 
+@cache
 def _loaded_by(module: str) -> set[str]:
     run = subprocess.run(
         [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],

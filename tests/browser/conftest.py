@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
-from playwright.async_api import Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
 
 from models.description import CONFIG, WEIGHTS, Checkpoint, read_verified, sealed, shipped
 from models.registry import CHAMPION, Registry
@@ -93,7 +94,7 @@ class System:
         return alert.id
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def system(kafka: str, redis_url: str, tmp_path: Path) -> AsyncIterator[System]:
     name = f"console-{uuid.uuid4().hex[:8]}"
     base = load_settings(None)
@@ -159,18 +160,25 @@ def put_in(registry: Registry, folder: Path, checkpoint: Checkpoint, weights: by
     registry.add(folder)
 
 
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    """A page that fails its test when a script on it fails."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("needs Chromium: install it (Debian: chromium)")
-    faults: list[str] = []
     async with async_playwright() as playwright:
         # The sandbox needs rights that containers seldom have; the pages are our own.
         browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = await browser.new_page(viewport={"width": 1280, "height": 800})
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        yield page
+        yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page that fails its test when a script on it fails; nobody else's cookies are there."""
+    faults: list[str] = []
+    page = await browser.new_page(viewport={"width": 1280, "height": 800})
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    for context in browser.contexts:
+        await context.close()
     assert not faults

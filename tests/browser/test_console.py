@@ -30,7 +30,13 @@ from tests.fakes import scored
 from tests.redis_server import RedisServer
 from tests.server_process import free_ports
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.redis,
+    pytest.mark.timeout(240),
+    # One browser for all of them lives in one loop.
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 DEADLINE_MS = 30_000
 expect.set_options(timeout=DEADLINE_MS)

@@ -24,7 +24,13 @@ from tests.browser.conftest import BROWSERS, System
 from tests.fakes import scored
 from tests.server_process import free_ports
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.redis,
+    pytest.mark.timeout(240),
+    # One browser for all of them lives in one loop.
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 DEADLINE_S = 30.0
 expect.set_options(timeout=DEADLINE_S * 1000)

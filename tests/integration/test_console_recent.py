@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -33,7 +34,8 @@ DEADLINE_S = 90.0
 @pytest.fixture
 def settings(own_kafka: KafkaServer) -> Settings:
     base = Settings()
-    kafka = base.kafka.model_copy(update={"bootstrap": own_kafka.bootstrap, "partitions": 2})
+    ours = {"bootstrap": own_kafka.bootstrap, "partitions": 2, "prefix": f"{uuid.uuid4().hex[:8]}."}
+    kafka = base.kafka.model_copy(update=ours)
     return base.model_copy(update={"kafka": kafka})
 
 

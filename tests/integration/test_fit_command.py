@@ -54,7 +54,7 @@ def test_fitted_head_is_served_beside_the_old_ones_by_one_setting(folder: Path) 
     events = [{"id": str(n), "source": "ticket", "text": text} for n, text in enumerate(TEXTS)]
     (folder / "in.jsonl").write_bytes(b"\n".join(map(orjson.dumps, events)))
     (folder / "bellwether.toml").write_text('[model]\npath = "mine"\nprecision = "fp32"\n')
-    run = process("score", "in.jsonl", "--output", "out.jsonl", folder=folder)
+    run = call("score", "in.jsonl", "--output", "out.jsonl", folder=folder)
     assert run.code == 0, run.errors
     scored = [orjson.loads(line) for line in (folder / "out.jsonl").read_bytes().splitlines()]
     assert all(record["heads"].keys() == {"mood", "kind", "state"} for record in scored)
@@ -135,7 +135,7 @@ def test_interrupted_fit_leaves_no_model_and_the_same_command_goes_on(
     assert refused.code == 2
     assert "mine does not exist" in refused.errors
 
-    run = process(*command, folder=folder)
+    run = call(*command, folder=folder)
     assert run.code == 0, run.errors
     epochs = [line for line in run.out.splitlines() if line.startswith("epoch ")]
     assert not epochs[0].startswith("epoch 1:")

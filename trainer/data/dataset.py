@@ -37,15 +37,14 @@ def read_sentences(folder: Path, heads: Sequence[Head]) -> list[Example]:
     """
     examples = []
     for file in sorted(folder.glob("*.tsv")):
+        kind = file.stem
         for number, row in enumerate(read_rows(file), start=1):
             labels = {
-                head.name: _checked(row[head.name], head, f"{file}: row {number}")
+                head.name: _checked(label, head, file, number)
                 for head in heads
-                if row.get(head.name)
+                if (label := row.get(head.name))
             }
-            examples.append(
-                Example(text=row["text"], source=file.stem, labels=labels, kind=file.stem)
-            )
+            examples.append(Example(text=row["text"], source=kind, labels=labels, kind=kind))
     if not examples:
         raise DatasetError(f"{folder}: holds no .tsv file with sentences")
     return examples
@@ -120,10 +119,11 @@ def evenly_spaced(examples: Sequence[Example], most: int) -> list[Example]:
     return [examples[at * len(examples) // most] for at in range(most)]
 
 
-def _checked(label: str, head: Head, where: str) -> tuple[str, ...]:
+def _checked(label: str, head: Head, file: Path, number: int) -> tuple[str, ...]:
     if label not in head.labels:
         raise DatasetError(
-            f"{where}: label {label!r} is none of head {head.name!r} ({', '.join(head.labels)})"
+            f"{file}: row {number}: label {label!r} is none of head {head.name!r} "
+            f"({', '.join(head.labels)})"
         )
     return (label,)
 
