@@ -50,8 +50,7 @@ def score_file(
     Raises InputError when a file can't be read or written, or no line of it can be scored, and
     what the model raised when it can't go on.
     """
-    refused_path = output.with_name(f"{output.name}.dead-letters.jsonl")
-    _check_output(path, output, refused_path)
+    refused_path = _where_reasons_go(path, output)
     outcomes = _outcomes(path, settings, predictor, SubjectFinder.load(settings.subjects))
     scored = copies = 0
     refused: list[DeadLetter] = []
@@ -85,14 +84,17 @@ def score_file(
     )
 
 
-def _check_output(path: Path, output: Path, refused_path: Path) -> None:
+def _where_reasons_go(path: Path, output: Path) -> Path:
+    """Where the reasons go, beside an output that can be written."""
     if output.is_dir():
         raise InputError(f"output file {output} can't be written: it is a folder; name a file")
+    refused_path = output.with_name(f"{output.name}.dead-letters.jsonl")
     for written in (output, refused_path):
         if written.exists() and path.exists() and written.samefile(path):
             raise InputError(
                 f"input file {path} is also where {written} would be written; name another --output"
             )
+    return refused_path
 
 
 def _outcomes(

@@ -123,6 +123,7 @@ def test_doctor_says_what_to_do_about_each_missing_part(tmp_path: Path) -> None:
         "model": "ok",
         "rules": "ok",
         "queues": "ok",
+        "subjects": "ok",
     }
 
 

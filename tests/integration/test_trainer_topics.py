@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
-from trainer.label_log import LabelLog
+from trainer.labels.label_log import LabelLog
 
 from stream.records import encode
 from tests.fakes import scored
