@@ -57,34 +57,30 @@ def _logging_stays() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def kafka_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """An Apache Kafka that the whole run shares; tests reach it by kafka or own_kafka."""
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap address of an Apache Kafka that the whole run shares."""
+    if given := os.environ.get("BELLWETHER_TEST_KAFKA"):
+        yield given
+        return
     with ExitStack() as stack:
         try:
             server = stack.enter_context(kafka_server(tmp_path_factory.mktemp("kafka")))
         except MissingComponentError as missing:
             _skip(missing)
-        yield server
-
-
-@pytest.fixture(scope="session")
-def kafka(request: pytest.FixtureRequest) -> str:
-    """Bootstrap address of an Apache Kafka that the whole run shares."""
-    if given := os.environ.get("BELLWETHER_TEST_KAFKA"):
-        return given
-    server: KafkaServer = request.getfixturevalue("kafka_of_the_run")
-    return server.bootstrap
+        yield server.bootstrap
 
 
 @pytest.fixture
-def own_kafka(kafka_of_the_run: KafkaServer) -> Iterator[KafkaServer]:
-    """An Apache Kafka for a test that kills or restarts it, which nobody else uses meanwhile.
-
-    Topics and groups of earlier tests are still on it: the test gives its own other names.
-    """
-    yield kafka_of_the_run
-    # Whatever the test left of it, the next one finds it as on the first day.
-    kafka_of_the_run.ensure_started()
+def own_kafka(tmp_path: Path) -> Iterator[KafkaServer]:
+    """An Apache Kafka for a test that kills or restarts it."""
+    folder = tmp_path / "kafka"
+    folder.mkdir()
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(kafka_server(folder))
+        except MissingComponentError as missing:
+            _skip(missing)
+        yield server
 
 
 @pytest.fixture

@@ -171,7 +171,6 @@ class KafkaServer:
             start_deadline_s=START_DEADLINE_S,
         )
         self.start = self._process.start
-        self.ensure_started = self._process.ensure_started
         self.kill = self._process.kill
         self.stop = self._process.stop
         self.log_tail = self._process.log_tail

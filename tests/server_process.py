@@ -58,11 +58,6 @@ class ServerProcess:
                 )
             time.sleep(POLL_S)
 
-    def ensure_started(self) -> None:
-        """As start(), where it does not run."""
-        if self._process is None or self._process.poll() is not None:
-            self.start()
-
     def kill(self) -> None:
         """End it as a crash would: SIGKILL, nothing flushed or said good-bye to."""
         if self._process:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -34,8 +33,7 @@ DEADLINE_S = 90.0
 @pytest.fixture
 def settings(own_kafka: KafkaServer) -> Settings:
     base = Settings()
-    ours = {"bootstrap": own_kafka.bootstrap, "partitions": 2, "prefix": f"{uuid.uuid4().hex[:8]}."}
-    kafka = base.kafka.model_copy(update=ours)
+    kafka = base.kafka.model_copy(update={"bootstrap": own_kafka.bootstrap, "partitions": 2})
     return base.model_copy(update={"kafka": kafka})
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import uuid
 
 import pytest
 import redis
@@ -65,12 +64,11 @@ def test_each_test_finds_redis_empty(redis_server, redis_url):
 
 @pytest.mark.kafka
 def test_a_killed_kafka_comes_back_with_its_records(own_kafka):
-    topic = f"kept-{uuid.uuid4().hex[:8]}"
-    produce(own_kafka.bootstrap, topic, b"before")
+    produce(own_kafka.bootstrap, "kept", b"before")
     own_kafka.kill()
     own_kafka.start()
-    produce(own_kafka.bootstrap, topic, b"after")
-    assert sorted(consume(own_kafka.bootstrap, topic, 2)) == [b"after", b"before"]
+    produce(own_kafka.bootstrap, "kept", b"after")
+    assert sorted(consume(own_kafka.bootstrap, "kept", 2)) == [b"after", b"before"]
 
 
 @pytest.mark.redis
