@@ -73,10 +73,10 @@ async def test_the_loss_is_told_once_and_with_its_own_time(system: System, page:
     told = page.get_by_text(LOST)
     await expect(told).to_be_visible()
     words = await told.inner_text()
-    await until_asked(tries, len(tries) + 3)
+    await until_asked(tries, len(tries) + 2)
     await expect(told).to_have_text(words)
     await page.get_by_role("button", name="Dismiss").click()
-    await until_asked(tries, len(tries) + 3)
+    await until_asked(tries, len(tries) + 2)
     await expect(page.locator("#banners")).to_be_empty()
     await expect(page.locator("#link")).not_to_have_text("live")
 
@@ -148,10 +148,13 @@ async def test_hidden_lists_of_alerts_share_one_connection_and_all_count(
     assert page.context.browser
     context = await page.context.browser.new_context()
     tabs = [await context.new_page() for _ in range(8)]
-    for count, tab in enumerate(tabs):
-        await tab.goto(f"{system.address}/alerts")
-        await pages_open(system, page, min(count, 1) + 1)
-        await hide(tab, True)
+    # A browser has six connections a host; a list that is hidden gives its own up after a while.
+    for some, shared in ((tabs[:4], 0), (tabs[4:], 1)):
+        for tab in some:
+            await tab.goto(f"{system.address}/alerts")
+        await pages_open(system, page, shared + len(some))
+        for tab in some:
+            await hide(tab, True)
         await pages_open(system, page, 1)
     await system.raise_alert(scored(id="n-1", text="negative"), severity="critical")
     for tab in tabs:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
-from trainer.labels.label_log import LabelLog
 
 from stream.records import encode
 from tests.fakes import scored
+from trainer.labels.label_log import LabelLog
 from trainer.topics import Reader
 
 DEADLINE_S = 60.0
