@@ -45,19 +45,22 @@ def read_text(file: Path) -> str:
 def lacks(where: str, column: str, row: Mapping[str, Any], option: str) -> DatasetError:
     """That a row has no such column, which another value of the option may mend."""
     names = [name for name in row if name]
-    hint = ""
-    if len(names) == 1:
-        hint = next(
-            (
-                f"; its columns are parted by {words}, where a .csv has commas and a .tsv tabs"
-                for separator, words in SEPARATORS.items()
-                if separator in names[0]
-            ),
-            "",
-        )
+    hint = _parted_otherwise(names[0]) if len(names) == 1 else ""
     return DatasetError(
         f"{where} has no column {column!r}, only {', '.join(names)}"
         + (hint or f"; name the right one with {option}")
+    )
+
+
+def _parted_otherwise(header: str) -> str:
+    """What to say of a header that is one column and holds another separator, else nothing."""
+    return next(
+        (
+            f"; its columns are parted by {words}, where a .csv has commas and a .tsv tabs"
+            for separator, words in SEPARATORS.items()
+            if separator in header
+        ),
+        "",
     )
 
 
@@ -104,9 +107,11 @@ def _table(file: Path, content: str, **dialect: Any) -> list[dict[str, Any]]:
                 )
             begins = reader.line_num + 1
     except csv.Error as error:
+        header = content.partition("\n")[0]
+        otherwise = "" if "," in header else _parted_otherwise(header)
         raise DatasetError(
-            f"{file}: row {len(rows) + 1}, which begins in line {begins}, can't be read ({error}); "
-            "in a .csv, close each quoted field, and write a quote inside it twice"
+            f"{file}: row {len(rows) + 1}, which begins in line {begins}, can't be read ({error})"
+            + (otherwise or "; close each quoted field, and write a quote inside it twice")
         ) from None
     return rows
 

@@ -78,6 +78,12 @@ def test_missing_column_names_the_columns_there_are(tmp_path):
         ("a.jsonl", '{"text": 1}\nnonsense', "line 2 is no JSON object"),
         ("a.xlsx", "", r"ends in none of \.jsonl, \.tsv, \.csv"),
         ("a.csv", "text;label\nfine;good\n", "parted by a semicolon, where a .csv has commas"),
+        (
+            "a.csv",
+            '"text";"label"\n"fine";"good"\n',
+            "parted by a semicolon, where a .csv has commas",
+        ),
+        ("a.csv", 'text;label\n"fine";good\n', "parted by a semicolon, where a .csv has commas"),
         ("a.tsv", "text,label\nfine,good\n", "parted by a comma"),
         ("a.csv", 'text,label\nfine,good\n"open,bad\nx,bad\n', "row 2, which begins in line 3,"),
         (
