@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,7 +16,6 @@ from models.registry import Registry
 from models.spec import Head
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
-from stream.connection import kafka_arguments
 from stream.console.explanations import Explanations
 from stream.console.live import Hub
 from stream.console.operations import NotFoundError
@@ -25,7 +25,7 @@ from stream.console.recent import Recent
 from stream.console.shared_answers import ShortCache, SingleFlight
 from stream.names import Keys, is_alert_id
 from stream.notify.silence_store import SilenceStore
-from stream.outbox import Outbox, Outgoing
+from stream.outbox import Outbox, Outgoing, open_outbox
 from stream.records import Alert
 from stream.settings import Settings
 from stream.signals.signal_store import SignalStore
@@ -74,6 +74,7 @@ class Sender:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._outbox: Outbox | None = None
+        self._opened = AsyncExitStack()
         self._connecting = asyncio.Lock()
 
     async def send(self, records: Sequence[Outgoing]) -> None:
@@ -83,19 +84,13 @@ class Sender:
             await outbox.send(records)
 
     async def stop(self) -> None:
-        if self._outbox:
-            await self._outbox.stop()
+        await self._opened.aclose()
 
     async def _connected(self) -> Outbox:
         async with self._connecting:
             if self._outbox is None:
-                outbox = Outbox(kafka_arguments(self._settings.kafka))
-                try:
-                    await outbox.start()
-                except BaseException:
-                    await outbox.stop()
-                    raise
-                self._outbox = outbox
+                opening = open_outbox(self._settings.kafka)
+                self._outbox = await self._opened.enter_async_context(opening)
             return self._outbox
 
 
@@ -105,7 +100,7 @@ class Services:
 
     prices are None where console.prices is not set.
     trying is held while other thresholds are tried, which is work for a whole core, and replaying
-    while dead letters are sent again: two at a time would each send what the other has not marked.
+    while dead letters are sent again: the next one here waits, where another process is refused.
     """
 
     settings: Settings

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
-from stream.connection import kafka_arguments
 from stream.ingest.dead_letter import REPLAY_ATTEMPT, REPLAY_OF, DeadLetter
 from stream.operations.dead_letter_log import (
     Replay,
@@ -19,7 +18,7 @@ from stream.operations.dead_letter_log import (
     read_replays,
 )
 from stream.operations.replay_turn import ReplayTurn, replay_turn
-from stream.outbox import Outbox, Outgoing
+from stream.outbox import Outgoing, RecordSink, open_outbox
 from stream.records import utc_now
 from stream.settings import Settings
 from stream.topics import prepare_topics
@@ -67,9 +66,9 @@ async def replay(
         if not dry_run:
             # Before the marks of earlier replays are read, so that none is still to come.
             turn = await held.enter_async_context(replay_turn(settings))
-            sender = _Sender(settings, turn, by or getpass.getuser())
-            await sender.start()
-            held.push_async_callback(sender.stop)
+            await prepare_topics(settings)
+            outbox = await held.enter_async_context(open_outbox(settings.kafka))
+            sender = _Sender(outbox, settings.topics.replays, turn, by or getpass.getuser())
         await _replay(settings, wanted, outcome, sender, again=again)
     return outcome
 
@@ -154,21 +153,14 @@ def replayed_record(letter: DeadLetter) -> Outgoing:
 class _Sender:
     """Sends in parts; a part's marks are written when Kafka has confirmed its records."""
 
-    def __init__(self, settings: Settings, turn: ReplayTurn, by: str) -> None:
-        self._settings = settings
-        self._outbox = Outbox(kafka_arguments(settings.kafka))
-        self._replays = settings.topics.replays
+    def __init__(self, outbox: RecordSink, replays: str, turn: ReplayTurn, by: str) -> None:
+        """Replays is the topic of the marks."""
+        self._outbox = outbox
+        self._replays = replays
         self._turn = turn
         self._by = by
         self._part: list[DeadLetter] = []
         self._bytes = 0
-
-    async def start(self) -> None:
-        await prepare_topics(self._settings)
-        await self._outbox.start()
-
-    async def stop(self) -> None:
-        await self._outbox.stop()
 
     async def add(self, letter: DeadLetter) -> None:
         self._part.append(letter)
