@@ -48,7 +48,7 @@ def read_file(path: Path) -> Iterator[Scored]:
         )
         return
     for _, number, line in lines:
-        # Not by _decode: a call a record would cost a backtest a fiftieth.
+        # Not by _decode: a backtest feels a call and a text for each record.
         try:
             scored = decode_scored(line)
         except DECODE_ERRORS as error:

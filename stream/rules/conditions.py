@@ -71,7 +71,7 @@ def compile_condition(
         raise RuleError(f"{where}: {field} is not valid CEL ({detail})") from None
     _check_names(expression, program.variables(), heads, where)
     _check_labels(expression, heads, where)
-    bare = _STRING_OR_COMMENT.sub(_emptied, expression)
+    bare = strip(expression, of_bytes="b''")
     if idle := find_constant_comparison(bare, heads, _BOUND.findall(bare)):
         raise RuleError(f"{where}: {field} {idle}")
     variables = sample(heads)
@@ -119,18 +119,19 @@ def _check_operands(expression: str, variables: Mapping[str, Any], where: str, f
             )
 
 
-def strip(expression: str) -> str:
-    """The expression with every string empty and without comments, which may hold anything."""
-    return _STRING_OR_COMMENT.sub(
-        lambda found: "" if found[0].startswith("//") else "''", expression
-    )
+def strip(expression: str, of_bytes: str = "''") -> str:
+    """The expression with every string empty and without comments, which may hold anything.
 
+    of_bytes is what is left of bytes (b"…").
+    """
 
-def _emptied(found: re.Match[str]) -> str:
-    """As strip() leaves it, but for the b of bytes, which are no string."""
-    if found[0].startswith("//"):
-        return ""
-    return "b''" if "b" in re.split("['\"]", found[0], maxsplit=1)[0].lower() else "''"
+    def emptied(found: re.Match[str]) -> str:
+        if found[0].startswith("//"):
+            return ""
+        prefix = re.split("['\"]", found[0], maxsplit=1)[0]
+        return of_bytes if "b" in prefix.lower() else "''"
+
+    return _STRING_OR_COMMENT.sub(emptied, expression)
 
 
 def blank(expression: str) -> str:
