@@ -94,8 +94,13 @@ class Shadow(Generic[T]):
         return answers
 
     def catch_up(self, idle: Callable[[], bool], live_s: float) -> None:
-        """Run the challenger alone on what it owes, while idle() or well within live_s seconds."""
-        with self._alone:
+        """Run the challenger alone on what it owes, while idle() or well within live_s seconds.
+
+        Returns at once where another lane does so: this one is free for the champion.
+        """
+        if not self._alone.acquire(blocking=False):
+            return
+        try:
             while self._owed and (idle() or self._alone_s < ALONE_SHARE * live_s):
                 begun = time.monotonic()
                 try:
@@ -105,6 +110,8 @@ class Shadow(Generic[T]):
                     self.given_up = True
                     self._owed.clear()
                 self._alone_s += time.monotonic() - begun
+        finally:
+            self._alone.release()
 
     def _run_alone(self) -> None:
         batch: list[_Owed] = []

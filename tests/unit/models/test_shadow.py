@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -103,3 +104,30 @@ def test_alone_the_challenger_waits_until_the_model_is_idle() -> None:
     assert answers == []
     shadow.catch_up(lambda: True, live_s=0.0)
     assert {one.id for one in answers} == set(TEXTS)
+
+
+def test_a_lane_does_not_wait_for_another_that_runs_the_challenger() -> None:
+    running, go_on = threading.Event(), threading.Event()
+
+    class Slow(StubPredictor):
+        def predict(self, tokens: Sequence[list[int]], kinds: Sequence[str] = ()) -> list[Scores]:
+            running.set()
+            assert go_on.wait(DEADLINE_S)
+            return super().predict(tokens, kinds)
+
+    shadow = beside(Slow(version="challenger"), 1.0, [])
+    champion = StubPredictor(version="champion")
+    texts = [Waiting("e-1", "negative", 0.0, 0.0, 0, champion.tokenize(["negative"])[0])]
+    shadow.predict(champion, texts, [""])
+    lanes = [
+        threading.Thread(target=shadow.catch_up, args=(lambda: True, 0.0), daemon=True)
+        for _ in range(2)
+    ]
+    lanes[0].start()
+    assert running.wait(DEADLINE_S)
+    lanes[1].start()
+    lanes[1].join(DEADLINE_S)
+    assert not lanes[1].is_alive()
+    go_on.set()
+    lanes[0].join(DEADLINE_S)
+    assert not lanes[0].is_alive()
