@@ -31,6 +31,9 @@ _FOREVER_S = 1e12
 
 MAX_DETAIL_CHARS = 300
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# What Confluent's serialisers write before a record: this and the number of its schema.
+_FRAMED = b"\x00"
+_FRAME_BYTES = 5
 
 
 class Decoder:
@@ -156,18 +159,33 @@ def _load(value: bytes | None) -> dict[str, Any]:
     try:
         fields = orjson.loads(value.removeprefix(_BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:
-        try:
-            value.decode()
-        except UnicodeDecodeError as fault:
-            raise RefusalError(
-                "not_utf8", "", f"byte {fault.start} is not UTF-8; send JSON in UTF-8"
-            ) from None
-        raise RefusalError("not_json", "", f"the record is not JSON: {error}") from None
+        if value.startswith(_FRAMED):
+            fields = _unframed(value)
+        else:
+            try:
+                value.decode()
+            except UnicodeDecodeError as fault:
+                raise RefusalError(
+                    "not_utf8", "", f"byte {fault.start} is not UTF-8; send JSON in UTF-8"
+                ) from None
+            raise RefusalError("not_json", "", f"the record is not JSON: {error}") from None
     if type(fields) is not dict:
         raise RefusalError(
             "not_an_object", "", f"the record is {json_type(fields)}; an object is needed"
         )
     return fields
+
+
+def _unframed(value: bytes) -> Any:
+    try:
+        return orjson.loads(value[_FRAME_BYTES:])
+    except orjson.JSONDecodeError:
+        raise RefusalError(
+            "not_json",
+            "",
+            "no JSON follows the number of a schema that the record begins with, as in Avro and "
+            "Protobuf; convert it to JSON first",
+        ) from None
 
 
 def _broker_time(timestamp_ms: int) -> datetime:

@@ -204,6 +204,19 @@ class TestRecord:
         assert (letter.reason, letter.field) == (reason, "")
         assert letter.detail
 
+    def test_the_number_of_a_schema_in_front_of_json_is_skipped(self) -> None:
+        assert event(b'\x00\x00\x00\x00\x2a{"text": "Acme is in trouble"}').text == (
+            "Acme is in trouble"
+        )
+
+    @pytest.mark.parametrize(
+        "value", [b"\x00\x00\x00\x00\x2a\x04\x0aAcme\xff", b"\x00", b"\x00" * 5]
+    )
+    def test_avro_and_protobuf_are_refused_by_name(self, value: bytes) -> None:
+        letter = refused(value)
+        assert (letter.reason, letter.field) == ("not_json", "")
+        assert "Avro" in letter.detail
+
     def test_a_dead_letter_carries_the_record_whole(self) -> None:
         letter = refused(b"\xff")
         assert letter.origin == Origin("news", 3, 42)
