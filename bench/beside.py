@@ -22,12 +22,12 @@ from bench.broker import own_broker, settings_on
 from bench.machine import cpu_s, quantile
 from bench.texts import events
 from models.predictor import load_predictor
-from stream.app import Worker
-from stream.connection import kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox
 from stream.demo.embedded import EmbeddedRedis
-from stream.heap import spare_long_lived
-from stream.outbox import Outbox
-from stream.settings import Settings
+from stream.runtime.heap import spare_long_lived
+from stream.worker.app import Worker
 from trainer.priority import (
     DEEP_SHARE,
     NICENESS,

@@ -17,13 +17,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.broker import settings_on
 from bench.no_op import NoOpPredictor
-from stream.app import Worker
-from stream.connection import kafka_arguments
+from stream.config.settings import Settings, load_settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox, Outgoing
+from stream.connections.topics import wanted_topics
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
-from stream.heap import spare_long_lived
-from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings, load_settings
-from stream.topics import wanted_topics
+from stream.runtime.heap import spare_long_lived
+from stream.worker.app import Worker
 
 POLL_S = 0.01
 

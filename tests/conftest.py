@@ -15,7 +15,7 @@ from typing import NoReturn
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from stream.logs import CHATTY
+from stream.terminal.logs import CHATTY
 from tests.kafka_cluster import KafkaCluster, kafka_cluster
 from tests.kafka_server import KafkaServer, kafka_server
 from tests.redis_server import RedisServer

@@ -17,13 +17,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream.alerts.store import AlertStore, transition_of
+from stream.config.settings import Alerting
+from stream.connections.lease import RENEW_S, Lease
+from stream.connections.outbox import Outgoing, RecordSink
 from stream.names import Keys
-from stream.notify.lease import RENEW_S, Lease
-from stream.outbox import Outgoing, RecordSink
-from stream.patience import Patience
 from stream.records import Alert, encode
-from stream.settings import Alerting
-from stream.tasks import end
+from stream.runtime.backoff import Patience
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import logging
 from redis.exceptions import RedisError
 
 from stream.alerts.lifecycle import Lifecycle
-from stream.patience import Patience
-from stream.tasks import end
+from stream.runtime.backoff import Patience
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 

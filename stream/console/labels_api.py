@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from models.spec import Head
+from stream.connections.outbox import Outgoing
 from stream.console.body_fields import Name
 from stream.console.label_queue import (
     Item,
@@ -23,9 +24,8 @@ from stream.console.label_queue import (
 from stream.console.operations import Call, Operation, RefusedError
 from stream.console.review import InReview, latest_forms
 from stream.names import MAX_ID_CHARS, SourceKind
-from stream.outbox import Outgoing
+from stream.processing.tickets import decide, deciding
 from stream.records import Feedback, RoutedTicket, encode, utc_now
-from stream.tickets import decide, deciding
 
 MAX_ITEMS = 200
 RATE_S = 600

@@ -15,14 +15,14 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from stream.alerts.silence_store import SilenceStore
+from stream.alerts.silences import ActiveSilences, Silence
 from stream.alerts.store import transition_of
 from stream.console.alert_rows import row_of
 from stream.names import Keys
-from stream.notify.silence_store import SilenceStore
-from stream.notify.silences import ActiveSilences, Silence
-from stream.patience import Patience
 from stream.records import utc_now
-from stream.tasks import end
+from stream.runtime.backoff import Patience
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 

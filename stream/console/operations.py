@@ -13,13 +13,13 @@ from redis.exceptions import TimeoutError as RedisSlowError
 
 from models.spec import ModelError
 from stream.alerts.lifecycle import AbsentAlertError, LifecycleError
-from stream.connection import StartError
+from stream.alerts.matchers import MatcherError
+from stream.alerts.silences import AbsentSilenceError, SilenceError
+from stream.config.settings import SettingsError
+from stream.connections.clients import StartError
 from stream.console.sessions import Identity
 from stream.console.users import Role
-from stream.notify.matchers import MatcherError
-from stream.notify.silences import AbsentSilenceError, SilenceError
 from stream.rules.rule_error import RuleError
-from stream.settings import SettingsError
 
 if TYPE_CHECKING:
     from stream.console.services import Services

@@ -18,10 +18,10 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from models.registry import CHAMPION, Alias
-from stream.connection import StartError, kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.clients import StartError, kafka_arguments
+from stream.connections.topic_log import places_of
 from stream.operations.ledger import Entry, Sign
-from stream.operations.topic_log import places_of
-from stream.patience import Patience
 from stream.records import (
     DECODE_ERRORS,
     Feedback,
@@ -29,8 +29,8 @@ from stream.records import (
     decode_routed_ticket,
     decode_scored,
 )
-from stream.settings import Settings
-from stream.tasks import end
+from stream.runtime.backoff import Patience
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,12 @@ from redis.asyncio import Redis
 from models.registry import Alias, Registry
 from models.spec import Head
 from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.silence_store import SilenceStore
 from stream.alerts.store import AlertStore
-from stream.connection import RESTART_S, redis_client
-from stream.connection_settings import is_loopback
+from stream.config.connections import is_loopback
+from stream.config.settings import Settings
+from stream.connections.clients import RESTART_S, redis_client
+from stream.connections.http_server import served
 from stream.console import (
     alerts_api,
     dead_letters_api,
@@ -41,10 +44,7 @@ from stream.console.recent import Recent
 from stream.console.services import LabelLog, Sender, Services
 from stream.console.sessions import Sessions
 from stream.console.users import Users
-from stream.http_server import served
 from stream.names import Keys
-from stream.notify.silence_store import SilenceStore
-from stream.settings import Settings
 from stream.signals.signal_store import SignalStore
 
 logger = logging.getLogger(__name__)

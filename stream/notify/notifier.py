@@ -16,20 +16,20 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from stream.durations import seconds
+from stream.alerts.matchers import labels_of
+from stream.alerts.silences import ActiveSilences
+from stream.config.durations import seconds
+from stream.config.settings import Alerting
+from stream.connections.lease import LEASE_S, RENEW_S
 from stream.notify.delivery import Courier, DeliveryCounts, Outcome
 from stream.notify.group import Member
 from stream.notify.inhibition import Inhibitors
 from stream.notify.journal import Journal, JournalError
-from stream.notify.lease import LEASE_S, RENEW_S
-from stream.notify.matchers import labels_of
 from stream.notify.notification import Sink
 from stream.notify.routing import Routing
-from stream.notify.silences import ActiveSilences
-from stream.patience import Patience
 from stream.records import Alert
-from stream.settings import Alerting
-from stream.tasks import end
+from stream.runtime.backoff import Patience
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 

@@ -22,16 +22,16 @@ from models.registry import CHAMPION, Registry
 from models.stub import StubPredictor
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
-from stream.app import Worker
 from stream.commands.console import serving
-from stream.connection import kafka_arguments, redis_client
-from stream.connection_settings import Console
+from stream.config.connections import Console
+from stream.config.settings import Settings, load_settings
+from stream.connections.clients import kafka_arguments, redis_client
+from stream.connections.outbox import Outbox, Outgoing
 from stream.names import Keys
-from stream.outbox import Outbox, Outgoing
 from stream.records import Scored, Severity, utc_now
 from stream.rules.rule_set import Match, Rule
 from stream.serving.champions import announcement, promote
-from stream.settings import Settings, load_settings
+from stream.worker.app import Worker
 from trainer.evaluate import reliability
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -10,11 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from stream.alerts.alert_log import read_alerts
-from stream.connection import kafka_arguments
-from stream.outbox import Outbox, Outgoing
+from stream.config.settings import Settings, Source
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox, Outgoing
+from stream.connections.topics import prepare_topics
 from stream.records import encode, utc_now
-from stream.settings import Settings, Source
-from stream.topics import prepare_topics
 from tests.fakes import alert
 
 pytestmark = pytest.mark.kafka

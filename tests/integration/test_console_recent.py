@@ -13,15 +13,15 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from models.registry import Alias
-from stream.connection import kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox, Outgoing
+from stream.connections.topics import prepare_topics
 from stream.console import recent as module
 from stream.console.recent import Recent
 from stream.operations.ledger import RulesText, Sign
 from stream.operations.ledger import encode as encode_entry
-from stream.outbox import Outbox, Outgoing
 from stream.records import encode
-from stream.settings import Settings
-from stream.topics import prepare_topics
 from tests.fakes import NOON, scored
 from tests.kafka_server import KafkaServer
 

@@ -12,10 +12,10 @@ import orjson
 
 from models.spec import ModelError, Predictor
 from models.stub import StubPredictor
-from stream.app import Worker
-from stream.connection import kafka_arguments
-from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox, Outgoing
+from stream.worker.app import Worker
 from tests.conftest import Stack
 from tests.integration.traffic import DEADLINE_S, publish, read, settle
 
@@ -66,7 +66,7 @@ async def test_fifty_swaps_under_load_lose_nothing_and_score_nothing_twice(
     worker = Worker(settings, StubPredictor(version="stub-0"), shelf)
     await worker.start()
     # In a worker the collector looks at what lives long only once in some days, and never at what
-    # was there before: see stream/heap.py.
+    # was there before: see stream/runtime/heap.py.
     gc.freeze()
     gc.disable()
     outbox = Outbox(kafka_arguments(settings.kafka))

@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from models.stub import StubPredictor
-from stream import watched_file
-from stream.app import Worker
 from stream.commands.ledger import ledger
-from stream.connection import kafka_arguments
-from stream.outbox import Outbox
-from stream.settings import Settings
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox
+from stream.runtime import watched_file
+from stream.worker.app import Worker
 from tests.integration.test_hot_swap import Shelf, announcement, serves
 from tests.integration.traffic import DEADLINE_S
 

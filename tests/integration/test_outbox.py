@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from stream.outbox import Outbox, Outgoing, TooLargeForTopicError
+from stream.connections.outbox import Outbox, Outgoing, TooLargeForTopicError
 
 pytestmark = pytest.mark.kafka
 

@@ -13,16 +13,16 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from models.stub import StubPredictor
-from stream.app import Worker
-from stream.connection import StartError, kafka_arguments
+from stream.config.settings import Settings, Source, load_settings
+from stream.connections.clients import StartError, kafka_arguments
+from stream.connections.outbox import Outbox, Outgoing
+from stream.connections.topic_log import read_log
+from stream.connections.topics import prepare_topics
 from stream.ingest.dead_letter import DeadLetter
 from stream.operations.dead_letter_log import Wanted, list_dead_letters
 from stream.operations.dead_letter_replay import Outcome, replay
-from stream.operations.topic_log import read_log
-from stream.outbox import Outbox, Outgoing
 from stream.records import Origin, utc_now
-from stream.settings import Settings, Source, load_settings
-from stream.topics import prepare_topics
+from stream.worker.app import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

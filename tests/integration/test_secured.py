@@ -15,12 +15,12 @@ import orjson
 import pytest
 
 from models.stub import StubPredictor
-from stream.app import Worker
-from stream.connection import StartError, connect_redis, kafka_arguments
+from stream.config.settings import Settings, load_settings
+from stream.connections.clients import StartError, connect_redis, kafka_arguments
+from stream.connections.outbox import Outbox, Outgoing
+from stream.connections.topics import prepare_topics
 from stream.operations.doctor import examine
-from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings, load_settings
-from stream.topics import prepare_topics
+from stream.worker.app import Worker
 from tests.certificates import Certificates, make_certificates
 from tests.kafka_server import USER, KafkaServer
 from tests.redis_server import RedisServer

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stream.connection import kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox, Outgoing
+from stream.connections.topic_log import read_log
+from stream.connections.topics import prepare_topics
 from stream.demo.embedded import EmbeddedBroker
 from stream.names import Topics
-from stream.operations.topic_log import read_log
-from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings
-from stream.topics import prepare_topics
 
 T0 = datetime(2026, 3, 12, 12, tzinfo=UTC)
 

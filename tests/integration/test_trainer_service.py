@@ -16,14 +16,14 @@ import pytest
 
 from models.registry import CHALLENGER, CHAMPION, Registry
 from models.spec import DEFAULT_HEADS
-from stream.app import Worker
 from stream.commands.options import RegistryChampions, load_predictor, open_registry
 from stream.commands.trainer import trainer_service
-from stream.connection import kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox, Outgoing
 from stream.demo.lesson_tickets import tickets
-from stream.outbox import Outbox, Outgoing
 from stream.records import Feedback, encode, utc_now
-from stream.settings import Settings
+from stream.worker.app import Worker
 from tests.fakes import scored, scores
 from tests.integration.traffic import publish, read, settle
 from tests.tiny_model import write_tiny_checkpoint, write_tiny_encoder

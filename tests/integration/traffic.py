@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from stream.app import Worker
-from stream.connection import kafka_arguments
-from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox, Outgoing
+from stream.worker.app import Worker
 
 DEADLINE_S = 60.0
 

@@ -18,12 +18,12 @@ from redis.asyncio import Redis
 
 from stream.alerts.store import AlertStore
 from stream.backtesting.backtest import Backtest
-from stream.judge import Shipment, apply_rules
+from stream.config.settings import Alerting
+from stream.config.signals import Signals
 from stream.names import Keys
+from stream.processing.judge import Shipment, apply_rules
 from stream.records import Alert, Origin, Scored, Subject
 from stream.rules.rule_set import RuleSet
-from stream.settings import Alerting
-from stream.signals.signal_settings import Signals
 from stream.signals.signal_store import SignalStore
 from tests.fakes import scored, scores
 
