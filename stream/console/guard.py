@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from stream.config.connections import is_loopback
-from stream.console.operations import Fault, sentence_of, status_of
+from stream.console.errors import Fault, sentence_of, status_of
 from stream.console.sessions import Identity, Sessions, same
 from stream.console.users import Role, may
 

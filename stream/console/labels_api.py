@@ -13,6 +13,7 @@ import msgspec
 from models.spec import Head
 from stream.connections.outbox import Outgoing
 from stream.console.body_fields import Name
+from stream.console.errors import RefusedError
 from stream.console.label_queue import (
     Item,
     Progress,
@@ -21,7 +22,7 @@ from stream.console.label_queue import (
     progress,
     without_refused,
 )
-from stream.console.operations import Call, Operation, RefusedError
+from stream.console.operations import Call, Operation
 from stream.console.review import InReview, latest_forms
 from stream.names import MAX_ID_CHARS, SourceKind
 from stream.processing.tickets import decide, deciding

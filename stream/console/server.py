@@ -33,11 +33,12 @@ from stream.console import (
     subjects_api,
     thresholds_api,
 )
+from stream.console.errors import NotFoundError
 from stream.console.explanations import Explain, Explanations
 from stream.console.guard import IDENTITY, add_headers, fault, guard, require
 from stream.console.live import Hub, frame_of
 from stream.console.openapi import PREFIX, document
-from stream.console.operations import Call, NotFoundError, Operation
+from stream.console.operations import Call, Operation
 from stream.console.pages import Pages
 from stream.console.prices import Prices
 from stream.console.recent import Recent

@@ -19,9 +19,9 @@ from stream.alerts.silence_store import SilenceStore
 from stream.alerts.store import AlertStore
 from stream.config.settings import Settings
 from stream.connections.outbox import Outbox, Outgoing, open_outbox
+from stream.console.errors import NotFoundError
 from stream.console.explanations import Explanations
 from stream.console.live import Hub
-from stream.console.operations import NotFoundError
 from stream.console.pending_feedback import PendingFeedback
 from stream.console.prices import Prices
 from stream.console.recent import Recent

@@ -16,7 +16,8 @@ from stream.config.durations import seconds
 from stream.console.alert_rows import Row, rows_of
 from stream.console.alerts_api import MAX_ROWS
 from stream.console.body_fields import SomeText, clean_field
-from stream.console.operations import Call, Operation, RefusedError
+from stream.console.errors import RefusedError
+from stream.console.operations import Call, Operation
 from stream.records import utc_now
 
 SHOWN_EXAMPLES = 5

@@ -13,7 +13,8 @@ from models.spec import Head
 from stream.backtesting.backtest import Backtest, compare
 from stream.backtesting.sweep import thresholds, variants
 from stream.config.settings import Settings
-from stream.console.operations import Call, Operation, RefusedError
+from stream.console.errors import RefusedError
+from stream.console.operations import Call, Operation
 from stream.records import Scored
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import RuleFile, read_rule_file

@@ -10,7 +10,7 @@ from redis.exceptions import BusyLoadingError, ResponseError
 from models.spec import DEFAULT_HEADS, HeadScore
 from stream.alerts.silence_store import SilenceStore
 from stream.config.settings import Settings
-from stream.console.operations import sentence_of, status_of
+from stream.console.errors import sentence_of, status_of
 from stream.console.services import Services
 from stream.console.thresholds_api import try_all, values_around
 from stream.records import Subject

@@ -17,8 +17,8 @@ from models.spec import HeadScore, ModelError
 from stream.commands.explainers import alert_words
 from stream.config.connections import Console
 from stream.config.settings import Model, Settings
+from stream.console.errors import RefusedError
 from stream.console.explanations import MOST_WAITING, REMEMBERED, Explanations
-from stream.console.operations import RefusedError
 from stream.console.services import Services
 from stream.explain.explanation import ExplainedAlert, ExplainedEvent, ExplainedHead, ExplainedText
 from stream.records import Alert, Evidence
