@@ -23,7 +23,7 @@ from stream.config.connections import Redis as RedisSettings
 from stream.config.settings import Settings, SettingsError
 from stream.connections.unpack import bound_unpacking
 from stream.names import Keys
-from stream.runtime.backoff import READ_ONLY, Patience
+from stream.runtime.backoff import READ_ONLY, Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def redis_client(settings: RedisSettings, *, restart_s: float = 0.0) -> Redis:
     """
     arguments: dict[str, Any] = {
         # A connection that was lost while nobody used it is made anew, at once. For all else
-        # services have patience; that of redis-py would hide a fault for ten times timeout_s.
+        # services back off themselves; redis-py's way would hide a fault for ten times timeout_s.
         "retry": Reconnecting(restart_s),
         "socket_timeout": settings.timeout_s,
         "socket_connect_timeout": settings.timeout_s,
@@ -136,18 +136,18 @@ async def probe_redis(client: Redis, settings: RedisSettings) -> None:
 async def connect_redis(settings: Settings) -> Redis:
     """A client that has answered once. Waits up to worker.start_timeout_s; then StartError."""
     client = redis_client(settings.redis)
-    patience = Patience("waiting for Redis", logger)
+    backoff = Backoff("waiting for Redis", logger)
     while True:
         try:
             await client.ping()
         except (RedisError, OSError) as error:
-            if refused_by_redis(error) or patience.waited_s > settings.worker.start_timeout_s:
+            if refused_by_redis(error) or backoff.waited_s > settings.worker.start_timeout_s:
                 await client.aclose()
                 raise StartError(
-                    f"Redis can't be reached after {patience.waited_s:.0f} s ({error}); "
+                    f"Redis can't be reached after {backoff.waited_s:.0f} s ({error}); "
                     f"{redis_remedy(error)}"
                 ) from error
-            await patience.wait(error)
+            await backoff.wait(error)
         else:
             return client
 

@@ -22,7 +22,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream.config.connections import Kafka
 from stream.connections.clients import kafka_arguments
-from stream.runtime.backoff import Patience
+from stream.runtime.backoff import Backoff
 
 # Large enough for a dead letter that wraps the largest record (see ingest/dead_letter.py).
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
@@ -176,7 +176,7 @@ class Outbox:
         return places
 
     async def _partitions(self, topic: str) -> list[int]:
-        patience = Patience(f"Kafka does not name the partitions of {topic}", logger)
+        backoff = Backoff(f"Kafka does not name the partitions of {topic}", logger)
         while True:
             try:
                 with self._in_use() as link:
@@ -186,10 +186,10 @@ class Outbox:
                 cause: Exception = LookupError("no partitions; does the topic exist?")
             except (KafkaError, OSError) as error:
                 cause = error
-            await patience.wait(cause)
+            await backoff.wait(cause)
 
     async def _send_partition(self, topic: str, partition: int, records: list[Outgoing]) -> None:
-        patience = Patience(f"Kafka does not confirm records on {topic}", logger)
+        backoff = Backoff(f"Kafka does not confirm records on {topic}", logger)
         sent = 0
         while sent < len(records):
             try:
@@ -208,7 +208,7 @@ class Outbox:
                 self._confirmed[topic] = 0
                 logger.info("topic %s refused a batch of %d bytes; halving", topic, size)
             except (KafkaError, OSError) as error:
-                await patience.wait(error)
+                await backoff.wait(error)
                 await self._renew(link)
             else:
                 sent = end

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from stream.config.settings import Settings
 from stream.connections.clients import StartError, kafka_arguments, kafka_fault
 from stream.connections.outbox import MAX_REQUEST_BYTES
-from stream.runtime.backoff import Patience
+from stream.runtime.backoff import Backoff
 
 LEDGER_DAYS = 400
 
@@ -101,36 +101,36 @@ async def _wait_for_controller(
 ) -> None:
     """New topics are asked of the controller, and aiokafka breaks where there is none."""
     kafka = settings.kafka
-    patience = Patience(f"waiting for a controller among the brokers of {kafka.bootstrap}", logger)
+    backoff = Backoff(f"waiting for a controller among the brokers of {kafka.bootstrap}", logger)
     while True:
         cluster = await admin.describe_cluster()
         controller = cluster.get("controller_id", -1)  # brokers before 0.10 do not say
         if controller in {broker["node_id"] for broker in cluster["brokers"]}:
             return
-        if patience.waited_s > settings.worker.start_timeout_s:
+        if backoff.waited_s > settings.worker.start_timeout_s:
             raise StartError(
                 f"topics {', '.join(sorted(missing))} do not exist, and Kafka at {kafka.bootstrap} "
-                f"has no controller that could create them after {patience.waited_s:.0f} s; "
+                f"has no controller that could create them after {backoff.waited_s:.0f} s; "
                 "start the brokers that are down, or create the topics yourself"
             )
-        await patience.wait(LookupError("none creates topics"))
+        await backoff.wait(LookupError("none creates topics"))
 
 
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:
     kafka = settings.kafka
     arguments = kafka_arguments(kafka)
-    patience = Patience(f"waiting for Kafka at {kafka.bootstrap}", logger)
+    backoff = Backoff(f"waiting for Kafka at {kafka.bootstrap}", logger)
     while True:
         admin = AIOKafkaAdminClient(**arguments)
         try:
             await admin.start()
         except (KafkaError, OSError, ValueError) as error:
             await admin.close()
-            if isinstance(error, ValueError) or patience.waited_s > settings.worker.start_timeout_s:
+            if isinstance(error, ValueError) or backoff.waited_s > settings.worker.start_timeout_s:
                 raise StartError(
-                    f"Kafka at {kafka.bootstrap} can't be reached after {patience.waited_s:.0f} s "
+                    f"Kafka at {kafka.bootstrap} can't be reached after {backoff.waited_s:.0f} s "
                     f"{await kafka_fault(kafka, error)}"
                 ) from error
-            await patience.wait(error)
+            await backoff.wait(error)
         else:
             return admin

@@ -1,27 +1,27 @@
-"""Backpressure by source: a flood on one source waits for its own room and takes no other's."""
+"""Admission control by source: a flood on one waits for its own room and takes no other's."""
 
 from __future__ import annotations
 
 import asyncio
 
 
-class Entrance:
-    """At most capacity records are inside, or one chunk that is larger."""
+class Admission:
+    """At most capacity records are admitted at a time, or one chunk that is larger."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._inside = 0
-        self._door = asyncio.Lock()
+        self._admitted = 0
+        self._turn = asyncio.Lock()
         self._room = asyncio.Event()
 
-    async def enter(self, records: int) -> None:
+    async def admit(self, records: int) -> None:
         # The lock is first come, first served: no partition of the source is shut out.
-        async with self._door:
-            while self._inside and self._inside + records > self._capacity:
+        async with self._turn:
+            while self._admitted and self._admitted + records > self._capacity:
                 self._room.clear()
                 await self._room.wait()
-            self._inside += records
+            self._admitted += records
 
-    def leave(self, records: int) -> None:
-        self._inside -= records
+    def release(self, records: int) -> None:
+        self._admitted -= records
         self._room.set()

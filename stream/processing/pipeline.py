@@ -22,7 +22,7 @@ from stream.ingest.chunks import Chunk, ChunkTracker
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.sources import Decoder
 from stream.names import Topics
-from stream.processing.admission import Entrance
+from stream.processing.admission import Admission
 from stream.processing.in_order import InOrder
 from stream.processing.judge import (
     Finished,
@@ -36,7 +36,7 @@ from stream.processing.judge import (
 from stream.processing.telemetry import Telemetry
 from stream.records import Alert, Scored, encode, model_text, utc_now
 from stream.rules.rule_set import Match, RuleSet
-from stream.runtime.backoff import Patience
+from stream.runtime.backoff import Backoff
 from stream.runtime.tasks import end
 from stream.signals.signal_store import Observed
 from stream.subjects.finder import SubjectFinder
@@ -108,7 +108,7 @@ class Pipeline:
         self._outbox = outbox
         self._tracker = tracker
         self._telemetry = telemetry
-        self._entrances: defaultdict[str, Entrance] = defaultdict(lambda: Entrance(capacity))
+        self._admissions: defaultdict[str, Admission] = defaultdict(lambda: Admission(capacity))
         self._loop = asyncio.get_running_loop()
         self._numbers = count()
         self._in_order: InOrder[tuple[str, int], Result[Work]] = InOrder()
@@ -139,7 +139,7 @@ class Pipeline:
 
     async def accept(self, chunk: Chunk, decoder: Decoder) -> None:
         """Take a chunk in; waits while there is no room, which pauses its partition in the end."""
-        await self._entrances[chunk.tp.topic].enter(len(chunk.records))
+        await self._admissions[chunk.tp.topic].admit(len(chunk.records))
         self._telemetry.in_flight += len(chunk.records)
         now = utc_now()
         work: list[tuple[Work, str]] = []
@@ -225,7 +225,7 @@ class Pipeline:
         )
         self._telemetry.shipped(shipment, answers)
         for chunk, records in shipment.settled.items():
-            self._entrances[chunk.tp.topic].leave(records)
+            self._admissions[chunk.tp.topic].release(records)
             self._tracker.settle(chunk, records)
 
     async def _judge(self, shipment: Shipment, rules: RuleSet) -> None:
@@ -246,12 +246,12 @@ class Pipeline:
         self._telemetry.rule_errors, self._telemetry.slow_rules = rules.errors, rules.slow
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        patience = Patience("Redis takes neither events nor alerts", logger)
+        backoff = Backoff("Redis takes neither events nor alerts", logger)
         while True:
             try:
                 return await ask()
             except (RedisError, OSError) as error:
-                await patience.wait(error)
+                await backoff.wait(error)
 
 
 def _unsaid(counts: Mapping[str, int], known: dict[str, float]) -> list[str]:

@@ -30,24 +30,24 @@ REMEDIES = {
 
 # How often this process has had to try again, by trouble; it only grows.
 retries: Counter[str] = Counter()
-_patient: weakref.WeakSet[Patience] = weakref.WeakSet()
+_waiting: weakref.WeakSet[Backoff] = weakref.WeakSet()
 
 
-class Patience:
-    """Counts the failures of one thing in a row: until over(), or ROW_ENDS_S without a failure."""
+class Backoff:
+    """Counts the failures of one thing in a row: until reset(), or ROW_ENDS_S without a failure."""
 
     def __init__(self, trouble: str, logger: logging.Logger) -> None:
         self._trouble = trouble
         self._logger = logger
         self._cause = ""
-        self.over()
+        self.reset()
 
-    def over(self) -> None:
+    def reset(self) -> None:
         """It went well: no trouble any more, and the next failure is the first of a new row."""
         self._wait_s = FIRST_WAIT_S
         self._began = self._failed_at = time.monotonic()
         self._logged = -math.inf
-        _patient.discard(self)
+        _waiting.discard(self)
 
     @property
     def waited_s(self) -> float:
@@ -59,7 +59,7 @@ class Patience:
             self._began, self._wait_s = now, FIRST_WAIT_S
         self._failed_at = now
         self._cause = with_remedy(error)
-        _patient.add(self)
+        _waiting.add(self)
         retries[self._trouble] += 1
         if now - self._logged >= LOG_EVERY_S:
             self._logged = now
@@ -85,4 +85,4 @@ def with_remedy(error: Exception) -> str:
 
 def present_troubles() -> list[str]:
     """What this process is waiting for now."""
-    return sorted(words for one in _patient if (words := one.describe()))
+    return sorted(words for one in _waiting if (words := one.describe()))

@@ -12,7 +12,7 @@ from stream.ingest.text import printable
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 # These report every reconnect attempt as an error of its own, some hundred a second while brokers
-# are away; Patience and the watchdog report the cause once.
+# are away; backoff.py and the watchdog report the cause once.
 CHATTY = ("aiokafka", "faust", "mode", "kafka", "stream.ingest.chunks")
 CHATTY_AND_BELOW = tuple(f"{name}." for name in CHATTY)
 SPARING_S = 10.0

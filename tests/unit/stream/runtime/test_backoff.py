@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from stream.runtime import backoff as patience_module
-from stream.runtime.backoff import ROW_ENDS_S, Patience, present_troubles
+from stream.runtime import backoff as backoff_module
+from stream.runtime.backoff import ROW_ENDS_S, Backoff, present_troubles
 from tests.redis_server import RedisServer
 
 DEADLINE_S = 60
@@ -37,11 +37,11 @@ async def refusal(client: Redis, *, script: bool) -> RedisError:
 
 
 async def said(error: Exception, caplog: pytest.LogCaptureFixture) -> str:
-    patience = Patience("Redis is in trouble", logger)
-    await patience.wait(error)
+    backoff = Backoff("Redis is in trouble", logger)
+    await backoff.wait(error)
     assert caplog.messages[-1].startswith("Redis is in trouble (")
     assert caplog.messages[-1].endswith("s so far")
-    assert "Redis is in trouble" in patience.describe()
+    assert "Redis is in trouble" in backoff.describe()
     return caplog.messages[-1]
 
 
@@ -82,31 +82,31 @@ async def test_a_failure_long_after_the_last_begins_a_new_row(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 1_000.0
-    monkeypatch.setattr(patience_module, "time", SimpleNamespace(monotonic=lambda: now))
-    patience = Patience("the notifier can't go on", logger)
+    monkeypatch.setattr(backoff_module, "time", SimpleNamespace(monotonic=lambda: now))
+    backoff = Backoff("the notifier can't go on", logger)
     now += 86_400
-    await patience.wait(OSError("gone"))
+    await backoff.wait(OSError("gone"))
     assert caplog.messages[-1].endswith(" 0 s so far")
     now += 20
-    await patience.wait(OSError("gone"))
+    await backoff.wait(OSError("gone"))
     assert caplog.messages[-1].endswith(" 20 s so far")
     now += ROW_ENDS_S + 1
-    assert patience.describe() == ""
-    await patience.wait(OSError("gone"))
+    assert backoff.describe() == ""
+    await backoff.wait(OSError("gone"))
     assert caplog.messages[-1].endswith(" 0 s so far")
 
 
 async def test_what_went_well_is_no_trouble_and_the_next_failure_is_said_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    patience = Patience("the notifier can't go on", logger)
-    await patience.wait(OSError("gone"))
-    await patience.wait(OSError("gone"))
+    backoff = Backoff("the notifier can't go on", logger)
+    await backoff.wait(OSError("gone"))
+    await backoff.wait(OSError("gone"))
     assert len(caplog.messages) == 1
     assert any("the notifier can't go on" in words for words in present_troubles())
-    patience.over()
+    backoff.reset()
     assert not any("the notifier can't go on" in words for words in present_troubles())
-    await patience.wait(OSError("gone"))
+    await backoff.wait(OSError("gone"))
     assert len(caplog.messages) == 2
 
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from stream.runtime.backoff import Patience, present_troubles, retries
+from stream.runtime.backoff import Backoff, present_troubles, retries
 from stream.worker import watchdog
 from stream.worker.watchdog import StalledError, Watchdog, WorkerProgress
 
@@ -156,12 +156,12 @@ async def test_kafka_is_left_in_peace_while_records_are_finished(case: Case) -> 
 
 
 async def test_a_wait_is_a_trouble_while_it_lasts_and_counted_for_good() -> None:
-    patience = Patience("the test waits", logging.getLogger("test"))
+    backoff = Backoff("the test waits", logging.getLogger("test"))
     assert present_troubles() == []
     before = retries["the test waits"]
-    await patience.wait(OSError("gone\nforged"))
+    await backoff.wait(OSError("gone\nforged"))
     (trouble,) = present_troubles()
     assert trouble.startswith("the test waits (OSError: gone")
     assert retries["the test waits"] == before + 1
-    del patience
+    del backoff
     assert present_troubles() == []
