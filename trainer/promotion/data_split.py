@@ -28,14 +28,14 @@ REMINDERS = 1_000
 
 
 @dataclass(frozen=True)
-class Taught:
+class DataSplit:
     """Labelled texts, parted by the hash of each text: once golden, always golden.
 
-    recent are the (head, text) of learn of which the champion knew no label, not of a copy either;
+    recent are the (head, text) of train of which the champion knew no label, not of a copy either;
     authors are those who gave a text or a copy of it its label, by (head, text).
     """
 
-    learn: list[Example]
+    train: list[Example]
     recent: frozenset[tuple[str, str]]
     golden: list[Example]
     base: list[Example]
@@ -43,7 +43,7 @@ class Taught:
     authors: Mapping[tuple[str, str], tuple[str, ...]]
 
 
-def taught_by(labels: Sequence[Label], known_up_to: Mapping[str, Any]) -> Taught:
+def split_labels(labels: Sequence[Label], known_up_to: Mapping[str, Any]) -> DataSplit:
     """The labels as examples, our own sentences beside them.
 
     known_up_to says what labels the champion learnt from, as Label.newer_than takes it.
@@ -53,7 +53,7 @@ def taught_by(labels: Sequence[Label], known_up_to: Mapping[str, Any]) -> Taught
     examples = merge(
         Example(one.text, "feedback", {one.head: (one.label,)}, kind=one.source) for one in labels
     )
-    learn, golden = split(examples, GOLDEN_SHARE, salt="golden")
+    train, golden = split(examples, GOLDEN_SHARE, salt="golden")
     reminders = [msgspec.structs.replace(one, labels={}) for one in evenly_spaced(rest, REMINDERS)]
     known, authors = set[tuple[str, str]](), defaultdict[tuple[str, str], set[str]](set)
     for one in labels:
@@ -61,9 +61,9 @@ def taught_by(labels: Sequence[Label], known_up_to: Mapping[str, Any]) -> Taught
         authors[place].update(one.authors)
         if not one.newer_than(known_up_to):
             known.add(place)
-    recent = frozenset(place for place, own in _places(learn) if own not in known)
+    recent = frozenset(place for place, own in _places(train) if own not in known)
     by_text = {place: tuple(sorted(authors[own])) for place, own in _places(examples)}
-    return Taught(learn, recent, golden, base, reminders, by_text)
+    return DataSplit(train, recent, golden, base, reminders, by_text)
 
 
 def _places(
