@@ -14,8 +14,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from models.registry import Alias
 from stream.config.settings import Settings
-from stream.connections.clients import kafka_arguments
-from stream.connections.outbox import Outbox, Outgoing
+from stream.connections.outbox import Outgoing, open_outbox
 from stream.connections.topics import prepare_topics
 from stream.console import recent as module
 from stream.console.recent import Recent
@@ -55,10 +54,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def send(settings: Settings, *records: Outgoing) -> None:
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
-    await outbox.send(records)
-    await outbox.stop()
+    async with open_outbox(settings.kafka) as outbox:
+        await outbox.send(records)
 
 
 def event(settings: Settings, name: str) -> Outgoing:
