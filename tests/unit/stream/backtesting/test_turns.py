@@ -80,6 +80,15 @@ GIVEN_AGAIN = [
     (0, [(9, "neutral", "A")], True),
 ]
 
+# What ends no wait, since another worker has ended it, and then, at the same time, what begins one.
+BEGUN_SINCE = [
+    (0, [(0, "negative", "A")], False),
+    (0, [(1, "positive", "A"), (1, "negative", "A")], False),
+    (1, [(1, "positive", "A")], False),
+    (1, [(0, "negative", "A")], False),
+    (0, [(3, "negative", "A")], True),
+]
+
 
 class Worker:
     """What a worker asks of Redis, cut where another worker may come in between."""
@@ -177,6 +186,7 @@ async def assert_told_again(client: Redis, folder: Path, steps: list[Any]) -> No
 @given(STEPS)
 @example(CANCELLED)
 @example(GIVEN_AGAIN)
+@example(BEGUN_SINCE)
 def test_a_backtest_takes_the_turns_that_workers_took_imitation(
     tmp_path: Path, steps: list[Any]
 ) -> None:
@@ -192,6 +202,7 @@ def test_a_backtest_takes_the_turns_that_workers_took_imitation(
 @given(STEPS)
 @example(CANCELLED)
 @example(GIVEN_AGAIN)
+@example(BEGUN_SINCE)
 def test_a_backtest_takes_the_turns_that_workers_took(
     redis_url: str, tmp_path: Path, steps: list[Any]
 ) -> None:
