@@ -17,6 +17,7 @@ from stream.alerts.store import AlertStore
 from stream.alerts.sweeper import Sweeper
 from stream.config.settings import Settings
 from stream.connections.clients import StartError, connect_redis, kafka_arguments
+from stream.connections.kafka_outage import kafka_outage
 from stream.connections.outbox import open_outbox
 from stream.connections.topics import prepare_topics
 from stream.ingest.chunks import ChunkTracker, faust_app, read_lags
@@ -42,7 +43,6 @@ from stream.signals.signal_store import SignalStore
 from stream.sinks.build import build_sinks, check_receivers
 from stream.subjects.copy_store import CopyStore
 from stream.subjects.finder import SubjectFinder
-from stream.worker.kafka_outage import kafka_outage
 from stream.worker.ledger_writer import LedgerWriter
 from stream.worker.watchdog import Watchdog, WorkerProgress
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stream.config.settings import Settings
-from stream.worker.kafka_outage import kafka_outage, unserved
+from stream.connections.kafka_outage import kafka_outage, unserved
 from tests.server_process import free_ports
 
 
