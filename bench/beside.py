@@ -22,12 +22,12 @@ from bench.broker import own_broker, settings_on
 from bench.machine import cpu_s, quantile
 from bench.texts import events
 from models.predictor import load_predictor
-from stream.app import Worker
-from stream.connection import kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox
 from stream.demo.embedded import EmbeddedRedis
-from stream.heap import spare_long_lived
-from stream.outbox import Outbox
-from stream.settings import Settings
+from stream.runtime.heap import spare_long_lived
+from stream.worker.app import Worker
 from trainer.priority import (
     DEEP_SHARE,
     NICENESS,
@@ -168,11 +168,11 @@ def _fit_for_ever(lower_priority: Callable[[], None], share: float, pipe: Connec
     from trainer.labels.settlement import Label  # noqa: PLC0415
     from trainer.promotion.challenge import challenge_deep  # noqa: PLC0415
     from trainer.promotion.contender import load_contender  # noqa: PLC0415
-    from trainer.promotion.taught import taught_by  # noqa: PLC0415
+    from trainer.promotion.data_split import split_labels  # noqa: PLC0415
 
     torch.set_num_threads(1)
     root = load_contender(shipped(), bf16=bf16_helps(torch.device("cpu")))
-    own = taught_by((), {})
+    own = split_labels((), {})
     labels = [
         Label(
             str(n), "topic", one.labels["topic"][0], f"{one.text} {n}", "news", ("ann",), ((0, n),)
@@ -180,11 +180,11 @@ def _fit_for_ever(lower_priority: Callable[[], None], share: float, pipe: Connec
         for n, one in enumerate(own.base)
         if len(one.labels.get("topic", ())) == 1
     ]
-    taught = taught_by(labels, {})
+    data = split_labels(labels, {})
     lower_priority()
     pipe.send(os.getpid())
     while True:
-        challenge_deep(root, root, taught, lineage={}, watch=Watch(step=Throttle(share)))
+        challenge_deep(root, root, data, lineage={}, watch=Watch(step=Throttle(share)))
 
 
 def _ratio(

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
+from stream.config.settings import Settings, load_settings
+from stream.connections.topics import wanted_topics
 from stream.demo.embedded import EmbeddedBroker
-from stream.settings import Settings, load_settings
-from stream.topics import wanted_topics
 
 
 @contextlib.contextmanager

@@ -27,12 +27,12 @@ from playwright.sync_api import sync_playwright
 from bench.machine import describe
 from models.spec import HeadScore
 from stream.alerts.store import AlertStore
-from stream.connection import redis_client
+from stream.config.settings import Settings, load_settings
+from stream.connections.clients import redis_client
 from stream.demo.embedded import EmbeddedRedis
 from stream.names import Keys
 from stream.records import BatchInfo, Origin, Scored, Severity, Subject, utc_now
 from stream.rules.rule_set import Match, Rule
-from stream.settings import Settings, load_settings
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 START_S = 60.0

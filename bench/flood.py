@@ -22,12 +22,12 @@ from aiokafka import AIOKafkaConsumer
 from bench.broker import settings_on
 from models.spec import Scores
 from models.stub import StubPredictor
-from stream.app import Worker
-from stream.connection import kafka_arguments
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox, Outgoing
+from stream.connections.topics import wanted_topics
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
-from stream.outbox import Outbox, Outgoing
 from stream.records import decode_scored
-from stream.topics import wanted_topics
+from stream.worker.app import Worker
 
 # About what MiniLM takes on two CPU cores: 20 words a text make 110 texts a second.
 PASS_S = 0.004

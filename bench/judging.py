@@ -12,12 +12,12 @@ import msgspec
 from stream.alerts.episodes import Episodes
 from stream.backtesting.backtest import Backtest
 from stream.backtesting.scored_log import read_file
-from stream.heap import spare_long_lived
+from stream.config.signals import Signals
 from stream.records import Origin, decode_scored, encode
 from stream.rules.rule_file import Rule
 from stream.rules.rule_set import Known, RuleSet
+from stream.runtime.heap import spare_long_lived
 from stream.signals.memory import SubjectWindows
-from stream.signals.signal_settings import Signals
 
 QUIET_S = 86_400.0
 

@@ -17,7 +17,7 @@ from models.forward_paths import ForwardPath
 from models.packed import Precision, multiplies_bf16
 from models.predictor import TorchPredictor, load_predictor
 from models.results import Result
-from stream.heap import spare_long_lived
+from stream.runtime.heap import spare_long_lived
 
 PLAIN = "sorted batches of 16, padded {}"
 # One text at a time takes so long that no more are given to it.

@@ -19,7 +19,7 @@ from bench.first_page import BROWSERS, fill, settings_for
 from bench.machine import describe, memory_mib, quantiles
 from bench.viewers import Console, update
 from stream.alerts.store import AlertStore
-from stream.connection import redis_client
+from stream.connections.clients import redis_client
 from stream.demo.embedded import EmbeddedRedis
 from stream.names import Keys
 

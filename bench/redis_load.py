@@ -12,10 +12,10 @@ from typing import Any
 from redis.asyncio import Redis
 
 from stream.backtesting.scored_log import read_file
+from stream.config.settings import load_settings
 from stream.demo.embedded import EmbeddedRedis
 from stream.names import Keys
 from stream.records import Scored
-from stream.settings import load_settings
 from stream.signals.signal_store import SignalStore
 from stream.subjects.copy_store import CopyStore
 

@@ -24,10 +24,10 @@ from bench.texts import TOPICS, events
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import shipped
 from models.registry import CHAMPION, Registry
+from stream.config.settings import Settings, load_settings
+from stream.connections.topics import prepare_topics
 from stream.demo.embedded import EmbeddedRedis
 from stream.records import utc_now
-from stream.settings import Settings, load_settings
-from stream.topics import prepare_topics
 
 KINDS = ("news", "social", "ticket")
 AHEAD = 64

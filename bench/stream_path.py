@@ -17,13 +17,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.broker import settings_on
 from bench.no_op import NoOpPredictor
-from stream.app import Worker
-from stream.connection import kafka_arguments
+from stream.config.settings import Settings, load_settings
+from stream.connections.outbox import Outgoing, open_outbox
+from stream.connections.topics import wanted_topics
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
-from stream.heap import spare_long_lived
-from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings, load_settings
-from stream.topics import wanted_topics
+from stream.runtime.heap import spare_long_lived
+from stream.worker.app import Worker
 
 POLL_S = 0.01
 
@@ -64,18 +63,16 @@ def measure(texts: Sequence[str], *, rounds: int) -> dict[str, list[float]]:
 
 
 async def _fill(settings: Settings, texts: Sequence[str]) -> None:
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
-    for start in range(0, len(texts), 2_000):
-        await outbox.send(
-            [
-                Outgoing(
-                    "news", str(place).encode(), orjson.dumps({"id": str(place), "text": text})
-                )
-                for place, text in enumerate(texts[start : start + 2_000], start)
-            ]
-        )
-    await outbox.stop()
+    async with open_outbox(settings.kafka) as outbox:
+        for start in range(0, len(texts), 2_000):
+            await outbox.send(
+                [
+                    Outgoing(
+                        "news", str(place).encode(), orjson.dumps({"id": str(place), "text": text})
+                    )
+                    for place, text in enumerate(texts[start : start + 2_000], start)
+                ]
+            )
 
 
 async def _worker(settings: Settings, count: int) -> tuple[float, float]:

@@ -29,15 +29,15 @@ from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import shipped
 from models.predictor import TorchPredictor
 from models.registry import CHAMPION, Registry
-from stream.app import Worker
 from stream.commands.options import RegistryChampions, load_predictor
-from stream.connection import kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.outbox import Outbox
 from stream.demo.embedded import EmbeddedRedis
-from stream.heap import spare_long_lived
-from stream.outbox import Outbox
 from stream.records import utc_now
+from stream.runtime.heap import spare_long_lived
 from stream.serving.champions import announcement
-from stream.settings import Settings
+from stream.worker.app import Worker
 
 POLL_S = 0.02
 # Always waiting, so that a pause of the model is never for want of texts.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from stream.outbox import Outgoing
+from stream.connections.outbox import Outgoing
 
 TOPICS = ("news", "social", "tickets")
 SENTENCES = Path(__file__).parents[1] / "trainer" / "sentences"

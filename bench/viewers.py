@@ -23,7 +23,7 @@ import msgspec
 from bench.first_page import fill, filled, free_port, settings_for, wait_until_alive
 from bench.machine import cpu_s, describe, memory_mib, quantiles
 from stream.alerts.store import AlertStore
-from stream.connection import redis_client
+from stream.connections.clients import redis_client
 from stream.demo.embedded import EmbeddedRedis
 from stream.names import Keys
 from stream.records import utc_now

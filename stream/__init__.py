@@ -1,5 +1,5 @@
 """Events in, alerts out: Kafka, Redis, rules and routing. Sees the model only as an interface.
 
-The way of a record: ingest/, pipeline.py, the model's batcher, judge.py with subjects/, signals/,
-rules/ and alerts/, outbox.py; then notify/ and sinks/. app.py assembles a worker.
+The way of a record: ingest/, processing/ with the model's batcher, subjects/, signals/, rules/ and
+alerts/, then connections/outbox.py; from there notify/ and sinks/. worker/app.py assembles it all.
 """

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from models.spec import ModelError
 from stream.alerts.lifecycle import LifecycleError
+from stream.alerts.silences import SilenceError
 from stream.commands import (
     alerts,
     console,
@@ -34,15 +35,14 @@ from stream.commands import (
     worker,
 )
 from stream.commands.options import FAILED, WRONG_USAGE
-from stream.connection import StartError
+from stream.config.settings import SettingsError, load_settings
+from stream.connections.clients import StartError
+from stream.connections.outbox import TooLargeForTopicError
 from stream.demo.embedded import EmbeddedError
+from stream.files.publish import InputError
 from stream.ingest.text import printable
-from stream.logs import set_up_logging
-from stream.notify.silences import SilenceError
-from stream.outbox import TooLargeForTopicError
-from stream.publish import InputError
 from stream.rules.rule_error import RuleError
-from stream.settings import SettingsError, load_settings
+from stream.terminal.logs import set_up_logging
 from trainer.errors import TrainerError
 
 

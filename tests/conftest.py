@@ -7,15 +7,15 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TypeVar
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from stream.logs import CHATTY
+from stream.terminal.logs import CHATTY
 from tests.kafka_cluster import KafkaCluster, kafka_cluster
 from tests.kafka_server import KafkaServer, kafka_server
 from tests.redis_server import RedisServer
@@ -23,6 +23,8 @@ from tests.redis_server import redis_server as started_redis
 from tests.server_process import MissingComponentError
 
 ADMIN_TIMEOUT_S = 20.0
+
+Server = TypeVar("Server")
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given := os.environ.get("BELLWETHER_TEST_KAFKA"):
         yield given
         return
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(kafka_server(tmp_path_factory.mktemp("kafka")))
-        except MissingComponentError as missing:
-            _skip(missing)
+    with _or_skip(kafka_server(tmp_path_factory.mktemp("kafka"))) as server:
         yield server.bootstrap
 
 
@@ -75,33 +73,21 @@ def own_kafka(tmp_path: Path) -> Iterator[KafkaServer]:
     """An Apache Kafka for a test that kills or restarts it."""
     folder = tmp_path / "kafka"
     folder.mkdir()
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(kafka_server(folder))
-        except MissingComponentError as missing:
-            _skip(missing)
+    with _or_skip(kafka_server(folder)) as server:
         yield server
 
 
 @pytest.fixture
 def own_cluster(tmp_path: Path) -> Iterator[KafkaCluster]:
     """Three brokers for a test that kills them."""
-    with ExitStack() as stack:
-        try:
-            cluster = stack.enter_context(kafka_cluster(tmp_path))
-        except MissingComponentError as missing:
-            _skip(missing)
+    with _or_skip(kafka_cluster(tmp_path)) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A redis-server that the whole run shares; tests reach it by redis_url."""
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(started_redis(tmp_path_factory.mktemp("redis")))
-        except MissingComponentError as missing:
-            _skip(missing)
+    with _or_skip(started_redis(tmp_path_factory.mktemp("redis"))) as server:
         yield server
 
 
@@ -110,11 +96,7 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A redis-server for a test that kills or restarts it; it keeps its writes."""
     folder = tmp_path / "redis"
     folder.mkdir()
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(started_redis(folder, durable=True))
-        except MissingComponentError as missing:
-            _skip(missing)
+    with _or_skip(started_redis(folder, durable=True)) as server:
         yield server
 
 
@@ -155,8 +137,15 @@ def _delete_topics(bootstrap: str, begin: str) -> None:
             done.result()
 
 
-def _skip(missing: MissingComponentError) -> NoReturn:
-    pytest.skip(str(missing))
+@contextmanager
+def _or_skip(server: AbstractContextManager[Server]) -> Iterator[Server]:
+    """The server as it runs; where a part of it is missing, the test is skipped and says which."""
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(server)
+        except MissingComponentError as missing:
+            pytest.skip(str(missing))
+        yield running
 
 
 def _in_ci() -> bool:

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from stream.cli import main
+from stream.config.settings import Settings, load_settings
 from stream.ingest.dead_letter import Reason
-from stream.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")

@@ -48,12 +48,12 @@ LEAVES = (
     "stream.names",
     "stream.records",
     "stream.ingest.dead_letter",
-    "stream.settings",
-    "stream.connection_settings",
-    "stream.subjects.subject_settings",
-    "stream.signals.signal_settings",
-    "stream.queue_settings",
-    "stream.toml_text",
+    "stream.config.settings",
+    "stream.config.connections",
+    "stream.config.subjects",
+    "stream.config.signals",
+    "stream.config.queues",
+    "stream.config.toml_text",
 )
 PURE = (
     "stream.ingest.sources",
@@ -73,8 +73,8 @@ PURE = (
     "stream.explain.heads_used",
     "stream.explain.rounding",
     "stream.subjects.finder",
-    "stream.durations",
-    "stream.in_order",
+    "stream.config.durations",
+    "stream.processing.in_order",
     "stream.signals.windows",
     "stream.signals.figures",
     "stream.rules.costly_conditions",
@@ -89,8 +89,8 @@ PURE = (
     "stream.rules.conditions",
     "stream.rules.rule_file",
     "stream.rules.templates",
-    "stream.notify.matchers",
-    "stream.notify.silences",
+    "stream.alerts.matchers",
+    "stream.alerts.silences",
     "stream.alerts.alert_search",
     "stream.notify.time_intervals",
     "stream.notify.inhibition",
@@ -113,7 +113,35 @@ PURE = (
     "stream.console.settings_view",
     "stream.console.label_queue",
     "stream.console.review",
-    "stream.tickets",
+    "stream.processing.tickets",
+)
+
+# What lies in stream/; each may import from those before it.
+STREAM = (
+    "names",
+    "records",
+    "config",
+    "ingest",
+    "runtime",
+    "connections",
+    "terminal",
+    "signals",
+    "subjects",
+    "rules",
+    "alerts",
+    "notify",
+    "sinks",
+    "processing",
+    "serving",
+    "files",
+    "backtesting",
+    "explain",
+    "operations",
+    "console",
+    "worker",
+    "demo",
+    "commands",
+    "cli",
 )
 
 # Of our own modules, the first may import the second and nothing else.
@@ -122,21 +150,21 @@ OURS_ALLOWED = {
     "stream.names": (),
     "stream.records": ("models.spec", "stream.names"),
     "stream.ingest.dead_letter": ("stream.records",),
-    "stream.settings": (
+    "stream.config.settings": (
         "stream.names",
-        "stream.connection_settings",
-        "stream.signals.signal_settings",
-        "stream.subjects.subject_settings",
-        "stream.queue_settings",
-        "stream.setting_faults",
-        "stream.toml_text",
+        "stream.config.connections",
+        "stream.config.signals",
+        "stream.config.subjects",
+        "stream.config.queues",
+        "stream.config.faults",
+        "stream.config.toml_text",
     ),
-    "stream.setting_faults": (),
-    "stream.subjects.subject_settings": ("stream.connection_settings", "stream.names"),
-    "stream.signals.signal_settings": ("stream.connection_settings",),
-    "stream.queue_settings": ("stream.connection_settings", "stream.names"),
-    "stream.connection_settings": (),
-    "stream.toml_text": (),
+    "stream.config.faults": (),
+    "stream.config.subjects": ("stream.config.connections", "stream.names"),
+    "stream.config.signals": ("stream.config.connections",),
+    "stream.config.queues": ("stream.config.connections", "stream.names"),
+    "stream.config.connections": (),
+    "stream.config.toml_text": (),
     **dict.fromkeys(PURE, (*LEAVES, *PURE)),
     "stream.explain.explanation": (*LEAVES, *PURE, "models.explanation"),
     "trainer.promotion.gate": LEAVES,
@@ -160,36 +188,36 @@ FORBIDDEN = {
     **dict.fromkeys(PURE, (*WIRE, "os", "time", "random")),
     "trainer.promotion.gate": (*WIRE, "os", "time", "random"),
     # These see their sinks, store and batcher as Protocols; app.py chooses.
-    "stream.ingest.agents": (
+    "stream.processing.agents": (
         "models.batcher",
-        "stream.outbox",
+        "stream.connections.outbox",
         "stream.alerts.store",
         "stream.sinks.*",
         "redis",
     ),
     "stream.notify.notifier": (
         "models.batcher",
-        "stream.outbox",
+        "stream.connections.outbox",
         "stream.alerts.store",
         "stream.sinks.*",
         "redis",
     ),
-    "stream.notify.delivery": ("stream.sinks.*", "stream.outbox", "redis"),
-    "stream.console.*": ("stream.ingest.agents",),
+    "stream.notify.delivery": ("stream.sinks.*", "stream.connections.outbox", "redis"),
+    "stream.console.*": ("stream.processing.agents",),
 }
 
 # The first is imported by the second and by nobody else.
 IMPORTERS = {
     **dict.fromkeys(TORCH, TORCH_USERS),
     "faust": ("stream.ingest.chunks",),
-    "stream.app": (
+    "stream.worker.app": (
         "stream.commands.*",
         "stream.demo.play",
         "stream.demo.lesson",
-        "stream.operations.worker_monitor",
+        "stream.worker.monitor",
     ),
     "aiohttp": (
-        "stream.http_server",
+        "stream.connections.http_server",
         "stream.operations.health_server",
         "stream.sinks.*",
         "stream.console.*",
@@ -210,6 +238,19 @@ def test_every_name_in_the_tables_is_a_module():
 
 def test_every_module_imports_only_what_its_layer_may():
     faults = [fault for name in _modules() for fault in find_faults(name, _source(name))]
+    assert not faults, "\n".join(faults)
+
+
+def test_every_folder_of_stream_imports_only_from_those_before_it():
+    here = {name.split(".")[1] for name in _modules() if name.startswith("stream.")}
+    assert here == set(STREAM)
+    faults = [
+        f"{name} imports {imported}"
+        for name in _modules()
+        if name.startswith("stream.")
+        for imported in _imports(name, _source(name))
+        if imported.startswith("stream.") and _floor(imported) > _floor(name)
+    ]
     assert not faults, "\n".join(faults)
 
 
@@ -256,12 +297,12 @@ def test_pure_modules_are_given_the_time():
         ("models.heads", "from redis.asyncio import Redis"),
         ("models.heads", "from stream import names"),
         ("stream.rules.rule_set", "def late():\n    import time"),
-        ("stream.rules.rule_set", "from stream.outbox import Outbox"),
-        ("stream.outbox", "from faust import App"),
-        ("stream.outbox", "from stream import app"),
-        ("stream.outbox", "from .app import Worker"),
-        ("trainer.fitting.fit", "from stream.settings import Settings"),
-        ("stream.operations.telemetry", "from trainer.fitting import fit"),
+        ("stream.rules.rule_set", "from stream.connections.outbox import Outbox"),
+        ("stream.connections.outbox", "from faust import App"),
+        ("stream.connections.outbox", "from stream.worker import app"),
+        ("stream.connections.outbox", "from ..worker.app import Worker"),
+        ("trainer.fitting.fit", "from stream.config.settings import Settings"),
+        ("stream.processing.telemetry", "from trainer.fitting import fit"),
     ],
 )
 def test_a_forbidden_import_is_found(module, source):
@@ -348,6 +389,10 @@ def _is_ours(name: str) -> bool:
     return name.partition(".")[0] in PACKAGES and (
         path.with_suffix(".py").exists() or (path / "__init__.py").exists()
     )
+
+
+def _floor(module: str) -> int:
+    return STREAM.index(module.split(".")[1])
 
 
 def _source(module: str) -> str:

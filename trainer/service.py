@@ -24,12 +24,12 @@ from trainer.labels.settlement import Label, Settled, Settlement, labels_of
 from trainer.priority import Throttle, in_idle_time
 from trainer.promotion.challenge import Challenger, challenge_deep, challenge_fast
 from trainer.promotion.champion import Champion
+from trainer.promotion.data_split import split_labels
 from trainer.promotion.drift import Drift
 from trainer.promotion.drift_file import load_seen, save_seen
 from trainer.promotion.gate import judge
 from trainer.promotion.publish import publish
 from trainer.promotion.shadow import ShadowRun
-from trainer.promotion.taught import taught_by
 from trainer.promotion.vector_cache import cache_own_sentences
 from trainer.schedule import Progress, Speed, due, next_deep, waits_for
 from trainer.service_config import ServiceConfig
@@ -287,14 +287,14 @@ class TrainerService:
 
     def _challenge(self, speed: Speed, settled: Settled) -> Challenger:
         champion, root = self._champion.contender, self._champion.root()
-        taught = taught_by(settled.labels, champion.checkpoint.training.get(READ_UP_TO, {}))
+        data = split_labels(settled.labels, champion.checkpoint.training.get(READ_UP_TO, {}))
         lineage = {
             "labels": len(settled.labels),
             "labels_fingerprint": settled.fingerprint,
             READ_UP_TO: settled.read_up_to,
         }
         if speed == "fast":
-            return challenge_fast(champion, root, taught, lineage=lineage)
+            return challenge_fast(champion, root, data, lineage=lineage)
         watch = Watch(epoch=self.status.note_epoch, step=Throttle())
         with logged_below(watch, self._config.tensorboard, utc_now()) as watched:
-            return challenge_deep(champion, root, taught, lineage=lineage, watch=watched)
+            return challenge_deep(champion, root, data, lineage=lineage, watch=watched)

@@ -1,1 +1,1 @@
-"""The life of an alert: raised, grown, handled, ended; in Redis and in memory."""
+"""The life of an alert: raised, grown, handled, silenced, ended; in Redis and in memory."""

@@ -6,9 +6,9 @@ import logging
 from datetime import datetime
 
 from stream.alerts.identity import latest
-from stream.operations.topic_log import read_log
+from stream.config.settings import Settings
+from stream.connections.topic_log import read_log
 from stream.records import DECODE_ERRORS, Alert, decode_alert
-from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
 

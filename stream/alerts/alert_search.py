@@ -9,8 +9,8 @@ from datetime import datetime
 
 import msgspec
 
-from stream.notify.matchers import Matcher, all_hold, labels_of
-from stream.notify.silences import ActiveSilences
+from stream.alerts.matchers import Matcher, all_hold, labels_of
+from stream.alerts.silences import ActiveSilences
 from stream.records import Alert, AlertState
 
 EXPORT_COLUMNS = (

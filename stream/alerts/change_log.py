@@ -17,13 +17,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream.alerts.store import AlertStore, transition_of
+from stream.config.settings import Alerting
+from stream.connections.lease import RENEW_S, Lease
+from stream.connections.outbox import Outgoing, RecordSink
 from stream.names import Keys
-from stream.notify.lease import RENEW_S, Lease
-from stream.outbox import Outgoing, RecordSink
-from stream.patience import Patience
 from stream.records import Alert, encode
-from stream.settings import Alerting
-from stream.tasks import end
+from stream.runtime.backoff import Backoff
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class ChangeLog:
             logger.info("the change log's lease ends by itself: %s", error)
 
     async def _publish_for_ever(self) -> None:
-        patience = Patience("changes of alerts can't be published", logger)
+        backoff = Backoff("changes of alerts can't be published", logger)
         while True:
             try:
                 if await self._lease.hold():
@@ -65,9 +65,9 @@ class ChangeLog:
                 else:
                     wait_s = RENEW_S
             except (RedisError, OSError) as error:
-                await patience.wait(error)
+                await backoff.wait(error)
                 continue
-            patience.over()
+            backoff.reset()
             await asyncio.sleep(wait_s)
 
     async def _publish(self) -> bool:

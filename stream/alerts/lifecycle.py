@@ -14,9 +14,9 @@ import msgspec
 from redis.asyncio import Redis
 
 from stream.alerts.store import JSON_FIELDS, absent, forget_open
+from stream.config.settings import Alerting
 from stream.names import Keys
 from stream.records import Alert, decode_alert, utc_now
-from stream.settings import Alerting
 
 Action = Literal[
     "acknowledge", "assign", "comment", "resolve", "expire", "silence", "unsilence", "flap"

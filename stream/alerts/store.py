@@ -21,9 +21,9 @@ from stream.alerts.evidence import (
     fingerprint,
     labels_of,
 )
+from stream.config.settings import Alerting
 from stream.names import Keys
 from stream.records import DECODE_ERRORS, Alert, Scored, decode_alert
-from stream.settings import Alerting
 from stream.signals.windows import microseconds
 
 if TYPE_CHECKING:  # as in evidence.py

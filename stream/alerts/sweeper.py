@@ -8,8 +8,8 @@ import logging
 from redis.exceptions import RedisError
 
 from stream.alerts.lifecycle import Lifecycle
-from stream.patience import Patience
-from stream.tasks import end
+from stream.runtime.backoff import Backoff
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +32,13 @@ class Sweeper:
         await end(self._task)
 
     async def _sweep_for_ever(self) -> None:
-        patience = Patience("Redis does not let quiet alerts be resolved", logger)
+        backoff = Backoff("Redis does not let quiet alerts be resolved", logger)
         while True:
             try:
                 if resolved := await self._lifecycle.resolve_quiet():
                     logger.info("resolved %d alerts that had been quiet", resolved)
             except (RedisError, OSError) as error:
-                await patience.wait(error)
+                await backoff.wait(error)
             else:
-                patience.over()
+                backoff.reset()
                 await asyncio.sleep(self._every_s)

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import msgspec
 
 from stream.alerts.episodes import Episodes
+from stream.config.signals import Signals
 from stream.records import Alert, Scored
 from stream.rules.rule_set import Known, Match, RuleSet
 from stream.signals.memory import SubjectWindows
-from stream.signals.signal_settings import Signals
 
 
 class Outcome(msgspec.Struct):

@@ -14,8 +14,8 @@ from typing import Literal
 
 import msgspec
 
+from stream.files.publish import InputError, every_line
 from stream.names import SourceKind
-from stream.publish import InputError, every_line
 from stream.records import DECODE_ERRORS, Alert, Scored
 
 ALL_RULES = "all rules"

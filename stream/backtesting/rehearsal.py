@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from stream.alerts.matchers import labels_of
 from stream.notify.grouping import Groups
 from stream.notify.inhibition import Inhibitors
-from stream.notify.matchers import labels_of
 from stream.notify.routing import Routing
 from stream.records import Alert
 

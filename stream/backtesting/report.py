@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from stream import show
 from stream.backtesting.backtest import Backtest, Outcome, compare, count_by_day
 from stream.backtesting.labels import Marks, Quality
 from stream.backtesting.sweep import Step, steps
 from stream.records import Alert
+from stream.terminal import show
 
 FIRST = "first"
 SECOND = "second"

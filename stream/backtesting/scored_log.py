@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import msgspec
 
-from stream.operations.topic_log import read_log
-from stream.publish import InputError, every_line
+from stream.config.settings import Settings
+from stream.connections.topic_log import read_log
+from stream.files.publish import InputError, every_line
 from stream.records import DECODE_ERRORS, Scored, decode_scored
-from stream.settings import Settings
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from stream import durations
 from stream.backtesting.backtest import compare
+from stream.config import durations
 from stream.records import Alert
 from stream.rules.conditions import blank
 from stream.rules.rule_error import RuleError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from stream import show
 from stream.records import Alert, Evidence, model_text
+from stream.terminal import show
 
 if TYPE_CHECKING:
     from stream.alerts.lifecycle import Entry

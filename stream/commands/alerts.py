@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 import msgspec
 
-from stream import show
+from stream.alerts.matchers import Matcher
 from stream.commands.alert_view import print_alert
 from stream.commands.options import FILE, config_option, json_option, with_redis
 from stream.commands.parameters import AlertId, MatcherValue, Moment, Person, Remark, check_span
-from stream.connection import StartError
-from stream.notify.matchers import Matcher
+from stream.config.settings import Settings
+from stream.connections.clients import StartError
 from stream.records import Alert, AlertState, Severity, utc_now
-from stream.settings import Settings
+from stream.terminal import show
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -252,9 +252,9 @@ def _matchers(
 
 async def _find(settings: Settings, search: Search) -> list[Alert]:
     """All there are, the latest first."""
+    from stream.alerts.silence_store import SilenceStore
+    from stream.alerts.silences import ActiveSilences
     from stream.alerts.store import AlertStore
-    from stream.notify.silence_store import SilenceStore
-    from stream.notify.silences import ActiveSilences
 
     async def ask(redis: Redis, keys: Keys) -> list[Alert]:
         silences = ActiveSilences(await SilenceStore(redis, keys).listed())
@@ -275,7 +275,7 @@ async def _find_in_topic(
     settings: Settings, search: Search, since: datetime, until: datetime
 ) -> list[Alert]:
     from stream.alerts.alert_log import read_alerts
-    from stream.notify.silences import ActiveSilences
+    from stream.alerts.silences import ActiveSilences
 
     found = await read_alerts(settings, since=since, until=until)
     return [alert for alert in found if search.keeps(alert, ActiveSilences(), until)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stream import show
+from stream.terminal import show
 
 COLUMNS = ("source", "texts", "accuracy", "answered", "wrong among answered")
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 
-from stream import show
 from stream.commands.label_log_file import LabelLogFile
 from stream.commands.options import (
     FILE,
@@ -21,6 +20,7 @@ from stream.commands.options import (
     open_registry,
     run_service,
 )
+from stream.config.settings import Settings, SettingsError
 from stream.console.users import (
     LEAST_PASSWORD_CHARS,
     ROLES,
@@ -31,7 +31,7 @@ from stream.console.users import (
     token_hash,
 )
 from stream.console.users import add_user as add
-from stream.settings import Settings, SettingsError
+from stream.terminal import show
 
 
 @click.group(invoke_without_command=True)

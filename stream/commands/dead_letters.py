@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 import msgspec
 
-from stream import show
 from stream.commands.options import FAILED, config_option, json_option
 from stream.commands.parameters import Moment
+from stream.config.settings import Settings
 from stream.ingest.dead_letter import DeadLetter, Reason
-from stream.settings import Settings
+from stream.terminal import show
 
 if TYPE_CHECKING:
     from stream.operations.dead_letter_log import Listing

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream import show
 from stream.commands.options import (
     FILE,
     RegistryChampions,
@@ -20,9 +19,10 @@ from stream.commands.options import (
     run_service,
 )
 from stream.commands.parameters import POSITIVE
-from stream.logs import set_up_logging
+from stream.config.settings import Settings
 from stream.records import utc_now
-from stream.settings import Settings
+from stream.terminal import show
+from stream.terminal.logs import set_up_logging
 
 if TYPE_CHECKING:
     from models.registry import Alias
@@ -66,7 +66,7 @@ def demo(
     from stream.commands.console import serving
     from stream.demo.play import FEED_RATE, Plan, run_demo
     from stream.demo.trainer_process import teaches
-    from stream.publish import check_readable
+    from stream.files.publish import check_readable
 
     check_readable(inputs)
     live = not as_json and sys.stderr.isatty()

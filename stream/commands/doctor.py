@@ -7,10 +7,10 @@ import sys
 
 import click
 
-from stream import show
 from stream.commands.options import FAILED, config_option, json_option, load_predictor
-from stream.logs import set_up_logging
-from stream.settings import Settings
+from stream.config.settings import Settings
+from stream.terminal import show
+from stream.terminal.logs import set_up_logging
 
 
 @click.command()

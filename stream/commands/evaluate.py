@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream import show
 from stream.commands.answering import shares, show_sources
 from stream.commands.options import (
     config_option,
@@ -16,8 +15,9 @@ from stream.commands.options import (
     load_predictor,
     model_option,
 )
+from stream.config.settings import Settings
 from stream.ingest.text import printable
-from stream.settings import Settings
+from stream.terminal import show
 
 if TYPE_CHECKING:
     from trainer.data.labelled_file import LabelledFile

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from models.explanation import Neighbour
-from stream import show
 from stream.commands.options import config_option, json_option, progress_bar, with_redis
 from stream.commands.parameters import AlertId
-from stream.connection import StartError
+from stream.config.settings import Settings
+from stream.connections.clients import StartError
 from stream.ingest.text import clean_text
 from stream.records import Alert
-from stream.settings import Settings
+from stream.terminal import show
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

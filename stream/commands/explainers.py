@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from models.spec import ModelError
 from stream.commands.options import model_folder, open_registry
-from stream.settings import Settings
+from stream.config.settings import Settings
 
 if TYPE_CHECKING:
     from models.explain import Explainer

@@ -16,14 +16,14 @@ import msgspec
 import orjson
 
 from models.spec import ModelError
-from stream import show
 from stream.commands.options import FILE, config_option, json_option, load_heads
+from stream.config.settings import Settings
+from stream.connections.outbox import Outgoing, open_outbox
+from stream.connections.topics import prepare_topics
+from stream.files.publish import InputError
 from stream.ingest.text import printable
-from stream.outbox import Outgoing, open_outbox
-from stream.publish import InputError
 from stream.records import Feedback, encode, utc_now
-from stream.settings import Settings
-from stream.topics import prepare_topics
+from stream.terminal import show
 
 if TYPE_CHECKING:
     from trainer.labels.settlement import Settled

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream import show
 from stream.commands.answering import show_sources
 from stream.commands.options import (
     FILE,
@@ -22,8 +21,9 @@ from stream.commands.options import (
     progress_bar,
 )
 from stream.commands.parameters import Finite
+from stream.config.settings import Settings
 from stream.ingest.text import printable
-from stream.settings import Settings
+from stream.terminal import show
 
 if TYPE_CHECKING:
     from trainer.data.labelled_file import LabelledFile

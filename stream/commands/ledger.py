@@ -8,9 +8,11 @@ from datetime import datetime
 
 import click
 
-from stream import show
 from stream.commands.options import FAILED, config_option, json_option
 from stream.commands.parameters import Moment, check_span
+from stream.config.settings import Settings
+from stream.connections.topic_log import read_log
+from stream.connections.topics import LEDGER_DAYS
 from stream.operations.ledger import (
     Record,
     RulesText,
@@ -19,10 +21,8 @@ from stream.operations.ledger import (
     overlapping,
     spans,
 )
-from stream.operations.topic_log import read_log
 from stream.records import DECODE_ERRORS, utc_now
-from stream.settings import Settings
-from stream.topics import LEDGER_DAYS
+from stream.terminal import show
 
 UTC_SECONDS = "%Y-%m-%dT%H:%M:%SZ"
 COLUMNS = ("worker", "since", "until", "model", "rules", "rules_from", "begin", "end")

@@ -13,18 +13,18 @@ from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import ModelError
-from stream import show
 from stream.commands.label_log_file import LabelLogFile
 from stream.commands.options import FILE, config_option, json_option, open_registry
 from stream.commands.parameters import Person, Remark
 from stream.commands.version_diff import compared, differences
 from stream.commands.version_view import learnt, lineage, moves, told
+from stream.config.settings import Settings
+from stream.connections.outbox import open_outbox
 from stream.ingest.text import printable
-from stream.outbox import open_outbox
 from stream.records import utc_now
 from stream.serving.champions import announcement, roll_back
 from stream.serving.champions import promote as move_champion
-from stream.settings import Settings
+from stream.terminal import show
 
 who = click.option(
     "--author",

@@ -23,12 +23,12 @@ from rich.progress import (
 )
 
 from models.spec import Head, ModelError, Predictor
-from stream import show
-from stream.connection import RESTART_S, StartError, redis_client, redis_remedy
+from stream.config.settings import Settings, SettingsError, load_settings
+from stream.connections.clients import RESTART_S, StartError, redis_client, redis_remedy
 from stream.ingest.text import printable
 from stream.names import Keys
 from stream.rules.rule_error import RuleError
-from stream.settings import Settings, SettingsError, load_settings
+from stream.terminal import show
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from stream import show
 from stream.commands.options import (
     FILE,
     config_option,
@@ -20,8 +19,9 @@ from stream.commands.options import (
     model_option,
 )
 from stream.commands.parameters import Finite
+from stream.config.settings import Settings
 from stream.ingest.text import printable
-from stream.settings import Settings
+from stream.terminal import show
 
 if TYPE_CHECKING:
     from trainer.data.labelled_file import LabelledFile

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from stream import show
 from stream.commands.options import FILE, config_option, json_option, progress_bar
 from stream.commands.parameters import POSITIVE
-from stream.settings import Settings
+from stream.config.settings import Settings
+from stream.terminal import show
 
 
 @click.command()
@@ -21,10 +21,10 @@ from stream.settings import Settings
 @click.pass_obj
 def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -> None:
     """Send the JSON lines of FILE to the source topics."""
-    from stream.outbox import open_outbox
-    from stream.publish import Addresser, read_lines
-    from stream.publish import publish as send
-    from stream.topics import prepare_topics
+    from stream.connections.outbox import open_outbox
+    from stream.connections.topics import prepare_topics
+    from stream.files.publish import Addresser, read_lines
+    from stream.files.publish import publish as send
 
     addresser = Addresser(settings)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from stream import show
 from stream.commands.options import config_option, json_option
 from stream.commands.parameters import warn_of_unknown
-from stream.settings import Settings, SettingsError
+from stream.config.settings import Settings, SettingsError
+from stream.terminal import show
 
 
 @click.command()

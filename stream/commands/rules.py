@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream import show
 from stream.commands.options import (
     FAILED,
     FILE,
@@ -24,8 +23,9 @@ from stream.commands.options import (
     progress_bar,
 )
 from stream.commands.parameters import Moment, check_span
+from stream.config.settings import Settings
 from stream.rules.rule_error import RuleError
-from stream.settings import Settings
+from stream.terminal import show
 
 if TYPE_CHECKING:
     from stream.backtesting.backtest import Backtest, Judged
@@ -67,9 +67,9 @@ def check(settings: Settings, file: Path, as_json: bool) -> None:
 
 def _checked(settings: Settings, file: Path) -> tuple[int, list[str], list[str]]:
     """How many rules are in force by the file, its faults, and what else to say of it."""
+    from stream.backtesting.rule_tests import check_tests
     from stream.rules.rule_file import forgotten_cooldowns, read_sound_rules
     from stream.rules.rule_set import RuleSet
-    from stream.rules.rule_tests import check_tests
 
     heads = load_heads(settings)
     count = 0
@@ -96,8 +96,8 @@ def _checked(settings: Settings, file: Path) -> tuple[int, list[str], list[str]]
 @click.pass_obj
 def run_examples(settings: Settings, file: Path, as_json: bool) -> None:
     """Run the [[test]] tables of FILE; exit code 1 if one fails."""
+    from stream.backtesting.rule_tests import run_tests
     from stream.rules.rule_file import read_rule_file
-    from stream.rules.rule_tests import run_tests
 
     read = read_rule_file(file, tuple(settings.subjects.fields))
     verdicts = run_tests(read, load_heads(settings), settings)
@@ -154,9 +154,9 @@ def backtest(
     from stream.backtesting import report
     from stream.backtesting.backtest import Backtest
     from stream.backtesting.sweep import variants
-    from stream.heap import spare_long_lived
     from stream.rules.rule_file import read_rule_file
     from stream.rules.rule_set import RuleSet
+    from stream.runtime.heap import spare_long_lived
 
     if (source is None) == (since is None and until is None):
         raise click.UsageError(
@@ -259,7 +259,7 @@ def _tell(told: Mapping[str, Rehearsal], marks: Marks | None, judged: Sequence[J
 
 def _feed_file(feed: Callable[[Scored], object], source: Path, *, quiet: bool) -> None:
     from stream.backtesting.scored_log import read_file
-    from stream.publish import count_lines
+    from stream.files.publish import count_lines
 
     number = 0
     with progress_bar(quiet) as progress:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from stream import show
 from stream.commands.options import (
     FILE,
     config_option,
@@ -15,7 +14,8 @@ from stream.commands.options import (
     model_option,
     progress_bar,
 )
-from stream.settings import Settings
+from stream.config.settings import Settings
+from stream.terminal import show
 
 
 @click.command()
@@ -27,8 +27,8 @@ from stream.settings import Settings
 @click.pass_obj
 def score(settings: Settings, file: Path, output: Path, model: Path | None, as_json: bool) -> None:
     """Score the JSON lines of FILE without Kafka, in input order."""
-    from stream.offline import score_file
-    from stream.publish import check_readable, count_lines
+    from stream.files.publish import check_readable, count_lines
+    from stream.files.score import score_file
 
     if str(output) == "-":
         raise click.BadParameter(

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream import show
+from stream.alerts.matchers import Matcher, named_rules
 from stream.commands.alerts import author_option
 from stream.commands.options import config_option, json_option, with_redis
 from stream.commands.parameters import MatcherValue, Remark, Span, Start, warn_of_unknown
-from stream.notify.matchers import Matcher, named_rules
+from stream.config.settings import Settings
 from stream.records import utc_now
-from stream.settings import Settings
+from stream.terminal import show
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from stream.alerts.silence_store import Preview
+    from stream.alerts.silences import Silence
     from stream.names import Keys
-    from stream.notify.silence_store import Preview
-    from stream.notify.silences import Silence
 
 
 @click.command()
@@ -54,7 +54,7 @@ def silence(
     as_json: bool,
 ) -> None:
     """Notify nobody of alerts that match; they stay on the topics and in the list."""
-    from stream.notify.silence_store import PREVIEW_S, SilenceStore
+    from stream.alerts.silence_store import PREVIEW_S, SilenceStore
 
     warn_of_unknown(
         settings, labels={matcher.name for matcher in matchers}, rules=named_rules(matchers)
@@ -94,7 +94,7 @@ def silence(
 @click.pass_obj
 def unsilence(settings: Settings, silence_id: str, as_json: bool) -> None:
     """End a silence now; what still fires is notified."""
-    from stream.notify.silence_store import SilenceStore
+    from stream.alerts.silence_store import SilenceStore
 
     ended = asyncio.run(
         with_redis(settings, lambda redis, keys: SilenceStore(redis, keys).end(silence_id))
@@ -108,7 +108,7 @@ def unsilence(settings: Settings, silence_id: str, as_json: bool) -> None:
 @click.pass_obj
 def silences(settings: Settings, as_json: bool) -> None:
     """Silences in force or to come, and how many alerts each has hidden."""
-    from stream.notify.silence_store import SilenceStore
+    from stream.alerts.silence_store import SilenceStore
 
     found = asyncio.run(
         with_redis(settings, lambda redis, keys: SilenceStore(redis, keys).listed())

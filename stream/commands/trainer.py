@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.commands.options import config_option, open_registry, run_service
-from stream.settings import Settings, SettingsError
+from stream.config.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from trainer.service import TrainerService
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.pass_obj
 def trainer(settings: Settings) -> None:
     """Learn from feedback until SIGTERM: fit, judge, publish, and take back what is worse."""
+    from stream.connections.topics import prepare_topics
     from stream.operations.health_server import serve_http
     from stream.operations.trainer_monitor import TrainerMonitor
-    from stream.topics import prepare_topics
     from trainer.priority import lower_priority
 
     service = trainer_service(settings)
@@ -44,7 +44,7 @@ def trainer(settings: Settings) -> None:
 
 def trainer_service(settings: Settings) -> TrainerService:
     """The trainer of these settings, not started yet. Raises SettingsError or ModelError."""
-    from stream.connection import kafka_arguments
+    from stream.connections.clients import kafka_arguments
     from trainer.promotion.gate import Limits
     from trainer.promotion.probation import Probation
     from trainer.schedule import Schedule

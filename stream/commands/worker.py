@@ -15,7 +15,7 @@ from stream.commands.options import (
     load_predictor,
     run_service,
 )
-from stream.settings import Settings
+from stream.config.settings import Settings
 
 
 @click.command()
@@ -23,12 +23,12 @@ from stream.settings import Settings
 @click.pass_obj
 def worker(settings: Settings) -> None:
     """Consume the sources, score, alert and route until SIGTERM."""
-    from stream.app import Worker
-    from stream.heap import spare_long_lived
-    from stream.operations.freeze import ended_if_frozen
     from stream.operations.health_server import serve_http
-    from stream.operations.watchdog import GIVE_UP
-    from stream.operations.worker_monitor import WorkerMonitor
+    from stream.runtime.heap import spare_long_lived
+    from stream.worker.app import Worker
+    from stream.worker.freeze import ended_if_frozen
+    from stream.worker.monitor import WorkerMonitor
+    from stream.worker.watchdog import GIVE_UP
 
     champions = RegistryChampions(settings) if settings.model.registry else None
     service = Worker(settings, load_predictor(settings), champions)

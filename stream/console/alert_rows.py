@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from stream.notify.matchers import labels_of
-from stream.notify.silences import ActiveSilences
+from stream.alerts.matchers import labels_of
+from stream.alerts.silences import ActiveSilences
 from stream.records import Alert, Severity
 
 SUMMARY_CHARS = 240

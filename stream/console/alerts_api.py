@@ -9,13 +9,13 @@ import msgspec
 
 from stream.alerts.alert_search import Search
 from stream.alerts.lifecycle import Change, Entry
+from stream.alerts.matchers import parse_matcher
+from stream.alerts.silences import Silence
 from stream.console.alert_rows import Row, row_of, rows_of
 from stream.console.body_fields import Name, SomeText, Text, clean_field
 from stream.console.highlight import shared_words
 from stream.console.operations import Call, Operation
 from stream.console.services import Services, alert_id
-from stream.notify.matchers import parse_matcher
-from stream.notify.silences import Silence
 from stream.records import Alert, utc_now
 
 SIMILAR = 8

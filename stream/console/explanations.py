@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from stream.console.operations import RefusedError
+from stream.console.errors import RefusedError
 from stream.explain.explanation import ExplainedAlert, ExplainedText
 from stream.records import Alert, Evidence
 

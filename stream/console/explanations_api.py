@@ -7,7 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from stream.console.operations import Call, NotFoundError, Operation
+from stream.console.errors import NotFoundError
+from stream.console.operations import Call, Operation
 from stream.explain.explanation import ExplainedText
 from stream.names import SourceKind
 

@@ -9,8 +9,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from stream.connection_settings import is_loopback
-from stream.console.operations import Fault, sentence_of, status_of
+from stream.config.connections import is_loopback
+from stream.console.errors import Fault, sentence_of, status_of
 from stream.console.sessions import Identity, Sessions, same
 from stream.console.users import Role, may
 

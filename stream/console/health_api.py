@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from aiokafka.errors import KafkaError
 
-from stream.connection import StartError
+from stream.connections.clients import StartError
 from stream.console.lag import Lag, lag_of
 from stream.console.operations import Call, Operation
 from stream.console.receivers import ReceiverState, receivers_of

@@ -11,8 +11,8 @@ import msgspec
 from models.spec import Head, HeadScore, Scores
 from stream.console.review import InReview
 from stream.names import SourceKind
+from stream.processing.tickets import in_doubt, labels_by_head
 from stream.records import Feedback, Priority, Scored
-from stream.tickets import in_doubt, labels_by_head
 
 LARGEST_TEXT_CHARS = 4_000
 FIRST: tuple[Priority, ...] = ("urgent", "normal", "low")
@@ -106,7 +106,7 @@ def in_review(
     """Tickets that wait for a person, the most urgent and then the oldest first.
 
     A ticket is done when somebody has judged each head in doubt. known are the model's heads,
-    deciding those by which tickets are routed (stream.tickets).
+    deciding those by which tickets are routed (stream.processing.tickets).
     """
     about: dict[str, list[Feedback]] = defaultdict(list)
     for one in said:

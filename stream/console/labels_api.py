@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from models.spec import Head
+from stream.connections.outbox import Outgoing
 from stream.console.body_fields import Name
+from stream.console.errors import RefusedError
 from stream.console.label_queue import (
     Item,
     Progress,
@@ -20,12 +22,11 @@ from stream.console.label_queue import (
     progress,
     without_refused,
 )
-from stream.console.operations import Call, Operation, RefusedError
+from stream.console.operations import Call, Operation
 from stream.console.review import InReview, latest_forms
 from stream.names import MAX_ID_CHARS, SourceKind
-from stream.outbox import Outgoing
+from stream.processing.tickets import decide, deciding
 from stream.records import Feedback, RoutedTicket, encode, utc_now
-from stream.tickets import decide, deciding
 
 MAX_ITEMS = 200
 RATE_S = 600

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream.connection import kafka_arguments
-from stream.operations.topic_log import places_of
-from stream.settings import Settings
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.topic_log import places_of
 
 ANSWER_S = 8.0
 STOP_S = 2.0

@@ -15,14 +15,14 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from stream.alerts.silence_store import SilenceStore
+from stream.alerts.silences import ActiveSilences, Silence
 from stream.alerts.store import transition_of
 from stream.console.alert_rows import row_of
 from stream.names import Keys
-from stream.notify.silence_store import SilenceStore
-from stream.notify.silences import ActiveSilences, Silence
-from stream.patience import Patience
 from stream.records import utc_now
-from stream.tasks import end
+from stream.runtime.backoff import Backoff
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class Hub:
         return found
 
     async def _follow(self) -> None:
-        patience = Patience("Redis does not give the alerts", logger)
+        backoff = Backoff("Redis does not give the alerts", logger)
         last: bytes | None = None
         while True:
             try:
@@ -142,7 +142,7 @@ class Hub:
                     last = await self._tip(last)
                     await self.refresh_silences()
                     self._set_redis_fault("")
-                    patience.over()
+                    backoff.reset()
                 found: Any = await self._redis.xread(
                     {self._keys.alerts_stream: last}, count=READ_TOGETHER
                 )
@@ -154,7 +154,7 @@ class Hub:
                     await asyncio.sleep(POLL_S)
             except (RedisError, OSError) as error:
                 self._set_redis_fault(f"{type(error).__name__}: {error}")
-                await patience.wait(error)
+                await backoff.wait(error)
 
     async def _tip(self, last: bytes | None) -> bytes:
         """Where to go on reading: after what was read, unless Redis lost it meanwhile."""

@@ -13,7 +13,8 @@ from aiokafka.errors import KafkaError
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import Head
 from stream.console.body_fields import SomeText, clean_field
-from stream.console.operations import Call, Operation, RefusedError
+from stream.console.errors import RefusedError
+from stream.console.operations import Call, Operation
 from stream.records import utc_now
 from stream.serving.champions import announcement, predecessor, promote, roll_back
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from stream.console.operations import Fault, Operation
+from stream.console.errors import Fault
+from stream.console.operations import Operation
 
 PREFIX = "/api/v1"
 FAULTS = {

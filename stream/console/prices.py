@@ -16,8 +16,8 @@ from typing import NamedTuple, TextIO
 
 import msgspec
 
-from stream.settings import SettingsError
-from stream.watched_file import stamp
+from stream.config.settings import SettingsError
+from stream.runtime.watched_file import stamp
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from models.registry import CHAMPION, Alias
-from stream.connection import StartError, kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.clients import StartError, kafka_arguments
+from stream.connections.topic_log import places_of
 from stream.operations.ledger import Entry, Sign
-from stream.operations.topic_log import places_of
-from stream.patience import Patience
 from stream.records import (
     DECODE_ERRORS,
     Feedback,
@@ -29,8 +29,8 @@ from stream.records import (
     decode_routed_ticket,
     decode_scored,
 )
-from stream.settings import Settings
-from stream.tasks import end
+from stream.runtime.backoff import Backoff
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class Recent:
         return self._topics[topic].records
 
     async def _follow(self) -> None:
-        patience = Patience("Kafka does not give our topics", logger)
+        backoff = Backoff("Kafka does not give our topics", logger)
         while True:
             consumer = AIOKafkaConsumer(
                 enable_auto_commit=False,
@@ -154,7 +154,7 @@ class Recent:
                 await self._read(consumer)
             except (KafkaError, StartError, OSError, TimeoutError) as error:
                 self.fault = f"{type(error).__name__}: {error}"
-                await patience.wait(error)
+                await backoff.wait(error)
             finally:
                 # A stop that hangs would keep the console from Kafka for good.
                 with contextlib.suppress(TimeoutError):

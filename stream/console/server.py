@@ -16,9 +16,12 @@ from redis.asyncio import Redis
 from models.registry import Alias, Registry
 from models.spec import Head
 from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.silence_store import SilenceStore
 from stream.alerts.store import AlertStore
-from stream.connection import RESTART_S, redis_client
-from stream.connection_settings import is_loopback
+from stream.config.connections import is_loopback
+from stream.config.settings import Settings
+from stream.connections.clients import RESTART_S, redis_client
+from stream.connections.http_server import served
 from stream.console import (
     alerts_api,
     dead_letters_api,
@@ -30,21 +33,19 @@ from stream.console import (
     subjects_api,
     thresholds_api,
 )
+from stream.console.errors import NotFoundError
 from stream.console.explanations import Explain, Explanations
 from stream.console.guard import IDENTITY, add_headers, fault, guard, require
 from stream.console.live import Hub, frame_of
 from stream.console.openapi import PREFIX, document
-from stream.console.operations import Call, NotFoundError, Operation
+from stream.console.operations import Call, Operation
 from stream.console.pages import Pages
 from stream.console.prices import Prices
 from stream.console.recent import Recent
 from stream.console.services import LabelLog, Sender, Services
 from stream.console.sessions import Sessions
 from stream.console.users import Users
-from stream.http_server import served
 from stream.names import Keys
-from stream.notify.silence_store import SilenceStore
-from stream.settings import Settings
 from stream.signals.signal_store import SignalStore
 
 logger = logging.getLogger(__name__)

@@ -15,19 +15,19 @@ from redis.asyncio import Redis
 from models.registry import Registry
 from models.spec import Head
 from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.silence_store import SilenceStore
 from stream.alerts.store import AlertStore
+from stream.config.settings import Settings
+from stream.connections.outbox import Outbox, Outgoing, open_outbox
+from stream.console.errors import NotFoundError
 from stream.console.explanations import Explanations
 from stream.console.live import Hub
-from stream.console.operations import NotFoundError
 from stream.console.pending_feedback import PendingFeedback
 from stream.console.prices import Prices
 from stream.console.recent import Recent
 from stream.console.shared_answers import ShortCache, SingleFlight
 from stream.names import Keys, is_alert_id
-from stream.notify.silence_store import SilenceStore
-from stream.outbox import Outbox, Outgoing, open_outbox
 from stream.records import Alert
-from stream.settings import Settings
 from stream.signals.signal_store import SignalStore
 
 SEND_S = 10.0

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, SecretStr
 
-from stream.settings import Settings
+from stream.config.settings import Settings
 
 MASK = "***"
 _LOGIN = re.compile(r"(?<=//)[^/]*(?=@)")

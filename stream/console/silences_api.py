@@ -9,14 +9,15 @@ from typing import Annotated
 import msgspec
 
 from stream.alerts.alert_search import Search
+from stream.alerts.matchers import Matcher, parse_matcher
+from stream.alerts.silence_store import PREVIEW_S
+from stream.alerts.silences import Silence
+from stream.config.durations import seconds
 from stream.console.alert_rows import Row, rows_of
 from stream.console.alerts_api import MAX_ROWS
 from stream.console.body_fields import SomeText, clean_field
-from stream.console.operations import Call, Operation, RefusedError
-from stream.durations import seconds
-from stream.notify.matchers import Matcher, parse_matcher
-from stream.notify.silence_store import PREVIEW_S
-from stream.notify.silences import Silence
+from stream.console.errors import RefusedError
+from stream.console.operations import Call, Operation
 from stream.records import utc_now
 
 SHOWN_EXAMPLES = 5

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from stream.console.alert_rows import Row, rows_of
+from stream.console.errors import NotFoundError
 from stream.console.markets import HeatMap, View, heat_map, view_of
-from stream.console.operations import Call, NotFoundError, Operation
+from stream.console.operations import Call, Operation
 from stream.console.prices import PriceLine
 from stream.console.recent import Recent
 from stream.console.services import Services

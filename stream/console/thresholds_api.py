@@ -12,12 +12,13 @@ import msgspec
 from models.spec import Head
 from stream.backtesting.backtest import Backtest, compare
 from stream.backtesting.sweep import thresholds, variants
-from stream.console.operations import Call, Operation, RefusedError
+from stream.config.settings import Settings
+from stream.console.errors import RefusedError
+from stream.console.operations import Call, Operation
 from stream.records import Scored
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import RuleFile, read_rule_file
 from stream.rules.rule_set import RuleSet
-from stream.settings import Settings
 
 SHARE_STEPS = (-0.1, -0.05, 0.05, 0.08)
 """Added to a threshold of a probability."""

@@ -14,9 +14,9 @@ from typing import Literal, get_args
 
 import msgspec
 
+from stream.config.settings import SettingsError
 from stream.records import DECODE_ERRORS
-from stream.settings import SettingsError
-from stream.watched_file import stamp
+from stream.runtime.watched_file import stamp
 
 Role = Literal["viewer", "labeller", "operator"]
 ROLES: tuple[Role, ...] = get_args(Role)

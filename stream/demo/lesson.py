@@ -16,16 +16,16 @@ import orjson
 from aiokafka import AIOKafkaConsumer
 
 from models.registry import Alias
-from stream.app import Worker
-from stream.connection import StartError, kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.clients import StartError, kafka_arguments
+from stream.connections.outbox import Outbox, Outgoing, open_outbox
 from stream.demo.lesson_tickets import LABEL, tickets
 from stream.demo.trainer_process import LABELLED, Trainer
-from stream.outbox import Outbox, Outgoing, open_outbox
 from stream.records import Feedback, Scored, decode_scored, encode, utc_now
+from stream.runtime.tasks import end
 from stream.serving.champions import announcement
 from stream.serving.follower import Champions
-from stream.settings import Settings
-from stream.tasks import end
+from stream.worker.app import Worker
 
 HEAD = "topic"
 WRONG_LABEL = "billing_fees"

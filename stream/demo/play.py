@@ -16,19 +16,19 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from models.spec import Predictor
-from stream.app import Worker
-from stream.connection import StartError
+from stream.config.settings import Settings
+from stream.connections.clients import StartError
+from stream.connections.outbox import Outgoing, open_outbox
+from stream.connections.topics import wanted_topics
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
 from stream.demo.feed import feed_until
 from stream.demo.lesson import Lesson, Parts
 from stream.demo.trainer_process import classroom, trainer_beside
 from stream.demo.view import render
-from stream.operations.telemetry import Latency, Telemetry
-from stream.outbox import Outgoing, open_outbox
-from stream.publish import Addresser, publish, read_lines
+from stream.files.publish import Addresser, publish, read_lines
+from stream.processing.telemetry import Latency, Telemetry
 from stream.records import utc_now
-from stream.settings import Settings
-from stream.topics import wanted_topics
+from stream.worker.app import Worker
 
 FEED_RATE = 25.0
 # The embedded broker keeps records in memory, and a latency is only worth reading if the queue in

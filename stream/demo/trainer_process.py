@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from stream.connection import StartError
-from stream.settings import Settings
+from stream.config.settings import Settings
+from stream.connections.clients import StartError
 
 LABELLED = 40
 LOG_LINES = 10

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from models.results import Statistics
 from stream.ingest.text import printable
-from stream.operations.telemetry import Telemetry
+from stream.processing.telemetry import Telemetry
 
 SEVERITY_STYLES = {"critical": "bold red", "warning": "yellow", "info": "green"}
 ALERT_ROWS = 12

@@ -9,6 +9,7 @@ import msgspec
 
 from models.explanation import Attribution, Edit, Neighbour
 from models.spec import BatchInfo, Head, Predictor, Scores
+from stream.config.settings import Settings
 from stream.explain.explanation import (
     ExplainedAlert,
     ExplainedEvent,
@@ -24,10 +25,9 @@ from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.language import detect_language
 from stream.ingest.readable import abstain, why_unreadable
 from stream.ingest.sources import Decoder
-from stream.judge import to_scored
+from stream.processing.judge import to_scored
 from stream.records import Alert, Event, Evidence, Origin, RawRecord, Scored, model_text
 from stream.rules.rule_file import Rule, read_rule_file
-from stream.settings import Settings
 from stream.subjects.finder import SubjectFinder
 from stream.subjects.novelty import marked
 

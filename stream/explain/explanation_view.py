@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from models.explanation import Attribution, Word
-from stream import show
 from stream.explain.explanation import (
     ExplainedAlert,
     ExplainedEvent,
@@ -18,6 +17,7 @@ from stream.explain.explanation import (
     ExplainedText,
     Replay,
 )
+from stream.terminal import show
 
 # A word that adds half as much as the one that adds most is worth a glance.
 STRONG, SOME = 0.5, 0.15

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream.connection import kafka_arguments
-from stream.operations.topic_log import MAX_FETCH_BYTES, places_of
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.connections.topic_log import MAX_FETCH_BYTES, places_of
 from stream.records import Origin, RawRecord
-from stream.settings import Settings
 
 READ_DEADLINE_S = 10.0
 

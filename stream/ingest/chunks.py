@@ -16,7 +16,7 @@ from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream.settings import Settings
+from stream.config.settings import Settings
 
 FETCH_WAIT_MS = 50
 # Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
@@ -199,7 +199,7 @@ def read_lags(app: faust.App) -> dict[tuple[str, int], int]:
 
 
 def credentials(kafka: Mapping[str, Any]) -> faust.auth.Credentials | None:
-    """Faust's own way to say what stream.connection says to aiokafka's clients."""
+    """Faust's own way to say what stream.connections.clients says to aiokafka's clients."""
     context = kafka.get("ssl_context")
     if mechanism := kafka.get("sasl_mechanism"):
         return faust.SASLCredentials(

@@ -10,7 +10,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 
-from stream.settings import Fields, SettingsError
+from stream.config.settings import Fields, SettingsError
 
 Path = tuple[str, ...]
 Read = Callable[[dict[str, Any]], Any]

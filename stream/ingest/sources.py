@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from stream.config.settings import Limits, SettingsError, Source
 from stream.ingest.attributes import bound_attributes
 from stream.ingest.dead_letter import UNPACKS_TO_TOO_MUCH, DeadLetter
 from stream.ingest.event_time import EPOCH, parse_time
@@ -24,7 +25,6 @@ from stream.ingest.fields import (
 from stream.ingest.mapping import FieldError, FieldMapping
 from stream.ingest.text import clean_text, printable
 from stream.records import Event, Origin, RawRecord
-from stream.settings import Limits, SettingsError, Source
 
 # No datetime lies farther ahead, and timedelta takes not much more.
 _FOREVER_S = 1e12

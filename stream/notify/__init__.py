@@ -1,1 +1,1 @@
-"""Who is told what and when: silences, routes, groups, delivery."""
+"""Who is told what and when: routes, groups, delivery."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from stream.notify.notification import Notification, RefusedError, Sink, TryAgainError
-from stream.tasks import end
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ import msgspec
 
 from stream.alerts.evidence import SEVERITY_RANKS
 from stream.alerts.identity import is_later
+from stream.alerts.matchers import labels_of
 from stream.notify.group import Group, Member, Sending, Write
-from stream.notify.matchers import labels_of
 from stream.notify.notification import MAX_ALERTS, Notification
 from stream.notify.routing import Node, Routing
 from stream.records import Alert

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from stream.notify.matchers import Matcher, all_hold
+from stream.alerts.matchers import Matcher, all_hold
 
 Labels = Mapping[str, str]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from stream.alerts.silences import Silence
 from stream.notify.delivery import Trouble
 from stream.notify.group import Write
 from stream.notify.grouping import Groups
-from stream.notify.silences import Silence
 from stream.records import Alert
 
 

@@ -16,20 +16,20 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from stream.durations import seconds
+from stream.alerts.matchers import labels_of
+from stream.alerts.silences import ActiveSilences
+from stream.config.durations import seconds
+from stream.config.settings import Alerting
+from stream.connections.lease import LEASE_S, RENEW_S
 from stream.notify.delivery import Courier, DeliveryCounts, Outcome
 from stream.notify.group import Member
 from stream.notify.inhibition import Inhibitors
 from stream.notify.journal import Journal, JournalError
-from stream.notify.lease import LEASE_S, RENEW_S
-from stream.notify.matchers import labels_of
 from stream.notify.notification import Sink
 from stream.notify.routing import Routing
-from stream.notify.silences import ActiveSilences
-from stream.patience import Patience
 from stream.records import Alert
-from stream.settings import Alerting
-from stream.tasks import end
+from stream.runtime.backoff import Backoff
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Notifier:
             logger.info("the notifier's lease ends by itself: %s", error)
 
     async def _run_for_ever(self) -> None:
-        patience = Patience("the notifier can't go on", logger)
+        backoff = Backoff("the notifier can't go on", logger)
         while not self._stopping.is_set():
             try:
                 if await self._holds_lease():
@@ -104,12 +104,12 @@ class Notifier:
                         return
                     logger.warning("another worker tells the receivers now")
                 await self._abandon()  # after an error, too, during which the lease was lost
-                patience.over()
+                backoff.reset()
                 await self._pause(RENEW_S)
             except Exception as error:  # noqa: BLE001 - no fault of telling may end the worker
                 if time.monotonic() >= self._leads_until:
                     await self._abandon()
-                await patience.wait(error)
+                await backoff.wait(error)
 
     async def _holds_lease(self) -> bool:
         asked = time.monotonic()

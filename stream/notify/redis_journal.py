@@ -15,17 +15,17 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.silence_store import SilenceStore
+from stream.alerts.silences import Silence
 from stream.alerts.store import AlertStore, transition_of
+from stream.config.settings import Alerting
+from stream.connections.lease import Lease
 from stream.names import Keys
 from stream.notify.delivery import Trouble
 from stream.notify.group import Group, Member, Write
 from stream.notify.grouping import Groups
 from stream.notify.journal import JournalError, Known, Page
-from stream.notify.lease import Lease
-from stream.notify.silence_store import SilenceStore
-from stream.notify.silences import Silence
 from stream.records import Alert, utc_now
-from stream.settings import Alerting
 
 START = "0-0"
 PAGE = 500

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from stream.config.settings import SettingsError
+from stream.config.toml_text import TomlError, parse_toml
 from stream.notify.time_intervals import TimeInterval
-from stream.settings import SettingsError
-from stream.toml_text import TomlError, parse_toml
 
 MAX_FILE_BYTES = 1_000_000
 

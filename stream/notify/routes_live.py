@@ -10,8 +10,8 @@ from pathlib import Path
 from stream.notify.notifier import Notifier
 from stream.notify.route_file import RouteError
 from stream.notify.routing import Routing
-from stream.tasks import end
-from stream.watched_file import WatchedFile
+from stream.runtime.tasks import end
+from stream.runtime.watched_file import WatchedFile
 
 logger = logging.getLogger(__name__)
 

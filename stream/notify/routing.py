@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from stream.durations import seconds
+from stream.alerts.matchers import Matcher, MatcherError, all_hold, named_rules, parse_matcher
+from stream.config.durations import seconds
 from stream.notify.inhibition import InhibitRule
-from stream.notify.matchers import Matcher, MatcherError, all_hold, named_rules, parse_matcher
 from stream.notify.route_file import (
     Places,
     Route,

@@ -1,1 +1,1 @@
-"""What an operator sees and does: health, metrics, doctor, dead letters."""
+"""What an operator sees and does: health, metrics, doctor, ledger, dead letters."""

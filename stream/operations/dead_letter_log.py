@@ -7,10 +7,10 @@ from datetime import datetime
 
 import msgspec
 
+from stream.config.settings import Settings
+from stream.connections.topic_log import read_log
 from stream.ingest.dead_letter import DeadLetter, UnreadableLetterError
-from stream.operations.topic_log import read_log
 from stream.records import DECODE_ERRORS
-from stream.settings import Settings
 
 
 class Wanted(msgspec.Struct, frozen=True):

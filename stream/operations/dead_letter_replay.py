@@ -9,6 +9,9 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
+from stream.config.settings import Settings
+from stream.connections.outbox import Outgoing, RecordSink, open_outbox
+from stream.connections.topics import prepare_topics
 from stream.ingest.dead_letter import REPLAY_ATTEMPT, REPLAY_OF, DeadLetter
 from stream.operations.dead_letter_log import (
     Replay,
@@ -18,10 +21,7 @@ from stream.operations.dead_letter_log import (
     read_replays,
 )
 from stream.operations.replay_turn import ReplayTurn, replay_turn
-from stream.outbox import Outgoing, RecordSink, open_outbox
 from stream.records import utc_now
-from stream.settings import Settings
-from stream.topics import prepare_topics
 
 MAX_ATTEMPTS = 3
 SENT_TOGETHER_BYTES = 4_000_000

@@ -14,7 +14,9 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError, ResponseError
 
 from models.spec import ModelError, Predictor
-from stream.connection import (
+from stream.config.connections import Http, Kafka
+from stream.config.settings import Settings, SettingsError
+from stream.connections.clients import (
     http_token,
     kafka_arguments,
     kafka_fault,
@@ -22,18 +24,16 @@ from stream.connection import (
     redis_client,
     redis_remedy,
 )
-from stream.connection_settings import Http, Kafka
+from stream.connections.topics import wanted_topics
 from stream.ingest.sources import Decoder
 from stream.notify.route_file import RouteError
 from stream.notify.routing import Routing
-from stream.patience import with_remedy
+from stream.processing.tickets import check_queues
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
-from stream.settings import Settings, SettingsError
+from stream.runtime.backoff import with_remedy
 from stream.sinks.build import check_receivers
 from stream.subjects.finder import SubjectFinder
-from stream.tickets import check_queues
-from stream.topics import wanted_topics
 
 KAFKA_DEADLINE_S = 10.0
 

@@ -12,9 +12,9 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
-from stream.connection import http_token
-from stream.connection_settings import Http, is_loopback
-from stream.http_server import served
+from stream.config.connections import Http, is_loopback
+from stream.connections.clients import http_token
+from stream.connections.http_server import served
 
 logger = logging.getLogger(__name__)
 

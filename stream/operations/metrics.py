@@ -16,9 +16,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from models.results import Statistics
-from stream import patience
 from stream.notify.delivery import DeliveryCounts
-from stream.operations.telemetry import LATENCY_BOUNDS_S, Telemetry
+from stream.processing.telemetry import LATENCY_BOUNDS_S, Telemetry
+from stream.runtime import backoff
 
 
 class Reading(NamedTuple):
@@ -78,7 +78,7 @@ def worker_families(reading: Reading) -> Iterator[Metric]:
         telemetry.slow_rules,
     )
     yield counted(
-        "bellwether_retries", "Waits for a part that was away.", ("trouble",), patience.retries
+        "bellwether_retries", "Waits for a part that was away.", ("trouble",), backoff.retries
     )
     yield _latency(telemetry)
     yield GaugeMetricFamily(

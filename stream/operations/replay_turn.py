@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 
 from redis.exceptions import RedisError
 
-from stream.connection import RESTART_S, StartError, redis_client, redis_remedy
+from stream.config.settings import Settings
+from stream.connections.clients import RESTART_S, StartError, redis_client, redis_remedy
+from stream.connections.lease import LEASE_S, RENEW_S, Lease
 from stream.names import Keys
-from stream.notify.lease import LEASE_S, RENEW_S, Lease
-from stream.settings import Settings
-from stream.tasks import end
+from stream.runtime.tasks import end
 
 
 class ReplayTurn:

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from models.spec import Scores
+from stream.config.signals import Signals
 from stream.rules.compiled import Compiled
 from stream.rules.necessary import is_rising
 from stream.signals.figures import Figure, figure_named
-from stream.signals.signal_settings import Signals
 from stream.signals.windows import Windows
 
 

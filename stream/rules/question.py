@@ -7,6 +7,7 @@ from typing import Any
 
 import cel
 
+from stream.config.signals import Signals
 from stream.names import SOURCE_KINDS
 from stream.records import Scored, Subject
 from stream.rules.compiled import Condition
@@ -14,7 +15,6 @@ from stream.rules.necessary import Necessary
 from stream.rules.templates import fill
 from stream.rules.variables import of_event, of_subject
 from stream.signals.figures import FIGURES, figure_named
-from stream.signals.signal_settings import Signals
 from stream.signals.windows import Windows
 
 SIGNAL_DIGITS = 4

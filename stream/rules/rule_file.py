@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
-from stream import durations
+from stream.config import durations
+from stream.config.toml_text import TomlError, parse_toml
 from stream.names import EVENT_KINDS, OWN_LABELS, SUBJECT_KINDS, SourceKind
 from stream.records import Severity
 from stream.rules.rule_error import RuleError
-from stream.toml_text import TomlError, parse_toml
 
 MAX_FILE_BYTES = 1_000_000
 MAX_RULES = 500

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from models.spec import DEFAULT_HEADS, Head
+from stream.config.signals import Signals
 from stream.names import SOURCE_KINDS, SourceKind
 from stream.records import Scored
 from stream.rules.compiled import Compiled, Condition, compile_rule
@@ -17,7 +18,6 @@ from stream.rules.plan import Plan
 from stream.rules.question import Question, subjects_of
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import Rule, RuleFile, read_rule_file
-from stream.signals.signal_settings import Signals
 from stream.signals.windows import Windows
 
 Outcome = Literal["holds", "fails", "resolves"]

@@ -9,12 +9,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from models.spec import Head
+from stream.config.settings import Settings
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import RuleFile, forgotten_cooldowns, read_rule_file
 from stream.rules.rule_set import RuleSet
-from stream.settings import Settings
-from stream.tasks import end
-from stream.watched_file import WatchedFile
+from stream.runtime.tasks import end
+from stream.runtime.watched_file import WatchedFile
 
 logger = logging.getLogger(__name__)
 

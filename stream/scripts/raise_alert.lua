@@ -63,25 +63,25 @@ local function look(prefix)
   return current, alert, state, active
 end
 
--- Of a rule that holds no longer: end its wait, and forget it where nothing is left to end; whether it did
--- either. An alert that has been quiet is no longer for a verdict to end.
+-- Of a rule that holds no longer: end its wait, and forget it where nothing is left to end. An alert that has
+-- been quiet is no longer for a verdict to end.
 local function stop_waiting(rule, pending_us, active)
   local waits = pending_us and at < pending_us
   if pending_us and not waits then
     redis.call('HDEL', KEYS[2], 'pending_us', 'pending', 'pending_last_us', 'pending_last',
       'pending_count', 'pending_evidence')
   end
-  local forgotten = not waits and not active and redis.call('SREM', KEYS[5], rule) == 1
-  return forgotten or (pending_us and not waits)
+  if not waits and not active then
+    redis.call('SREM', KEYS[5], rule)
+  end
 end
 
 if outcome == 'fails' then
-  -- Delivered again, it does not end what has begun to wait since.
+  -- Delivered again, it does not end what has begun to wait since, or is known by now to have waited longer.
   if redis.call('EXISTS', KEYS[1]) == 0 then
     local current, _, _, active = look(ARGV[6])
-    if stop_waiting(ARGV[4], tonumber(current[5]), active) then
-      remember('')
-    end
+    stop_waiting(ARGV[4], tonumber(current[5]), active)
+    remember('')
   end
   return false
 end

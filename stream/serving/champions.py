@@ -9,8 +9,8 @@ import msgspec
 
 from models.registry import CHAMPION, Alias, Registry
 from models.spec import ModelError
+from stream.connections.outbox import Outgoing
 from stream.names import Topics
-from stream.outbox import Outgoing
 
 
 def promote(registry: Registry, version: str, *, by: str, why: str, now: datetime) -> Alias:

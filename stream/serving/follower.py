@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer
 
 from models.spec import Predictor
-from stream.heap import give_back
-from stream.tasks import end
+from stream.runtime.heap import give_back
+from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import cast
 
 from models.shadow import Shadowed as Answered
+from stream.connections.outbox import Outgoing, RecordSink
 from stream.names import SourceKind
-from stream.operations.telemetry import Telemetry
-from stream.outbox import Outgoing, RecordSink
+from stream.processing.telemetry import Telemetry
 from stream.records import Shadowed, TwoAnswers, encode
-from stream.tasks import end
+from stream.runtime.tasks import end
 
 # Answers that Kafka has not taken yet; beyond them new ones are dropped, they are only a sample.
 MOST_UNSENT = 2_000

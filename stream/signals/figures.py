@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from stream.config.signals import Signals
 from stream.names import SOURCE_KINDS
-from stream.signals.signal_settings import Signals
 from stream.signals.windows import KIND_SUMS, SHORT_SUMS, WINDOW_SUMS, Windows
 
 WHOLE_FIGURES = ("events", "sources_down", "sources_up")

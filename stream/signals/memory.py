@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from stream.config.signals import Signals
 from stream.records import Scored
-from stream.signals.signal_settings import Signals
 from stream.signals.windows import Observation, Windows, fold, observe
 
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import orjson
 from redis.asyncio import Redis
 
+from stream.config.signals import Signals
 from stream.names import Keys
 from stream.records import Scored
 from stream.signals.memory import SubjectWindows
-from stream.signals.signal_settings import Signals
 from stream.signals.windows import SHORT_SUMS, SUMS, Observation, Windows, observe
 
 KEPT_LONG_HALF_LIVES = 4

@@ -17,9 +17,9 @@ from math import exp2
 
 import msgspec
 
+from stream.config.signals import Signals
 from stream.names import SOURCE_KINDS
 from stream.records import Scored
-from stream.signals.signal_settings import Signals
 
 WINDOW_SUMS = (
     "volume",

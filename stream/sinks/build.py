@@ -10,19 +10,19 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from stream.durations import seconds
+from stream.config.durations import seconds
+from stream.config.settings import Settings
+from stream.connections.outbox import RecordSink
+from stream.connections.topics import wanted_topics
 from stream.names import TOPIC_NAME
 from stream.notify.notification import Notification, Sink
 from stream.notify.route_file import ReceiverConfig, RouteError
 from stream.notify.routing import Routing
-from stream.outbox import RecordSink
-from stream.settings import Settings
 from stream.sinks import payloads
 from stream.sinks.addresses import check_url
 from stream.sinks.redis_stream import RedisSink
 from stream.sinks.topic import TopicSink
 from stream.sinks.webhook import WebhookSink
-from stream.topics import wanted_topics
 
 # What each type reads beside name, type, timeout, give_up_after and send_resolved.
 _FIELDS = {

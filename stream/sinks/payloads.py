@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from stream.notify.matchers import SEVERITIES, labels_of
+from stream.alerts.matchers import SEVERITIES, labels_of
 from stream.notify.notification import Notification
 from stream.records import Alert
 

@@ -6,8 +6,8 @@ import asyncio
 
 import msgspec
 
+from stream.connections.outbox import Outgoing, RecordSink
 from stream.notify.notification import Notification, TryAgainError
-from stream.outbox import Outgoing, RecordSink
 from stream.sinks.payloads import bellwether
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from stream.settings import SettingsError
-from stream.toml_text import TomlError, parse_toml
+from stream.config.settings import SettingsError
+from stream.config.toml_text import TomlError, parse_toml
 
 MAX_FILE_BYTES = 10_000_000
 MIN_NAME_CHARS = 2

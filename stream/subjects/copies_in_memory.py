@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from stream.config.subjects import Novelty
 from stream.records import Scored
 from stream.signals.windows import microseconds
 from stream.subjects.novelty import HASH_DIGITS, SKETCH_HASHES, Print, fingerprint, marked
-from stream.subjects.subject_settings import Novelty
 
 
 class _First(NamedTuple):

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
+from stream.config.subjects import Novelty
 from stream.names import Keys
 from stream.records import Scored
 from stream.subjects.novelty import Print, fingerprint, marked
-from stream.subjects.subject_settings import Novelty
 
 EVENTS_A_CALL = 500
 """Redis does nothing else while a script runs; so many events take it some milliseconds."""

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from stream.config.settings import SettingsError
+from stream.config.subjects import Subjects
 from stream.ingest.mapping import Read, compile_name
 from stream.ingest.text import clean_text
 from stream.names import MAX_ID_CHARS
 from stream.records import Event, Subject
-from stream.settings import SettingsError
 from stream.subjects.companies import KnowledgeBase
 from stream.subjects.mentions import MentionSearch
-from stream.subjects.subject_settings import Subjects
 from stream.subjects.tags import Mention
 
 # A post that lists many tickers says little about each; from here on they share one.

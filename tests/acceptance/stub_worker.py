@@ -18,7 +18,7 @@ from models.spec import Predictor, Scores
 from models.stub import StubPredictor
 from stream.cli import main
 from stream.commands import worker
-from stream.settings import Settings
+from stream.config.settings import Settings
 
 FAULT_FILE = "STUB_MODEL_FAULT"
 SPEED = "STUB_MODEL_TEXTS_A_S"

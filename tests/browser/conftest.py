@@ -22,16 +22,16 @@ from models.registry import CHAMPION, Registry
 from models.stub import StubPredictor
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
-from stream.app import Worker
 from stream.commands.console import serving
-from stream.connection import kafka_arguments, redis_client
-from stream.connection_settings import Console
+from stream.config.connections import Console
+from stream.config.settings import Settings, load_settings
+from stream.connections.clients import redis_client
+from stream.connections.outbox import Outgoing, open_outbox
 from stream.names import Keys
-from stream.outbox import Outbox, Outgoing
 from stream.records import Scored, Severity, utc_now
 from stream.rules.rule_set import Match, Rule
 from stream.serving.champions import announcement, promote
-from stream.settings import Settings, load_settings
+from stream.worker.app import Worker
 from trainer.evaluate import reliability
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -47,13 +47,9 @@ class System:
 
     async def publish(self, place: int, *events: dict[str, Any]) -> None:
         """Events for the source at that place: 0 news, 1 social, 2 tickets."""
-        outbox = Outbox(kafka_arguments(self.settings.kafka))
-        await outbox.start()
         topic = self.settings.sources[place].topic
-        try:
+        async with open_outbox(self.settings.kafka) as outbox:
             await outbox.send([Outgoing(topic, None, orjson.dumps(event)) for event in events])
-        finally:
-            await outbox.stop()
 
     @asynccontextmanager
     async def lifecycle(self) -> AsyncIterator[Lifecycle]:
@@ -66,12 +62,8 @@ class System:
     async def promote(self, version: str, why: str) -> None:
         """Make it champion, as the trainer does."""
         alias = promote(self.registry, version, by="trainer", why=why, now=utc_now())
-        outbox = Outbox(kafka_arguments(self.settings.kafka))
-        await outbox.start()
-        try:
+        async with open_outbox(self.settings.kafka) as outbox:
             await outbox.send([announcement(self.settings.topics, alias)])
-        finally:
-            await outbox.stop()
 
     async def raise_alert(
         self, *events: Scored, ticker: str = "HALC", severity: Severity = "warning"

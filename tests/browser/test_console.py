@@ -18,8 +18,8 @@ from playwright.async_api import Page, expect
 from models.description import read_verified, shipped
 from models.registry import CHAMPION
 from stream.commands.console import serving
-from stream.connection import redis_client
-from stream.connection_settings import Console
+from stream.config.connections import Console
+from stream.connections.clients import redis_client
 from stream.console.users import User, add_user, hash_password
 from stream.names import Keys
 from stream.notify.delivery import Trouble

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route, expect
 
+from stream.alerts.matchers import parse_matcher
+from stream.alerts.silence_store import SilenceStore
 from stream.commands.console import serving
-from stream.connection import redis_client
-from stream.connection_settings import Console
+from stream.config.connections import Console
+from stream.connections.clients import redis_client
 from stream.console.users import User, add_user, hash_password
 from stream.names import Keys
-from stream.notify.matchers import parse_matcher
-from stream.notify.silence_store import SilenceStore
 from stream.records import utc_now
 from tests.browser.conftest import BROWSERS, System
 from tests.fakes import scored

@@ -12,16 +12,16 @@ import msgspec
 
 from models.description import read_description, shipped
 from models.spec import DEFAULT_HEADS, ModelError
+from stream.config.settings import Limits, Settings, SettingsError, Source, load_settings
+from stream.connections.outbox import Outgoing
+from stream.files.publish import Addresser
 from stream.ingest.dead_letter import MAX_WRAPPED_BYTES, DeadLetter, UnreadableLetterError
 from stream.ingest.event_time import parse_time
 from stream.ingest.sources import Decoder
-from stream.outbox import Outgoing
-from stream.publish import Addresser
 from stream.records import Event, Origin, decode_alert, decode_scored, encode
 from stream.rules import rule_set as rules
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
-from stream.settings import Limits, Settings, SettingsError, Source, load_settings
 from tests import fakes
 from trainer.labels.feedback import Refusal, read_feedback
 

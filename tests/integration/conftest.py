@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from stream.settings import Settings, load_settings
-from stream.topics import wanted_topics
+from stream.config.settings import Settings, load_settings
+from stream.connections.topics import wanted_topics
 from tests.conftest import Stack
 from tests.integration.traffic import DEADLINE_S
 

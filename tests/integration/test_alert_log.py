@@ -10,11 +10,10 @@ import pytest
 from msgspec.structs import replace
 
 from stream.alerts.alert_log import read_alerts
-from stream.connection import kafka_arguments
-from stream.outbox import Outbox, Outgoing
+from stream.config.settings import Settings, Source
+from stream.connections.outbox import Outgoing, open_outbox
+from stream.connections.topics import prepare_topics
 from stream.records import encode, utc_now
-from stream.settings import Settings, Source
-from stream.topics import prepare_topics
 from tests.fakes import alert
 
 pytestmark = pytest.mark.kafka
@@ -41,13 +40,11 @@ async def test_each_alert_is_as_its_last_transition_left_it_and_strangers_are_co
     # Redis had forgotten the first one, so its id came back for an alert with fewer transitions.
     again = replace(one, first_seen=one.last_seen + DAY, last_seen=one.last_seen + DAY)
     late = replace(grown, sequence=3, first_seen=one.first_seen - DAY)
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
     told = (one, grown, one, other, again, late, again)
-    await outbox.send([Outgoing(topic, b"k", encode(transition)) for transition in told])
-    await outbox.send([Outgoing(topic, b"k", b'{"notification": 1}')])
-    await outbox.send([Outgoing(topic, b"k", b'{"id": "\xff"}'), Outgoing(topic, b"k", None)])
-    await outbox.stop()
+    async with open_outbox(settings.kafka) as outbox:
+        await outbox.send([Outgoing(topic, b"k", encode(transition)) for transition in told])
+        await outbox.send([Outgoing(topic, b"k", b'{"notification": 1}')])
+        await outbox.send([Outgoing(topic, b"k", b'{"id": "\xff"}'), Outgoing(topic, b"k", None)])
     now = utc_now()
     with caplog.at_level(logging.WARNING):
         found = await read_alerts(

@@ -13,15 +13,14 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from models.registry import Alias
-from stream.connection import kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.outbox import Outgoing, open_outbox
+from stream.connections.topics import prepare_topics
 from stream.console import recent as module
 from stream.console.recent import Recent
 from stream.operations.ledger import RulesText, Sign
 from stream.operations.ledger import encode as encode_entry
-from stream.outbox import Outbox, Outgoing
 from stream.records import encode
-from stream.settings import Settings
-from stream.topics import prepare_topics
 from tests.fakes import NOON, scored
 from tests.kafka_server import KafkaServer
 
@@ -55,10 +54,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def send(settings: Settings, *records: Outgoing) -> None:
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
-    await outbox.send(records)
-    await outbox.stop()
+    async with open_outbox(settings.kafka) as outbox:
+        await outbox.send(records)
 
 
 def event(settings: Settings, name: str) -> Outgoing:

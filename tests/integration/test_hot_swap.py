@@ -12,10 +12,9 @@ import orjson
 
 from models.spec import ModelError, Predictor
 from models.stub import StubPredictor
-from stream.app import Worker
-from stream.connection import kafka_arguments
-from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings
+from stream.config.settings import Settings
+from stream.connections.outbox import Outgoing, open_outbox
+from stream.worker.app import Worker
 from tests.conftest import Stack
 from tests.integration.traffic import DEADLINE_S, publish, read, settle
 
@@ -48,8 +47,11 @@ class Shelf:
         return predictor
 
 
-def announcement(settings: Settings) -> Outgoing:
-    return Outgoing(settings.topics.models, b"champion", b"{}")
+async def announce(settings: Settings, *before: Outgoing) -> None:
+    """That the registry names other versions, in one send with the records before it."""
+    told = Outgoing(settings.topics.models, b"champion", b"{}")
+    async with open_outbox(settings.kafka) as outbox:
+        await outbox.send([*before, told])
 
 
 async def serves(worker: Worker, version: str) -> None:
@@ -66,11 +68,9 @@ async def test_fifty_swaps_under_load_lose_nothing_and_score_nothing_twice(
     worker = Worker(settings, StubPredictor(version="stub-0"), shelf)
     await worker.start()
     # In a worker the collector looks at what lives long only once in some days, and never at what
-    # was there before: see stream/heap.py.
+    # was there before: see stream/runtime/heap.py.
     gc.freeze()
     gc.disable()
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
     topic = settings.sources[0].topic
     try:
         for swap in range(1, swaps + 1):
@@ -83,7 +83,7 @@ async def test_fifty_swaps_under_load_lose_nothing_and_score_nothing_twice(
                 for n in range(PER_SWAP)
             ]
             shelf.champion = f"stub-{swap}"
-            await outbox.send([*batch, announcement(settings)])
+            await announce(settings, *batch)
             await serves(worker, f"stub-{swap}")
         await publish(settings, 0, orjson.dumps({"id": "last", "text": "neutral low"}))
         await settle(worker, swaps * PER_SWAP + 1)
@@ -93,7 +93,6 @@ async def test_fifty_swaps_under_load_lose_nothing_and_score_nothing_twice(
     finally:
         gc.enable()
         gc.unfreeze()
-        await outbox.stop()
         assert await worker.stop()
     scored = await read(settings, settings.topics.scored, swaps * PER_SWAP + 1)
     assert Counter(record["id"] for record in scored) == {
@@ -118,10 +117,7 @@ async def test_a_champion_that_cannot_be_served_leaves_the_running_model_in_forc
     await worker.start()
     try:
         shelf.champion = "stub-broken"
-        outbox = Outbox(kafka_arguments(settings.kafka))
-        await outbox.start()
-        await outbox.send([announcement(settings)])
-        await outbox.stop()
+        await announce(settings)
         async with asyncio.timeout(DEADLINE_S):
             while "the champion is not served" not in caplog.text:
                 await asyncio.sleep(0.02)
@@ -145,8 +141,6 @@ async def test_a_challenger_in_shadow_changes_no_output_and_is_told_on_a_topic_o
     )
     worker = Worker(shared, StubPredictor(version="stub-0"), shelf)
     await worker.start()
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
     try:
         for version, words in (
             ("stub-1", "challenger stub-1 runs in shadow of stub-0"),
@@ -155,7 +149,7 @@ async def test_a_challenger_in_shadow_changes_no_output_and_is_told_on_a_topic_o
         ):
             shelf.shadowing = version
             before = caplog.text.count(words)
-            await outbox.send([announcement(settings)])
+            await announce(settings)
             async with asyncio.timeout(DEADLINE_S):
                 while caplog.text.count(words) == before:
                     await asyncio.sleep(0.02)
@@ -165,7 +159,6 @@ async def test_a_challenger_in_shadow_changes_no_output_and_is_told_on_a_topic_o
         await settle(worker, 5)
         answers = await read(settings, settings.topics.shadow, 5)
     finally:
-        await outbox.stop()
         assert await worker.stop()
     scored = await read(settings, settings.topics.scored, 5)
     assert {one["model"] for one in scored} == {"stub-0"}

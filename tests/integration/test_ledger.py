@@ -13,13 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from models.stub import StubPredictor
-from stream import watched_file
-from stream.app import Worker
 from stream.commands.ledger import ledger
-from stream.connection import kafka_arguments
-from stream.outbox import Outbox
-from stream.settings import Settings
-from tests.integration.test_hot_swap import Shelf, announcement, serves
+from stream.config.settings import Settings
+from stream.runtime import watched_file
+from stream.worker.app import Worker
+from tests.integration.test_hot_swap import Shelf, announce, serves
 from tests.integration.traffic import DEADLINE_S
 
 RULES = """# {remark}
@@ -63,10 +61,7 @@ async def test_the_ledger_tells_what_a_worker_judged_by_and_when(
             while worker.pipeline.rules is former:
                 await asyncio.sleep(0.01)
         shelf.champion = "stub-1"
-        outbox = Outbox(kafka_arguments(settings.kafka))
-        await outbox.start()
-        await outbox.send([announcement(settings)])
-        await outbox.stop()
+        await announce(settings)
         await serves(worker, "stub-1")
         (now,) = (await asked(settings))["in_force"]
         assert (now["model"], now["begin"], now["until"]) == ("stub-1", "model", None)

@@ -11,8 +11,8 @@ import pytest
 
 from models.predictor import load_predictor
 from stream.commands.demo import lesson_parts
+from stream.config.settings import load_settings
 from stream.demo.play import Plan, run_demo
-from stream.settings import load_settings
 
 
 @pytest.mark.timeout(600)

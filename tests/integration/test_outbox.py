@@ -10,7 +10,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from stream.outbox import Outbox, Outgoing, TooLargeForTopicError
+from stream.config.connections import Kafka
+from stream.connections.outbox import Outgoing, TooLargeForTopicError, open_outbox
 
 pytestmark = pytest.mark.kafka
 
@@ -42,9 +43,7 @@ async def test_what_a_broker_refuses_keeps_nothing_else_from_its_partition(kafka
     topic = await asyncio.to_thread(made, kafka, 20_000)
     # Of bytes that no compression makes fewer.
     batch = [n.to_bytes(1, "big") + os.urandom(5_000) for n in range(30)]
-    outbox = Outbox({"bootstrap_servers": kafka})
-    await outbox.start()
-    try:
+    async with open_outbox(Kafka(bootstrap=kafka)) as outbox:
         async with asyncio.timeout(DEADLINE_S):
             # A broker that knows nothing of a producer takes any number from it.
             await outbox.send([Outgoing(topic, b"k", b"before")])
@@ -52,8 +51,6 @@ async def test_what_a_broker_refuses_keeps_nothing_else_from_its_partition(kafka
             with pytest.raises(TooLargeForTopicError, match="30001 bytes"):
                 await outbox.send([Outgoing(topic, b"k", os.urandom(30_000))])
             await outbox.send([Outgoing(topic, b"k", b"after")])
-    finally:
-        await outbox.stop()
     expected = [b"before", *batch, b"after"]
     assert await asyncio.to_thread(written, kafka, topic, len(expected)) == expected
 
@@ -61,13 +58,9 @@ async def test_what_a_broker_refuses_keeps_nothing_else_from_its_partition(kafka
 async def test_a_record_larger_than_a_segment_is_no_outage(kafka: str) -> None:
     segment = {"segment.bytes": str(1_048_576)}
     topic = await asyncio.to_thread(lambda: made(kafka, 8_000_000, **segment))
-    outbox = Outbox({"bootstrap_servers": kafka})
-    await outbox.start()
-    try:
+    async with open_outbox(Kafka(bootstrap=kafka)) as outbox:
         async with asyncio.timeout(DEADLINE_S):
             with pytest.raises(TooLargeForTopicError, match=r"segment\.bytes"):
                 await outbox.send([Outgoing(topic, b"k", os.urandom(1_200_000))])
             await outbox.send([Outgoing(topic, b"k", b"after")])
-    finally:
-        await outbox.stop()
     assert await asyncio.to_thread(written, kafka, topic, 1) == [b"after"]

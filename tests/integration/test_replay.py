@@ -13,16 +13,16 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from models.stub import StubPredictor
-from stream.app import Worker
-from stream.connection import StartError, kafka_arguments
+from stream.config.settings import Settings, Source, load_settings
+from stream.connections.clients import StartError, kafka_arguments
+from stream.connections.outbox import Outgoing, open_outbox
+from stream.connections.topic_log import read_log
+from stream.connections.topics import prepare_topics
 from stream.ingest.dead_letter import DeadLetter
 from stream.operations.dead_letter_log import Wanted, list_dead_letters
 from stream.operations.dead_letter_replay import Outcome, replay
-from stream.operations.topic_log import read_log
-from stream.outbox import Outbox, Outgoing
 from stream.records import Origin, utc_now
-from stream.settings import Settings, Source, load_settings
-from stream.topics import prepare_topics
+from stream.worker.app import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
@@ -170,18 +170,12 @@ async def test_what_would_be_incomplete_or_lead_nowhere_is_refused_with_the_reas
 
     large = letter(Origin(settings.sources[0].topic, 0, 1), b"x" * 4_000_001)
     elsewhere = letter(Origin("feed.jsonl", 0, 2), b"y")
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
     topic = settings.topics.dead_letter
     garbage = [b"{}", b"\xff", b'{"origin": 5}', None]
-    await outbox.send(
-        [
-            *(Outgoing(topic, None, value) for value in garbage),
-            # Twice, as after a crash: one letter all the same.
-            *(Outgoing(topic, None, one.encode()) for one in (large, elsewhere, large, elsewhere)),
-        ]
-    )
-    await outbox.stop()
+    # Twice, as after a crash: one letter all the same.
+    letters = [one.encode() for one in (large, elsewhere, large, elsewhere)]
+    async with open_outbox(settings.kafka) as outbox:
+        await outbox.send([Outgoing(topic, None, value) for value in (*garbage, *letters)])
 
     outcome = await replay(settings, Wanted())
     assert (outcome.replayed, outcome.unreadable) == (0, len(garbage))

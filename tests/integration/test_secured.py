@@ -15,12 +15,12 @@ import orjson
 import pytest
 
 from models.stub import StubPredictor
-from stream.app import Worker
-from stream.connection import StartError, connect_redis, kafka_arguments
+from stream.config.settings import Settings, load_settings
+from stream.connections.clients import StartError, connect_redis
+from stream.connections.outbox import Outgoing, open_outbox
+from stream.connections.topics import prepare_topics
 from stream.operations.doctor import examine
-from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings, load_settings
-from stream.topics import prepare_topics
+from stream.worker.app import Worker
 from tests.certificates import Certificates, make_certificates
 from tests.kafka_server import USER, KafkaServer
 from tests.redis_server import RedisServer
@@ -96,11 +96,9 @@ async def assert_scores_one(settings: Settings) -> None:
     worker = Worker(settings, StubPredictor())
     await worker.start()
     try:
-        outbox = Outbox(kafka_arguments(settings.kafka))
-        await outbox.start()
         event = {"id": settings.kafka.group, "text": "negative fraud_security", "tickers": ["A"]}
-        await outbox.send([Outgoing("news", b"k", orjson.dumps(event))])
-        await outbox.stop()
+        async with open_outbox(settings.kafka) as outbox:
+            await outbox.send([Outgoing("news", b"k", orjson.dumps(event))])
         async with asyncio.timeout(DEADLINE_S):
             while not worker.telemetry.settled:
                 await asyncio.sleep(0.02)

@@ -9,13 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stream.connection import kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.outbox import Outgoing, open_outbox
+from stream.connections.topic_log import read_log
+from stream.connections.topics import prepare_topics
 from stream.demo.embedded import EmbeddedBroker
 from stream.names import Topics
-from stream.operations.topic_log import read_log
-from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings
-from stream.topics import prepare_topics
 
 T0 = datetime(2026, 3, 12, 12, tzinfo=UTC)
 
@@ -43,12 +42,10 @@ async def test_since_begins_at_the_first_record_of_that_time_on_any_broker(
     settings: Settings,
 ) -> None:
     topic = settings.topics.alerts
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
-    for after_s in (0, 10, 30, 20, 40):
-        at_ms = round((T0 + timedelta(seconds=after_s)).timestamp() * 1000)
-        await outbox.send([Outgoing(topic, b"k", b"%d" % after_s, timestamp_ms=at_ms)])
-    await outbox.stop()
+    async with open_outbox(settings.kafka) as outbox:
+        for after_s in (0, 10, 30, 20, 40):
+            at_ms = round((T0 + timedelta(seconds=after_s)).timestamp() * 1000)
+            await outbox.send([Outgoing(topic, b"k", b"%d" % after_s, timestamp_ms=at_ms)])
 
     async def since(after_s: float) -> list[bytes | None]:
         at = T0 + timedelta(seconds=after_s)

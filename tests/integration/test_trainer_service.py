@@ -16,14 +16,13 @@ import pytest
 
 from models.registry import CHALLENGER, CHAMPION, Registry
 from models.spec import DEFAULT_HEADS
-from stream.app import Worker
 from stream.commands.options import RegistryChampions, load_predictor, open_registry
 from stream.commands.trainer import trainer_service
-from stream.connection import kafka_arguments
+from stream.config.settings import Settings
+from stream.connections.outbox import Outgoing, open_outbox
 from stream.demo.lesson_tickets import tickets
-from stream.outbox import Outbox, Outgoing
 from stream.records import Feedback, encode, utc_now
-from stream.settings import Settings
+from stream.worker.app import Worker
 from tests.fakes import scored, scores
 from tests.integration.traffic import publish, read, settle
 from tests.tiny_model import write_tiny_checkpoint, write_tiny_encoder
@@ -113,8 +112,6 @@ async def score(settings: Settings, worker: Worker, *texts: str, begin: int) -> 
 
 
 async def label(settings: Settings, label: str, *, head: str, events: Sequence[str]) -> None:
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
     said = [
         Feedback(
             id=f"f-{n}", event_id=event_id, head=head, label=label, author="ann", time=utc_now()
@@ -122,21 +119,19 @@ async def label(settings: Settings, label: str, *, head: str, events: Sequence[s
         for n, event_id in enumerate(events)
     ]
     topic = settings.topics.feedback
-    await outbox.send([Outgoing(topic, one.event_id.encode(), encode(one)) for one in said])
-    await outbox.stop()
+    async with open_outbox(settings.kafka) as outbox:
+        await outbox.send([Outgoing(topic, one.event_id.encode(), encode(one)) for one in said])
 
 
 async def answered(settings: Settings, model: str, texts: Sequence[str], **said: Any) -> None:
     """Records as a worker writes them, named by their texts; said are fakes.scores' labels."""
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
     topic, heads = settings.topics.scored, scores(**said)
     records = [
         scored(id=f"id of {text}", source="ticket", text=text, model=model, heads=heads)
         for text in texts
     ]
-    await outbox.send([Outgoing(topic, one.id.encode(), encode(one)) for one in records])
-    await outbox.stop()
+    async with open_outbox(settings.kafka) as outbox:
+        await outbox.send([Outgoing(topic, one.id.encode(), encode(one)) for one in records])
 
 
 def named(registry: Registry, alias: str) -> str:
@@ -223,9 +218,7 @@ async def test_ten_bad_sorts_of_feedback_are_told_apart_and_do_not_end_the_train
         {**good, "id": "f-3", "event_id": "both"},
         {**good, "id": "f-4", "event_id": "both", "author": "bob", "label": "high"},
     ]
-    outbox = Outbox(kafka_arguments(taught.kafka))
-    await outbox.start()
-    async with teaching(taught) as service:
+    async with open_outbox(taught.kafka) as outbox, teaching(taught) as service:
         records = [scored(id=one, source="ticket", text=one) for one in ("e", "both")]
         await outbox.send(
             [Outgoing(taught.topics.scored, one.id.encode(), encode(one)) for one in records]
@@ -239,7 +232,6 @@ async def test_ten_bad_sorts_of_feedback_are_told_apart_and_do_not_end_the_train
         await until(lambda: service.status.refused == len(bad) and service.status.disputed == 1)
         await until(lambda: (service.status.labels, service.status.unknown) == (1, 1))
         summary = service._settled
-    await outbox.stop()
     assert summary.repeats == 1
     letters = await read(taught, taught.topics.dead_letter, len(bad))
     assert {(one["reason"], one["field"]) for one in letters} == set(bad.values())

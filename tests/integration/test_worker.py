@@ -18,16 +18,16 @@ from redis.asyncio import Redis
 from models.stub import StubPredictor
 from stream.alerts.store import AlertStore
 from stream.alerts.sweeper import Sweeper
-from stream.app import Worker
-from stream.connection import StartError
+from stream.config.settings import Settings
+from stream.connections.clients import StartError
+from stream.connections.kafka_outage import kafka_outage
+from stream.connections.topics import prepare_topics
+from stream.connections.unpack import MAX_UNPACKED_BYTES
 from stream.console.lag import lag_of
-from stream.ingest.unpack import MAX_UNPACKED_BYTES
 from stream.names import Keys
 from stream.operations.dead_letter_log import list_dead_letters
-from stream.operations.kafka_outage import kafka_outage
-from stream.operations.worker_monitor import WorkerMonitor
-from stream.settings import Settings
-from stream.topics import prepare_topics
+from stream.worker.app import Worker
+from stream.worker.monitor import WorkerMonitor
 from tests.conftest import Stack
 from tests.integration.traffic import DEADLINE_S, publish, read, settle
 

@@ -8,10 +8,9 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from stream.app import Worker
-from stream.connection import kafka_arguments
-from stream.outbox import Outbox, Outgoing
-from stream.settings import Settings
+from stream.config.settings import Settings
+from stream.connections.outbox import Outgoing, open_outbox
+from stream.worker.app import Worker
 
 DEADLINE_S = 60.0
 
@@ -25,11 +24,10 @@ async def settle(worker: Worker, records: int) -> None:
 
 async def publish(settings: Settings, place: int, *values: bytes | None) -> None:
     """Return when the source at that place has them, each with a key of its own."""
-    outbox = Outbox(kafka_arguments(settings.kafka))
-    await outbox.start()
     topic = settings.sources[place].topic
-    await outbox.send([Outgoing(topic, str(n).encode(), value) for n, value in enumerate(values)])
-    await outbox.stop()
+    records = [Outgoing(topic, str(n).encode(), value) for n, value in enumerate(values)]
+    async with open_outbox(settings.kafka) as outbox:
+        await outbox.send(records)
 
 
 async def read(settings: Settings, topic: str, count: int) -> list[dict[str, Any]]:

@@ -21,8 +21,8 @@ from trainer.fitting.learner import default_config
 from trainer.fitting.measure import reliability_by_head
 from trainer.promotion.compare import compare, cross_check, recent_slices
 from trainer.promotion.contender import Contender, slowdown
+from trainer.promotion.data_split import DataSplit
 from trainer.promotion.gate import Evidence
-from trainer.promotion.taught import Taught
 
 DEEP_REMINDERS_PER_TEXT = 2
 DEEP_RANK = 96
@@ -44,31 +44,31 @@ class Challenger:
 
 
 def challenge_fast(
-    champion: Contender, root: Contender, taught: Taught, *, lineage: Mapping[str, Any]
+    champion: Contender, root: Contender, data: DataSplit, *, lineage: Mapping[str, Any]
 ) -> Challenger:
     """New heads on vectors that are there already, in seconds; lineage goes into the checkpoint.
 
     root is the version that the fast ones descend from, on the champion's encoder. All labels teach
     its heads, so that many small steps don't add up to forgetting, and a label taken back is gone.
     """
-    check = cross_check(root, taught)
+    check = cross_check(root, data)
     taught_heads = dataclasses.replace(root, joint=check.joint)
     weights = root.weights | stored_heads(check.joint)
     evidence = Evidence(
         slices=(
-            *recent_slices(champion, taught, check.unseen),
-            *compare(champion, taught_heads, taught),
+            *recent_slices(champion, data, check.unseen),
+            *compare(champion, taught_heads, data),
         ),
         doubts=check.doubts,
     )
-    checkpoint = _measured(_child(champion, root, "fast", lineage), taught_heads, taught)
+    checkpoint = _measured(_child(champion, root, "fast", lineage), taught_heads, data)
     return Challenger(checkpoint, weights, evidence, check.doubtful)
 
 
 def challenge_deep(
     champion: Contender,
     root: Contender,
-    taught: Taught,
+    data: DataSplit,
     *,
     lineage: Mapping[str, Any],
     watch: Watch | None = None,
@@ -78,8 +78,8 @@ def challenge_deep(
     Raises FitError where the labels are too few to keep some back for the choice of the epoch.
     """
     encoder = copy.deepcopy(root.encoder)
-    learn, validation = split(taught.learn, VALIDATION_SHARE, salt="deep")
-    kept = evenly_spaced(taught.reminders, DEEP_REMINDERS_PER_TEXT * len(learn))
+    learn, validation = split(data.train, VALIDATION_SHARE, salt="deep")
+    kept = evenly_spaced(data.reminders, DEEP_REMINDERS_PER_TEXT * len(learn))
     config = default_config("lora", epochs=3, hide_share=0.05, bf16=champion.bf16)
     fitted = fit(
         encoder,
@@ -95,19 +95,19 @@ def challenge_deep(
     checkpoint = _child(champion, root, "deep", {**lineage, "epochs": epochs})
     fresh = load_encoder(checkpoint.encoder, max_tokens=checkpoint.max_tokens)
     new = Contender(checkpoint, weights, fresh, merge(checkpoint, weights, fresh), champion.bf16)
-    timed = [one.text for one in taught.reminders[:TIMED_TEXTS]]
-    check = cross_check(root, taught)
+    timed = [one.text for one in data.reminders[:TIMED_TEXTS]]
+    check = cross_check(root, data)
     evidence = Evidence(
-        slices=tuple(compare(champion, new, taught)),
+        slices=tuple(compare(champion, new, data)),
         doubts=check.doubts,
         slowdown=slowdown(champion, new, timed),
     )
-    return Challenger(_measured(checkpoint, new, taught), weights, evidence, check.doubtful)
+    return Challenger(_measured(checkpoint, new, data), weights, evidence, check.doubtful)
 
 
-def _measured(checkpoint: Checkpoint, new: Contender, taught: Taught) -> Checkpoint:
+def _measured(checkpoint: Checkpoint, new: Contender, data: DataSplit) -> Checkpoint:
     """With how far its confidence is right on the protected texts, which nobody trains on."""
-    protected = [*taught.golden, *taught.base]
+    protected = [*data.golden, *data.base]
     vectors = new.vectors([one.text for one in protected])
     bins = reliability_by_head(new.joint, vectors, protected)
     return msgspec.structs.replace(checkpoint, metrics={"reliability": bins})

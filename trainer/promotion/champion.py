@@ -23,9 +23,9 @@ from trainer.labels.attempts import Attempts
 from trainer.labels.settlement import Label, Settled
 from trainer.promotion.compare import compare
 from trainer.promotion.contender import Contender, load_contender
+from trainer.promotion.data_split import split_labels
 from trainer.promotion.gate import Evidence, Limits, judge
 from trainer.promotion.publish import TRAINER, announce
-from trainer.promotion.taught import taught_by
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class Champion:
         return newest.version in {one.version for one in history if one.number < newest.number}
 
     def _compared(self, contender: Contender, labels: Sequence[Label]) -> Evidence:
-        return Evidence(slices=tuple(compare(self.contender, contender, taught_by(labels, {}))))
+        return Evidence(slices=tuple(compare(self.contender, contender, split_labels(labels, {}))))
 
     def _load(self, version: str) -> Contender:
         bf16 = bf16_helps(torch.device("cpu"))

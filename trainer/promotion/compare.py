@@ -14,19 +14,19 @@ from trainer.data.dataset import Example
 from trainer.fitting.batches import target_of
 from trainer.fitting.refit import refit
 from trainer.promotion.contender import Contender
+from trainer.promotion.data_split import DataSplit
 from trainer.promotion.gate import Doubt, Part, Slice
 from trainer.promotion.suspects import out_of_fold, suspects
-from trainer.promotion.taught import Taught
 
 
-def compare(champion: Contender, other: Contender, taught: Taught) -> list[Slice]:
+def compare(champion: Contender, other: Contender, data: DataSplit) -> list[Slice]:
     """Both on the protected texts: golden labels and our own held-out sentences."""
     shared = [
         head
         for head in champion.joint.heads
         if any(head.name == one.name and head.labels == one.labels for one in other.joint.heads)
     ]
-    parts: list[tuple[Part, list[Example]]] = [("golden", taught.golden), ("base", taught.base)]
+    parts: list[tuple[Part, list[Example]]] = [("golden", data.golden), ("base", data.base)]
     slices: list[Slice] = []
     for part, examples in parts:
         texts = [one.text for one in examples]
@@ -48,20 +48,20 @@ class CrossCheck(NamedTuple):
     doubtful: dict[str, list[str]]
 
 
-def cross_check(root: Contender, taught: Taught) -> CrossCheck:
+def cross_check(root: Contender, data: DataSplit) -> CrossCheck:
     """Teach root, and hold every label against what the others teach it."""
-    vectors, targets, reminders = _lesson(root, taught)
+    vectors, targets, reminders = _lesson(root, data)
     joint = refit(root.joint, vectors, targets, reminders)
     unseen = out_of_fold(root.joint, vectors, targets, reminders)
-    golden = _probabilities(joint, root.vectors([one.text for one in taught.golden]))
-    examples = [*taught.learn, *taught.golden]
+    golden = _probabilities(joint, root.vectors([one.text for one in data.golden]))
+    examples = [*data.train, *data.golden]
     doubts: list[Doubt] = []
     doubtful = {}
     for head, own in _targets(examples, root.joint.heads).items():
         wrong = suspects(torch.cat([unseen[head], golden[head]]), own)
         doubtful[head] = [examples[at].text for at in wrong]
         labelled = [examples[at].text for at in (own != MISSING).nonzero().flatten().tolist()]
-        doubts += _doubts(head, labelled, set(doubtful[head]), taught)
+        doubts += _doubts(head, labelled, set(doubtful[head]), data)
     return CrossCheck(joint, unseen, tuple(doubts), doubtful)
 
 
@@ -71,11 +71,11 @@ def _probabilities(joint: JointHeads, vectors: torch.Tensor) -> dict[str, torch.
 
 
 def _doubts(
-    head: str, labelled: Sequence[str], doubtful: Container[str], taught: Taught
+    head: str, labelled: Sequence[str], doubtful: Container[str], data: DataSplit
 ) -> Iterator[Doubt]:
     labels, found = Counter[str](), Counter[str]()
     for text in labelled:
-        names = ("", *taught.authors.get((head, text), ()))
+        names = ("", *data.authors.get((head, text), ()))
         labels.update(names)
         if text in doubtful:
             found.update(names)
@@ -84,26 +84,24 @@ def _doubts(
 
 
 def _lesson(
-    root: Contender, taught: Taught
+    root: Contender, data: DataSplit
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
     """Vectors and targets of the labelled texts, and of the reminders, as refit takes them."""
-    vectors = root.vectors([one.text for one in taught.learn])
-    reminders = root.vectors([one.text for one in taught.reminders])
-    return vectors, _targets(taught.learn, root.joint.heads), reminders
+    vectors = root.vectors([one.text for one in data.train])
+    reminders = root.vectors([one.text for one in data.reminders])
+    return vectors, _targets(data.train, root.joint.heads), reminders
 
 
 def recent_slices(
-    champion: Contender, taught: Taught, unseen: Mapping[str, torch.Tensor]
+    champion: Contender, data: DataSplit, unseen: Mapping[str, torch.Tensor]
 ) -> Iterator[Slice]:
     """Labels new to the champion, against answers of heads that did not see them either."""
     for head in champion.joint.heads:
         # Head by head: of a text that another head has a new label for, the champion learnt this
         # one's, and would be held against heads that did not.
-        chosen = [
-            at for at, one in enumerate(taught.learn) if (head.name, one.text) in taught.recent
-        ]
+        chosen = [at for at, one in enumerate(data.train) if (head.name, one.text) in data.recent]
         if chosen:
-            examples = [taught.learn[at] for at in chosen]
+            examples = [data.train[at] for at in chosen]
             before = champion.answers([one.text for one in examples])
             after = {head.name: unseen[head.name][chosen].argmax(dim=1)}
             yield from _slices(examples, "recent", before, after, [head])

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from models.atomic_files import put_whole, remove_whole
 from trainer.promotion.contender import Contender
-from trainer.promotion.taught import taught_by
+from trainer.promotion.data_split import split_labels
 
 logger = logging.getLogger(__name__)
 
@@ -52,5 +52,5 @@ def cache_vectors(contender: Contender, texts: Sequence[str], folder: Path) -> N
 
 def cache_own_sentences(contender: Contender, folder: Path) -> None:
     """The same for the sentences that judge every challenger and keep it from forgetting."""
-    taught = taught_by((), {})
-    cache_vectors(contender, [one.text for one in (*taught.base, *taught.reminders)], folder)
+    data = split_labels((), {})
+    cache_vectors(contender, [one.text for one in (*data.base, *data.reminders)], folder)

@@ -13,13 +13,13 @@ import torch
 from transformers import (
     AutoModel,
     AutoTokenizer,
-    RobertaPreLayerNormConfig,
     RobertaPreLayerNormModel,
 )
 
 from models.encoder import DEFAULT_ENCODER, load_encoder
 from models.encoder_files import CONFIG, TOKENIZER, WEIGHTS, read_plain
 from models.spec import ModelError
+from tests.tiny_model import write_tiny_encoder
 
 TEXTS = ["Où est ma carte?", "$ABCD -12% 😀 [MASK]", "", "naïve ﬁve\tspaces  İstanbul", "x" * 300]
 SERVE = """
@@ -96,18 +96,10 @@ def test_an_encoder_of_another_kind_is_left_to_transformers(folder):
     assert encoder.tokenize(["card"]) == load_encoder(DEFAULT_ENCODER).tokenize(["card"])
 
 
-def test_every_kind_of_roberta_leaves_its_first_positions_empty(tiny_encoder, tmp_path):
-    config = RobertaPreLayerNormConfig(
-        vocab_size=30_522,
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=66,
-        pad_token_id=1,
+def test_every_kind_of_roberta_leaves_its_first_positions_empty(tmp_path):
+    write_tiny_encoder(
+        tmp_path, RobertaPreLayerNormModel, max_position_embeddings=66, pad_token_id=1
     )
-    RobertaPreLayerNormModel(config).save_pretrained(tmp_path)
-    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path)
     encoder = load_encoder(str(tmp_path))
     assert encoder.max_tokens == 64
     assert encoder.pool(encoder.tokenize(["word " * 1_000])).shape == (1, 32)

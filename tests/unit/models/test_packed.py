@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, RobertaConfig, RobertaModel
+from transformers import RobertaModel
 
 from models.encoder import Encoder, load_encoder
 from models.encoder_files import is_plain
 from models.forward_paths import ForwardPath, build
 from models.packed import PackedEncoder, Step, spare_rows
+from tests.tiny_model import write_tiny_encoder
 
 WORDS = st.integers(1_000, 30_000)
 BATCHES = st.lists(st.lists(WORDS, min_size=1, max_size=120), min_size=1, max_size=12)
@@ -97,19 +98,8 @@ def test_heads_that_add_nothing_are_left_out_and_vectors_stay(heads):
     assert torch.cosine_similarity(found, padded_vectors(encoder, tokens)).min() > 0.99
 
 
-def test_positions_of_robertas_kind_begin_behind_the_padding_id(tiny_encoder, tmp_path):
-    torch.manual_seed(1)
-    config = RobertaConfig(
-        vocab_size=30_522,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=66,
-        initializer_range=0.2,
-    )
-    RobertaModel(config).save_pretrained(tmp_path)
-    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path)
+def test_positions_of_robertas_kind_begin_behind_the_padding_id(tmp_path):
+    write_tiny_encoder(tmp_path, RobertaModel, max_position_embeddings=66)
     encoder = load_encoder(str(tmp_path))
     assert is_plain(encoder.config)
     tokens = [[5, 6, 7, 8], [9, 10]]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.spec import BatchInfo, HeadScore
+from stream.connections.outbox import MAX_REQUEST_BYTES
 from stream.ingest.dead_letter import DeadLetter
-from stream.outbox import MAX_REQUEST_BYTES
 from stream.records import Origin, Scored, Subject, decode_scored, encode
 
 NOW = datetime(2026, 3, 12, 10, 10, tzinfo=UTC)

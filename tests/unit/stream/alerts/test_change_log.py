@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 from stream.alerts.change_log import ChangeLog
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
+from stream.config.settings import Alerting
+from stream.connections.outbox import Outgoing
 from stream.names import Keys
-from stream.outbox import Outgoing
 from stream.records import Alert, decode_alert
 from stream.rules.rule_set import Match, Rule
-from stream.settings import Alerting
 from tests.fakes import scored
 
 DEADLINE_S = 20.0

@@ -15,11 +15,11 @@ from redis.asyncio import Redis
 from stream.alerts.episodes import Episodes
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
+from stream.config.settings import Alerting
 from stream.names import Keys
 from stream.records import Alert, Scored
 from stream.rules.rule_file import Rule
 from stream.rules.rule_set import Match, Outcome
-from stream.settings import Alerting
 from tests.fakes import pass_time, scored
 
 ALERTING = Alerting(quiet_s=300.0)

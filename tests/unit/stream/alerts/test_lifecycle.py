@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from stream.alerts.lifecycle import MAX_COMMENT_CHARS, Lifecycle, LifecycleError
+from stream.alerts.matchers import parse_matcher
+from stream.alerts.silence_store import SilenceStore
 from stream.alerts.store import AlertStore
+from stream.config.settings import Alerting
 from stream.names import Keys
-from stream.notify.matchers import parse_matcher
-from stream.notify.silence_store import SilenceStore
 from stream.records import Alert, Severity, decode_alert, utc_now
 from stream.rules.rule_set import Match, Rule
-from stream.settings import Alerting
 from tests.fakes import NOON, pass_time, scored
 
 QUIET_S = 100.0

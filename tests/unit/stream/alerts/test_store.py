@@ -15,11 +15,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
+from stream.config.settings import Alerting
 from stream.names import Keys
 from stream.records import Alert, Scored, Severity, decode_alert, encode
 from stream.rules.rule_file import Rule
 from stream.rules.rule_set import Match
-from stream.settings import Alerting
 from tests.fakes import scored
 
 QUIET_S = 100.0

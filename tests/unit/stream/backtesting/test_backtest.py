@@ -18,13 +18,13 @@ from stream.backtesting.backtest import Backtest, compare, count_by_day
 from stream.backtesting.scored_log import read_file
 from stream.backtesting.sweep import steps, thresholds, variants
 from stream.cli import main
-from stream.publish import InputError
+from stream.config.signals import Signals
+from stream.files.publish import InputError
 from stream.records import Alert, Origin, Scored, Subject, encode
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import Rule, RuleFile, read_rule_file
 from stream.rules.rule_set import RuleSet
 from stream.signals.memory import SubjectWindows
-from stream.signals.signal_settings import Signals
 from tests.fakes import scored, scores
 
 HOUR_S = 3_600

@@ -18,12 +18,12 @@ from redis.asyncio import Redis
 
 from stream.alerts.store import AlertStore
 from stream.backtesting.backtest import Backtest
-from stream.judge import Shipment, apply_rules
+from stream.config.settings import Alerting
+from stream.config.signals import Signals
 from stream.names import Keys
+from stream.processing.judge import Shipment, apply_rules
 from stream.records import Alert, Origin, Scored, Subject
 from stream.rules.rule_set import RuleSet
-from stream.settings import Alerting
-from stream.signals.signal_settings import Signals
 from stream.signals.signal_store import SignalStore
 from tests.fakes import scored, scores
 
@@ -78,6 +78,15 @@ GIVEN_AGAIN = [
     (0, [(1, "negative", "B")], True),
     (0, [(5, "positive", "B"), (2, "negative", "B"), (5, "negative", "B")], True),
     (0, [(9, "neutral", "A")], True),
+]
+
+# What ends no wait, since another worker has ended it, and then, at the same time, what begins one.
+BEGUN_SINCE = [
+    (0, [(0, "negative", "A")], False),
+    (0, [(1, "positive", "A"), (1, "negative", "A")], False),
+    (1, [(1, "positive", "A")], False),
+    (1, [(0, "negative", "A")], False),
+    (0, [(3, "negative", "A")], True),
 ]
 
 
@@ -177,6 +186,7 @@ async def assert_told_again(client: Redis, folder: Path, steps: list[Any]) -> No
 @given(STEPS)
 @example(CANCELLED)
 @example(GIVEN_AGAIN)
+@example(BEGUN_SINCE)
 def test_a_backtest_takes_the_turns_that_workers_took_imitation(
     tmp_path: Path, steps: list[Any]
 ) -> None:
@@ -192,6 +202,7 @@ def test_a_backtest_takes_the_turns_that_workers_took_imitation(
 @given(STEPS)
 @example(CANCELLED)
 @example(GIVEN_AGAIN)
+@example(BEGUN_SINCE)
 def test_a_backtest_takes_the_turns_that_workers_took(
     redis_url: str, tmp_path: Path, steps: list[Any]
 ) -> None:

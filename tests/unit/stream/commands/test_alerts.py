@@ -13,12 +13,12 @@ from fakeredis import FakeAsyncRedis, FakeServer
 
 from stream.alerts.store import AlertStore
 from stream.commands import alerts
-from stream.connection import StartError
+from stream.config.settings import Settings, load_settings
+from stream.connections.clients import StartError
 from stream.names import Keys
 from stream.records import Alert, Severity
 from stream.rules.rule_set import Match, Rule
-from stream.settings import Settings, load_settings
-from stream.show import PIPED_WIDTH
+from stream.terminal.show import PIPED_WIDTH
 from tests.fakes import scored
 
 Ask = Callable[[Any, Keys], Coroutine[Any, Any, Any]]
@@ -122,7 +122,7 @@ def test_an_id_that_leads_to_another_key_is_not_there(person: Console, command: 
 @pytest.fixture
 def piped(monkeypatch: pytest.MonkeyPatch) -> None:
     """As into a pipe, whatever COLUMNS is where the tests run."""
-    monkeypatch.setattr("stream.show.stdout._width", PIPED_WIDTH)
+    monkeypatch.setattr("stream.terminal.show.stdout._width", PIPED_WIDTH)
 
 
 @pytest.mark.usefixtures("piped")

@@ -9,8 +9,8 @@ import orjson
 from click.testing import CliRunner
 
 from stream.commands import console
+from stream.config.settings import load_settings
 from stream.console.users import read_users, token_hash
-from stream.settings import load_settings
 
 
 def add(folder: Path, *arguments: str) -> dict[str, Any]:

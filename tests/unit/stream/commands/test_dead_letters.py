@@ -6,12 +6,12 @@ import pytest
 from click.testing import CliRunner
 
 from stream.commands.dead_letters import dead_letters
+from stream.config.settings import load_settings
 from stream.ingest.dead_letter import DeadLetter, Reason
 from stream.operations import dead_letter_log, dead_letter_replay
 from stream.operations.dead_letter_log import Listing
 from stream.operations.dead_letter_replay import Outcome, Refused
 from stream.records import Origin
-from stream.settings import load_settings
 from tests.fakes import NOON
 
 
@@ -32,7 +32,7 @@ def test_a_dead_letter_is_listed_with_how_its_record_begins_as_text(
         return Listing([letter], {}, 0)
 
     monkeypatch.setattr(dead_letter_log, "list_dead_letters", read)
-    monkeypatch.setattr("stream.show.stdout._width", 200)  # width would stay set
+    monkeypatch.setattr("stream.terminal.show.stdout._width", 200)  # width would stay set
     ran = CliRunner().invoke(dead_letters, ["list"], obj=load_settings(None))
     assert ran.exit_code == 0, ran.output
     assert "begins with" in ran.output

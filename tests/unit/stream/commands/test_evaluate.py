@@ -8,7 +8,7 @@ from click.testing import CliRunner
 import trainer.evaluate
 from models.stub import StubPredictor
 from stream.commands import evaluate
-from stream.settings import load_settings
+from stream.config.settings import load_settings
 
 
 def test_figures_are_tables_that_name_what_a_label_is_taken_for(

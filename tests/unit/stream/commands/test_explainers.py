@@ -6,7 +6,7 @@ from models.description import CONFIG, shipped
 from models.registry import Registry
 from models.spec import ModelError
 from stream.commands.explainers import load_explainer
-from stream.settings import load_settings
+from stream.config.settings import load_settings
 
 
 def test_a_version_that_was_changed_is_said_to_be_so_not_to_be_missing(tmp_path: Path) -> None:

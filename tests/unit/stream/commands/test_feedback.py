@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from stream.commands import feedback as commands
-from stream.publish import InputError
+from stream.config.settings import Settings, load_settings
+from stream.files.publish import InputError
 from stream.records import Feedback
-from stream.settings import Settings, load_settings
 from tests.fakes import NOON, settle
 from trainer.labels.feedback import Accepted
 from trainer.labels.label_log import LABELS_FILE, LabelLog, SeenEvent

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from stream.commands.label_log_file import LabelLogFile
+from stream.config.settings import Settings
 from stream.console.services import Moved
-from stream.settings import Settings
 from tests.fakes import NOON
 from trainer.labels.label_log import LABELS_FILE
 from trainer.promotion.drift import Answers, Drift

@@ -19,7 +19,7 @@ from models.registry import CHAMPION, Registry
 from stream.commands.fit import fit
 from stream.commands.options import how_to_serve, model_folder
 from stream.commands.prune import prune
-from stream.settings import Settings
+from stream.config.settings import Settings
 from trainer.data.labelled_file import Labelled
 from trainer.fitting.pseudo_labels import Report
 from trainer.fitting.request import Request

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stream.commands import routes
-from stream.settings import Settings, load_settings
+from stream.config.settings import Settings, load_settings
 
 ROUTES = """
 [route]

@@ -4,8 +4,8 @@ import pytest
 from click.testing import CliRunner
 
 from stream.commands import score
-from stream.publish import InputError
-from stream.settings import load_settings
+from stream.config.settings import load_settings
+from stream.files.publish import InputError
 
 
 def test_score_without_its_input_says_so_before_the_model_is_loaded(

@@ -20,8 +20,11 @@ from redis.asyncio import Redis
 
 from models.spec import DEFAULT_HEADS, ModelError
 from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.silence_store import SilenceStore
 from stream.alerts.store import AlertStore
-from stream.connection_settings import Console
+from stream.config.connections import Console
+from stream.config.settings import Settings
+from stream.connections.outbox import Outgoing
 from stream.console.explanations import Explanations
 from stream.console.live import Hub
 from stream.console.recent import Recent
@@ -29,11 +32,8 @@ from stream.console.server import application, signals_of
 from stream.console.services import Moved, Sender, Services
 from stream.console.users import Role, User, add_user, hash_password, token_hash
 from stream.names import Keys
-from stream.notify.silence_store import SilenceStore
-from stream.outbox import Outgoing
 from stream.records import Alert
 from stream.rules.rule_set import Match, Rule
-from stream.settings import Settings
 from tests.fakes import scored
 
 DEADLINE_S = 20.0

@@ -8,13 +8,13 @@ import pytest
 from redis.exceptions import BusyLoadingError, ResponseError
 
 from models.spec import DEFAULT_HEADS, HeadScore
-from stream.console.operations import sentence_of, status_of
+from stream.alerts.silence_store import SilenceStore
+from stream.config.settings import Settings
+from stream.console.errors import sentence_of, status_of
 from stream.console.services import Services
 from stream.console.thresholds_api import try_all, values_around
-from stream.notify.silence_store import SilenceStore
 from stream.records import Subject
 from stream.rules.rule_file import Rule, RuleFile
-from stream.settings import Settings
 from tests.fakes import scored
 from tests.unit.stream.console.conftest import Caller, fire, put
 

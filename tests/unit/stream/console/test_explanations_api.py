@@ -15,13 +15,13 @@ from models.description import Checkpoint, read_verified
 from models.explanation import Attribution, Word
 from models.spec import HeadScore, ModelError
 from stream.commands.explainers import alert_words
-from stream.connection_settings import Console
+from stream.config.connections import Console
+from stream.config.settings import Model, Settings
+from stream.console.errors import RefusedError
 from stream.console.explanations import MOST_WAITING, REMEMBERED, Explanations
-from stream.console.operations import RefusedError
 from stream.console.services import Services
 from stream.explain.explanation import ExplainedAlert, ExplainedEvent, ExplainedHead, ExplainedText
 from stream.records import Alert, Evidence
-from stream.settings import Model, Settings
 from tests.fakes import NOON, alert, scores
 from tests.unit.stream.console.conftest import Caller, fire, opened
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
+from stream.config.settings import SettingsError
 from stream.console.pages import in_minutes
 from stream.console.services import Services
 from stream.console.sessions import LOGIN_ATTEMPTS
 from stream.console.users import User, add_user, hash_password, password_fits, read_users
-from stream.settings import SettingsError
 from tests.unit.stream.console.conftest import Caller, fire, log_in, opened, with_users
 
 Connect = Callable[[Services], Awaitable[TestClient[Any, Any]]]

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from models.spec import BatchInfo
+from stream.config.settings import Settings
 from stream.console.health_api import flow_of, workers_of
 from stream.console.lag import Lag
 from stream.console.recent import Seen
@@ -16,7 +17,6 @@ from stream.console.services import Services
 from stream.notify.delivery import Trouble
 from stream.notify.redis_journal import RedisJournal
 from stream.operations.ledger import GONE_AFTER_S, Entry, Sign
-from stream.settings import Settings
 from tests.fakes import NOON, scored
 from tests.unit.stream.console.conftest import Caller, fire, put
 

@@ -13,14 +13,14 @@ import msgspec
 import pytest
 
 from models.spec import HeadScore
+from stream.connections.outbox import Outgoing
 from stream.console.label_queue import in_review
 from stream.console.pending_feedback import PendingFeedback
 from stream.console.review import InReview
 from stream.console.services import Services
 from stream.names import MAX_ID_CHARS
-from stream.outbox import Outgoing
+from stream.processing.tickets import route
 from stream.records import Feedback, RoutedTicket, decode_routed_ticket, utc_now
-from stream.tickets import route
 from tests.fakes import NOON, scored, scores
 from tests.unit.stream.console.conftest import (
     DEADLINE_S,

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from stream.connection_settings import Console
+from stream.config.connections import Console
+from stream.config.settings import Settings, SettingsError
 from stream.console.explanations import Explanations
 from stream.console.prices import Close, Prices
 from stream.console.server import open_services
 from stream.console.services import Services
-from stream.settings import Settings, SettingsError
 from tests.fakes import NOON, scored
 from tests.unit.stream.console.conftest import KnownLabels, no_model, opened, put
 

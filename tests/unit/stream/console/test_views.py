@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.connection_settings import Console
+from stream.config.connections import Console
+from stream.config.settings import Settings
 from stream.console.highlight import MOST_WORDS, shared_words
 from stream.console.markets import BUCKETS, heat_map, tone, view_of
 from stream.console.settings_view import MASK, shown
 from stream.records import Subject
-from stream.settings import Settings
 from tests.fakes import NOON, scored, scores
 
 HALC = (Subject("ticker", "HALC"),)

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 from models.explanation import Attribution, Edit, Neighbour, Word
 from models.spec import DEFAULT_HEADS, Calibration, HeadScore, Scores
 from models.stub import StubPredictor
-from stream import show
 from stream.alerts.evidence import evidence
 from stream.commands import explainers
 from stream.commands.explain import explain as explain_command
+from stream.config.settings import Alerting, Settings
 from stream.explain import explanation_view
 from stream.explain.explainer import AlertExplainer, explain_text
 from stream.explain.explanation import MAX_DIFFERENCE, ExplainedAlert, compare
@@ -27,8 +27,8 @@ from stream.explain.rounding import possible_answers
 from stream.ingest.readable import abstain
 from stream.records import Alert, Origin, Scored, Subject
 from stream.rules.rule_file import read_rule_file
-from stream.settings import Alerting, Settings
 from stream.signals.figures import FIGURES
+from stream.terminal import show
 from tests.fakes import NOON, scored, scores
 
 TEXT = "negative earnings high \x1b[31mred"
@@ -353,7 +353,7 @@ def test_a_text_that_the_model_cannot_read_is_said_to_be_so(tmp_path: Path) -> N
 def test_a_text_is_explained_as_the_stream_would_take_it(
     monkeypatch: pytest.MonkeyPatch, text: str, expected: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("stream.show.stdout._width", 200)  # width would stay set
+    monkeypatch.setattr("stream.terminal.show.stdout._width", 200)  # width would stay set
     heads = [
         msgspec.structs.replace(head, calibration=Calibration(abstain_below=0.7))
         for head in DEFAULT_HEADS
@@ -393,7 +393,7 @@ def test_words_are_quoted_since_they_keep_their_commas() -> None:
 def test_what_the_windows_held_is_shown_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream.show.stdout.width", 2_000)
+    monkeypatch.setattr("stream.terminal.show.stdout.width", 2_000)
     raised = alert(tmp_path, event())
     figures = {f"figure_{number}": number for number in range(60)}
     found = explain(tmp_path, msgspec.structs.replace(raised, signal=figures), {})

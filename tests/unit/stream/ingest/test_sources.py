@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stream.config.settings import Fields, Limits, SettingsError, Source
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.fields import MAX_TICKER_CHARS, MAX_TICKERS
 from stream.ingest.sources import Decoder
 from stream.names import MAX_ID_CHARS
 from stream.records import Event, Origin
-from stream.settings import Fields, Limits, SettingsError, Source
 
 NOW = datetime(2026, 3, 12, 8, 0, tzinfo=UTC)
 BROKER_TIME = datetime(2026, 3, 12, 7, 59, 58, 500_000, tzinfo=UTC)

@@ -17,21 +17,21 @@ from redis.asyncio import Redis
 import stream.notify.delivery
 import stream.notify.notifier
 from stream.alerts.lifecycle import Lifecycle
+from stream.alerts.matchers import parse_matcher
+from stream.alerts.silence_store import SilenceStore
 from stream.alerts.store import AlertStore
+from stream.config.settings import Alerting
 from stream.names import Keys
 from stream.notify.delivery import Trouble
 from stream.notify.grouping import Groups
 from stream.notify.journal import JournalError
-from stream.notify.matchers import parse_matcher
 from stream.notify.notification import Notification, TryAgainError
 from stream.notify.notifier import Notifier
 from stream.notify.redis_journal import RedisJournal
 from stream.notify.routing import Routing
-from stream.notify.silence_store import SilenceStore
 from stream.records import Alert, Severity
 from stream.rules.rule_set import Match, Rule
-from stream.settings import Alerting
-from stream.tasks import end
+from stream.runtime.tasks import end
 from tests.fakes import scored
 
 DEADLINE_S = 20.0

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from stream import watched_file
 from stream.notify.notifier import Notifier
 from stream.notify.redis_journal import RedisJournal
 from stream.notify.routes_live import LiveRoutes
 from stream.notify.routing import Routing
+from stream.runtime import watched_file
 from tests.unit.stream.notify.test_notifier import (
     ALERTING,
     INTERVAL_S,

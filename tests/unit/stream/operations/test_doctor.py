@@ -8,10 +8,10 @@ import pytest
 from redis.asyncio import Redis as Client
 
 from models.stub import StubPredictor
-from stream.connection_settings import Http, Kafka, Redis
+from stream.config.connections import Http, Kafka, Redis
+from stream.config.settings import Fields, Limits, Settings, SettingsError, Source
+from stream.config.subjects import Subjects
 from stream.operations.doctor import examine
-from stream.settings import Fields, Limits, Settings, SettingsError, Source
-from stream.subjects.subject_settings import Subjects
 from tests.redis_server import RedisServer
 
 NO_FILE = Path("no/such/file")

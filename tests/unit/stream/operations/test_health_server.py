@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from stream.connection import StartError
-from stream.connection_settings import Http
+from stream.config.connections import Http
+from stream.connections.clients import StartError
 from stream.operations.health_server import Report, serve_http
 
 TOKEN = "a-token-of-the-test"

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from models.stub import StubPredictor
-from stream.operations import ledger_writer
+from stream.connections.outbox import Outgoing
 from stream.operations.ledger import (
     GONE_AFTER_S,
     Cause,
@@ -24,9 +24,9 @@ from stream.operations.ledger import (
     overlapping,
     spans,
 )
-from stream.operations.ledger_writer import LedgerWriter
-from stream.outbox import Outgoing
 from stream.rules.rule_file import RuleFile
+from stream.worker import ledger_writer
+from stream.worker.ledger_writer import LedgerWriter
 from tests.fakes import NOON
 
 

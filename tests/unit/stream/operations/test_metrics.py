@@ -8,11 +8,11 @@ from collections import Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.results import Statistics
-from stream.judge import Shipment
 from stream.notify.delivery import DeliveryCounts
 from stream.operations.metrics import Reading, exposition, worker_families
-from stream.operations.telemetry import Telemetry
 from stream.operations.trainer_monitor import TrainerMonitor
+from stream.processing.judge import Shipment
+from stream.processing.telemetry import Telemetry
 from tests.fakes import scored
 from trainer.status import Status
 

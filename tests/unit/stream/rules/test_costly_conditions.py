@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from stream import show
+from stream.config.settings import Limits, Source
 from stream.ingest.dead_letter import MAX_WRAPPED_BYTES, DeadLetter
 from stream.ingest.sources import Decoder
 from stream.ingest.text import printable
-from stream.logs import FORMAT, OneLine
 from stream.operations.metrics import counted, exposition
-from stream.settings import Limits, Source
+from stream.terminal import show
+from stream.terminal.logs import FORMAT, OneLine
 
 NOW = datetime(2026, 3, 12, 12, tzinfo=UTC)
 HOSTILE = (

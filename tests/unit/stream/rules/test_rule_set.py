@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.spec import Head
+from stream.config.signals import Signals
 from stream.records import Subject
 from stream.rules.constant_comparisons import find_constant_comparison
 from stream.rules.rule_error import RuleError
@@ -15,7 +16,6 @@ from stream.rules.rule_set import Known, RuleSet
 from stream.rules.templates import MAX_QUOTED_CHARS
 from stream.signals.figures import FIGURES
 from stream.signals.memory import SubjectWindows
-from stream.signals.signal_settings import Signals
 from stream.signals.windows import SUMS, Windows
 from tests.fakes import scored, scores
 

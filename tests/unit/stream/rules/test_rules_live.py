@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from models.spec import DEFAULT_HEADS, Head
-from stream import watched_file
 from stream.cli import main
+from stream.config.settings import Alerting, Settings
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
 from stream.rules.rules_live import LiveRules
-from stream.settings import Alerting, Settings
+from stream.runtime import watched_file
 from tests.fakes import scored
 
 DEADLINE_S = 10.0

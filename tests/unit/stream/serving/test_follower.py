@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from models.stub import StubPredictor
+from stream.config.settings import SettingsError
 from stream.serving.follower import Follower
-from stream.settings import SettingsError
 
 
 class NoNews:

@@ -14,14 +14,14 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from stream.app import WORK_REMEMBERED
+from stream.config.settings import Model, Settings, Worker
+from stream.config.signals import Signals
 from stream.names import Keys
 from stream.records import Origin, Scored, Subject
-from stream.settings import Model, Settings, Worker
 from stream.signals.memory import SubjectWindows
-from stream.signals.signal_settings import Signals
 from stream.signals.signal_store import SignalStore
 from stream.signals.windows import SUMS, Windows
+from stream.worker.app import WORK_REMEMBERED
 from tests.fakes import scored, scores
 
 SETTINGS = Signals(max_late_s=20_000)

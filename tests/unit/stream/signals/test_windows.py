@@ -12,10 +12,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from stream.config.signals import Signals
 from stream.records import Scored, Subject
 from stream.signals.figures import FIGURES, LEAST_DEVIATION, figures
 from stream.signals.memory import SubjectWindows
-from stream.signals.signal_settings import Signals
 from stream.signals.windows import MAX_SUBJECTS, MAX_WEIGHT, SUMS, Windows
 from tests.fakes import scored, scores
 

@@ -17,11 +17,11 @@ from apprise.plugins.discord import NotifyDiscord
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
+from stream.config.settings import Settings
+from stream.connections.outbox import Outgoing
 from stream.notify.notification import RefusedError, TryAgainError
 from stream.notify.route_file import RouteError
 from stream.notify.routing import Routing
-from stream.outbox import Outgoing
-from stream.settings import Settings
 from stream.sinks.apprise_service import AppriseSink
 from stream.sinks.build import build_sinks, check_receivers
 from stream.sinks.redis_stream import RedisSink

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.settings import SettingsError
+from stream.config.settings import SettingsError
 from stream.subjects.companies import KnowledgeBase
 
 

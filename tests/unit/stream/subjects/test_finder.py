@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from stream.config.settings import SettingsError
+from stream.config.subjects import Subjects
 from stream.records import Subject
-from stream.settings import SettingsError
 from stream.subjects.finder import SubjectFinder
-from stream.subjects.subject_settings import Subjects
 from tests.fakes import event
 
 FINDER = SubjectFinder.load(Subjects())

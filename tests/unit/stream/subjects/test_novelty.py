@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from stream.config.subjects import Novelty
 from stream.names import Keys
 from stream.records import Origin, Scored, Subject
 from stream.subjects.copies_in_memory import FirstEvents
 from stream.subjects.copy_store import CopyStore, count_copies
 from stream.subjects.novelty import fingerprint
-from stream.subjects.subject_settings import Novelty
 from tests.fakes import scored
 
 STORY = (

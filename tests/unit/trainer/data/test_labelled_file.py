@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from models.spec import Head
+from stream.config.settings import Limits, Source
+from stream.files.publish import Line
 from stream.ingest.sources import Decoder
-from stream.publish import Line
 from stream.records import model_text
-from stream.settings import Limits, Source
 from tests.fakes import NOON
 from trainer.data.dataset import Example
 from trainer.data.labelled_file import (

@@ -19,9 +19,9 @@ from trainer.fitting.measure import fast_pooled_vectors
 from trainer.promotion import challenge
 from trainer.promotion.challenge import Challenger, challenge_deep, challenge_fast
 from trainer.promotion.contender import Contender, load_contender
+from trainer.promotion.data_split import DataSplit
 from trainer.promotion.gate import Limits, judge
 from trainer.promotion.publish import publish
-from trainer.promotion.taught import Taught
 
 LINEAGE = {"labels": 3, "labels_fingerprint": "abc", "read_up_to": {"0": 7}}
 # Times of so small a model say nothing.
@@ -51,18 +51,18 @@ def lesson(*, of: str, flipped: bool = False) -> list[Example]:
     ]
 
 
-def taught(learn: list[Example], golden: list[Example]) -> Taught:
+def data(train: list[Example], golden: list[Example]) -> DataSplit:
     reminders = [
         Example(f"{what} {thing} {word}", "ours", {})
         for what in ("a card for the", "no loan for a")
         for thing in THINGS
         for word in ("today", "in spring", "at sea", "again")
     ]
-    recent = frozenset(("mood", one.text) for one in learn)
-    return Taught(learn, recent, golden, [], reminders, {})
+    recent = frozenset(("mood", one.text) for one in train)
+    return DataSplit(train, recent, golden, [], reminders, {})
 
 
-LESSONS = taught([*lesson(of="the"), *lesson(of="my")], lesson(of="our"))
+LESSONS = data([*lesson(of="the"), *lesson(of="my")], lesson(of="our"))
 SEEN = [one.text for one in [*LESSONS.golden, *LESSONS.reminders]]
 
 
@@ -107,7 +107,7 @@ def test_the_answers_of_the_other_heads_are_kept(root, written):
 
 
 def test_golden_labels_judge_and_do_not_teach(root):
-    others = taught(LESSONS.learn, lesson(of="our", flipped=True))
+    others = data(LESSONS.train, lesson(of="our", flipped=True))
     first, second = (challenge_fast(root, root, one, lineage=LINEAGE) for one in (LESSONS, others))
     assert first.weights.keys() == second.weights.keys()
     for name, weight in first.weights.items():
@@ -116,7 +116,7 @@ def test_golden_labels_judge_and_do_not_teach(root):
 
 
 def test_a_new_label_of_another_head_makes_no_label_recent(root):
-    texts = [one.text for one in LESSONS.learn]
+    texts = [one.text for one in LESSONS.train]
     some = dataclasses.replace(
         LESSONS, recent=frozenset([("mood", texts[0]), *(("kind", text) for text in texts)])
     )
@@ -135,7 +135,7 @@ def test_a_deep_fit_is_shown_no_golden_text(root, monkeypatch):
     monkeypatch.setattr(challenge, "fit", fit)
     with pytest.raises(FitError, match="seen enough"):
         challenge_deep(root, root, LESSONS, lineage=LINEAGE)
-    assert shown >= {one.text for one in LESSONS.learn}
+    assert shown >= {one.text for one in LESSONS.train}
     assert not shown & {one.text for one in LESSONS.golden}
 
 
@@ -204,9 +204,7 @@ def test_how_far_its_confidence_is_right_is_kept_with_it(root, challenger, writt
 
 
 def test_a_challenger_taught_the_contrary_is_refused(written):
-    wrong = taught(
-        [*lesson(of="the", flipped=True), *lesson(of="my", flipped=True)], LESSONS.golden
-    )
+    wrong = data([*lesson(of="the", flipped=True), *lesson(of="my", flipped=True)], LESSONS.golden)
     evidence = challenge_deep(written, written, wrong, lineage=LINEAGE).evidence
     # Without the doubts, which alone would refuse such labels: its answers must be enough.
     verdict = judge(msgspec.structs.replace(evidence, doubts=()), LIMITS)
@@ -229,6 +227,6 @@ def test_fewer_reminders_than_asked_for_are_all_taken_once(root, monkeypatch):
 
 
 def test_too_few_labels_to_validate_with_are_refused(root):
-    few = dataclasses.replace(LESSONS, learn=LESSONS.learn[:1])
+    few = dataclasses.replace(LESSONS, train=LESSONS.train[:1])
     with pytest.raises(FitError, match="give more labelled texts"):
         challenge_deep(root, root, few, lineage=LINEAGE)

@@ -1,0 +1,1 @@
+"""Kafka, Redis and HTTP: how they are reached, waited for, read and written."""

@@ -1,0 +1,85 @@
+"""Asks Kafka over a connection of its own whether it can serve our topics.
+
+The clients of a worker wait out an outage inside themselves and tell nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+
+from stream.config.settings import Settings, SettingsError
+from stream.connections.clients import kafka_arguments, kafka_fault
+from stream.connections.topics import wanted_topics
+
+DEADLINE_S = 10.0
+LEAST_IN_STEP = "min.insync.replicas"
+
+
+async def kafka_outage(settings: Settings) -> str:
+    """What is wrong with the brokers and what to do; nothing if they serve all our topics."""
+    kafka = settings.kafka
+    try:
+        admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
+    except SettingsError as error:
+        return str(error)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await admin.start()
+            names = sorted(wanted_topics(settings))
+            topics = await admin.describe_topics(names)
+            # Sources are only read, which takes a leader and no more.
+            sources = {source.topic for source in settings.sources}
+            ours = [name for name in names if name not in sources]
+            needed = await _needed(admin, ours) | dict.fromkeys(sources, 1)
+    except (KafkaError, OSError, ValueError, TimeoutError) as error:
+        return f"Kafka at {kafka.bootstrap} can't be reached {await kafka_fault(kafka, error)}"
+    finally:
+        await admin.close()
+    return unserved(topics, needed)
+
+
+async def _needed(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
+    """By topic: copies that must be in step for it to take a record, where we may know that."""
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name, {LEAST_IN_STEP: ""}) for name in names]
+    try:
+        answers = await admin.describe_configs(asked)
+    except IncompatibleBrokerVersion:  # the demo's embedded broker has no such question
+        return {}
+    return {
+        topic["resource_name"]: int(entry["config_value"])
+        for answer in answers
+        for topic in answer.to_object()["resources"]
+        for entry in topic["config_entries"]
+        if entry["config_names"] == LEAST_IN_STEP
+    }
+
+
+def unserved(topics: Sequence[dict[str, Any]], needed: Mapping[str, int]) -> str:
+    """The first fault in a cluster's description of topics, the gravest kind first.
+
+    A copy that is behind is none while enough are in step. How many a topic needs is in needed;
+    where a right is missing to know it, it is taken to need more than half.
+    """
+    partitions = [(topic, partition) for topic in topics for partition in topic["partitions"]]
+    for topic, partition in partitions:
+        if partition["leader"] < 0:
+            return (
+                f"no broker leads partition {partition['partition']} of {topic['topic']}; "
+                "start the brokers that are down"
+            )
+    for topic, partition in partitions:
+        copies, in_step = len(partition["replicas"]), len(partition["isr"])
+        least = needed.get(topic["topic"], copies // 2 + 1)
+        if in_step < least:
+            return (
+                f"only {in_step} of {copies} copies of partition {partition['partition']} of "
+                f"{topic['topic']} are in step, and it needs {least}; start the brokers that are "
+                f"down, or mend {LEAST_IN_STEP} if it has no more copies"
+            )
+    return ""

@@ -1,0 +1,1 @@
+"""Files of JSON lines: published to the source topics, or scored without Kafka."""

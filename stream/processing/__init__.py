@@ -1,0 +1,1 @@
+"""The way of a micro-batch: admitted, scored, judged, sent in order, acknowledged."""

@@ -1,0 +1,1 @@
+"""What every process that runs for months needs: its tasks, its memory, its retries."""

@@ -1,0 +1,1 @@
+"""What people and scripts read in a terminal: tables, JSON lines, log lines."""

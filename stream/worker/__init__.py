@@ -1,0 +1,1 @@
+"""One worker process: assembled, watched, and ended when it can't go on."""

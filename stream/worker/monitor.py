@@ -1,0 +1,69 @@
+"""Health, readiness and metrics of a worker."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.exceptions import RedisError
+
+from stream.connections.clients import probe_redis
+from stream.operations.health_server import Report
+from stream.operations.metrics import Reading, exposition, worker_families
+from stream.runtime.backoff import with_remedy
+from stream.worker.app import Worker
+
+TAKES_WRITES = "takes writes"
+
+
+class WorkerMonitor:
+    """stream.operations.health_server.Endpoints of a worker, from before its start on."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def health(self) -> Report:
+        worker = self._worker
+        if not worker.started:
+            return Report(ok=True, details={"worker": "starting"})
+        broken = worker.pipeline.broken
+        if broken.done():
+            error = broken.result()
+            return Report(ok=False, details={"worker": f"{type(error).__name__}: {error}"})
+        stalled = worker.watchdog.stalled
+        return Report(ok=not stalled, details={"worker": stalled or "works"})
+
+    async def ready(self) -> Report:
+        worker = self._worker
+        if not worker.started:
+            waits = "starting: waits for Kafka and Redis, then warms the model up"
+            return Report(ok=False, details={"worker": waits})
+        redis = await self._write_to_redis()
+        kafka = f"{worker.assigned} partitions" if worker.joined else "not in the group yet"
+        return Report(
+            ok=worker.joined and redis == TAKES_WRITES,
+            details={"kafka": kafka, "redis": redis, "model": worker.predictor.version},
+        )
+
+    def metrics(self) -> bytes:
+        worker = self._worker
+        started = worker.started
+        reading = Reading(
+            telemetry=worker.telemetry,
+            batches=worker.pipeline.batcher.statistics() if started else None,
+            lags=worker.watchdog.lags if started else {},
+            assigned=worker.assigned if started else 0,
+            model=worker.predictor.version,
+            swaps=worker.swaps,
+            stalled=started and bool(worker.watchdog.stalled),
+            deliveries=worker.deliveries,
+        )
+        return exposition(worker_families(reading))
+
+    async def _write_to_redis(self) -> str:
+        settings = self._worker.settings.redis
+        try:
+            async with asyncio.timeout(settings.timeout_s):
+                await probe_redis(self._worker.redis, settings)
+        except (RedisError, OSError, TimeoutError) as error:
+            return with_remedy(error)
+        return TAKES_WRITES

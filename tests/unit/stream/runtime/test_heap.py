@@ -1,0 +1,46 @@
+"""What lies free between blocks in use goes back to the system."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from stream.runtime import heap
+from stream.runtime.tasks import end
+
+DEADLINE_S = 20.0
+HOLES = """
+import pathlib
+from stream.runtime.heap import give_back
+
+def resident() -> int:
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+blocks = [b"x" * 60_000 for _ in range(2_000)]
+blocks = blocks[::50]
+before = resident()
+give_back()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's heap")
+def test_holes_between_blocks_in_use_are_given_back() -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", HOLES], capture_output=True, text=True, check=True
+    )
+    assert int(found.stdout) > 80_000_000
+
+
+async def test_it_is_done_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[int] = []
+    monkeypatch.setattr(heap, "TRIM_EVERY_S", 0.001)
+    monkeypatch.setattr(heap, "_trim", lambda: times.append(1))
+    task = asyncio.create_task(heap.trim_for_ever())
+    async with asyncio.timeout(DEADLINE_S):
+        while len(times) < 3:
+            await asyncio.sleep(0.001)
+    await end(task)
