@@ -7,7 +7,8 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from itertools import repeat
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -21,7 +22,10 @@ from stream.config.settings import Settings, load_settings
 from stream.connections.outbox import Outgoing, open_outbox
 from stream.connections.topics import wanted_topics
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
+from stream.processing.pipeline import Pipeline
+from stream.records import Event, Scored, Subject
 from stream.runtime.heap import spare_long_lived
+from stream.signals.signal_store import Observed
 from stream.worker.app import Worker
 
 POLL_S = 0.01
@@ -44,13 +48,19 @@ def measure(texts: Sequence[str], *, rounds: int) -> dict[str, list[float]]:
         without = {"rules": Path(no_rules.name)}
         broker.create_topics([*wanted_topics(load_settings(None)), "plain-out"])
         asyncio.run(_fill(settings_on(broker.bootstrap, redis.url), texts))
+
+        def ruleless() -> Settings:
+            """Each in a group of its own, which reads everything."""
+            return settings_on(broker.bootstrap, redis.url, alerting=without)
+
         ways: dict[str, Callable[[], Coroutine[Any, Any, tuple[float, float]]]] = {
             "plain aiokafka loop": lambda: _plain_loop(broker.bootstrap, len(texts)),
-            "worker, no rules": lambda: _worker(
-                settings_on(broker.bootstrap, redis.url, alerting=without), len(texts)
+            "worker, decoding and output alone": lambda: _worker(
+                _Unjudging, ruleless(), len(texts)
             ),
+            "worker, no rules": lambda: _worker(Worker, ruleless(), len(texts)),
             "worker, shipped rules": lambda: _worker(
-                settings_on(broker.bootstrap, redis.url), len(texts)
+                Worker, settings_on(broker.bootstrap, redis.url), len(texts)
             ),
         }
         rates: dict[str, list[float]] = defaultdict(list)
@@ -75,8 +85,33 @@ async def _fill(settings: Settings, texts: Sequence[str]) -> None:
             )
 
 
-async def _worker(settings: Settings, count: int) -> tuple[float, float]:
-    worker = Worker(settings, NoOpPredictor())
+class _NothingKept:
+    """In place of all that finds or remembers something: no subject, no copy, no window."""
+
+    def find(self, event: Event, topic: str | None) -> tuple[Subject, ...]:
+        del event, topic
+        return ()
+
+    async def mark(self, batch: Sequence[Scored]) -> list[Scored]:
+        return list(batch)
+
+    async def observe(self, batch: Sequence[Scored], asked: Collection[str]) -> Observed:
+        del asked
+        return Observed(repeat({}, len(batch)), [0] * len(batch), {}, [None] * len(batch))
+
+
+class _Unjudging(Worker):
+    """Reads, checks, scores, routes and sends, and that is all."""
+
+    def _new_pipeline(self) -> Pipeline:
+        pipeline = super()._new_pipeline()
+        nothing: Any = _NothingKept()
+        pipeline._subjects = pipeline._novelty = pipeline._signals = nothing  # noqa: SLF001
+        return pipeline
+
+
+async def _worker(kind: type[Worker], settings: Settings, count: int) -> tuple[float, float]:
+    worker = kind(settings, NoOpPredictor())
     await worker.start()
     spare_long_lived()
     while worker.telemetry.settled == 0:
