@@ -63,7 +63,7 @@ class TorchPredictor:
         """
         self.encoder_key = encoder_key
         encoder = encoder.to(device).eval()
-        # Until the path is settled, which may do with less than all its weights.
+        # Only until the path is settled, which may do with less than all its weights.
         self._encoder = None if path else encoder
         self._tokenize = encoder.tokenize
         self._hidden = encoder.hidden
