@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 from safetensors import SafetensorError
+from tokenizers import Tokenizer
 from torch import nn
 
 from models.encoder_files import NAMED_TOKENS, EncoderFiles, first_position, read_plain
@@ -61,6 +63,11 @@ class Encoder(nn.Module):
         self._tokenizer = files.tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
+        self.tokenize = partial(_token_ids, self._tokenizer)
+        """Texts to token ids of each, special tokens included, at most max_tokens of them.
+
+        To be kept without the encoder, whose weights it does not hold.
+        """
 
     @property
     def device(self) -> torch.device:
@@ -93,15 +100,6 @@ class Encoder(nn.Module):
         if self._module is None:
             self._weights = {name: fn(tensor) for name, tensor in self._weights.items()}
         return self
-
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, special tokens included, at most max_tokens of them.
-
-        A link counts as the word "http": its letters say nothing, and in a tweet they are often a
-        third of all tokens.
-        """
-        read = [_shortened(text) for text in texts]
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(read)]
 
     def spans(self, text: str) -> tuple[str, list[tuple[int, int]]]:
         """The text as it is read, and begin and end of each of its tokens there.
@@ -249,7 +247,16 @@ class _Bf16Linear(nn.Module):
         return F.linear(x.bfloat16(), self.weight, self.bias).float()
 
 
+def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    read = [_shortened(text) for text in texts]
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(read)]
+
+
 def _shortened(text: str) -> str:
+    """With each link as the word "http".
+
+    Its letters say nothing, and in a tweet they are often a third of all tokens.
+    """
     return LINK.sub("http", text) if "://" in text else text
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import safe_open
 from tokenizers import Tokenizer
 
 CONFIG = "config.json"
@@ -26,6 +27,7 @@ FROM_ZERO = ("bert",)
 FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
 # In files written long ago; it is a row of numbers, not a weight.
 NO_WEIGHT = "embeddings.position_ids"
+WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 NAMED_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
@@ -70,6 +72,10 @@ def read_plain(folder: Path) -> EncoderFiles | None:
     weights.pop(NO_WEIGHT, None)
     if not needed(config) <= weights.keys():
         return None
+    # The file stays mapped, with a copy of each page that a checkpoint changes, as long as any of
+    # its tensors is held. These are read for ever, and the others only until they are packed.
+    with safe_open(files[1], "pt") as alone:
+        weights[WORD_EMBEDDINGS] = alone.get_tensor(WORD_EMBEDDINGS)
     try:
         tokenizer = Tokenizer.from_file(str(files[2]))
     except Exception as error:  # noqa: BLE001 - tokenizers raises nothing narrower

@@ -8,7 +8,7 @@ time in proportion and changes no answer, so it is left out.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 
 from models.attention_rows import Block, Lengths, lay_out
 from models.encoder import Encoder
-from models.encoder_files import first_position
+from models.encoder_files import WORD_EMBEDDINGS, first_position
 from models.int8 import PACK_ROWS, int8_linear
 
 # Of the numbers of rows that batches come in.
@@ -26,6 +26,7 @@ LEAST_STEP, MOST_STEP = 16, 64
 
 Precision = Literal["fp32", "bf16", "int8"]
 Step = Callable[[torch.Tensor], torch.Tensor]
+Weights = Mapping[str, torch.Tensor]
 
 
 class _Layer(NamedTuple):
@@ -40,6 +41,7 @@ class _Layer(NamedTuple):
 class PackedEncoder:
     """The same vectors as Encoder.pool, from a copy of its weights as they are now.
 
+    Of the encoder's own it keeps the word embeddings, and in fp32 the weights of its layers.
     bf16 rounds the inputs and weights of linear layers and attention, as use_bf16_linears does,
     int8 those of linear layers alone; the residual stream and the layer norms stay float32. Heads
     of attention that add nothing to their layer, as trainer/prune.py makes them, are left out.
@@ -56,15 +58,16 @@ class PackedEncoder:
         self._hidden = encoder.hidden
         self._head_size = self._hidden // int(encoder.config["num_attention_heads"])
         self._epsilon = float(encoder.config.get("layer_norm_eps", 1e-12))
-        self._weights = encoder.weights
-        self._words = self._weights["embeddings.word_embeddings.weight"]
+        weights = encoder.weights
+        self._words = weights[WORD_EMBEDDINGS]
         self._places = (
-            self._weights["embeddings.position_embeddings.weight"][first_position(encoder.config) :]
-            + self._weights["embeddings.token_type_embeddings.weight"][0]
+            weights["embeddings.position_embeddings.weight"][first_position(encoder.config) :]
+            + weights["embeddings.token_type_embeddings.weight"][0]
         )
-        self._norm = self._layer_norm("embeddings")
+        self._norm = self._layer_norm(weights, "embeddings")
         self._layers = [
-            self._layer(f"encoder.layer.{at}") for at in range(encoder.config["num_hidden_layers"])
+            self._layer(weights, f"encoder.layer.{at}")
+            for at in range(encoder.config["num_hidden_layers"])
         ]
 
     def pool(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -128,28 +131,29 @@ class PackedEncoder:
 
         return attend
 
-    def _layer(self, name: str) -> _Layer:
+    def _layer(self, weights: Weights, name: str) -> _Layer:
         reads = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
-        live = self._live(f"{name}.attention.output.dense.weight")
+        live = self._live(weights[f"{name}.attention.output.dense.weight"])
         return _Layer(
-            qkv=self._linear(*reads, outputs=live),
-            attended=self._linear(f"{name}.attention.output.dense", inputs=live),
-            attended_norm=self._layer_norm(f"{name}.attention.output"),
-            widen=self._linear(f"{name}.intermediate.dense", gelu=True),
-            narrow=self._linear(f"{name}.output.dense"),
-            norm=self._layer_norm(f"{name}.output"),
+            qkv=self._linear(weights, *reads, outputs=live),
+            attended=self._linear(weights, f"{name}.attention.output.dense", inputs=live),
+            attended_norm=self._layer_norm(weights, f"{name}.attention.output"),
+            widen=self._linear(weights, f"{name}.intermediate.dense", gelu=True),
+            narrow=self._linear(weights, f"{name}.output.dense"),
+            norm=self._layer_norm(weights, f"{name}.output"),
         )
 
-    def _layer_norm(self, name: str) -> Step:
-        weight, bias = (self._weights[f"{name}.LayerNorm.{part}"] for part in ("weight", "bias"))
+    def _layer_norm(self, weights: Weights, name: str) -> Step:
+        # Copies, as a few numbers would keep the whole file that they were read from.
+        weight, bias = (weights[f"{name}.LayerNorm.{part}"].clone() for part in ("weight", "bias"))
         return lambda x: F.layer_norm(x, (self._hidden,), weight, bias, self._epsilon)
 
-    def _live(self, output: str) -> torch.Tensor | None:
+    def _live(self, output: torch.Tensor) -> torch.Tensor | None:
         """Inputs of an attention's output layer, less those of heads that it multiplies by 0.
 
         None for all of them.
         """
-        of_heads = self._weights[output].view(self._hidden, -1, self._head_size)
+        of_heads = output.view(self._hidden, -1, self._head_size)
         heads = of_heads.abs().amax((0, 2)) > 0
         if heads.all():
             return None
@@ -158,14 +162,15 @@ class PackedEncoder:
 
     def _linear(
         self,
+        weights: Weights,
         *names: str,
         inputs: torch.Tensor | None = None,
         outputs: torch.Tensor | None = None,
         gelu: bool = False,
     ) -> Step:
         """One linear layer, or that part of it; several that read the same become one."""
-        weight = self._joined(names, "weight", outputs)
-        bias = self._joined(names, "bias", outputs)
+        weight = self._joined([weights[f"{name}.weight"] for name in names], outputs)
+        bias = self._joined([weights[f"{name}.bias"] for name in names], outputs)
         if inputs is not None:
             weight = weight[:, inputs].contiguous()
         if self._int8:
@@ -176,10 +181,7 @@ class PackedEncoder:
             return lambda x: torch.ops.aten.gelu_(F.linear(x.to(weight.dtype), weight, bias))
         return lambda x: F.linear(x.to(weight.dtype), weight, bias)
 
-    def _joined(
-        self, names: Sequence[str], part: str, outputs: torch.Tensor | None
-    ) -> torch.Tensor:
-        found = [self._weights[f"{name}.{part}"] for name in names]
+    def _joined(self, found: list[torch.Tensor], outputs: torch.Tensor | None) -> torch.Tensor:
         if outputs is not None:
             found = [values[outputs] for values in found]
         return (torch.cat(found) if found[1:] else found[0]).to(self._dtype)
@@ -214,10 +216,11 @@ def _onednn_linear(weight: torch.Tensor, bias: torch.Tensor, *, gelu: bool) -> S
     """A linear layer whose weight is laid out for oneDNN once, and whose GELU is fused."""
     laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, PACK_ROWS)  # noqa: SLF001
     run = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001
+    dtype = weight.dtype  # alone: the function must not hold the weight as well
     then, how = ("gelu", "none") if gelu else ("none", "")
 
     def linear(x: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = run(x.to(weight.dtype), laid_out, bias, then, [], how)
+        found: torch.Tensor = run(x.to(dtype), laid_out, bias, then, [], how)
         return found
 
     return linear

@@ -62,15 +62,18 @@ class TorchPredictor:
         computed in float32 unless precision says otherwise.
         """
         self.encoder_key = encoder_key
-        self._encoder = encoder.to(device).eval()
+        encoder = encoder.to(device).eval()
+        # Only until the path is settled, which may do with less than all its weights.
+        self._encoder = None if path else encoder
+        self._tokenize = encoder.tokenize
+        self._hidden = encoder.hidden
         self._joint = heads.to(device).eval()
         self._version = version
         self._device = device
         self._precision = precision
-        self._settled = path is not None
-        self._path = path or candidates(self._encoder, precision)[0]
+        self._path = path or candidates(encoder, precision)[0]
         self._reason = "as beside" if path else "not measured yet"
-        self._pool = build(self._encoder, self._path)
+        self._pool = build(encoder, self._path)
         self._cores = Cores(threads)
         self._temperatures = _temperatures(heads.heads)
         self._was_full = False
@@ -100,7 +103,7 @@ class TorchPredictor:
 
     @property
     def hidden(self) -> int:
-        return self._encoder.hidden
+        return self._hidden
 
     @property
     def pads(self) -> bool:
@@ -119,7 +122,7 @@ class TorchPredictor:
     def warm_up(self) -> None:
         """Choose the forward path, unless it is settled, then run once: no first batch is slow."""
         tokens = self.tokenize(SAMPLE_TEXTS)
-        if not self._settled:
+        if self._encoder is not None:
             with torch.inference_mode():
                 self._path, self._pool, self._reason = choose(
                     self._encoder,
@@ -128,7 +131,7 @@ class TorchPredictor:
                     self._labels,
                     padded_budget=self.batch_tokens,
                 )
-            self._settled = True
+            self._encoder = None
         self.predict(tokens)
 
     def with_heads(self, heads: JointHeads, *, version: str) -> TorchPredictor:
@@ -141,7 +144,7 @@ class TorchPredictor:
         return other
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        return self._encoder.tokenize(texts)
+        return self._tokenize(texts)
 
     def predict(self, tokens: Sequence[list[int]], kinds: Sequence[str] = ()) -> list[Scores]:
         answers, _ = self.predict_beside(tokens, kinds, self, ())
@@ -161,7 +164,7 @@ class TorchPredictor:
             pooled = self._pool(tokens)
             answers = self._answers(pooled, kinds)
         # Of our own class, so its inside is ours.
-        if not isinstance(other, TorchPredictor) or other._encoder is not self._encoder:  # noqa: SLF001
+        if not isinstance(other, TorchPredictor) or other._pool is not self._pool:  # noqa: SLF001
             return answers, None
         if not rows:
             return answers, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from transformers import (
 )
 
 from models.encoder import DEFAULT_ENCODER, load_encoder
-from models.encoder_files import CONFIG, TOKENIZER, WEIGHTS, read_plain
+from models.encoder_files import CONFIG, TOKENIZER, WEIGHTS, WORD_EMBEDDINGS, read_plain
 from models.spec import ModelError
 from tests.tiny_model import write_tiny_encoder
 
@@ -78,6 +79,32 @@ def test_the_module_made_later_has_the_weights_as_they_are_then(folder):
 def test_the_module_is_wholly_where_the_weights_are(folder):
     model = load_encoder(str(folder)).to("meta").model
     assert {one.device.type for one in (*model.parameters(), *model.buffers())} == {"meta"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_words_do_not_hold_what_was_changed_of_other_weights(folder):
+    files = read_plain(folder)
+    assert files
+    weights = files.weights
+    words = weights[WORD_EMBEDDINGS]
+    weights["encoder.layer.0.output.dense.weight"].add_(1.0)
+    assert changed_kib(folder / WEIGHTS) > 0
+    del files, weights
+    gc.collect()
+    assert changed_kib(folder / WEIGHTS) == 0
+    assert words.shape == (30_522, 32)
+
+
+def changed_kib(file: Path) -> int:
+    """Of what this process has mapped of the file, how much is a copy of its own."""
+    changed, ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, value, *_ = line.split()
+        if name == "Anonymous:":
+            changed += ours * int(value)
+        elif not name.endswith(":"):
+            ours = line.endswith(str(file))
+    return changed
 
 
 @pytest.mark.parametrize("missing", [CONFIG, WEIGHTS, TOKENIZER])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from functools import cache
 
 import pytest
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 from transformers import RobertaModel
 
 from models.encoder import Encoder, load_encoder
-from models.encoder_files import is_plain
+from models.encoder_files import WORD_EMBEDDINGS, is_plain
 from models.forward_paths import ForwardPath, build
-from models.packed import PackedEncoder, Step, spare_rows
+from models.packed import PackedEncoder, Step, _onednn_linear, spare_rows
 from tests.tiny_model import write_tiny_encoder
 
 WORDS = st.integers(1_000, 30_000)
@@ -119,6 +121,27 @@ def test_other_kinds_of_layers_are_not_packed(tiny_encoder, setting, value):
     config = load_encoder(str(tiny_encoder)).config
     assert is_plain(config)
     assert not is_plain({**config, setting: value})
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_path_that_rounds_keeps_nothing_of_the_encoder_but_its_words(tiny_encoder, precision):
+    encoder = load_encoder(str(tiny_encoder))
+    held = {name: weakref.ref(tensor.untyped_storage()) for name, tensor in encoder.weights.items()}
+    packed = PackedEncoder(encoder, precision)
+    del encoder
+    gc.collect()
+    assert {name for name, storage in held.items() if storage()} == {WORD_EMBEDDINGS}
+    assert packed_vectors(packed, [[5, 6, 7]]).shape == (1, 32)
+
+
+def test_a_weight_laid_out_for_onednn_is_held_once():
+    weight, bias, x = torch.randn(32, 16), torch.randn(32), torch.randn(4, 16)
+    expected = F.gelu(F.linear(x, weight, bias))
+    given = weakref.ref(weight.untyped_storage())
+    linear = _onednn_linear(weight, bias, gelu=True)
+    del weight
+    assert given() is None
+    torch.testing.assert_close(linear(x), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.cuda

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import re
 import weakref
@@ -10,7 +11,9 @@ import pytest
 import torch
 
 from models import forward_paths as paths
+from models.encoder import load_encoder
 from models.forward_paths import ForwardPath
+from models.heads import JointHeads
 from models.predictor import TorchPredictor, load_predictor
 from models.spec import ModelError, OutOfMemoryError, Predictor, Scores
 from tests.tiny_model import HEADS
@@ -70,7 +73,7 @@ def test_predictor_is_what_the_batcher_expects(tiny):
 def test_scores_are_softmax_of_logits_over_temperature(tiny):
     tokens = tiny.tokenize(TEXTS[:2])
     with torch.inference_mode():
-        logits = tiny._joint(tiny._encoder(*tiny._encoder.pad(tokens)))["kind"]
+        logits = tiny._joint(tiny._encoder.pool(tokens))["kind"]
     for row, scores in zip(logits, tiny.predict(tokens), strict=True):
         expected = (row / HEADS[1].calibration.temperature).softmax(dim=0).tolist()
         assert list(scores["kind"].scores.values()) == pytest.approx(expected, abs=1e-6)
@@ -132,6 +135,26 @@ def test_warm_up_settles_the_path_and_says_why(tiny_checkpoint, monkeypatch):
     assert f", {predictor.path} (" in predictor.description
     assert re.search(r"packed fp32 \d+ ms, packed bf16 \d+ ms", predictor.description)
     assert predictor.pads != predictor.path.packed
+
+
+@pytest.mark.parametrize("path", [None, ForwardPath("bf16", packed=True)])
+def test_the_encoder_is_let_go_once_the_path_is_settled(tiny_encoder, path):
+    encoder = load_encoder(str(tiny_encoder))
+    predictor = TorchPredictor(
+        encoder,
+        JointHeads(HEADS, encoder.hidden),
+        version="tiny",
+        device=torch.device("cpu"),
+        precision="bf16",
+        path=path,
+    )
+    held = weakref.ref(encoder)
+    del encoder
+    if path is None:
+        predictor.warm_up()
+    gc.collect()
+    assert held() is None
+    assert len(score(predictor, TEXTS)) == len(TEXTS)
 
 
 def test_scores_stay_the_same_when_warm_up_changes_the_path(tiny_checkpoint, monkeypatch):

@@ -14,7 +14,8 @@ from stream.runtime.tasks import end
 DEADLINE_S = 20.0
 HOLES = """
 import pathlib
-from stream.runtime.heap import give_back
+import sys
+from stream.runtime import heap
 
 def resident() -> int:
     return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -22,15 +23,16 @@ def resident() -> int:
 blocks = [b"x" * 60_000 for _ in range(2_000)]
 blocks = blocks[::50]
 before = resident()
-give_back()
+getattr(heap, sys.argv[1])()
 print(before - resident())
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's heap")
-def test_holes_between_blocks_in_use_are_given_back() -> None:
+@pytest.mark.parametrize("by", ["give_back", "spare_long_lived"])
+def test_holes_between_blocks_in_use_are_given_back(by: str) -> None:
     found = subprocess.run(
-        [sys.executable, "-c", HOLES], capture_output=True, text=True, check=True
+        [sys.executable, "-c", HOLES, by], capture_output=True, text=True, check=True
     )
     assert int(found.stdout) > 80_000_000
 
