@@ -410,7 +410,9 @@ def test_rules_test_compares_alerts_with_the_expected_ones(
         (("repeat = 2", "repeats = 2"), "event 1: Object contains unknown field `repeats`"),
         (("repeat = 2", "repeat = 20_000"), "makes more than 10,000 events"),
         (('2, every = "10m"', '9_999, every = "366d"'), "event 1: lies too far ahead"),
-        (("confidence = 0.7", "confidence = 70"), "Expected `float` <= 1.0"),
+        (("repeat = 2", "repeat = -2"), "event 1: Expected `int` >= 1"),
+        # As they are written, whatever they are repeated.
+        (("confidence = 0.7", "confidence = 70"), "event 2: Expected `float` <= 1.0"),
         (('"10m"', '"10"'), "event 1: write a whole number and a unit"),
         (('rule = "bad-news"', 'rule = "no-news"'), "unknown rule 'no-news'"),
         (("expect", "expects"), "unknown field `expects`"),
