@@ -8,7 +8,7 @@ records say in which order all that came, and a backtest goes through it in the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from stream.config.signals import Signals
 from stream.records import Alert, Scored
 from stream.rules.rule_set import Known, Match, RuleSet
 from stream.signals.memory import SubjectWindows
+from stream.signals.windows import Windows
 
 
 class Outcome(msgspec.Struct):
@@ -46,13 +47,64 @@ class _Waiting:
     def __init__(self, known: dict[str, Known]) -> None:
         self.known = known
         self.records: list[tuple[Scored, Verdicts]] = []
+        # Records whose id had come before, which stand in the log where that did.
+        self.again: list[tuple[Scored, Verdicts]] = []
+
+    def add(self, scored: Scored, verdicts: Verdicts, *, again: bool = False) -> None:
+        for name, matches in verdicts.items():
+            self.known[name].add(matches)
+        (self.again if again else self.records).append((scored, verdicts))
+
+    def in_order(self) -> list[tuple[Scored, Verdicts]]:
+        """As the worker had them: each partition in the order of its offsets."""
+        ordered = self.records
+        for one in sorted(self.again, key=lambda one: one[0].origin.offset):
+            origin = one[0].origin
+            behind = (
+                place
+                for place, (other, _) in enumerate(ordered)
+                if (other.origin.topic, other.origin.partition) == (origin.topic, origin.partition)
+                and other.origin.offset > origin.offset
+            )
+            ordered.insert(next(behind, len(ordered)), one)
+        return ordered
+
+
+class _Latest(NamedTuple):
+    """The latest event that entered the windows: its turn, what it saw, and the verdicts on it."""
+
+    turn: int
+    windows: Mapping[str, Windows]
+    verdicts: list[Verdicts]
+
+    def new(self, verdicts: Verdicts) -> Verdicts:
+        """Those about what no verdict on it is about; as live, they end nothing about a subject
+        that it was not about.
+        """
+        given = {
+            (name, match.rule.name, match.subject)
+            for one in self.verdicts
+            for name, matches in one.items()
+            for match in matches
+            if match.outcome != "fails"
+        }
+        return {
+            name: [
+                one
+                for one in matches
+                if (name, one.rule.name, one.subject) not in given
+                and (one.outcome == "holds" or one.subject in self.windows)
+            ]
+            for name, matches in verdicts.items()
+        }
 
 
 class Backtest:
     """Several rule sets over the same records, each with alerts of its own.
 
     Records come in the order of their turns, those without one in the order of the log. One that
-    was delivered again is passed over.
+    was delivered again is passed over. What came again as another record, such as an edited ticket,
+    has the turn that its id got first: as live, it enters no windows and only adds verdicts.
     """
 
     def __init__(
@@ -68,6 +120,7 @@ class Backtest:
         # By the turn of their verdicts.
         self._waiting: dict[int, _Waiting] = {}
         self._seen: set[int] = set()
+        self._latest = _Latest(-1, {}, [])
         self.records = 0
         self.repeats = 0
         self.first: datetime | None = None
@@ -76,30 +129,42 @@ class Backtest:
     def feed(self, scored: Scored) -> list[Judged]:
         """The records whose verdicts come in now; this one's may later, at the last in finish()."""
         # A hash is a tenth of the memory; two of a million that agree are one in 10^7.
-        mark = hash((scored.origin, scored.id, scored.time))
+        mark = hash(_identity(scored))
         if mark in self._seen:
             self.repeats += 1
             return []
         self._seen.add(mark)
+        if scored.turn and scored.turn[0] == self._latest.turn:
+            self.repeats += 1
+            self._take_again(scored, scored.turn[1])
+            return []
         self.records += 1
         if self.first is None or scored.time < self.first:
             self.first = scored.time
         if self.last is None or scored.time > self.last:
             self.last = scored.time
+        windows = self._windows.observe(scored)
         if scored.turn is None:
             judged = self.finish()
-            judged.append(self._raise(scored, self._ask(scored, self._known)))
+            judged.append(self._raise(scored, self._ask(scored, windows, self._known)))
             return judged
         observed, raised = scored.turn
         judged = self._raise_before(observed)
+        batch = self._batch(raised)
+        verdicts = self._ask(scored, windows, batch.known)
+        batch.add(scored, verdicts)
+        self._latest = _Latest(observed, windows, [verdicts])
+        return judged
+
+    def _take_again(self, scored: Scored, raised: int) -> None:
+        verdicts = self._latest.new(self._ask(scored, self._latest.windows, self._known))
+        self._latest.verdicts.append(verdicts)
+        self._batch(raised).add(scored, verdicts, again=True)
+
+    def _batch(self, raised: int) -> _Waiting:
         if raised not in self._waiting:
             self._waiting[raised] = _Waiting(self._known_now())
-        batch = self._waiting[raised]
-        verdicts = self._ask(scored, batch.known)
-        for name, matches in verdicts.items():
-            batch.known[name].add(matches)
-        batch.records.append((scored, verdicts))
-        return judged
+        return self._waiting[raised]
 
     def finish(self) -> list[Judged]:
         """The records whose verdicts had not come in yet."""
@@ -108,8 +173,9 @@ class Backtest:
     def _known_now(self) -> dict[str, Known]:
         return {name: Known(one.known) for name, one in self._episodes.items()}
 
-    def _ask(self, scored: Scored, known: Mapping[str, Known]) -> Verdicts:
-        windows = self._windows.observe(scored)
+    def _ask(
+        self, scored: Scored, windows: Mapping[str, Windows], known: Mapping[str, Known]
+    ) -> Verdicts:
         return {
             name: rules.match(scored, windows, known[name])
             for name, rules in self._rule_sets.items()
@@ -123,7 +189,7 @@ class Backtest:
         return [
             self._raise(scored, verdicts)
             for one in due
-            for scored, verdicts in self._waiting.pop(one).records
+            for scored, verdicts in self._waiting.pop(one).in_order()
         ]
 
     def _raise(self, scored: Scored, verdicts: Verdicts) -> Judged:
@@ -145,6 +211,13 @@ class Backtest:
             self._transitions[name],
             dict(self._rule_sets[name].errors),
         )
+
+
+def _identity(scored: Scored) -> Hashable:
+    """What is one record. In a file, where nobody numbered them, a line may be there twice."""
+    if scored.turn:
+        return scored.origin, scored.id, scored.time
+    return scored.origin.topic, scored.id, scored.time, scored.title, scored.text
 
 
 class Comparison(msgspec.Struct, frozen=True):

@@ -74,7 +74,7 @@ class Swept(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """repeats are records delivered again, passed over. first and last are event times.
+    """repeats are records of events that had come before. first and last are event times.
 
     labelled is how many events have labels, labels_matched how many of them were among the records.
     """

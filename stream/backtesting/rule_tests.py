@@ -36,7 +36,7 @@ class _Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     source: SourceKind = "news"
     after: str = "0s"
-    repeat: int = 1
+    repeat: Annotated[int, msgspec.Meta(ge=1)] = 1
     every: str = "1m"
     text: str = "An example."
     title: str = ""
@@ -126,7 +126,7 @@ def _read(placed: Placed, file: RuleFile) -> _Test:
 
 def _events(test: _Test, heads: Sequence[Head], where: str) -> list[tuple[Event, Scores]]:
     made: list[tuple[Event, Scores]] = []
-    for entry in test.events:
+    for place, entry in enumerate(test.events, 1):
         answers = {head.name: entry[head.name] for head in heads if head.name in entry}
         plain = {name: value for name, value in entry.items() if name not in answers}
         try:
@@ -137,9 +137,9 @@ def _events(test: _Test, heads: Sequence[Head], where: str) -> list[tuple[Event,
                 raise RuleError(f"{where}: makes more than {MAX_EVENTS:,} events")
             times = [BEGIN + timedelta(seconds=after + at * every) for at in range(event.repeat)]
         except (msgspec.ValidationError, ValueError) as error:
-            raise RuleError(f"{where}: event {len(made) + 1}: {error}") from None
+            raise RuleError(f"{where}: event {place}: {error}") from None
         except OverflowError:
-            raise RuleError(f"{where}: event {len(made) + 1}: lies too far ahead") from None
+            raise RuleError(f"{where}: event {place}: lies too far ahead") from None
         made += [
             (_event(event, number, time), scores) for number, time in enumerate(times, len(made))
         ]

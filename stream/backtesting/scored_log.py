@@ -22,10 +22,11 @@ class _Turn(msgspec.Struct):
     scored_at: datetime
     turn: tuple[int, int] | None = None
 
-    @property
-    def place(self) -> float:
-        """Turns are no lower than a worker's clock in microseconds, and seldom higher."""
-        return self.turn[0] if self.turn else self.scored_at.timestamp() * 1e6
+
+def place_of(one: Scored | _Turn) -> float:
+    """Where a record stands in the order in which all workers together judged."""
+    # Turns are no lower than a worker's clock in microseconds, and seldom higher.
+    return one.turn[0] if one.turn else one.scored_at.timestamp() * 1e6
 
 
 _decode_turn = msgspec.json.Decoder(_Turn).decode
@@ -92,7 +93,9 @@ def _by_turn(held: list[tuple[str, bytes]]) -> Iterator[Scored]:
 
     Each is given with where it was read. Empties held. Raises InputError.
     """
-    placed = [(_decode(_decode_turn, where, value).place, where, value) for where, value in held]
+    placed = [
+        (place_of(_decode(_decode_turn, where, value)), where, value) for where, value in held
+    ]
     held.clear()
     placed.sort(key=lambda one: one[0])
     for _, where, value in placed:

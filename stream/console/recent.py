@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -55,7 +56,10 @@ class Seen(NamedTuple):
 
 
 class _Topic:
-    """The last records of a topic; of a compacted one, read as a whole, the last of each key."""
+    """The last records of a topic; of a compacted one, read as a whole, the last of each key.
+
+    Last by Kafka's clock: partitions are read one after the other when the console starts.
+    """
 
     def __init__(
         self, decode: Callable[[bytes], Any], keep: int, *, compacted: bool = False
@@ -65,18 +69,27 @@ class _Topic:
         self._compacted = compacted
         self._records: OrderedDict[Hashable, Seen] = OrderedDict()
         self._number = 0
+        # Times and numbers of what is kept, the oldest first; of a compacted topic none.
+        self._ages: list[tuple[int, int]] = []
 
     @property
     def records(self) -> list[Seen]:
+        """In the order in which they were read, which is that of each partition."""
         return list(self._records.values())
 
     def add(self, key: bytes | None, seen: Seen) -> None:
         self._number += 1
-        name = key if self._compacted else self._number
-        self._records[name] = seen
-        self._records.move_to_end(name)
+        if self._compacted:
+            self._records[key] = seen
+            self._records.move_to_end(key)
+            if len(self._records) > self._keep:
+                self._records.popitem(last=False)
+            return
+        self._records[self._number] = seen
+        heapq.heappush(self._ages, (seen.at_ms, self._number))
         if len(self._records) > self._keep:
-            self._records.popitem(last=False)
+            _, oldest = heapq.heappop(self._ages)
+            del self._records[oldest]
 
     def begin(self, first: int, end: int) -> int:
         """The offset to read from, of a partition that holds [first, end)."""

@@ -11,6 +11,7 @@ import msgspec
 
 from models.spec import Head
 from stream.backtesting.backtest import Backtest, compare
+from stream.backtesting.scored_log import place_of
 from stream.backtesting.sweep import thresholds, variants
 from stream.config.settings import Settings
 from stream.console.errors import RefusedError
@@ -138,7 +139,8 @@ def try_all(
         signals=settings.signals,
         quiet_s=settings.alerting.quiet_s,
     )
-    for event in scored:
+    # The console reads one partition after the other.
+    for event in sorted(scored, key=place_of):
         run.feed(event)
     outcomes = {key: run.outcome(name).alerts for name, key in names.items()}
     plain = outcomes[AS_IT_IS, ""]

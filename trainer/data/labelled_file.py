@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -114,7 +115,7 @@ def read_label_map(file: Path, head: str, dataset: str) -> LabelMap:
         column = content.get("by")
         table = content["map"] if column else content
         ours = {
-            label: (value,) if isinstance(value, str) else tuple(map(str, value))
+            _composed(label): (value,) if isinstance(value, str) else tuple(map(str, value))
             for label, value in table.items()
         }
     except OSError as error:
@@ -132,6 +133,8 @@ def read_label_map(file: Path, head: str, dataset: str) -> LabelMap:
 def _ours(
     label: str, table: LabelMap, own: Collection[str], head: str, where: str
 ) -> tuple[str, ...]:
+    if label not in own:
+        label = _composed(label)
     mapped = table.table.get(label)
     if mapped is None and table.skip_unmapped:
         return ()
@@ -148,3 +151,8 @@ def _ours(
             f"{what_to_do}"
         )
     return labels
+
+
+def _composed(label: str) -> str:
+    """As people type it: a file from a Mac may hold a letter and its accent as two characters."""
+    return unicodedata.normalize("NFC", label)

@@ -14,6 +14,8 @@ from trainer.errors import DatasetError
 
 # CFPB narratives run to 14,000 characters, quoted in one field.
 csv.field_size_limit(10_000_000)
+# Tells Excel what parts the columns.
+HINT = "sep="
 SEPARATORS = {";": "a semicolon", ",": "a comma", "\t": "a tab"}
 
 
@@ -91,11 +93,16 @@ def _json_row(file: Path, line: str, number: int) -> dict[str, Any]:
 def _table(file: Path, content: str, **dialect: Any) -> list[dict[str, Any]]:
     reader = csv.DictReader(io.StringIO(content), restkey="", **dialect)
     rows: list[dict[str, Any]] = []
-    begins = 1
+    header, begins = content.partition("\n")[0], 1
     try:
-        if names := reader.fieldnames:
-            _refuse_twice(file, names)
-            begins = reader.line_num + 1
+        names = reader.fieldnames or ()
+        if content.strip() and (not any(names) or header.lower().startswith(HINT)):
+            raise DatasetError(
+                f"{file}: begins with the line {header!r}, where the names of the columns should "
+                "stand; remove it"
+            )
+        _refuse_twice(file, names)
+        begins = reader.line_num + 1
         for row in reader:
             rows.append(row)
             # What follows a separator that nobody meant would be another column's value.
@@ -107,7 +114,6 @@ def _table(file: Path, content: str, **dialect: Any) -> list[dict[str, Any]]:
                 )
             begins = reader.line_num + 1
     except csv.Error as error:
-        header = content.partition("\n")[0]
         otherwise = "" if "," in header else _parted_otherwise(header)
         raise DatasetError(
             f"{file}: row {len(rows) + 1}, which begins in line {begins}, can't be read ({error})"

@@ -43,10 +43,10 @@ def read_user_file(file: LabelledFile, name: str, heads: Sequence[Head]) -> User
     """The labelled rows of a file for the head of that name.
 
     If heads has one of that name, the labels must be among its own (as they stand, or by mapping);
-    else the head is new, and its labels are those of the file in alphabetical order. Rows without a
-    text or a label are left out, copies count once, and a text whose copies disagree not at all:
-    remarks say how many. Raises DatasetError for a file that can't be learnt from, or that spells a
-    label of a new head in several ways.
+    else the head is new, and its labels are those of its examples in alphabetical order. Rows
+    without a text or a label are left out, copies count once, and a text whose copies disagree not
+    at all: remarks say how many. Raises DatasetError for a file that can't be learnt from, or that
+    spells a label of a new head in several ways.
     """
     known = next((head for head in heads if head.name == name), None)
     if not known and (not HEAD_NAME.fullmatch(name) or name in RESERVED):
@@ -60,12 +60,15 @@ def read_user_file(file: LabelledFile, name: str, heads: Sequence[Head]) -> User
     if unclear := len(read) - len(rows):
         remarks.append(f"{unclear} rows whose label the mapping leaves open are left out")
     counts = Counter(example.labels[name][0] for example in rows)
-    head = known or Head(name=name, labels=tuple(sorted(counts)))
     examples = merge(rows)
     if lost := len(rows) - len(examples):
         remarks.append(f"{lost} rows repeat a text or contradict another row of the same text")
     kept = Counter(example.labels[name][0] for example in examples)
+    head = known or Head(name=name, labels=tuple(sorted(kept)))
     _check(file, kept)
+    if contradicted := sorted(counts.keys() - kept.keys()):
+        some = ", ".join(map(repr, contradicted[:NOTABLE_LABELS]))
+        remarks.append(f"labels of which no text is left, as others contradict them all: {some}")
     if not known:
         _refuse_spellings(file.path, counts)
     if single := sorted(label for label, texts in kept.items() if texts == 1):

@@ -6,6 +6,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from click.testing import CliRunner
@@ -46,13 +47,12 @@ def rule_file(folder: Path, text: str = RULES, name: str = "rules.toml") -> Path
 
 def event(number: int, confidence: float, ticker: str = "HALC", **changes: Any) -> Scored:
     """One event every two hours: each opens an episode of its own."""
+    fields: dict[str, Any] = {"id": f"e{number}", "origin": Origin("news", 0, number)}
     return scored(
-        id=f"e{number}",
-        origin=Origin("news", 0, number),
         after_s=number * 2 * HOUR_S,
         heads=scores(sentiment=("negative", confidence)),
         subjects=(Subject("ticker", ticker),),
-        **changes,
+        **(fields | changes),
     )
 
 
@@ -81,6 +81,33 @@ def test_a_record_that_was_delivered_again_is_passed_over(tmp_path: Path) -> Non
         run.feed(one)
     assert (run.records, run.repeats) == (2, 1)
     assert (run.first, run.last) == (EVENTS[1].time, EVENTS[2].time)
+
+
+def test_a_line_that_is_in_a_file_twice_counts_once(tmp_path: Path) -> None:
+    again, edited = (
+        msgspec.structs.replace(EVENTS[1], origin=Origin("news", 0, offset), text=text)
+        for offset, text in ((40, EVENTS[1].text), (41, "Halcyon found another customer."))
+    )
+    run = Backtest({"": RuleSet.load(rule_file(tmp_path))}, signals=Signals(), quiet_s=HOUR_S)
+    for one in (EVENTS[1], again, edited):
+        run.feed(one)
+    assert (run.records, run.repeats) == (2, 1)
+
+
+def test_a_ticket_that_comes_again_edited_enters_no_window_and_alerts_once(tmp_path: Path) -> None:
+    calm = scored(
+        origin=Origin("news", 0, 1), turn=(1, 3), heads=scores(sentiment=("negative", 0.7))
+    )
+    edited, again = (
+        event(0, 0.9, id=calm.id, origin=Origin("news", 0, offset), turn=(1, offset + 2))
+        for offset in (2, 3)
+    )
+    run = Backtest({"": RuleSet.load(rule_file(tmp_path))}, signals=Signals(), quiet_s=HOUR_S)
+    for one in (calm, edited, again):
+        run.feed(one)
+    [alert] = run.outcome("").alerts
+    assert (alert.count, alert.signal["events"]) == (1, 1)
+    assert (run.records, run.repeats) == (1, 2)
 
 
 def test_a_repeat_of_the_records_at_another_time_is_something_else(tmp_path: Path) -> None:
@@ -383,7 +410,9 @@ def test_rules_test_compares_alerts_with_the_expected_ones(
         (("repeat = 2", "repeats = 2"), "event 1: Object contains unknown field `repeats`"),
         (("repeat = 2", "repeat = 20_000"), "makes more than 10,000 events"),
         (('2, every = "10m"', '9_999, every = "366d"'), "event 1: lies too far ahead"),
-        (("confidence = 0.7", "confidence = 70"), "Expected `float` <= 1.0"),
+        (("repeat = 2", "repeat = -2"), "event 1: Expected `int` >= 1"),
+        # As they are written, whatever they are repeated.
+        (("confidence = 0.7", "confidence = 70"), "event 2: Expected `float` <= 1.0"),
         (('"10m"', '"10"'), "event 1: write a whole number and a unit"),
         (('rule = "bad-news"', 'rule = "no-news"'), "unknown rule 'no-news'"),
         (("expect", "expects"), "unknown field `expects`"),

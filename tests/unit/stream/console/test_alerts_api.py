@@ -13,9 +13,9 @@ from stream.config.settings import Settings
 from stream.console.errors import sentence_of, status_of
 from stream.console.services import Services
 from stream.console.thresholds_api import try_all, values_around
-from stream.records import Subject
+from stream.records import Origin, Subject
 from stream.rules.rule_file import Rule, RuleFile
-from tests.fakes import scored
+from tests.fakes import scored, scores
 from tests.unit.stream.console.conftest import Caller, fire, put
 
 
@@ -300,3 +300,35 @@ def test_values_that_no_figure_has_are_not_tried(when: str, tried: dict[str, lis
     file = RuleFile("rules", {"r": rule}, (), "")
     found = try_all(Settings(), DEFAULT_HEADS, file, where="r", scored=[], subject="ticker:HALC")
     assert {one.name: [value.value for value in one.tried] for one in found} == tried
+
+
+def test_thresholds_are_tried_in_the_order_in_which_workers_judged() -> None:
+    rule = Rule(
+        name="r",
+        when='sentiment.label == "negative" && sentiment.confidence >= 0.8',
+        resolve='sentiment.label == "positive"',
+        subject="ticker",
+        severity="info",
+        title="t",
+    )
+    file = RuleFile("rules", {"r": rule}, (), "")
+    judged = [
+        scored(
+            id=f"e{n}",
+            origin=Origin("news", n % 2, n),
+            after_s=60 * n,
+            turn=(n, n),
+            heads=scores(sentiment="positive" if n % 2 else "negative"),
+        )
+        for n in range(5)
+    ]
+    # One partition was read after the other.
+    (found,) = try_all(
+        Settings(),
+        DEFAULT_HEADS,
+        file,
+        where="r",
+        scored=[*judged[::2], *judged[1::2]],
+        subject="ticker:HALC",
+    )
+    assert [one.alerts for one in found.tried if one.now] == [3]

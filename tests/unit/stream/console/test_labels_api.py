@@ -16,6 +16,7 @@ from models.spec import HeadScore
 from stream.connections.outbox import Outgoing
 from stream.console.label_queue import in_review
 from stream.console.pending_feedback import PendingFeedback
+from stream.console.recent import KEPT_TICKETS
 from stream.console.review import InReview
 from stream.console.services import Services
 from stream.names import MAX_ID_CHARS
@@ -130,6 +131,16 @@ def sent_to(services: Services, queue: str) -> list[RoutedTicket]:
     sent = [one for one in cast("RememberingSender", services.sender).sent if one.topic == topic]
     assert all(one.key == decode_routed_ticket(one.value or b"").id.encode() for one in sent)
     return [decode_routed_ticket(one.value or b"") for one in sent]
+
+
+async def test_the_latest_tickets_are_known_whichever_partition_was_read_last(
+    page: Caller, services: Services
+) -> None:
+    review = services.settings.topics.review
+    put(services, review, ticket("latest"), at_ms=2_000)
+    put(services, review, *(ticket(f"older {n}") for n in range(KEPT_TICKETS)), at_ms=1_000)
+    assert (await page.get("/review?limit=1"))["waiting"] == KEPT_TICKETS
+    assert await judge(page, "latest", "topic", "cards") == "cards"
 
 
 async def test_the_last_label_that_was_missing_sends_a_ticket_to_its_queue_once(

@@ -105,6 +105,8 @@ def test_missing_column_names_the_columns_there_are(tmp_path):
             "row 2, which begins in line 3, has more fields than there are columns",
         ),
         ("a.tsv", "text\tlabel\nIt\tbad\tgood\n", "row 1, which begins in line 2, has more"),
+        ("a.csv", "\ntext,label\nfine,good\n", "begins with the line '', where the names"),
+        ("a.csv", "sep=,\ntext,label\nfine,good\n", "begins with the line 'sep=,', where"),
         ("a.tsv", f"text\tlabel\n{'x' * 10_000_001}\tbad\n", "row 1, .*field larger"),
     ],
 )
@@ -165,6 +167,26 @@ def test_a_label_that_the_mapping_lacks_must_be_the_heads_own(tmp_path):
         DatasetError, match=r"row 3: label '\+' is none of .* add it to the mapping"
     ):
         read_file(file, MOOD, mapping=mapping(tmp_path, {"-": "bad"}))
+
+
+def test_a_label_with_its_accents_apart_is_the_one_that_people_type(tmp_path):
+    apart = [
+        {"text": "It came back", "label": "Ru\u0308ckgabe"},
+        {"text": "Hm", "label": "re\u0301"},
+    ]
+    file = write_rows(tmp_path / "a.jsonl", apart)
+    for labels in ((), ("Rückgabe", "ré")):
+        read = read_file(file, Head(name="queue", labels=labels))
+        assert [row.labels["queue"] for row in read.examples] == [("Rückgabe",), ("ré",)]
+    for typed in ("Rückgabe", "Ru\u0308ckgabe"):
+        table = mapping(tmp_path, {typed: "bad", "ré": "good"})
+        read = read_file(file, MOOD, mapping=table)
+        assert [row.labels["mood"] for row in read.examples] == [("bad",), ("good",)]
+    as_fitted_before = Head(name="queue", labels=tuple(row["label"] for row in apart))
+    read = read_file(file, as_fitted_before)
+    assert [row.labels["queue"] for row in read.examples] == [
+        (one,) for one in as_fitted_before.labels
+    ]
 
 
 def test_map_onto_a_label_the_head_lacks_is_refused(tmp_path):

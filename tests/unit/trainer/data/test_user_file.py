@@ -69,6 +69,14 @@ def test_label_with_a_single_text_is_named(tmp_path):
     assert any("'odd'" in remark for remark in own.remarks)
 
 
+def test_label_whose_texts_others_contradict_is_none_of_the_head_and_named(tmp_path):
+    own = read(write(tmp_path, [*ROWS, (ROWS[0][0], "ghost")]))
+    assert own.head.labels == ("bad", "good")
+    assert own.remarks[-1] == (
+        "labels of which no text is left, as others contradict them all: 'ghost'"
+    )
+
+
 def test_numbers_are_labels_and_zero_is_one_of_them(tmp_path):
     file = tmp_path / "own.jsonl"
     rows = [{"text": f"text {n}", "label": n % 2} for n in range(12)]
