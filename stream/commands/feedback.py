@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from models.spec import ModelError
 from stream import show
 from stream.commands.options import FILE, config_option, json_option, load_heads
 from stream.ingest.text import printable
+from stream.login import login_name
 from stream.outbox import Outgoing, open_outbox
 from stream.publish import InputError
 from stream.records import Feedback, encode, utc_now
@@ -43,7 +43,7 @@ OPEN_QUESTIONS = (
 @click.option("--event", help="The event's id.")
 @click.option("--head", help="For example topic.")
 @click.option("--label", help="What the head should have said.")
-@click.option("--author", default=getpass.getuser, help="Who says so; else the login name.")
+@click.option("--author", default=login_name, help="Who says so; else the login name.")
 @click.option("--text", default="", help="Its text, if the stream has never had the event.")
 @json_option
 @click.pass_context
@@ -76,7 +76,7 @@ def feedback(
 @feedback.command("import")
 @config_option
 @click.argument("file", type=FILE)
-@click.option("--author", default=getpass.getuser, help="Author of rows that name none.")
+@click.option("--author", default=login_name, help="Author of rows that name none.")
 @json_option
 @click.pass_obj
 def import_feedback(settings: Settings, file: Path, author: str, as_json: bool) -> None:

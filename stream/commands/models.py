@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from stream.commands.parameters import Person, Remark
 from stream.commands.version_diff import compared, differences
 from stream.commands.version_view import learnt, lineage, moves, told
 from stream.ingest.text import printable
+from stream.login import login_name
 from stream.outbox import open_outbox
 from stream.records import utc_now
 from stream.serving.champions import announcement, roll_back
@@ -28,7 +28,7 @@ from stream.settings import Settings
 
 who = click.option(
     "--author",
-    default=getpass.getuser,
+    default=login_name,
     type=Person(),
     help="Who decides; else the login name.",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -10,6 +9,7 @@ from contextlib import AsyncExitStack
 import msgspec
 
 from stream.ingest.dead_letter import REPLAY_ATTEMPT, REPLAY_OF, DeadLetter
+from stream.login import login_name
 from stream.operations.dead_letter_log import (
     Replay,
     Wanted,
@@ -68,7 +68,7 @@ async def replay(
             turn = await held.enter_async_context(replay_turn(settings))
             await prepare_topics(settings)
             outbox = await held.enter_async_context(open_outbox(settings.kafka))
-            sender = _Sender(outbox, settings.topics.replays, turn, by or getpass.getuser())
+            sender = _Sender(outbox, settings.topics.replays, turn, by or login_name())
         await _replay(settings, wanted, outcome, sender, again=again)
     return outcome
 
