@@ -243,6 +243,20 @@ def run_service(
     return asyncio.run(until_signal())
 
 
+async def start_unless(stop: asyncio.Event, start: Coroutine[Any, Any, None]) -> None:
+    """Start a service, or end the process as done where stop is set before that.
+
+    Nothing was consumed by then, and half a start can't be undone.
+    """
+    starting = asyncio.ensure_future(start)
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        os._exit(0)
+    stopped.cancel()
+    await starting
+
+
 def progress_bar(quiet: bool, *, transient: bool = False) -> Progress:
     """On stderr; transient: it is gone at the end."""
     return Progress(

@@ -37,4 +37,5 @@ def test_the_console_starts_without_a_name(nameless: str) -> None:
     sessions = Sessions(users=None)
 
     identity = sessions.identify(sessions.for_owner())
-    assert identity and identity.name == nameless
+    assert identity
+    assert identity.name == nameless
