@@ -40,6 +40,7 @@ class Patience:
         self._trouble = trouble
         self._logger = logger
         self._cause = ""
+        retries[trouble] += 0  # a series that Prometheus knows before its first rise
         self.over()
 
     def over(self) -> None:
