@@ -8,7 +8,12 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
-from stream.ingest.dead_letter import REPLAY_ATTEMPT, REPLAY_OF, DeadLetter
+from stream.ingest.dead_letter import (
+    REPLAY_ATTEMPT,
+    REPLAY_OF,
+    UNPACKS_TO_TOO_MUCH,
+    DeadLetter,
+)
 from stream.login import login_name
 from stream.operations.dead_letter_log import (
     Replay,
@@ -121,6 +126,13 @@ def refusals(
     again: bool,
 ) -> Iterator[str]:
     """Why a dead letter is not sent again; none if it may be. latest is by the first failure."""
+    if letter.value is None:
+        yield (
+            "has no value, which no event can be made of; on a compacted topic it would delete "
+            "what is there by its key"
+        )
+    if UNPACKS_TO_TOO_MUCH in dict(letter.headers):
+        yield "is a whole batch; send its records again in smaller ones, from where they came"
     if letter.missing:
         yield f"{letter.missing} could not be kept; send it again from where it came"
     if letter.origin.topic not in topics:
