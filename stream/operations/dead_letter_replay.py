@@ -18,7 +18,7 @@ from stream.login import login_name
 from stream.operations.dead_letter_log import (
     Replay,
     Wanted,
-    keep_latest,
+    latest_failures,
     read_letters,
     read_replays,
 )
@@ -81,12 +81,7 @@ async def replay(
 async def _replay(
     settings: Settings, wanted: Wanted, outcome: Outcome, sender: _Sender | None, *, again: bool
 ) -> None:
-    newest: dict[str, DeadLetter] = {}
-    async for letter in read_letters(settings, since=wanted.since):
-        if letter is not None:
-            # Only what keep_latest compares: the values may be many and large.
-            keep_latest(newest, msgspec.structs.replace(letter, value=None))
-    latest = {first: letter.id for first, letter in newest.items()}
+    latest = await latest_failures(settings, since=wanted.since)
     replays = await read_replays(settings)
     topics = replayable(settings)
     seen: set[str] = set()

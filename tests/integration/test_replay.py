@@ -158,6 +158,25 @@ async def test_a_second_failure_is_linked_counted_once_and_not_replayed_for_ever
     assert letter.first != letter.id
 
 
+async def test_a_record_that_failed_for_another_reason_since_is_listed_under_that_one_alone(
+    settings: Settings,
+) -> None:
+    await prepare_topics(settings)
+    await send(settings, (b"a", b'{"body": {"not": "a text"}}'))
+    async with worker(settings) as running:
+        await settled(running, 1)
+    assert (await replay(settings, Wanted(reasons=("no_text",)))).replayed == 1
+    async with worker(accepts(settings, field="body")) as running:
+        await settled(running, 1)
+
+    async def attempts(reason: str) -> list[int]:
+        listing = await list_dead_letters(settings, limit=10, wanted=Wanted(reasons=(reason,)))
+        return [letter.attempt for letter in listing.letters]
+
+    assert await attempts("wrong_type") == [2]
+    assert await attempts("no_text") == []
+
+
 async def test_what_would_be_incomplete_or_lead_nowhere_is_refused_with_the_reason(
     settings: Settings,
 ) -> None:
