@@ -25,6 +25,12 @@ REMEDIES = {
     "'maxmemory'": "raise maxmemory of Redis or free memory there",
     READ_ONLY: "set redis.url to the primary, or make this one it with REPLICAOF NO ONE",
     "MISCONF": "free space on the disk where Redis keeps its data, its log says more",
+    # Of Kafka, the first: what aiokafka makes of the codes that are newer than it.
+    "[Error -1]": "the broker's log says more; a compacted topic takes no record without a key",
+    "InvalidTimestampError": (
+        "set this machine's clock right, or see message.timestamp.before.max.ms and "
+        "message.timestamp.after.max.ms of the topic"
+    ),
     "Timeout reading from": "see what keeps Redis busy with SLOWLOG GET, or raise redis.timeout_s",
 }
 
