@@ -26,6 +26,8 @@ from stream.connection_settings import Http, Kafka
 from stream.ingest.sources import Decoder
 from stream.notify.route_file import RouteError
 from stream.notify.routing import Routing
+from stream.operations.kafka_outage import kafka_outage
+from stream.operations.topic_settings import CLEANUP, LARGEST, SEGMENT, topic_settings, unfit
 from stream.patience import with_remedy
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
@@ -86,7 +88,7 @@ def _http(http: Http) -> str:
 
 
 async def _kafka(settings: Settings) -> list[Check]:
-    kafka = settings.kafka
+    kafka, wanted = settings.kafka, wanted_topics(settings)
     try:
         admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
     except SettingsError as error:
@@ -95,23 +97,36 @@ async def _kafka(settings: Settings) -> list[Check]:
         async with asyncio.timeout(KAFKA_DEADLINE_S):
             await admin.start()
             present = set(await admin.list_topics())
+            # How a source is set is its owner's business.
+            sources = {source.topic for source in settings.sources}
+            ours = sorted(wanted.keys() & present - sources)
+            found = await topic_settings(admin, ours, {LARGEST, SEGMENT, CLEANUP})
     except (KafkaError, OSError, ValueError, TimeoutError) as error:
         fault = await kafka_fault(kafka, error)
         return [Check("kafka", "failed", f"{kafka.bootstrap} can't be reached {fault}")]
     finally:
         await admin.close()
-    missing = sorted(wanted_topics(settings).keys() - present)
+    missing = sorted(wanted.keys() - present)
     reachable = Check("kafka", "ok", f"{kafka.bootstrap}, {len(present)} topics, {_way(kafka)}")
     if kafka.sasl == "PLAIN" and not kafka.tls:
         detail = f"{kafka.bootstrap}: the password travels readable; set kafka.tls"
         reachable = Check("kafka", "warning", detail)
     if not missing:
-        return [reachable, Check("topics", "ok", "all there")]
+        return [reachable, await _topics(settings, list(unfit(found, wanted)))]
     if settings.kafka.create_topics:
         detail = f"{', '.join(missing)} missing; the worker creates them when it starts"
         return [reachable, Check("topics", "warning", detail)]
     detail = f"{', '.join(missing)} missing and kafka.create_topics is off; create them"
     return [reachable, Check("topics", "failed", detail)]
+
+
+async def _topics(settings: Settings, faults: list[str]) -> Check:
+    """Of topics that are all there."""
+    if outage := await kafka_outage(settings):
+        return Check("topics", "failed", outage)
+    if faults:
+        return Check("topics", "warning", "; ".join(faults))
+    return Check("topics", "ok", "all there")
 
 
 def _way(kafka: Kafka) -> str:
