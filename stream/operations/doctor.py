@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
@@ -28,7 +29,7 @@ from stream.notify.route_file import RouteError
 from stream.notify.routing import Routing
 from stream.operations.kafka_outage import kafka_outage
 from stream.operations.topic_settings import CLEANUP, LARGEST, SEGMENT, topic_settings, unfit
-from stream.patience import with_remedy
+from stream.patience import ONE_REDIS, with_remedy
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
 from stream.settings import Settings, SettingsError
@@ -38,6 +39,7 @@ from stream.tickets import check_queues
 from stream.topics import wanted_topics
 
 KAFKA_DEADLINE_S = 10.0
+LEAST_REDIS = [6, 2]
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -135,21 +137,36 @@ def _way(kafka: Kafka) -> str:
     )
 
 
-async def _redis(settings: Settings) -> str:
+async def _redis(settings: Settings) -> Check:
     async with redis_client(settings.redis) as client:
         information = await client.info()
         try:
             await probe_redis(client, settings.redis)
         except ResponseError as error:
             # It is reached, and lets nobody write: a replica, or one that is full.
-            raise SettingsError(f"takes no writes ({with_remedy(error)})") from None
+            return Check("redis", "failed", f"takes no writes ({with_remedy(error)})")
+    return redis_check(information)
+
+
+def redis_check(information: Mapping[str, Any]) -> Check:
+    """Of one that takes writes, from what it says of itself."""
+    version = str(information.get("redis_version", "?"))
+    if information.get("redis_mode") == "cluster":
+        return Check("redis", "failed", f"is a cluster; {ONE_REDIS}")
+    parts = [int(part) for part in re.findall(r"\d+", version)[:2]]
+    if parts and parts < LEAST_REDIS:
+        return Check("redis", "failed", f"is Redis {version}; it takes 6.2 or newer")
+    policy = information.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and information.get("maxmemory"):
+        detail = f"forgets alerts and windows once it is full ({policy}); set maxmemory-policy "
+        return Check("redis", "warning", f"{detail}noeviction, with which a worker waits")
     memory = information.get("used_memory_human", "?")
-    return f"Redis {information.get('redis_version', '?')}, {memory} used"
+    return Check("redis", "ok", f"Redis {version}, {memory} used")
 
 
-async def _guard(name: str, check: Awaitable[str]) -> Check:
+async def _guard(name: str, check: Awaitable[Check]) -> Check:
     try:
-        return Check(name, "ok", await check)
+        return await check
     except SettingsError as error:
         return Check(name, "failed", str(error))
     except (RedisError, OSError) as error:

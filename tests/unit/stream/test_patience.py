@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ClusterCrossSlotError, MovedError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 from stream import patience as patience_module
 from stream.patience import ROW_ENDS_S, Patience, present_troubles
@@ -43,6 +43,15 @@ async def said(error: Exception, caplog: pytest.LogCaptureFixture) -> str:
     assert caplog.messages[-1].endswith("s so far")
     assert "Redis is in trouble" in patience.describe()
     return caplog.messages[-1]
+
+
+@pytest.mark.parametrize(
+    "error", [MovedError("866 127.0.0.1:7000"), ClusterCrossSlotError("Keys in request")]
+)
+async def test_a_cluster_is_named_as_what_is_not_supported(
+    error: RedisError, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert "Redis Cluster is not supported" in await said(error, caplog)
 
 
 @pytest.mark.redis
