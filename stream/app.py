@@ -18,7 +18,7 @@ from stream.alerts.sweeper import Sweeper
 from stream.connection import StartError, connect_redis, kafka_arguments
 from stream.heap import trim_for_ever
 from stream.ingest.agents import chunk_agent
-from stream.ingest.chunks import ChunkTracker, faust_app, read_lags
+from stream.ingest.chunks import ChunkTracker, faust_app, read_lags, start_reading
 from stream.ingest.sources import Decoder
 from stream.names import Keys
 from stream.notify.delivery import DeliveryCounts
@@ -31,7 +31,7 @@ from stream.operations.ledger_writer import LedgerWriter
 from stream.operations.telemetry import Telemetry
 from stream.operations.watchdog import Watchdog, WorkerProgress
 from stream.outbox import open_outbox
-from stream.patience import present_troubles
+from stream.patience import present_troubles, with_remedy
 from stream.pipeline import Pipeline
 from stream.rules.rule_set import RuleSet
 from stream.rules.rules_live import LiveRules
@@ -108,7 +108,7 @@ class Worker:
         self._run_alert_services()
         if self._champions:
             await self._follow_registry(self._champions)
-        await self._app.start()
+        await start_reading(self._app)
         folder.cleanup()  # made for Faust's start, which keeps nothing in it
         self.watchdog = Watchdog(
             stall_s=settings.http.stall_s,
@@ -220,7 +220,7 @@ class Worker:
                     ) from error
                 if self._app.crashed:
                     raise StartError(
-                        f"the Kafka consumer has crashed ({self._app.crash_reason!r}); "
+                        f"the Kafka consumer has crashed ({with_remedy(self._app.crash_reason)}); "
                         "restart the worker"
                     )
         finally:

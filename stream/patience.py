@@ -30,6 +30,7 @@ REMEDIES = {
     "MISCONF": "free space on the disk where Redis keeps its data, its log says more",
     # Of Kafka, the first: what aiokafka makes of the codes that are newer than it.
     "[Error -1]": "the broker's log says more; a compacted topic takes no record without a key",
+    "AuthorizationFailedError": "give its user the rights that docs/security.md lists",
     "InvalidTimestampError": (
         "set this machine's clock right, or see message.timestamp.before.max.ms and "
         "message.timestamp.after.max.ms of the topic"

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import TopicAuthorizationFailedError
 from redis.asyncio import Redis
 from redis.exceptions import ClusterCrossSlotError, MovedError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -43,6 +44,12 @@ async def said(error: Exception, caplog: pytest.LogCaptureFixture) -> str:
     assert caplog.messages[-1].endswith("s so far")
     assert "Redis is in trouble" in patience.describe()
     return caplog.messages[-1]
+
+
+async def test_a_right_that_is_missing_is_named_with_where_they_are_listed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert "docs/security.md" in await said(TopicAuthorizationFailedError("news"), caplog)
 
 
 @pytest.mark.parametrize(
