@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -52,6 +52,16 @@ class Seen(NamedTuple):
 
     at_ms: int
     record: Any
+
+
+def rate(ages_s: Sequence[float], *, window_s: float, most: int) -> float:
+    """A second's share of what is not older than the window; ages are of what is kept.
+
+    Where more came than the most that are kept, these cover a part of the window only.
+    """
+    within = sum(age < window_s for age in ages_s)
+    covered_s = max(1.0, *ages_s) if within >= most else window_s
+    return within / covered_s
 
 
 class _Topic:
