@@ -36,12 +36,12 @@ from stream.commands import (
 )
 from stream.commands.options import FAILED, WRONG_USAGE
 from stream.config.settings import SettingsError, load_settings
-from stream.connections.clients import StartError
 from stream.connections.outbox import TooLargeForTopicError
 from stream.demo.embedded import EmbeddedError
 from stream.files.publish import InputError
 from stream.ingest.text import printable
 from stream.rules.rule_error import RuleError
+from stream.runtime.errors import StartError
 from stream.terminal.logs import set_up_logging
 from trainer.errors import TrainerError
 

@@ -53,8 +53,11 @@ share.coordinator.state.topic.replication.factor={member.replicas}
 share.coordinator.state.topic.min.isr={member.in_sync}
 """
 
-# PLAINTEXT stays, for the broker itself and for tests to look in by.
+# PLAINTEXT stays, for the broker itself and for tests to look in by: who comes by it may do all,
+# others what a test gives them.
 SECURE_PROPERTIES = """\
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
 ssl.keystore.type=PEM
 ssl.keystore.location={certificates.server_chain}
 ssl.truststore.type=PEM

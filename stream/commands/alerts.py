@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
@@ -18,8 +17,9 @@ from stream.commands.alert_view import print_alert
 from stream.commands.options import FILE, config_option, json_option, with_redis
 from stream.commands.parameters import AlertId, MatcherValue, Moment, Person, Remark, check_span
 from stream.config.settings import Settings
-from stream.connections.clients import StartError
 from stream.records import Alert, AlertState, Severity, utc_now
+from stream.runtime.errors import StartError
+from stream.runtime.login import login_name
 from stream.terminal import show
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ LEAST = ("count", "last_seen", "state")
 
 author_option = click.option(
     "--author",
-    default=getpass.getuser,
+    default=login_name,
     show_default="your login",
     type=Person(),
     help="Who does it.",

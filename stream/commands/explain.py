@@ -11,9 +11,9 @@ from models.explanation import Neighbour
 from stream.commands.options import config_option, json_option, progress_bar, with_redis
 from stream.commands.parameters import AlertId
 from stream.config.settings import Settings
-from stream.connections.clients import StartError
 from stream.ingest.text import clean_text
 from stream.records import Alert
+from stream.runtime.errors import StartError
 from stream.terminal import show
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from stream.connections.topics import prepare_topics
 from stream.files.publish import InputError
 from stream.ingest.text import printable
 from stream.records import Feedback, encode, utc_now
+from stream.runtime.login import login_name
 from stream.terminal import show
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ OPEN_QUESTIONS = (
 @click.option("--event", help="The event's id.")
 @click.option("--head", help="For example topic.")
 @click.option("--label", help="What the head should have said.")
-@click.option("--author", default=getpass.getuser, help="Who says so; else the login name.")
+@click.option("--author", default=login_name, help="Who says so; else the login name.")
 @click.option("--text", default="", help="Its text, if the stream has never had the event.")
 @json_option
 @click.pass_context
@@ -76,7 +76,7 @@ def feedback(
 @feedback.command("import")
 @config_option
 @click.argument("file", type=FILE)
-@click.option("--author", default=getpass.getuser, help="Author of rows that name none.")
+@click.option("--author", default=login_name, help="Author of rows that name none.")
 @json_option
 @click.pass_obj
 def import_feedback(settings: Settings, file: Path, author: str, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 from pathlib import Path
 
@@ -22,13 +21,14 @@ from stream.config.settings import Settings
 from stream.connections.outbox import open_outbox
 from stream.ingest.text import printable
 from stream.records import utc_now
+from stream.runtime.login import login_name
 from stream.serving.champions import announcement, roll_back
 from stream.serving.champions import promote as move_champion
 from stream.terminal import show
 
 who = click.option(
     "--author",
-    default=getpass.getuser,
+    default=login_name,
     type=Person(),
     help="Who decides; else the login name.",
 )

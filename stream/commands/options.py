@@ -24,10 +24,11 @@ from rich.progress import (
 
 from models.spec import Head, ModelError, Predictor
 from stream.config.settings import Settings, SettingsError, load_settings
-from stream.connections.clients import RESTART_S, StartError, redis_client, redis_remedy
+from stream.connections.clients import RESTART_S, redis_client, redis_remedy
 from stream.ingest.text import printable
 from stream.names import Keys
 from stream.rules.rule_error import RuleError
+from stream.runtime.errors import StartError
 from stream.terminal import show
 
 if TYPE_CHECKING:
@@ -241,6 +242,20 @@ def run_service(
             os._exit(FAILED if isinstance(error, StartError) else WRONG_USAGE)
 
     return asyncio.run(until_signal())
+
+
+async def start_unless(stop: asyncio.Event, start: Coroutine[Any, Any, None]) -> None:
+    """Start a service, or end the process as done where stop is set before that.
+
+    Nothing was consumed by then, and half a start can't be undone.
+    """
+    starting = asyncio.ensure_future(start)
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        os._exit(0)
+    stopped.cancel()
+    await starting
 
 
 def progress_bar(quiet: bool, *, transient: bool = False) -> Progress:

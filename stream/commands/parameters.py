@@ -13,12 +13,12 @@ import click
 from stream.alerts.matchers import Matcher, MatcherError, parse_matcher
 from stream.config.durations import seconds
 from stream.config.settings import Settings
-from stream.connections.clients import StartError
 from stream.ingest.event_time import parse_time
 from stream.ingest.text import clean_remark
 from stream.names import OWN_LABELS, is_alert_id
 from stream.records import utc_now
 from stream.rules.rule_error import RuleError
+from stream.runtime.errors import StartError
 
 
 class Finite(click.FloatRange):

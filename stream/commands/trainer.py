@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream.commands.options import config_option, open_registry, run_service
+from stream.commands.options import config_option, open_registry, run_service, start_unless
 from stream.config.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -30,10 +30,13 @@ def trainer(settings: Settings) -> None:
 
     monitor = TrainerMonitor(service.status, stall_s=settings.http.stall_s)
 
+    async def start() -> None:
+        await prepare_topics(settings)
+        await service.start()
+
     async def serve(stop: asyncio.Event) -> None:
         async with serve_http(settings.http, monitor):
-            await prepare_topics(settings)
-            await service.start()
+            await start_unless(stop, start())
             try:
                 await service.run(stop)
             finally:

@@ -14,6 +14,7 @@ from stream.commands.options import (
     config_option,
     load_predictor,
     run_service,
+    start_unless,
 )
 from stream.config.settings import Settings
 
@@ -34,12 +35,7 @@ def worker(settings: Settings) -> None:
     service = Worker(settings, load_predictor(settings), champions)
 
     async def serve(stop: asyncio.Event) -> None:
-        starting = asyncio.create_task(service.start())
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            os._exit(0)  # nothing was consumed yet, and a half-started consumer can't be stopped
-        await starting
+        await start_unless(stop, service.start())
         spare_long_lived()
         async with ended_if_frozen(GIVE_UP * settings.http.stall_s):
             await service.run(stop)

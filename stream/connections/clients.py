@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -24,6 +25,7 @@ from stream.config.settings import Settings, SettingsError
 from stream.connections.unpack import bound_unpacking
 from stream.names import Keys
 from stream.runtime.backoff import READ_ONLY, Backoff
+from stream.runtime.errors import StartError
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +80,22 @@ class Reconnecting(Retry):
         return await super().call_with_retry(once, fail, may_mend, with_failure_count)
 
 
-class StartError(Exception):
-    """A service can't start; the message names what is missing and how to mend it."""
+class FileCredentials(CredentialProvider):
+    """Reads the password for each connection, so that it may change while a service runs."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._settings = settings
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        settings = self._settings
+        try:
+            password = _secret(None, settings.password_file, "redis.password_file") or ""
+        except SettingsError as error:  # which no service that runs expects of a connection
+            raise AuthenticationError(str(error)) from None
+        return (settings.username, password) if settings.username else (password,)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()
 
 
 def kafka_arguments(kafka: Kafka) -> dict[str, Any]:
@@ -116,10 +132,11 @@ def redis_client(settings: RedisSettings, *, restart_s: float = 0.0) -> Redis:
         "socket_timeout": settings.timeout_s,
         "socket_connect_timeout": settings.timeout_s,
     }
-    if password := _secret(settings.password, settings.password_file, "redis.password_file"):
-        arguments["password"] = password
-    if settings.username:
-        arguments["username"] = settings.username
+    password = _secret(settings.password, settings.password_file, "redis.password_file")
+    if settings.password_file:
+        arguments["credential_provider"] = FileCredentials(settings)
+    else:
+        arguments |= {"username": settings.username, "password": password}
     if settings.url.startswith("rediss:"):
         _tls_context(settings)  # redis-py reads the files late, and says less of what is wrong
         arguments["ssl_ca_certs"] = _path(settings.ca_file)

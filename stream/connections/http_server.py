@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from stream.connections.clients import StartError
+from stream.runtime.errors import StartError
 
 
 @contextlib.asynccontextmanager

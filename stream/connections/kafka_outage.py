@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.errors import KafkaError
 
 from stream.config.settings import Settings, SettingsError
 from stream.connections.clients import kafka_arguments, kafka_fault
+from stream.connections.topic_settings import topic_settings
 from stream.connections.topics import wanted_topics
 
 DEADLINE_S = 10.0
@@ -46,18 +46,8 @@ async def kafka_outage(settings: Settings) -> str:
 
 async def _needed(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
     """By topic: copies that must be in step for it to take a record, where we may know that."""
-    asked = [ConfigResource(ConfigResourceType.TOPIC, name, {LEAST_IN_STEP: ""}) for name in names]
-    try:
-        answers = await admin.describe_configs(asked)
-    except IncompatibleBrokerVersion:  # the demo's embedded broker has no such question
-        return {}
-    return {
-        topic["resource_name"]: int(entry["config_value"])
-        for answer in answers
-        for topic in answer.to_object()["resources"]
-        for entry in topic["config_entries"]
-        if entry["config_names"] == LEAST_IN_STEP
-    }
+    found = await topic_settings(admin, names, {LEAST_IN_STEP})
+    return {topic: int(has[LEAST_IN_STEP]) for topic, has in found.items() if has}
 
 
 def unserved(topics: Sequence[dict[str, Any]], needed: Mapping[str, int]) -> str:

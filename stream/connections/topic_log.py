@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from stream.config.settings import Settings
-from stream.connections.clients import StartError, kafka_arguments, kafka_fault
+from stream.connections.clients import kafka_arguments, kafka_fault
+from stream.runtime.errors import StartError
 
 POLL_MS = 1_000
 MAX_RECORDS = 500

@@ -9,9 +9,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream.config.settings import Settings
-from stream.connections.clients import StartError, kafka_arguments, kafka_fault
+from stream.connections.clients import kafka_arguments, kafka_fault
 from stream.connections.outbox import MAX_REQUEST_BYTES
 from stream.runtime.backoff import Backoff
+from stream.runtime.errors import StartError
 
 LEDGER_DAYS = 400
 

@@ -13,8 +13,8 @@ from stream.alerts.lifecycle import AbsentAlertError, LifecycleError
 from stream.alerts.matchers import MatcherError
 from stream.alerts.silences import AbsentSilenceError, SilenceError
 from stream.config.settings import SettingsError
-from stream.connections.clients import StartError
 from stream.rules.rule_error import RuleError
+from stream.runtime.errors import StartError
 
 
 class NotFoundError(Exception):

@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import msgspec
 from aiokafka.errors import KafkaError
 
-from stream.connections.clients import StartError
 from stream.console.lag import Lag, lag_of
 from stream.console.operations import Call, Operation
 from stream.console.receivers import ReceiverState, receivers_of
-from stream.console.recent import Seen
+from stream.console.recent import KEPT_SCORED, Seen, rate
 from stream.console.services import Moved, Services
 from stream.console.settings_view import Setting, shown
 from stream.operations.ledger import Entry, Sign, spans
 from stream.records import Scored, utc_now
+from stream.runtime.errors import StartError
 
 RATE_S = 60
 GONE_SHOWN = timedelta(days=1)
@@ -201,7 +201,7 @@ def flow_of(kept: Sequence[Seen], now: datetime) -> Flow:
         if 0 <= back < len(per_minute):
             per_minute[-1 - back] += 1
     return Flow(
-        per_second=len(last_minute) / RATE_S,
+        per_second=rate([_age_s(seen, now) for seen in kept], window_s=RATE_S, most=KEPT_SCORED),
         kept=len(kept),
         latency_p50_ms=_quantile(latencies, 0.5),
         latency_p99_ms=_quantile(latencies, 0.99),

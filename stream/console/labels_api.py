@@ -23,6 +23,7 @@ from stream.console.label_queue import (
     without_refused,
 )
 from stream.console.operations import Call, Operation
+from stream.console.recent import KEPT_TICKETS, rate
 from stream.console.review import InReview, latest_forms
 from stream.names import MAX_ID_CHARS, SourceKind
 from stream.processing.tickets import decide, deciding
@@ -223,12 +224,13 @@ def _named(heads: Iterable[Head], name: str) -> Head:
 def _queue_state(call: Call, name: str) -> QueueState:
     settings = call.services.settings
     seen = call.services.recent.taken(settings.topics.queue(name))
-    begin_ms = utc_now().timestamp() * 1000 - RATE_S * 1000
+    now_s = utc_now().timestamp()
+    ages_s = [now_s - one.at_ms / 1000 for one in seen]
     tickets: list[Any] = [one.record for one in seen]
     return QueueState(
         name,
         len(seen),
-        sum(one.at_ms >= begin_ms for one in seen) / (RATE_S / 60),
+        60 * rate(ages_s, window_s=RATE_S, most=KEPT_TICKETS),
         sum(ticket.priority == "urgent" for ticket in tickets),
         max((ticket.time for ticket in tickets), default=None),
     )

@@ -10,7 +10,7 @@ import contextlib
 import heapq
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,7 +20,7 @@ from aiokafka.structs import ConsumerRecord
 
 from models.registry import CHAMPION, Alias
 from stream.config.settings import Settings
-from stream.connections.clients import StartError, kafka_arguments
+from stream.connections.clients import kafka_arguments
 from stream.connections.topic_log import places_of
 from stream.operations.ledger import Entry, Sign
 from stream.records import (
@@ -31,6 +31,7 @@ from stream.records import (
     decode_scored,
 )
 from stream.runtime.backoff import Backoff
+from stream.runtime.errors import StartError
 from stream.runtime.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,16 @@ class Seen(NamedTuple):
 
     at_ms: int
     record: Any
+
+
+def rate(ages_s: Sequence[float], *, window_s: float, most: int) -> float:
+    """A second's share of what is not older than the window; ages are of what is kept.
+
+    Where more came than the most that are kept, these cover a part of the window only.
+    """
+    within = sum(age < window_s for age in ages_s)
+    covered_s = max(1.0, *ages_s) if within >= most else window_s
+    return within / covered_s
 
 
 class _Topic:

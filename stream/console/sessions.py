@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import getpass
 import hashlib
 import hmac
 import secrets
@@ -13,6 +12,7 @@ from collections import OrderedDict
 import msgspec
 
 from stream.console.users import Role, User, Users, password_fits
+from stream.runtime.login import login_name
 
 SESSION_S: dict[Role, int] = {"viewer": 30 * 86_400, "labeller": 12 * 3_600, "operator": 12 * 3_600}
 """A viewer can change nothing, and a screen on the wall must not ask for a password at night."""
@@ -41,7 +41,7 @@ class Sessions:
     def __init__(self, users: Users | None) -> None:
         self._users = users
         self._own_secret = secrets.token_urlsafe(32)
-        self._owner = User(getpass.getuser(), "operator")
+        self._owner = User(login_name(), "operator")
 
     @property
     def open(self) -> bool:

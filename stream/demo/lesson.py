@@ -17,11 +17,12 @@ from aiokafka import AIOKafkaConsumer
 
 from models.registry import Alias
 from stream.config.settings import Settings
-from stream.connections.clients import StartError, kafka_arguments
+from stream.connections.clients import kafka_arguments
 from stream.connections.outbox import Outbox, Outgoing, open_outbox
 from stream.demo.lesson_tickets import LABEL, tickets
 from stream.demo.trainer_process import LABELLED, Trainer
 from stream.records import Feedback, Scored, decode_scored, encode, utc_now
+from stream.runtime.errors import StartError
 from stream.runtime.tasks import end
 from stream.serving.champions import announcement
 from stream.serving.follower import Champions

@@ -17,7 +17,6 @@ from rich.live import Live
 
 from models.spec import Predictor
 from stream.config.settings import Settings
-from stream.connections.clients import StartError
 from stream.connections.outbox import Outgoing, open_outbox
 from stream.connections.topics import wanted_topics
 from stream.demo.embedded import EmbeddedBroker, EmbeddedRedis
@@ -28,6 +27,7 @@ from stream.demo.view import render
 from stream.files.publish import Addresser, publish, read_lines
 from stream.processing.telemetry import Latency, Telemetry
 from stream.records import utc_now
+from stream.runtime.errors import StartError
 from stream.worker.app import Worker
 
 FEED_RATE = 25.0

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from stream.config.settings import Settings
-from stream.connections.clients import StartError
+from stream.runtime.errors import StartError
 
 LABELLED = 40
 LOG_LINES = 10

@@ -7,6 +7,7 @@ is pinned, and tests/unit/stream/ingest/test_faust_pin.py fails when one of thos
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar
@@ -17,8 +18,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream.config.settings import Settings
+from stream.runtime.errors import StartError
 
 FETCH_WAIT_MS = 50
+LOOK_S = 0.5
 # Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
 STREAM_BUFFER_CHUNKS = 8
 
@@ -96,6 +99,12 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         state = assignment and assignment.state_value(tp)
         # Not its property position, which asserts that there is one: another thread may take it.
         return (state._position, state.lso) if state else (None, None)  # noqa: SLF001
+
+    def refusal(self) -> Exception | None:
+        """Why the group does not take this consumer, which aiokafka tells only one that fetches."""
+        coordinator = self._consumer and self._consumer._coordinator  # noqa: SLF001
+        error: Exception | None = coordinator and coordinator._pending_exception  # noqa: SLF001
+        return error
 
 
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped here
@@ -189,6 +198,22 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
 
 class ChunkTransport(driver.Transport):  # type: ignore[misc]  # faust is untyped here
     Consumer: ClassVar[type] = ChunkConsumer
+
+
+async def start_reading(app: faust.App) -> None:
+    """Return when the app is in its group, however long that takes; StartError where it never is.
+
+    Faust waits for the group and does not fetch meanwhile, so it would wait for ever.
+    """
+    starting = asyncio.ensure_future(app.start())
+    while not (await asyncio.wait({starting}, timeout=LOOK_S))[0]:
+        if error := app.consumer._thread.refusal():  # noqa: SLF001
+            starting.cancel()
+            raise StartError(
+                f"the group {app.conf.id} does not take this worker ({error}); see that its user "
+                "has Read on the group (docs/security.md), and that nothing else uses kafka.group"
+            )
+    await starting
 
 
 def read_lags(app: faust.App) -> dict[tuple[str, int], int]:

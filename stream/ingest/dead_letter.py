@@ -23,8 +23,7 @@ REPLAY_ATTEMPT = "bellwether-replay-attempt"
 # Header of what stands for a whole batch (unpack.py); its value says what it would unpack to.
 UNPACKS_TO_TOO_MUCH = "bellwether-unpacks-to-too-much"
 
-Reason = Literal[
-    # Of a record of a source.
+RecordReason = Literal[
     "tombstone",
     "oversize",
     "not_utf8",
@@ -36,6 +35,10 @@ Reason = Literal[
     "bad_time",
     "absurd_time",
     "model_error",
+]
+"""Of a record of a source."""
+Reason = Literal[
+    RecordReason,
     # Of a line of a file.
     "unknown_source",
     # Of feedback, which shares some of the above.

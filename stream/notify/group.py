@@ -18,7 +18,11 @@ class Sending(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, kw_only=True):
-    """Alerts told together to one receiver. told maps alerts it knows to firing to the severity."""
+    """Alerts told together to one receiver.
+
+    told maps alerts it knows to be firing to the severity, or to nothing where it heard of others
+    since and not of them.
+    """
 
     key: str
     path: str

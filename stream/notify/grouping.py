@@ -156,13 +156,15 @@ class Groups:
         group = self._under_way(key, notification_id)
         if group is None or group.sending is None:
             return False
-        members = self._members[key]
-        group.told.update(group.sending.firing)
+        members, firing = self._members[key], group.sending.firing
         for name in group.sending.resolved:
             group.told.pop(name, None)
             if name in members and not members[name].open:
                 self._remove(key, name)
-        group.told = {name: told for name, told in group.told.items() if name in members}
+        # One that was left out, as it was hidden, counts as over at the receiver: it is told anew
+        # when it shows again, and its end all the same.
+        told = group.told | firing
+        group.told = {name: firing.get(name, "") for name in told if name in members}
         group.sent, group.sending = now, None
         group.due = now + group.timing.group_interval_s
         if not members:

@@ -61,18 +61,29 @@ async def list_dead_letters(
 ) -> Listing:
     """The newest dead letters, at most limit. Raises StartError without Kafka."""
     wanted = wanted or Wanted()
+    latest = await latest_failures(settings, since=wanted.since) if wanted.reasons else {}
     newest: dict[str, DeadLetter] = {}
     unreadable = 0
     read = read_letters(settings, since=wanted.since, last=limit if wanted.everything else None)
     async for letter in read:
         if letter is None:
             unreadable += 1
-        elif wanted.takes(letter):
+        elif wanted.takes(letter) and latest.get(letter.first, letter.id) == letter.id:
             keep_latest(newest, letter)
             if len(newest) >= 2 * limit:  # values may be large, so no more of them than needed
                 newest = dict(list(_by_time(newest))[-limit:])
     replayed = await read_replays(settings)
     return Listing([letter for _, letter in _by_time(newest)][-limit:], replayed, unreadable)
+
+
+async def latest_failures(settings: Settings, *, since: datetime | None) -> dict[str, str]:
+    """The id of each record's latest failure, by that of its first."""
+    newest: dict[str, DeadLetter] = {}
+    async for letter in read_letters(settings, since=since):
+        if letter is not None:
+            # Only what keep_latest compares: the values may be many and large.
+            keep_latest(newest, msgspec.structs.replace(letter, value=None))
+    return {first: letter.id for first, letter in newest.items()}
 
 
 def keep_latest(letters: dict[str, DeadLetter], letter: DeadLetter) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -12,16 +11,22 @@ import msgspec
 from stream.config.settings import Settings
 from stream.connections.outbox import Outgoing, RecordSink, open_outbox
 from stream.connections.topics import prepare_topics
-from stream.ingest.dead_letter import REPLAY_ATTEMPT, REPLAY_OF, DeadLetter
+from stream.ingest.dead_letter import (
+    REPLAY_ATTEMPT,
+    REPLAY_OF,
+    UNPACKS_TO_TOO_MUCH,
+    DeadLetter,
+)
 from stream.operations.dead_letter_log import (
     Replay,
     Wanted,
-    keep_latest,
+    latest_failures,
     read_letters,
     read_replays,
 )
 from stream.operations.replay_turn import ReplayTurn, replay_turn
 from stream.records import utc_now
+from stream.runtime.login import login_name
 
 MAX_ATTEMPTS = 3
 SENT_TOGETHER_BYTES = 4_000_000
@@ -68,7 +73,7 @@ async def replay(
             turn = await held.enter_async_context(replay_turn(settings))
             await prepare_topics(settings)
             outbox = await held.enter_async_context(open_outbox(settings.kafka))
-            sender = _Sender(outbox, settings.topics.replays, turn, by or getpass.getuser())
+            sender = _Sender(outbox, settings.topics.replays, turn, by or login_name())
         await _replay(settings, wanted, outcome, sender, again=again)
     return outcome
 
@@ -76,12 +81,7 @@ async def replay(
 async def _replay(
     settings: Settings, wanted: Wanted, outcome: Outcome, sender: _Sender | None, *, again: bool
 ) -> None:
-    newest: dict[str, DeadLetter] = {}
-    async for letter in read_letters(settings, since=wanted.since):
-        if letter is not None:
-            # Only what keep_latest compares: the values may be many and large.
-            keep_latest(newest, msgspec.structs.replace(letter, value=None))
-    latest = {first: letter.id for first, letter in newest.items()}
+    latest = await latest_failures(settings, since=wanted.since)
     replays = await read_replays(settings)
     topics = replayable(settings)
     seen: set[str] = set()
@@ -121,6 +121,13 @@ def refusals(
     again: bool,
 ) -> Iterator[str]:
     """Why a dead letter is not sent again; none if it may be. latest is by the first failure."""
+    if letter.value is None:
+        yield (
+            "has no value, which no event can be made of; on a compacted topic it would delete "
+            "what is there by its key"
+        )
+    if UNPACKS_TO_TOO_MUCH in dict(letter.headers):
+        yield "is a whole batch; send its records again in smaller ones, from where they came"
     if letter.missing:
         yield f"{letter.missing} could not be kept; send it again from where it came"
     if letter.origin.topic not in topics:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
@@ -24,6 +25,8 @@ from stream.connections.clients import (
     redis_client,
     redis_remedy,
 )
+from stream.connections.kafka_outage import kafka_outage
+from stream.connections.topic_settings import CLEANUP, LARGEST, SEGMENT, topic_settings, unfit
 from stream.connections.topics import wanted_topics
 from stream.ingest.sources import Decoder
 from stream.notify.route_file import RouteError
@@ -31,11 +34,12 @@ from stream.notify.routing import Routing
 from stream.processing.tickets import check_queues
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_set import RuleSet
-from stream.runtime.backoff import with_remedy
+from stream.runtime.backoff import ONE_REDIS, with_remedy
 from stream.sinks.build import check_receivers
 from stream.subjects.finder import SubjectFinder
 
 KAFKA_DEADLINE_S = 10.0
+LEAST_REDIS = [6, 2]
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -86,7 +90,7 @@ def _http(http: Http) -> str:
 
 
 async def _kafka(settings: Settings) -> list[Check]:
-    kafka = settings.kafka
+    kafka, wanted = settings.kafka, wanted_topics(settings)
     try:
         admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
     except SettingsError as error:
@@ -95,23 +99,36 @@ async def _kafka(settings: Settings) -> list[Check]:
         async with asyncio.timeout(KAFKA_DEADLINE_S):
             await admin.start()
             present = set(await admin.list_topics())
+            # How a source is set is its owner's business.
+            sources = {source.topic for source in settings.sources}
+            ours = sorted(wanted.keys() & present - sources)
+            found = await topic_settings(admin, ours, {LARGEST, SEGMENT, CLEANUP})
     except (KafkaError, OSError, ValueError, TimeoutError) as error:
         fault = await kafka_fault(kafka, error)
         return [Check("kafka", "failed", f"{kafka.bootstrap} can't be reached {fault}")]
     finally:
         await admin.close()
-    missing = sorted(wanted_topics(settings).keys() - present)
+    missing = sorted(wanted.keys() - present)
     reachable = Check("kafka", "ok", f"{kafka.bootstrap}, {len(present)} topics, {_way(kafka)}")
     if kafka.sasl == "PLAIN" and not kafka.tls:
         detail = f"{kafka.bootstrap}: the password travels readable; set kafka.tls"
         reachable = Check("kafka", "warning", detail)
     if not missing:
-        return [reachable, Check("topics", "ok", "all there")]
+        return [reachable, await _topics(settings, list(unfit(found, wanted)))]
     if settings.kafka.create_topics:
         detail = f"{', '.join(missing)} missing; the worker creates them when it starts"
         return [reachable, Check("topics", "warning", detail)]
     detail = f"{', '.join(missing)} missing and kafka.create_topics is off; create them"
     return [reachable, Check("topics", "failed", detail)]
+
+
+async def _topics(settings: Settings, faults: list[str]) -> Check:
+    """Of topics that are all there."""
+    if outage := await kafka_outage(settings):
+        return Check("topics", "failed", outage)
+    if faults:
+        return Check("topics", "warning", "; ".join(faults))
+    return Check("topics", "ok", "all there")
 
 
 def _way(kafka: Kafka) -> str:
@@ -120,21 +137,36 @@ def _way(kafka: Kafka) -> str:
     )
 
 
-async def _redis(settings: Settings) -> str:
+async def _redis(settings: Settings) -> Check:
     async with redis_client(settings.redis) as client:
         information = await client.info()
         try:
             await probe_redis(client, settings.redis)
         except ResponseError as error:
             # It is reached, and lets nobody write: a replica, or one that is full.
-            raise SettingsError(f"takes no writes ({with_remedy(error)})") from None
+            return Check("redis", "failed", f"takes no writes ({with_remedy(error)})")
+    return redis_check(information)
+
+
+def redis_check(information: Mapping[str, Any]) -> Check:
+    """Of one that takes writes, from what it says of itself."""
+    version = str(information.get("redis_version", "?"))
+    if information.get("redis_mode") == "cluster":
+        return Check("redis", "failed", f"is a cluster; {ONE_REDIS}")
+    parts = [int(part) for part in re.findall(r"\d+", version)[:2]]
+    if parts and parts < LEAST_REDIS:
+        return Check("redis", "failed", f"is Redis {version}; it takes 6.2 or newer")
+    policy = information.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and information.get("maxmemory"):
+        detail = f"forgets alerts and windows once it is full ({policy}); set maxmemory-policy "
+        return Check("redis", "warning", f"{detail}noeviction, with which a worker waits")
     memory = information.get("used_memory_human", "?")
-    return f"Redis {information.get('redis_version', '?')}, {memory} used"
+    return Check("redis", "ok", f"Redis {version}, {memory} used")
 
 
-async def _guard(name: str, check: Awaitable[str]) -> Check:
+async def _guard(name: str, check: Awaitable[Check]) -> Check:
     try:
-        return Check(name, "ok", await check)
+        return await check
     except SettingsError as error:
         return Check(name, "failed", str(error))
     except (RedisError, OSError) as error:

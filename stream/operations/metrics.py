@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -16,14 +16,27 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from models.results import Statistics
+from stream.ingest.dead_letter import RecordReason
 from stream.notify.delivery import DeliveryCounts
 from stream.processing.telemetry import LATENCY_BOUNDS_S, Telemetry
 from stream.runtime import backoff
 
 
+class Labels(NamedTuple):
+    """What may be counted: each series begins at 0, as Prometheus sees no rise of one that was
+    not there before.
+    """
+
+    sources: Collection[str]
+    rules: Collection[str]
+    queues: Collection[str]
+    receivers: Collection[str]
+
+
 class Reading(NamedTuple):
     """What a worker shows at one moment; batches is None before it has started."""
 
+    labels: Labels
     telemetry: Telemetry
     batches: Statistics | None
     lags: Mapping[tuple[str, int], int]
@@ -51,31 +64,44 @@ class _Given(Collector):
 
 
 def worker_families(reading: Reading) -> Iterator[Metric]:
-    telemetry = reading.telemetry
+    labels, telemetry = reading.labels, reading.telemetry
     yield counted(
-        "bellwether_events", "Events scored, outputs confirmed.", ("source",), telemetry.by_source
+        "bellwether_events",
+        "Events scored, outputs confirmed.",
+        ("source",),
+        telemetry.by_source,
+        labels.sources,
     )
     yield counted(
-        "bellwether_dead_letters", "Records refused.", ("reason",), telemetry.dead_letters
+        "bellwether_dead_letters",
+        "Records refused.",
+        ("reason",),
+        telemetry.dead_letters,
+        get_args(RecordReason),
     )
     yield counted(
         "bellwether_alert_transitions",
-        "Transitions of alerts.",
+        "Transitions of alerts that events caused.",
         ("rule", "state"),
         telemetry.transitions_by,
+        [(rule, "firing") for rule in labels.rules],
     )
-    yield counted("bellwether_tickets", "Tickets routed.", ("queue",), telemetry.queues)
+    yield counted(
+        "bellwether_tickets", "Tickets routed.", ("queue",), telemetry.queues, labels.queues
+    )
     yield counted(
         "bellwether_rule_errors",
         "Rules that erred on an event and did not match.",
         ("rule",),
         telemetry.rule_errors,
+        labels.rules,
     )
     yield counted(
         "bellwether_slow_rules",
         "Rules that took longer on an event than alerting.slow_rule_ms.",
         ("rule",),
         telemetry.slow_rules,
+        labels.rules,
     )
     yield counted(
         "bellwether_retries", "Waits for a part that was away.", ("trouble",), backoff.retries
@@ -108,17 +134,19 @@ def worker_families(reading: Reading) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "bellwether_model_swaps", "Models taken over while running.", reading.swaps
     )
-    yield from _notifications(reading.deliveries)
+    yield from _notifications(reading.deliveries, labels.receivers)
     if reading.batches:
         yield from _batches(reading.batches)
 
 
-def _notifications(tally: DeliveryCounts) -> Iterator[Metric]:
-    """Of the one worker that tells the receivers; of the others there is nothing to say."""
-    name = "bellwether_notifications"
-    yield counted(name, "Notifications that a receiver took.", ("receiver",), tally.sent)
-    yield counted(f"{name}_failed", "Notifications given up.", ("receiver",), tally.failed)
-    yield counted(f"{name}_retries", "Tries in vain, tried again.", ("receiver",), tally.retries)
+def _notifications(tally: DeliveryCounts, receivers: Collection[str]) -> Iterator[Metric]:
+    """Of the one worker that tells the receivers; of the others nothing but zeros."""
+    for name, words, counts in (
+        ("", "Notifications that a receiver took.", tally.sent),
+        ("_failed", "Notifications given up.", tally.failed),
+        ("_retries", "Tries in vain, tried again.", tally.retries),
+    ):
+        yield counted(f"bellwether_notifications{name}", words, ("receiver",), counts, receivers)
     trouble = GaugeMetricFamily(
         "bellwether_receiver_trouble_seconds",
         "How long a receiver has not taken what it is sent; absent while it does.",
@@ -163,10 +191,11 @@ def counted(
     words: str,
     labels: tuple[str, ...],
     counts: Mapping[Any, int],
+    known: Collection[Any] = (),
 ) -> Metric:
-    """A counter with a value for each label, or for each tuple of labels."""
+    """A counter with a value for each label, or for each tuple of labels; 0 for the known ones."""
     family = CounterMetricFamily(name, words, labels=labels)
-    for key, count in dict(counts).items():
+    for key, count in (dict.fromkeys(known, 0) | dict(counts)).items():
         family.add_metric((key,) if isinstance(key, str) else key, count)
     return family
 

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from redis.exceptions import RedisError
 
 from stream.config.settings import Settings
-from stream.connections.clients import RESTART_S, StartError, redis_client, redis_remedy
+from stream.connections.clients import RESTART_S, redis_client, redis_remedy
 from stream.connections.lease import LEASE_S, RENEW_S, Lease
 from stream.names import Keys
+from stream.runtime.errors import StartError
 from stream.runtime.tasks import end
 
 

@@ -109,6 +109,10 @@ class RuleSet:
     def __len__(self) -> int:
         return len(self._rules)
 
+    @property
+    def names(self) -> list[str]:
+        return [compiled.rule.name for compiled in self._rules]
+
     @classmethod
     def load(
         cls,

@@ -21,10 +21,20 @@ ROW_ENDS_S = 180.0
 # Words of the errors by which a server that runs says what ails it, and what mends it. By words, as
 # an error of Redis may come wrapped in one of ours, or in one of a script.
 READ_ONLY = "read only replica"
+ONE_REDIS = "set redis.url to one Redis; Redis Cluster is not supported"
 REMEDIES = {
     "'maxmemory'": "raise maxmemory of Redis or free memory there",
     READ_ONLY: "set redis.url to the primary, or make this one it with REPLICAOF NO ONE",
+    "MovedError": ONE_REDIS,
+    "CrossSlotError": ONE_REDIS,
     "MISCONF": "free space on the disk where Redis keeps its data, its log says more",
+    # Of Kafka, the first: what aiokafka makes of the codes that are newer than it.
+    "[Error -1]": "the broker's log says more; a compacted topic takes no record without a key",
+    "AuthorizationFailedError": "give its user the rights that docs/security.md lists",
+    "InvalidTimestampError": (
+        "set this machine's clock right, or see message.timestamp.before.max.ms and "
+        "message.timestamp.after.max.ms of the topic"
+    ),
     "Timeout reading from": "see what keeps Redis busy with SLOWLOG GET, or raise redis.timeout_s",
 }
 
@@ -40,6 +50,7 @@ class Backoff:
         self._trouble = trouble
         self._logger = logger
         self._cause = ""
+        retries[trouble] += 0  # a series that Prometheus knows before its first rise
         self.reset()
 
     def reset(self) -> None:
@@ -79,8 +90,8 @@ class Backoff:
 
 def with_remedy(error: Exception) -> str:
     """The error in words, with what mends it where that is known."""
-    found = (remedy for words, remedy in REMEDIES.items() if words in str(error))
-    return "; ".join((f"{type(error).__name__}: {error}", *found))
+    said = f"{type(error).__name__}: {error}"
+    return "; ".join((said, *(remedy for words, remedy in REMEDIES.items() if words in said)))
 
 
 def present_troubles() -> list[str]:

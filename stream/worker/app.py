@@ -16,11 +16,11 @@ from stream.alerts.lifecycle import Lifecycle
 from stream.alerts.store import AlertStore
 from stream.alerts.sweeper import Sweeper
 from stream.config.settings import Settings
-from stream.connections.clients import StartError, connect_redis, kafka_arguments
+from stream.connections.clients import connect_redis, kafka_arguments
 from stream.connections.kafka_outage import kafka_outage
 from stream.connections.outbox import open_outbox
 from stream.connections.topics import prepare_topics
-from stream.ingest.chunks import ChunkTracker, faust_app, read_lags
+from stream.ingest.chunks import ChunkTracker, faust_app, read_lags, start_reading
 from stream.ingest.sources import Decoder
 from stream.names import Keys
 from stream.notify.delivery import DeliveryCounts
@@ -34,7 +34,8 @@ from stream.processing.telemetry import Telemetry
 from stream.processing.tickets import check_queues
 from stream.rules.rule_set import RuleSet
 from stream.rules.rules_live import LiveRules
-from stream.runtime.backoff import present_troubles
+from stream.runtime.backoff import present_troubles, with_remedy
+from stream.runtime.errors import StartError
 from stream.runtime.heap import trim_for_ever
 from stream.runtime.tasks import end
 from stream.serving.follower import Champions, Follower
@@ -70,10 +71,10 @@ class Worker:
         self.deliveries = DeliveryCounts()
         self._subjects = SubjectFinder.load(settings.subjects)
         check_queues(settings.queues, predictor.heads)
-        self._rules = LiveRules(settings, predictor.heads)
-        self._routes = LiveRoutes(settings.alerting.routes)
-        if self._routes.routing:
-            check_receivers(self._routes.routing, settings)
+        self.rules = LiveRules(settings, predictor.heads)
+        self.routes = LiveRoutes(settings.alerting.routes)
+        if self.routes.routing:
+            check_receivers(self.routes.routing, settings)
         self._decoders = [Decoder(source, settings.limits) for source in settings.sources]
         self._keys = Keys(settings.redis.prefix)
         self._stack = contextlib.AsyncExitStack()
@@ -93,7 +94,7 @@ class Worker:
             self._outbox,
             settings.topics.ledger,
             predictor=self.predictor,
-            rules=self._rules.file,
+            rules=self.rules.file,
         )
         signing = await self._ledger.start()
         folder = tempfile.TemporaryDirectory(prefix="bellwether-faust-")
@@ -104,11 +105,11 @@ class Worker:
         self._register_agents()
         self.pipeline.start()
         self._run_beside(signing, self._ledger.stop)
-        self._run_beside(self._rules.start(self._use_rules), self._rules.stop)
+        self._run_beside(self.rules.start(self._use_rules), self.rules.stop)
         self._run_alert_services()
         if self._champions:
             await self._follow_registry(self._champions)
-        await self._app.start()
+        await start_reading(self._app)
         folder.cleanup()  # made for Faust's start, which keeps nothing in it
         self.watchdog = Watchdog(
             stall_s=settings.http.stall_s,
@@ -136,7 +137,7 @@ class Worker:
             max_batch_tokens=settings.model.max_batch_tokens or self.predictor.batch_tokens,
             languages=settings.model.languages,
             subjects=self._subjects,
-            rules=self._rules.present,
+            rules=self.rules.present,
             queues=settings.queues,
             topics=settings.topics,
             novelty=CopyStore(
@@ -220,7 +221,7 @@ class Worker:
                     ) from error
                 if self._app.crashed:
                     raise StartError(
-                        f"the Kafka consumer has crashed ({self._app.crash_reason!r}); "
+                        f"the Kafka consumer has crashed ({with_remedy(self._app.crash_reason)}); "
                         "restart the worker"
                     )
         finally:
@@ -262,13 +263,13 @@ class Worker:
             ChangeLog(redis, keys, alerting, self._outbox, self.settings.topics.alerts),
         ):
             self._run_beside(service.start(), service.stop)
-        self._run_beside(self._routes.start(notifier), self._routes.stop)
+        self._run_beside(self.routes.start(notifier), self.routes.stop)
 
     async def _take_over(self, predictor: Predictor) -> None:
         # A model without a head that rules or queues read would silence them; the error names it.
         check_queues(self.settings.queues, predictor.heads)
         # Last, as from then on the rule file is read for these heads.
-        await asyncio.to_thread(self._rules.check, predictor.heads)
+        await asyncio.to_thread(self.rules.check, predictor.heads)
         await self._ledger.model(predictor)
         self.pipeline.batcher.swap(
             predictor,
@@ -290,5 +291,5 @@ class Worker:
         )
 
     async def _use_rules(self, rules: RuleSet) -> None:
-        await self._ledger.rules(self._rules.file)
+        await self._ledger.rules(self.rules.file)
         self.pipeline.rules = rules

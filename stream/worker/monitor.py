@@ -8,7 +8,8 @@ from redis.exceptions import RedisError
 
 from stream.connections.clients import probe_redis
 from stream.operations.health_server import Report
-from stream.operations.metrics import Reading, exposition, worker_families
+from stream.operations.metrics import Labels, Reading, exposition, worker_families
+from stream.processing.tickets import REVIEW
 from stream.runtime.backoff import with_remedy
 from stream.worker.app import Worker
 
@@ -48,6 +49,7 @@ class WorkerMonitor:
         worker = self._worker
         started = worker.started
         reading = Reading(
+            labels=self._labels(),
             telemetry=worker.telemetry,
             batches=worker.pipeline.batcher.statistics() if started else None,
             lags=worker.watchdog.lags if started else {},
@@ -58,6 +60,16 @@ class WorkerMonitor:
             deliveries=worker.deliveries,
         )
         return exposition(worker_families(reading))
+
+    def _labels(self) -> Labels:
+        worker, settings = self._worker, self._worker.settings
+        routing = worker.routes.routing
+        return Labels(
+            sources=[source.kind for source in settings.sources],
+            rules=worker.rules.present.names,
+            queues=[*(queue.name for queue in settings.queues), REVIEW],
+            receivers=list(routing.receivers) if routing else (),
+        )
 
     async def _write_to_redis(self) -> str:
         settings = self._worker.settings.redis

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
+import time
 import uuid
 
 import pytest
@@ -11,11 +13,14 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream.config.connections import Kafka
-from stream.connections.outbox import Outgoing, TooLargeForTopicError, open_outbox
+from stream.connections.outbox import Outbox, Outgoing, TooLargeForTopicError, open_outbox
+from stream.runtime.tasks import end
 
 pytestmark = pytest.mark.kafka
 
 DEADLINE_S = 60.0
+LATE_MS = round(time.time() * 1000) + 2 * 3_600_000
+"""Beyond the hour by which Kafka lets a record be ahead of its own clock."""
 
 
 def made(bootstrap: str, room: int, **config: str) -> str:
@@ -64,3 +69,32 @@ async def test_a_record_larger_than_a_segment_is_no_outage(kafka: str) -> None:
                 await outbox.send([Outgoing(topic, b"k", os.urandom(1_200_000))])
             await outbox.send([Outgoing(topic, b"k", b"after")])
     assert await asyncio.to_thread(written, kafka, topic, 1) == [b"after"]
+
+
+@pytest.mark.parametrize(
+    ("config", "record", "remedy"),
+    [
+        ({}, Outgoing("", b"k", b"v", timestamp_ms=LATE_MS), "this machine's clock"),
+        ({"cleanup.policy": "compact"}, Outgoing("", None, b"v"), "without a key"),
+    ],
+    ids=["from a clock that is ahead", "without a key for a compacted topic"],
+)
+async def test_a_record_that_is_refused_for_ever_is_waited_with_and_its_remedy_said(
+    kafka: str,
+    config: dict[str, str],
+    record: Outgoing,
+    remedy: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    topic = await asyncio.to_thread(functools.partial(made, kafka, 20_000, **config))
+    outbox = Outbox({"bootstrap_servers": kafka})
+    await outbox.start()
+    sending = asyncio.create_task(outbox.send([record._replace(topic=topic)]))
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while remedy not in caplog.text:
+                await asyncio.sleep(0.05)
+        assert not sending.done()
+    finally:
+        await end(sending)
+        await outbox.stop()

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from models.stub import StubPredictor
 from stream.config.settings import Settings, Source, load_settings
-from stream.connections.clients import StartError, kafka_arguments
+from stream.connections.clients import kafka_arguments
 from stream.connections.outbox import Outgoing, open_outbox
 from stream.connections.topic_log import read_log
 from stream.connections.topics import prepare_topics
@@ -22,6 +22,7 @@ from stream.ingest.dead_letter import DeadLetter
 from stream.operations.dead_letter_log import Wanted, list_dead_letters
 from stream.operations.dead_letter_replay import Outcome, replay
 from stream.records import Origin, utc_now
+from stream.runtime.errors import StartError
 from stream.worker.app import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
@@ -156,6 +157,25 @@ async def test_a_second_failure_is_linked_counted_once_and_not_replayed_for_ever
     assert any("has failed 3 times" in refused.why for refused in outcome.refused)
     assert any(f"failed again since, as {letter.id}" in refused.why for refused in outcome.refused)
     assert letter.first != letter.id
+
+
+async def test_a_record_that_failed_for_another_reason_since_is_listed_under_that_one_alone(
+    settings: Settings,
+) -> None:
+    await prepare_topics(settings)
+    await send(settings, (b"a", b'{"body": {"not": "a text"}}'))
+    async with worker(settings) as running:
+        await settled(running, 1)
+    assert (await replay(settings, Wanted(reasons=("no_text",)))).replayed == 1
+    async with worker(accepts(settings, field="body")) as running:
+        await settled(running, 1)
+
+    async def attempts(reason: str) -> list[int]:
+        listing = await list_dead_letters(settings, limit=10, wanted=Wanted(reasons=(reason,)))
+        return [letter.attempt for letter in listing.letters]
+
+    assert await attempts("wrong_type") == [2]
+    assert await attempts("no_text") == []
 
 
 async def test_what_would_be_incomplete_or_lead_nowhere_is_refused_with_the_reason(

@@ -13,13 +13,22 @@ from typing import NamedTuple
 
 import orjson
 import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from models.stub import StubPredictor
 from stream.config.settings import Settings, load_settings
-from stream.connections.clients import StartError, connect_redis
+from stream.connections.clients import connect_redis
 from stream.connections.outbox import Outgoing, open_outbox
 from stream.connections.topics import prepare_topics
 from stream.operations.doctor import examine
+from stream.runtime.errors import StartError
 from stream.worker.app import Worker
 from tests.certificates import Certificates, make_certificates
 from tests.kafka_server import USER, KafkaServer
@@ -39,6 +48,38 @@ ACL = (
     f"user admin on >{PASSWORD}-admin ~* &* +@all",
     f"user {USER} on >{PASSWORD} ~bw:* &bw:* {COMMANDS}",
 )
+
+
+SOURCES = ("news", "social", "tickets")
+GROUPS = ("scram-sha-512", "scram-sha-256", "plain", "mutual")
+
+
+def give_rights(bootstrap: str) -> None:
+    """Those that docs/security.md lists, and no more, to both of our users."""
+    topic, literal = ResourceType.TOPIC, ResourcePatternType.LITERAL
+    read, write = AclOperation.READ, AclOperation.WRITE
+    describe, settings = AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS
+    ours = [f"bellwether.{name}" for name in ("feedback", "models", "shadow", "scored", "ledger")]
+    rights = [
+        *((topic, name, literal, one) for name in (*SOURCES, *ours) for one in (read, describe)),
+        *((topic, name, literal, one) for name in SOURCES for one in (write, settings)),
+        (topic, "bellwether.dead-letter", ResourcePatternType.PREFIXED, read),
+        *(
+            (topic, "bellwether.", ResourcePatternType.PREFIXED, one)
+            for one in (write, describe, settings)
+        ),
+        *((ResourceType.GROUP, name, literal, read) for name in GROUPS),
+        (ResourceType.BROKER, "kafka-cluster", literal, AclOperation.CREATE),
+    ]
+    allow = AclPermissionType.ALLOW
+    bindings = [
+        AclBinding(kind, name, pattern, f"User:{user}", "*", operation, allow)
+        for kind, name, pattern, operation in rights
+        for user in (USER, "CN=client")
+    ]
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for given in admin.create_acls(bindings).values():
+        given.result(DEADLINE_S)
 
 
 class Secured(NamedTuple):
@@ -63,6 +104,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         for server in (kafka, redis):
             server.start()
             stack.callback(server.stop)
+        give_rights(kafka.bootstrap)
         yield Secured(kafka, redis, certificates)
 
 

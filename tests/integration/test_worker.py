@@ -19,13 +19,13 @@ from models.stub import StubPredictor
 from stream.alerts.store import AlertStore
 from stream.alerts.sweeper import Sweeper
 from stream.config.settings import Settings
-from stream.connections.clients import StartError
 from stream.connections.kafka_outage import kafka_outage
 from stream.connections.topics import prepare_topics
 from stream.connections.unpack import MAX_UNPACKED_BYTES
 from stream.console.lag import lag_of
 from stream.names import Keys
 from stream.operations.dead_letter_log import list_dead_letters
+from stream.runtime.errors import StartError
 from stream.worker.app import Worker
 from stream.worker.monitor import WorkerMonitor
 from tests.conftest import Stack

@@ -14,10 +14,10 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from stream.alerts.store import AlertStore
 from stream.commands import alerts
 from stream.config.settings import Settings, load_settings
-from stream.connections.clients import StartError
 from stream.names import Keys
 from stream.records import Alert, Severity
 from stream.rules.rule_set import Match, Rule
+from stream.runtime.errors import StartError
 from stream.terminal.show import PIPED_WIDTH
 from tests.fakes import scored
 

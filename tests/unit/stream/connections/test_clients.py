@@ -19,13 +19,14 @@ from stream.config.settings import SettingsError, load_settings
 from stream.connections.clients import (
     RESTART_S,
     Reconnecting,
-    StartError,
     http_token,
     kafka_arguments,
     kafka_fault,
     redis_client,
     redis_remedy,
 )
+from stream.runtime.errors import StartError
+from tests.redis_server import RedisServer
 
 SECRET = "swordfish-1234567"
 
@@ -94,6 +95,26 @@ def test_secrets_come_from_the_environment_and_are_not_shown(
     assert client.connection_pool.connection_kwargs["password"] == SECRET
     assert SECRET not in repr(settings)
     assert SECRET not in settings.model_dump_json()
+
+
+@pytest.mark.redis
+async def test_a_password_that_changes_in_its_file_is_good_for_the_next_connection(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("the-first\n")
+    settings = Redis(url=own_redis.url, username="default", password_file=file)
+    async with Client.from_url(own_redis.url) as admin:
+        await admin.config_set("requirepass", "the-first")
+        async with redis_client(settings) as client:
+            assert await client.ping()
+            await admin.config_set("requirepass", "the-second")
+            await admin.client_kill_filter(_type="normal", skipme=True)
+            file.unlink()
+            with pytest.raises(AuthenticationError, match=r"redis\.password_file"):
+                await client.ping()
+            file.write_text("the-second\n")
+            assert await client.ping()
 
 
 @pytest.mark.parametrize(

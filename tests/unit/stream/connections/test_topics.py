@@ -6,9 +6,9 @@ import pytest
 
 from stream.config.connections import Kafka
 from stream.config.settings import Settings, Worker
-from stream.connections.clients import StartError
 from stream.connections.topics import prepare_topics, wanted_topics
 from stream.demo.embedded import EmbeddedBroker
+from stream.runtime.errors import StartError
 
 AT_ONCE = Worker(start_timeout_s=0)
 

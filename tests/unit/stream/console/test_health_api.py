@@ -12,7 +12,7 @@ from models.spec import BatchInfo
 from stream.config.settings import Settings
 from stream.console.health_api import flow_of, workers_of
 from stream.console.lag import Lag
-from stream.console.recent import Seen
+from stream.console.recent import KEPT_SCORED, Seen, rate
 from stream.console.services import Services
 from stream.notify.delivery import Trouble
 from stream.notify.redis_journal import RedisJournal
@@ -80,6 +80,27 @@ def test_the_way_of_an_event_has_parts_and_padding_is_a_share() -> None:
     assert flow.padding == 0.25
     nothing = flow_of([], NOON)
     assert (nothing.parts, nothing.padding, nothing.latency_p50_ms) == ({}, None, None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count", "a_second"),
+    [
+        (10, 100, 100 / 60),
+        (120, 240, 2.0),
+        (10, KEPT_SCORED, KEPT_SCORED / 10),  # more came in a minute than are kept
+        (500, KEPT_SCORED, KEPT_SCORED / 500),
+        (0, KEPT_SCORED, KEPT_SCORED),
+    ],
+)
+def test_a_rate_is_of_the_time_that_what_is_kept_covers(
+    seconds: float, count: int, a_second: float
+) -> None:
+    ages = [seconds * (count - place) / count for place in range(count)]
+    assert rate(ages, window_s=60, most=KEPT_SCORED) == pytest.approx(a_second, rel=0.02)
+
+
+def test_a_rate_of_nothing_is_none() -> None:
+    assert rate([], window_s=60, most=5) == 0
 
 
 def test_a_worker_is_at_work_until_it_ends_or_is_not_seen_again() -> None:

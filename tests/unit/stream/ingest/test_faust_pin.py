@@ -10,6 +10,7 @@ import faust
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
@@ -64,6 +65,12 @@ async def test_lags_can_still_be_read_without_asking_the_brokers() -> None:
     state.seek(7)
     assert state._position == state.position == 7
     assert "tp_state.lso = lso" in inspect.getsource(Fetcher)
+
+
+def test_why_a_group_refuses_is_still_kept_where_chunks_looks_for_it() -> None:
+    pushes = inspect.getsource(GroupCoordinator._push_error_to_user)
+    assert "self._pending_exception = exc" in pushes
+    assert "self._coordinator = GroupCoordinator" in inspect.getsource(aiokafka.AIOKafkaConsumer)
 
 
 def test_the_driver_still_takes_its_consumer_from_a_class_attribute() -> None:

@@ -298,6 +298,37 @@ def test_a_silence_over_a_told_alert_stops_repeats_and_not_its_end(routing: Rout
     assert [one.reason for one in world.run(INTERVAL + 1)] == ["resolved"]
 
 
+def test_what_a_notification_left_out_is_told_anew_when_it_shows_again(routing: Routing) -> None:
+    """A pager takes "resolved" for the end of all of the group's alerts."""
+    world = World(routing)
+    world.take("a")
+    world.take("b")
+    world.run(WAIT + 1)
+    world.hidden = {"a": "silence"}
+    world.take("b", sequence=2, state="resolved")
+    (end_of_b,) = world.run(INTERVAL)
+    assert (end_of_b.status, end_of_b.firing, end_of_b.resolved) == ("resolved", 0, 1)
+    assert world.run(INTERVAL) == []
+    world.hidden = {}
+    (again,) = world.run(INTERVAL)
+    assert (again.reason, [one.id for one in again.alerts]) == ("new", ["a"])
+    assert world.run(INTERVAL) == []
+
+
+def test_the_end_of_what_was_left_out_is_told_too(routing: Routing) -> None:
+    world = World(routing)
+    world.take("a")
+    world.take("b")
+    world.run(WAIT + 1)
+    world.hidden = {"a": "silence"}
+    world.take("b", sequence=2, state="resolved")
+    world.run(INTERVAL)
+    world.take("a", sequence=2, state="resolved")
+    (end_of_a,) = world.run(INTERVAL)
+    assert [one.id for one in end_of_a.alerts] == ["a"]
+    assert world.groups.groups == {}
+
+
 def test_a_muted_route_speaks_when_the_interval_is_over(routing: Routing) -> None:
     world = World(routing)
     world.muted = True

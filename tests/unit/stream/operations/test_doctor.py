@@ -11,7 +11,7 @@ from models.stub import StubPredictor
 from stream.config.connections import Http, Kafka, Redis
 from stream.config.settings import Fields, Limits, Settings, SettingsError, Source
 from stream.config.subjects import Subjects
-from stream.operations.doctor import examine
+from stream.operations.doctor import examine, redis_check
 from tests.redis_server import RedisServer
 
 NO_FILE = Path("no/such/file")
@@ -81,6 +81,34 @@ async def test_a_redis_that_takes_no_writes_is_a_failed_check(
     assert checks["redis"].status == "failed"
     assert "takes no writes" in checks["redis"].detail
     assert "set redis.url to the primary" in checks["redis"].detail
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "named"),
+    [
+        ({}, "ok", "Redis 7.2.4, 1M used"),
+        ({"redis_version": "6.2.0"}, "ok", "6.2.0"),
+        ({"redis_version": "10.1"}, "ok", "10.1"),
+        ({"redis_version": "6.0.16"}, "failed", "6.2 or newer"),
+        ({"redis_mode": "cluster"}, "failed", "Cluster is not supported"),
+        ({"maxmemory_policy": "allkeys-lru"}, "ok", "7.2.4"),
+        ({"maxmemory_policy": "volatile-lru", "maxmemory": 1}, "warning", "noeviction"),
+        ({"maxmemory": 1}, "ok", "7.2.4"),
+    ],
+)
+def test_a_redis_that_loses_or_lacks_what_a_worker_needs_is_named(
+    said: dict[str, object], status: str, named: str
+) -> None:
+    usual = {
+        "redis_version": "7.2.4",
+        "redis_mode": "standalone",
+        "used_memory_human": "1M",
+        "maxmemory": 0,
+        "maxmemory_policy": "noeviction",
+    }
+    check = redis_check(usual | said)
+    assert (check.name, check.status) == ("redis", status)
+    assert named in check.detail
 
 
 def settings(**changes: object) -> Settings:

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import ClientSession
 
 from stream.config.connections import Http
-from stream.connections.clients import StartError
 from stream.operations.health_server import Report, serve_http
+from stream.runtime.errors import StartError
 
 TOKEN = "a-token-of-the-test"
 

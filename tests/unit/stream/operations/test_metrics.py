@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 
@@ -9,10 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.results import Statistics
 from stream.notify.delivery import DeliveryCounts
-from stream.operations.metrics import Reading, exposition, worker_families
+from stream.operations.metrics import Labels, Reading, exposition, worker_families
 from stream.operations.trainer_monitor import TrainerMonitor
 from stream.processing.judge import Shipment
 from stream.processing.telemetry import Telemetry
+from stream.runtime.backoff import Backoff
 from tests.fakes import scored
 from trainer.status import Status
 
@@ -40,6 +42,7 @@ def deliveries() -> DeliveryCounts:
 
 def page(telemetry: Telemetry, *, batches: Statistics | None = BATCHES) -> bytes:
     reading = Reading(
+        labels=Labels(["news", "ticket"], ["bad-rule", "good-rule"], ["fraud"], ["desk", "hook"]),
         telemetry=telemetry,
         batches=batches,
         lags={("news", 0): 7, ("news", 1): 0},
@@ -88,6 +91,33 @@ def test_every_count_is_on_the_page() -> None:
     assert found["bellwether_latency_seconds_bucket", (("le", "1048.576"),)] == 2
     assert found["bellwether_latency_seconds_bucket", (("le", "2.048"),)] == 2
     assert found["process_open_fds", ()] > 0
+
+
+def test_what_may_be_counted_is_there_before_its_first_rise() -> None:
+    """Else rate() and increase() miss it: a pager's first failure, say, or a rule's first error."""
+    telemetry = Telemetry()
+    telemetry.rule_errors = Counter({"bad-rule": 2})
+    found = samples(page(telemetry))
+    assert found["bellwether_events_total", (("source", "ticket"),)] == 0
+    assert found["bellwether_tickets_total", (("queue", "fraud"),)] == 0
+    assert found["bellwether_dead_letters_total", (("reason", "bad_time"),)] == 0
+    assert ("bellwether_dead_letters_total", (("reason", "unknown_head"),)) not in found
+    errors = "bellwether_rule_errors_total"
+    assert found[errors, (("rule", "bad-rule"),)] == 2
+    assert found[errors, (("rule", "good-rule"),)] == 0
+    assert found["bellwether_slow_rules_total", (("rule", "good-rule"),)] == 0
+    firing = (("rule", "good-rule"), ("state", "firing"))
+    assert found["bellwether_alert_transitions_total", firing] == 0
+    failed = "bellwether_notifications_failed_total"
+    assert found[failed, (("receiver", "desk"),)] == 1
+    assert found[failed, (("receiver", "hook"),)] == 0
+
+
+def test_a_part_that_may_be_waited_for_is_there_before_the_first_wait() -> None:
+    Backoff("the page's part is away", logging.getLogger(__name__))
+    found = samples(page(Telemetry()))
+    trouble = (("trouble", "the page's part is away"),)
+    assert found["bellwether_retries_total", trouble] == 0
 
 
 def test_a_worker_that_has_not_started_has_a_page_too() -> None:

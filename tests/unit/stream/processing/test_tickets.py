@@ -225,4 +225,4 @@ async def test_a_model_that_is_not_served_does_not_say_what_rules_may_ask(tmp_pa
     worker = Worker(settings, StubPredictor())
     await refuse_a_model_without_billing_fees(worker)
     rules.write_text(rule.format(label="billing_fees"))
-    assert worker._rules._read()
+    assert worker.rules._read()

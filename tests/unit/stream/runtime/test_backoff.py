@@ -10,9 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import TopicAuthorizationFailedError
 from redis.asyncio import Redis
+from redis.exceptions import ClusterCrossSlotError, MovedError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 from stream.runtime import backoff as backoff_module
 from stream.runtime.backoff import ROW_ENDS_S, Backoff, present_troubles
@@ -43,6 +44,21 @@ async def said(error: Exception, caplog: pytest.LogCaptureFixture) -> str:
     assert caplog.messages[-1].endswith("s so far")
     assert "Redis is in trouble" in backoff.describe()
     return caplog.messages[-1]
+
+
+async def test_a_right_that_is_missing_is_named_with_where_they_are_listed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert "docs/security.md" in await said(TopicAuthorizationFailedError("news"), caplog)
+
+
+@pytest.mark.parametrize(
+    "error", [MovedError("866 127.0.0.1:7000"), ClusterCrossSlotError("Keys in request")]
+)
+async def test_a_cluster_is_named_as_what_is_not_supported(
+    error: RedisError, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert "Redis Cluster is not supported" in await said(error, caplog)
 
 
 @pytest.mark.redis

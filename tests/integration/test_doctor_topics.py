@@ -1,0 +1,63 @@
+"""doctor on a real Kafka: topics that are all there, and not all as a worker needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import pytest
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from models.stub import StubPredictor
+from stream.config.connections import Redis
+from stream.config.settings import Settings, load_settings
+from stream.connections.topics import prepare_topics
+from stream.operations.doctor import examine
+
+pytestmark = pytest.mark.kafka
+
+DEADLINE_S = 60.0
+
+
+def change(bootstrap: str, topic: str, name: str, value: str) -> None:
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.incremental_alter_configs([resource])[resource].result(DEADLINE_S)
+
+
+async def check_becomes(status: str, settings: Settings) -> str:
+    """What the check of topics says; a broker knows a moment later how its topics are set."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            checks = {one.name: one for one in await examine(settings, StubPredictor)}
+            if checks["topics"].status == status:
+                return checks["topics"].detail
+
+
+async def test_a_topic_that_would_stop_a_worker_is_found_before_it_does(kafka: str) -> None:
+    base = load_settings(None)
+    prefix = f"doctor-{uuid.uuid4().hex[:8]}."
+    settings = base.model_copy(
+        update={
+            "kafka": base.kafka.model_copy(update={"bootstrap": kafka, "prefix": prefix}),
+            "redis": Redis(url="redis://127.0.0.1:1/0"),
+        }
+    )
+    await prepare_topics(settings)
+    assert await check_becomes("ok", settings) == "all there"
+
+    scored, ledger = settings.topics.scored, settings.topics.ledger
+    await asyncio.to_thread(change, kafka, scored, "max.message.bytes", "1000000")
+    detail = await check_becomes("warning", settings)
+    assert detail.startswith(f"{scored} has max.message.bytes 1000000")
+
+    await asyncio.to_thread(change, kafka, ledger, "min.insync.replicas", "2")
+    detail = await check_becomes("failed", settings)
+    assert f"of {ledger} are in step, and it needs 2" in detail
