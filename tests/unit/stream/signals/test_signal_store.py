@@ -185,6 +185,20 @@ async def test_what_is_remembered_is_bounded_a_partition(client: Redis) -> None:
     assert all([0 < await client.ttl(fold) <= 500 for fold in folds])
 
 
+async def test_an_event_too_late_for_what_another_worker_added_counts_as_late(
+    client: Redis,
+) -> None:
+    await told(client, [event(1, 50_000.0)])
+    # The first of these is too late only for what was added before, not for the others.
+    batch = [event(2, 29_000.0), event(3, 50_001.0), event(1, 50_000.0), event(4, 29_500.0)]
+    answers = [found["ticker:HALC"] for found in await told(client, batch)]
+    assert [(one.events, one.late) for one in answers] == [(1, 1), (2, 1), (1, 0), (2, 2)]
+    found = await store(client).get("ticker:HALC")
+    assert found is not None
+    assert (found.events, found.late) == (2, 2)
+    assert found["short_volume"] == pytest.approx(answers[3]["short_volume"])
+
+
 async def test_a_call_is_kept_as_long_as_one_of_its_events(client: Redis) -> None:
     def other(number: int) -> Scored:
         return event(number, float(number), origin=Origin("news", 1, number))
