@@ -16,6 +16,7 @@ from stream.config.settings import load_settings
 from stream.demo.embedded import EmbeddedRedis
 from stream.names import Keys
 from stream.records import Scored
+from stream.runtime.heap import spare_long_lived
 from stream.signals.signal_store import SignalStore
 from stream.subjects.copy_store import CopyStore
 
@@ -29,6 +30,7 @@ Run = Callable[[Sequence[Scored]], Awaitable[None]]
 def measure(scored: Path, records: int) -> None:
     """Print microseconds of processor time an event, Redis's and this process's, and memory."""
     batch = list(islice(read_file(scored), records))
+    spare_long_lived()
     subjects = sum(len(one.subjects) for one in batch) / len(batch)
     print(f"\n{len(batch)} scored records, {subjects:.1f} subjects each: an event costs")
     for name, store in (("windows", _windows), ("copies", _copies)):

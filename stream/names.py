@@ -55,7 +55,8 @@ class Keys:
         self.copies = f"{prefix}copies:"
         self.silences = f"{prefix}silences"
         self.turn = f"{prefix}turn"
-        self.folds = f"{prefix}signals:fold:"
+        self.calls = f"{prefix}signals:call:"
+        self.former_folds = f"{prefix}signals:fold:"
         self.probe = f"{prefix}probe"
         self.replaying = f"{prefix}replaying"
 
@@ -102,10 +103,10 @@ class Keys:
         """The present windows of a subject, "<kind>:<id>"."""
         return f"{self.prefix}subject:{subject}"
 
-    def seen(self, topic: str, partition: int) -> tuple[str, str]:
-        """Which of the latest events of a partition are in the windows, and their order."""
+    def seen(self, topic: str, partition: int) -> tuple[str, str, str]:
+        """Its latest events that are in the windows, by which calls, and what once said so."""
         begin = f"{self.prefix}signals:{topic}:{partition}"
-        return f"{begin}:seen", f"{begin}:order"
+        return f"{begin}:known", f"{begin}:calls", f"{begin}:seen"
 
 
 _ALERT_ID = re.compile(r"[0-9a-f]{16}-[0-9]{1,10}")

@@ -102,6 +102,7 @@ PURE = (
     "stream.rules.rule_set",
     "stream.alerts.episodes",
     "stream.signals.memory",
+    "stream.signals.packed",
     "stream.backtesting.backtest",
     "stream.backtesting.sweep",
     "stream.alerts.evidence",

@@ -37,7 +37,7 @@ SUMS = (
     *(f"{kind}_{name}" for kind in SOURCE_KINDS for name in KIND_SUMS),
     *(f"long_{name}" for name in WINDOW_SUMS),
 )
-"""The sums in the order they are kept; short ones first."""
+"""The sums in the order they are kept; short ones first. observe.lua has as many."""
 SHORT_SUMS = len(WINDOW_SUMS) + len(SOURCE_KINDS) * len(KIND_SUMS)
 
 FEW_HALF_LIVES = 450.0
@@ -144,10 +144,7 @@ class Windows:
 def fold(  # noqa: C901, PLR0915 - in one piece: a call a subject would cost a backtest a twentieth
     seen: Observation, subjects: MutableMapping[str, Windows], settings: Signals
 ) -> dict[str, Windows]:
-    """Add an event to the windows of its subjects, begun where there are none; they are returned.
-
-    Keep in step with scripts/observe.lua.
-    """
+    """Add an event to the windows of its subjects, begun where there are none; returns them."""
     found: dict[str, Windows] = {}
     at, label, sentiment, risk = seen.at_us, seen.label, seen.sentiment, seen.risk
     kind = len(WINDOW_SUMS) + seen.kind * len(KIND_SUMS)

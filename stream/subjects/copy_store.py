@@ -12,11 +12,14 @@ from redis.asyncio import Redis
 from stream.config.subjects import Novelty
 from stream.names import Keys
 from stream.records import Scored
-from stream.subjects.novelty import Print, fingerprint, marked
+from stream.signals.windows import microseconds
+from stream.subjects.novelty import SLOT_HASHES, Print, fingerprint, marked
 
 EVENTS_A_CALL = 500
 """Redis does nothing else while a script runs; so many events take it some milliseconds."""
 SHORTEST_KEEP_S = 86_400
+
+_NEW = "1.0000", ""
 
 
 class CopyStore:
@@ -32,13 +35,12 @@ class CopyStore:
         source = (files("stream") / "scripts" / "link_copies.lua").read_text()
         self._script = redis.register_script(source)
         self._compares = settings.window_s > 0
+        self._remembered = remembered
         self._settings: list[Any] = [
             round(settings.window_s * 1_000_000),
             settings.similarity,
             max(round(settings.window_s), SHORTEST_KEEP_S),
             keys.copies,
-            keys.novelty_answers,
-            remembered,
             replay_s,
         ]
 
@@ -54,31 +56,43 @@ class CopyStore:
         compared = [(place, one) for place, one in prints if one is not None]
         for start in range(0, len(compared), EVENTS_A_CALL):
             some = compared[start : start + EVENTS_A_CALL]
-            answers = await self._call([self._event(records[place], one) for place, one in some])
-            for (place, _), novelty, first in zip(some, answers[::2], answers[1::2], strict=True):
+            told = await self._call([(records[place], one) for place, one in some])
+            for at, (place, _) in enumerate(some, 1):
+                novelty, first = told.get(at, _NEW)
                 copy_of = first.partition(":")[2]
                 records[place] = marked(records[place], float(novelty), copy_of)
         return records
 
-    def _event(self, scored: Scored, one: Print) -> list[Any]:
-        return [
-            f"{scored.source}:{scored.id}",
-            round(scored.time.timestamp() * 1_000_000),
-            one.sketch,
-            one.facts,
-            [str(slot % self._slots) for slot in one.slots],
-            f"{scored.origin.topic}:{scored.origin.partition}",
-            str(scored.origin.offset),
-        ]
-
-    async def _call(self, events: list[list[Any]]) -> list[str]:
-        # One JSON text each way: redis-py takes longer over thousands of small arguments than
-        # all the rest of a call.
-        arguments = [*self._settings, orjson.dumps(events)]
-        answers: list[str] = orjson.loads(
-            await self._script(keys=[self._keys.novelty], args=arguments)
+    async def _call(self, events: Sequence[tuple[Scored, Print]]) -> dict[int, tuple[str, str]]:
+        """By place from 1: novelty and the name of the first event, of all but new ones."""
+        partitions: dict[str, str] = {}
+        entries: list[bytes] = []
+        columns: tuple[list[Any], ...] = ([], [], [], [], [])
+        lengths, slots, numbers, places, asked = columns
+        for scored, one in events:
+            name = f"{scored.source}:{scored.id}"
+            origin = scored.origin
+            at_us = microseconds(scored)
+            entries.append(f"{at_us} {one.sketch} {one.facts} {name}".encode())
+            lengths.append(len(entries[-1]))
+            own = [str(slot % self._slots) for slot in one.slots]
+            slots += (own + own[-1:] * SLOT_HASHES)[:SLOT_HASHES]
+            key = f"{self._keys.novelty_answers}{origin.topic}:{origin.partition}"
+            numbers.append(partitions.setdefault(key, str(len(partitions) + 1)))
+            places.append(str(origin.offset % self._remembered))
+            asked.append(f"@{origin.offset} {len(name.encode())} {name} ")
+        # Few texts each way: redis-py takes longer over thousands of small arguments than all the
+        # rest of a call.
+        told: list[Any] = orjson.loads(
+            await self._script(
+                keys=[self._keys.novelty, *partitions],
+                args=[*self._settings, b"".join(entries), orjson.dumps(columns)],
+            )
         )
-        return answers
+        return {
+            place: (novelty, first)
+            for place, novelty, first in zip(told[::3], told[1::3], told[2::3], strict=True)
+        }
 
 
 async def count_copies(redis: Redis, keys: Keys, events: Sequence[tuple[str, str]]) -> list[int]:

@@ -94,6 +94,8 @@ def fingerprint(scored: Scored) -> Print | None:
 
 def marked(scored: Scored, novelty: float, copy_of: str) -> Scored:
     """The record with its novelty in 0..1, also on its subjects, and the id of the first if any."""
+    if scored.novelty == novelty and scored.copy_of == copy_of:
+        return scored
     return msgspec.structs.replace(
         scored,
         novelty=novelty,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from copy import deepcopy
 from typing import Any
@@ -20,7 +21,7 @@ from stream.names import Keys
 from stream.records import Origin, Scored, Subject
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_store import SignalStore
-from stream.signals.windows import SUMS, Windows
+from stream.signals.windows import SUMS, Windows, microseconds
 from stream.worker.app import WORK_REMEMBERED
 from tests.fakes import scored, scores
 
@@ -137,7 +138,7 @@ async def test_a_redelivered_event_changes_nothing_and_gets_its_first_answer(
 
 async def test_an_event_redelivered_after_its_time_is_a_new_one(client: Redis) -> None:
     await told(client, [event(1), event(2, 60.0)])
-    for fold in [key async for key in client.scan_iter(f"{Keys().folds}*")]:
+    for fold in [key async for key in client.scan_iter(f"{Keys().calls}*")]:
         await client.delete(fold)
     (answer,) = await told(client, [event(1)])
     assert answer["ticker:HALC"].events == 3
@@ -175,13 +176,82 @@ async def test_what_is_remembered_is_bounded_a_partition(client: Redis) -> None:
     for number in range(3 * REMEMBERED):
         await store(client).observe([event(number, origin=Origin("news", number % 2, number))])
     for partition in (0, 1):
-        seen, order = Keys().seen("news", partition)
+        seen, order, _ = Keys().seen("news", partition)
         assert await client.hlen(seen) == await client.llen(order) == REMEMBERED
         assert 0 < await client.ttl(seen) <= 500
         assert 0 < await client.ttl(order) <= 500
-    folds = [key async for key in client.scan_iter(f"{Keys().folds}*")]
+    folds = [key async for key in client.scan_iter(f"{Keys().calls}*")]
     assert len(folds) == 2 * REMEMBERED
     assert all([0 < await client.ttl(fold) <= 500 for fold in folds])
+
+
+async def test_an_event_too_late_for_what_another_worker_added_counts_as_late(
+    client: Redis,
+) -> None:
+    await told(client, [event(1, 50_000.0)])
+    # The first of these is too late only for what was added before, not for the others.
+    batch = [event(2, 29_000.0), event(3, 50_001.0), event(1, 50_000.0), event(4, 29_500.0)]
+    answers = [found["ticker:HALC"] for found in await told(client, batch)]
+    assert [(one.events, one.late) for one in answers] == [(1, 1), (2, 1), (1, 0), (2, 2)]
+    found = await store(client).get("ticker:HALC")
+    assert found is not None
+    assert (found.events, found.late) == (2, 2)
+    assert found["short_volume"] == pytest.approx(answers[3]["short_volume"])
+
+
+async def test_a_call_is_kept_as_long_as_one_of_its_events(client: Redis) -> None:
+    def other(number: int) -> Scored:
+        return event(number, float(number), origin=Origin("news", 1, number))
+
+    answers = await told(client, [event(0), other(1)])
+    calls = f"{Keys().calls}*"
+    (call,) = [key async for key in client.scan_iter(calls)]
+    for number in range(2, REMEMBERED + 2):
+        await store(client).observe([event(number, float(number))])
+    assert await told(client, [other(1)]) == answers[1:]
+    for number in range(100, REMEMBERED + 100):
+        await store(client).observe([other(number)])
+    assert call not in [key async for key in client.scan_iter(calls)]
+    (answer,) = await told(client, [other(1)])
+    assert answer["ticker:HALC"].events == 2 * REMEMBERED + 3
+
+
+@pytest.mark.parametrize("places", ["0", "[2]"])
+async def test_an_event_that_a_former_worker_folded_in_is_known(client: Redis, places: str) -> None:
+    """As such a worker left it: a fold in one text, with events that were not new in their call."""
+    one = event(1, 60.0)
+    at_us = microseconds(one)
+    before = struct.pack("<29d", 1, 0, at_us - 60_000_000, at_us - 60_000_000, *[1.0] * 25)
+    row = f'[1,"e1",{at_us},0,0,0,0,[[1,1,1]]]'
+    head = f'{places}\n["ticker:HALC"]\n[{row if places == "0" else f"{row},{row}"}]\n'
+    fold = f"{Keys().former_folds}77"
+    await client.hset(fold, "fold", head.encode() + b"b" + before)
+    *_, seen = Keys().seen("news", 0)
+    await client.hset(seen, "e1", "78 77 1")
+    await client.hset(fold, "rules", '{"bw:lasting:ticker:HALC":["r"]}')
+
+    observed = await store(client).observe([one, event(2, 90.0)])
+    assert observed.turns[0] == 78
+    assert observed.before == [{"ticker:HALC": ["r"]}, None]
+    first, _ = [deepcopy(found) for found in observed.windows]
+    assert first["ticker:HALC"].events == 2
+    assert first["ticker:HALC"]["news_volume"] == pytest.approx(1 + 0.5 ** (60 / 3600))
+    # It is in the windows that such a worker wrote, and there alone.
+    found = await store(client).get("ticker:HALC")
+    assert found is not None
+    assert found.events == 1
+
+
+@pytest.mark.redis
+async def test_a_call_may_have_more_subjects_than_lua_hands_to_a_command(redis_url: str) -> None:
+    batch = [
+        event(number, subjects=tuple(Subject("ticker", f"{number}-{n}") for n in range(40)))
+        for number in range(300)
+    ]
+    async with Redis.from_url(redis_url) as client:
+        first = await told(client, batch)
+        assert await told(client, batch) == first
+        assert len({name for found in first for name in found}) == 300 * 40 + 1
 
 
 async def test_the_hash_of_a_subject_can_be_read_and_expires(client: Redis) -> None:

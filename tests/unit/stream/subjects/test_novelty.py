@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from stream.config.subjects import Novelty
 from stream.names import Keys
 from stream.records import Origin, Scored, Subject
+from stream.signals.windows import microseconds
 from stream.subjects.copies_in_memory import FirstEvents
 from stream.subjects.copy_store import CopyStore, count_copies
 from stream.subjects.novelty import fingerprint
@@ -141,6 +142,21 @@ async def test_another_event_at_an_offset_is_compared_by_itself(client: Redis, k
             ("", 1.0) if other.id == "e 2 x" else ("e 2 x", 0.0)
         )
         assert await store(client).mark([other]) == [found]
+
+
+async def test_workers_of_two_versions_read_what_the_other_wrote(client: Redis) -> None:
+    one = event(1)
+    found = fingerprint(one)
+    assert found is not None
+    entry = f"{microseconds(one)} {found.sketch} {found.facts} social:e1".encode()
+    await store(client).mark([one])
+    for slot in found.slots:
+        assert await client.hget(Keys().novelty, str(slot % Novelty().remember)) == entry
+    answers = f"{Keys().novelty_answers}social:0"
+    assert await client.hget(answers, "1") == b"@1 9 social:e1 1.0000 "
+    await client.hset(answers, "2", "@2 9 social:e2 0.0625 social:e9")
+    (again,) = await store(client).mark([event(2)])
+    assert (again.copy_of, again.novelty) == ("e9", 0.0625)
 
 
 async def test_nothing_is_compared_with_a_window_of_zero(client: Redis) -> None:
