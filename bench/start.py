@@ -11,7 +11,8 @@ from bench.machine import cpu_s, memory_mib
 
 SCORE = """
 import sys
-from models.predictor import SAMPLE_TEXTS, load_predictor
+from models.forward_paths import SAMPLE_TEXTS
+from models.predictor import load_predictor
 predictor = load_predictor()
 predictor.warm_up()
 predictor.predict(predictor.tokenize(SAMPLE_TEXTS))

@@ -13,6 +13,9 @@ MAX_THREADS = 8
 LANES = 2
 """A second batch takes what the first leaves idle: steps between products run on one core, and its
 threads wait for each other at each of them. A third gains nothing (measured on two cores)."""
+LITTLE_WORK = 64 * 384**2
+"""Tokens x hidden x hidden. One core is done with so little before others, which slept, are woken
+at each of a pass's hundreds of operations (measured in bf16 and int8: docs/performance.md)."""
 
 
 class Cores:
@@ -26,14 +29,15 @@ class Cores:
         torch.set_num_threads(self.threads)
 
     @contextlib.contextmanager
-    def share(self) -> Iterator[None]:
+    def share(self, *, alone: bool = False) -> Iterator[None]:
         """Run a batch on this thread with all threads if it is alone, else with its share of them.
 
-        A share is fixed when a batch begins: one that came first keeps what it has.
+        A share is fixed when a batch begins: one that came first keeps what it has. alone: with
+        this thread and no other.
         """
         with self._sharing:
             self._under_way += 1
-            share = max(1, self.threads // self._under_way)
+            share = 1 if alone else max(1, self.threads // self._under_way)
         if torch.get_num_threads() != share:
             torch.set_num_threads(share)
         try:

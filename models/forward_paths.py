@@ -23,6 +23,21 @@ ROUNDING_MIN_SPEEDUP = 1.15
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 """From the exact one to the one that rounds most."""
 
+SAMPLE_TEXTS = (
+    "Where is my card?",
+    "Profit at the ferry operator doubled after a record summer, and the dividend rises a fifth.",
+    "$ABCD down 8% pre-market, the recall is bigger than they said. Out.",
+    """Someone has taken 430 pounds from my account in a city I have never been to. Please block
+    everything and call me back today, I can't pay my rent otherwise.""",
+    """The central bank left rates unchanged but said that inflation would take longer to fall
+    than it had hoped, which traders read as one more rise before the summer. Yields on ten-year
+    bonds climbed to their highest since March while shares of home builders and banks gave up the
+    gains they had made in the morning.""",
+    "ok thanks, works now",
+    "The regulator opened an inquiry into how the broker handled its clients' orders.",
+    "Transfer still pending after four days, and nobody answers in the chat.",
+)
+
 Pool = Callable[[Sequence[Sequence[int]]], torch.Tensor]
 """Token ids of n texts to their vectors: (n, hidden), float32, on the encoder's device."""
 

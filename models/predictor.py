@@ -11,10 +11,10 @@ from typing import Literal
 import torch
 
 from models.checkpoint import encoder_key, merge, merge_heads, read_checkpoint
-from models.cores import LANES, Cores
+from models.cores import LANES, LITTLE_WORK, Cores
 from models.description import shipped
 from models.encoder import Encoder, load_encoder
-from models.forward_paths import ForwardPath, build, candidates, choose
+from models.forward_paths import SAMPLE_TEXTS, ForwardPath, build, candidates, choose
 from models.heads import JointHeads
 from models.packed import Precision
 from models.spec import Head, HeadScore, ModelError, OutOfMemoryError, Predictor, Scores
@@ -25,20 +25,6 @@ SCORE_DIGITS = 6
 CPU_BATCH_TOKENS = 1024
 # The same on an H200, nanoseconds a token: 8,192 tokens 417, 16,384 213, 32,768 203, 65,536 187.
 CUDA_BATCH_TOKENS = 16_384
-SAMPLE_TEXTS = (
-    "Where is my card?",
-    "Profit at the ferry operator doubled after a record summer, and the dividend rises a fifth.",
-    "$ABCD down 8% pre-market, the recall is bigger than they said. Out.",
-    """Someone has taken 430 pounds from my account in a city I have never been to. Please block
-    everything and call me back today, I can't pay my rent otherwise.""",
-    """The central bank left rates unchanged but said that inflation would take longer to fall
-    than it had hoped, which traders read as one more rise before the summer. Yields on ten-year
-    bonds climbed to their highest since March while shares of home builders and banks gave up the
-    gains they had made in the morning.""",
-    "ok thanks, works now",
-    "The regulator opened an inquiry into how the broker handled its clients' orders.",
-    "Transfer still pending after four days, and nobody answers in the chat.",
-)
 
 
 class TorchPredictor:
@@ -160,7 +146,8 @@ class TorchPredictor:
         if not tokens:
             return [], []
         kinds = kinds or [""] * len(tokens)
-        with torch.inference_mode(), self._cores.share(), self._naming_memory(tokens):
+        alone = self._is_little(tokens)
+        with torch.inference_mode(), self._cores.share(alone=alone), self._naming_memory(tokens):
             pooled = self._pool(tokens)
             answers = self._answers(pooled, kinds)
         # Of our own class, so its inside is ours.
@@ -175,6 +162,11 @@ class TorchPredictor:
             # The answers that count are there; whoever asks will see the other fail by itself.
             return answers, None
         return answers, beside
+
+    def _is_little(self, tokens: Sequence[list[int]]) -> bool:
+        """Whether a batch is sooner done on one core; in fp32 a second one is worth its waking."""
+        work = sum(map(len, tokens)) * self._hidden**2
+        return self._path.precision != "fp32" and work <= LITTLE_WORK
 
     @contextlib.contextmanager
     def _naming_memory(self, tokens: Sequence[list[int]]) -> Iterator[None]:

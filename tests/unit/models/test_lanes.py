@@ -141,6 +141,8 @@ def test_batches_under_way_share_the_threads() -> None:
                     with four.share():
                         seen.append(torch.get_num_threads())
         assert seen == [4, 2, 1, 4, 2, 1]
+        with four.share(alone=True):
+            assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
 
@@ -175,3 +177,26 @@ def test_passes_beside_each_other_answer_as_each_does_alone(tiny_checkpoint, pre
                 for ours, theirs in zip(one, other, strict=True):
                     for name, answer in ours.items():
                         assert theirs[name].scores == pytest.approx(answer.scores, abs=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "little_on"), [("bf16", 1), ("fp32", 2)])
+def test_a_little_batch_that_rounds_runs_on_one_core(
+    tiny_checkpoint, monkeypatch: pytest.MonkeyPatch, precision: str, little_on: int
+) -> None:
+    predictor = load_predictor(tiny_checkpoint, device="cpu", precision=precision, threads=2)
+    tokens = predictor.tokenize(["one short text"])
+    monkeypatch.setattr("models.predictor.LITTLE_WORK", sum(map(len, tokens)) * predictor.hidden**2)
+    pool, threads = predictor._pool, []
+
+    def watched(batch: Sequence[Sequence[int]]) -> torch.Tensor:
+        threads.append(torch.get_num_threads())
+        return pool(batch)
+
+    predictor._pool = watched
+    before = torch.get_num_threads()
+    try:
+        for batch in (tokens, tokens * 2, tokens):
+            predictor.predict(batch)
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [little_on, 2, little_on]
