@@ -1,7 +1,7 @@
 """Tone, volume and sources around subjects, from recent scored events. Pure.
 
-Tone of an event is P(positive) - P(negative), in -1..1; events without a sentiment count towards
-the volume alone. Copies (low novelty) count less, as in relevance x novelty.
+Tone of an event is P(positive) - P(negative), in -1..1; what the model is unsure of counts towards
+the volume alone, as in the windows. Copies (low novelty) count less, as in relevance x novelty.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def view_of(
 
 def tone(event: Scored) -> float | None:
     answer = event.heads.get("sentiment")
-    if answer is None or event.unreadable:
+    if answer is None or answer.abstained:
         return None
     return answer.scores.get("positive", 0.0) - answer.scores.get("negative", 0.0)
 

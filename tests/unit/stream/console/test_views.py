@@ -13,6 +13,7 @@ from stream.config.settings import Settings
 from stream.console.highlight import MOST_WORDS, shared_words
 from stream.console.markets import BUCKETS, heat_map, tone, view_of
 from stream.console.settings_view import MASK, shown
+from stream.ingest.readable import abstain
 from stream.records import Subject
 from tests.fakes import NOON, scored, scores
 
@@ -43,13 +44,13 @@ def test_a_subject_is_shown_over_time_with_its_alerts() -> None:
     assert view_of(events, "ticker", "NONE", []) is None
 
 
-def test_copies_weigh_less_in_the_tone_and_unreadable_texts_nothing() -> None:
+def test_copies_weigh_less_in_the_tone_and_what_the_model_is_unsure_of_nothing() -> None:
     good = scores(sentiment=("positive", 0.95))
     copy = (Subject("ticker", "HALC", 1.0, 0.0),)
     events = [
         scored(id="a", subjects=HALC),
         scored(id="b", subjects=copy, heads=good),
-        scored(id="c", subjects=HALC, heads=good, unreadable="language fr"),
+        scored(id="c", subjects=HALC, heads=abstain(good)),
     ]
     view = view_of(events, "ticker", "HALC", [])
     assert view
