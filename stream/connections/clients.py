@@ -83,16 +83,16 @@ class Reconnecting(Retry):
 class FileCredentials(CredentialProvider):
     """Reads the password for each connection, so that it may change while a service runs."""
 
-    def __init__(self, settings: RedisSettings) -> None:
-        self._settings = settings
+    def __init__(self, username: str | None, file: Path) -> None:
+        self._username = username
+        self._file = file
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        settings = self._settings
         try:
-            password = _secret(None, settings.password_file, "redis.password_file") or ""
+            password = _secret(None, self._file, "redis.password_file") or ""
         except SettingsError as error:  # which no service that runs expects of a connection
             raise AuthenticationError(str(error)) from None
-        return (settings.username, password) if settings.username else (password,)
+        return (self._username, password) if self._username else (password,)
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
         return self.get_credentials()
@@ -131,18 +131,23 @@ def redis_client(settings: RedisSettings, *, restart_s: float = 0.0) -> Redis:
         "retry": Reconnecting(restart_s),
         "socket_timeout": settings.timeout_s,
         "socket_connect_timeout": settings.timeout_s,
+        "username": settings.username,
     }
     password = _secret(settings.password, settings.password_file, "redis.password_file")
-    if settings.password_file:
-        arguments["credential_provider"] = FileCredentials(settings)
-    else:
-        arguments |= {"username": settings.username, "password": password}
+    if not settings.password_file:
+        arguments["password"] = password
     if settings.url.startswith("rediss:"):
         _tls_context(settings)  # redis-py reads the files late, and says less of what is wrong
         arguments["ssl_ca_certs"] = _path(settings.ca_file)
         arguments["ssl_certfile"] = _path(settings.cert_file)
         arguments["ssl_keyfile"] = _path(settings.key_file)
-    return Redis.from_url(settings.url, **arguments)
+    client = Redis.from_url(settings.url, **arguments)
+    if settings.password_file:
+        # redis-py takes no provider beside a user, whom the address may name.
+        kept = client.connection_pool.connection_kwargs
+        username = kept.pop("username", None)
+        kept["credential_provider"] = FileCredentials(username, settings.password_file)
+    return client
 
 
 async def probe_redis(client: Redis, settings: RedisSettings) -> None:

@@ -117,6 +117,19 @@ async def test_a_password_that_changes_in_its_file_is_good_for_the_next_connecti
             assert await client.ping()
 
 
+@pytest.mark.redis
+async def test_a_user_in_the_address_logs_in_with_the_password_of_a_file(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("known\n")
+    async with Client.from_url(own_redis.url) as admin:
+        await admin.execute_command("ACL", "SETUSER", "bob@desk", "on", ">known", "+@all")
+    url = own_redis.url.replace("://", "://bob%40desk@")
+    async with redis_client(Redis(url=url, password_file=file)) as client:
+        assert await client.acl_whoami() == "bob@desk"
+
+
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "can't be read"), ("\n", "is empty"), (b"\xff\xfe", "can't be")]
 )
