@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from models.cost import CostModel
 from models.results import Result, Statistics, Tally
@@ -32,12 +32,15 @@ PROBE_TEXT = "The model answers this."
 logger = logging.getLogger(__name__)
 
 
-class _Model(NamedTuple):
+class _Model:
     """What scores, and what its batches may hold and have cost."""
 
-    predictor: Predictor
-    max_batch_tokens: int
-    costs: CostModel
+    def __init__(self, predictor: Predictor, max_batch_tokens: int) -> None:
+        self.predictor = predictor
+        self.max_batch_tokens = max_batch_tokens
+        self.costs = CostModel()
+        # One that is swapped in may have fewer of them than there are threads.
+        self.lanes = threading.Semaphore(predictor.lanes)
 
 
 class Batcher(Generic[T]):
@@ -61,7 +64,7 @@ class Batcher(Generic[T]):
         deliver: Callable[[list[Result[T]]], None],
         broken: Callable[[Exception], None],
     ) -> None:
-        self._model = _Model(predictor, max_batch_tokens, CostModel())
+        self._model = _Model(predictor, max_batch_tokens)
         self._next: _Model | None = None
         self._kind_of = kind_of
         self._patience_of = patience_of
@@ -111,7 +114,7 @@ class Batcher(Generic[T]):
         Every text is scored by exactly one of the two, and its result names which.
         """
         with self._arrived:
-            self._next = _Model(predictor, max_batch_tokens, CostModel())
+            self._next = _Model(predictor, max_batch_tokens)
             self._arrived.notify()
 
     def stop(self, timeout_s: float) -> bool:
@@ -153,7 +156,8 @@ class Batcher(Generic[T]):
             limit, limited_by = model.costs.limit(model.max_batch_tokens, target_s)
             batch, ended_by = self._window.take(limit, pads=model.predictor.pads)
             self._tokenize_ahead()
-        self._score(model, batch, limited_by if ended_by == "full" else ended_by)
+        with model.lanes:
+            self._score(model, batch, limited_by if ended_by == "full" else ended_by)
         if shadow := self.shadow:
             shadow.catch_up(self._idle, self._tally.busy_s)
         return True

@@ -228,8 +228,9 @@ def load_predictor(
 
     encoder overrides where the checkpoint's encoder is found (an id or folder). threads applies to
     the CPU, see models.cores. beside is a warm predictor that this one is to follow: its encoder is
-    shared where only the heads differ, and else its forward path is taken over, since measuring
-    would slow it down. Raises ModelError naming the file or setting to mend.
+    shared where only the heads differ, and else its forward path is taken over, where this encoder
+    has it too, since measuring would slow it down. Raises ModelError naming the file or setting to
+    mend.
     """
     chosen = choose_device(device)
     checkpoint, weights = read_checkpoint(folder or shipped())
@@ -239,13 +240,15 @@ def load_predictor(
         return beside.with_heads(heads, version=checkpoint.version)
     base = load_encoder(encoder or checkpoint.encoder, max_tokens=checkpoint.max_tokens)
     heads = merge(checkpoint, weights, base)
+    base = base.to(chosen)
+    path = beside.path if beside and beside.path in candidates(base, precision) else None
     return TorchPredictor(
         base,
         heads,
         version=checkpoint.version,
         device=chosen,
         precision=precision,
-        path=beside.path if beside else None,
+        path=path,
         threads=threads,
         encoder_key=key,
     )

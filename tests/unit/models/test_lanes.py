@@ -102,6 +102,20 @@ def test_a_swap_leaves_the_batches_under_way_to_the_model_that_began_them() -> N
     }
 
 
+def test_a_model_with_fewer_lanes_that_is_swapped_in_runs_no_more_batches_at_a_time() -> None:
+    first, second = Held(version="first"), Held(version="second")
+    second.lanes = 1
+    batcher, collected = started(first, "a", "b", "c", "d", "e")
+    first.wait_for(2)
+    batcher.swap(second, max_batch_tokens=1)
+    first.let_go.release(2)
+    second.wait_for(1)
+    assert not second.begun.acquire(timeout=0.2)
+    second.let_go.release(3)
+    assert batcher.stop(DEADLINE_S)
+    assert sorted(result.item for result in collected.results) == [0, 1, 2, 3, 4]
+
+
 def test_once_the_model_is_broken_no_lane_delivers() -> None:
     predictor = Held()
     batcher, collected = started(predictor, "good", "bad", "later")

@@ -9,14 +9,17 @@ import weakref
 
 import pytest
 import torch
+from transformers import MPNetModel
 
 from models import forward_paths as paths
+from models.checkpoint import write_checkpoint
+from models.description import Checkpoint
 from models.encoder import load_encoder
 from models.forward_paths import ForwardPath
 from models.heads import JointHeads
 from models.predictor import TorchPredictor, load_predictor
 from models.spec import ModelError, OutOfMemoryError, Predictor, Scores
-from tests.tiny_model import HEADS
+from tests.tiny_model import HEADS, tiny_weights, write_tiny_encoder
 
 TEXTS = [
     "Where is my card?",
@@ -179,6 +182,28 @@ def test_a_model_beside_a_warm_one_takes_over_its_path(tiny_checkpoint, shipped_
     for old, new in zip(score(shipped_fp32, TEXTS), score(other, TEXTS), strict=True):
         for name, answer in old.items():
             assert new[name].scores == pytest.approx(answer.scores, abs=1e-4)
+
+
+def test_a_model_beside_one_of_another_kind_finds_a_path_of_its_own(tmp_path, tiny):
+    encoder = write_tiny_encoder(tmp_path / "encoder", MPNetModel)
+    heads = {name: one for name, one in tiny_weights().items() if name.startswith("heads.")}
+    fingerprint = load_encoder(str(encoder)).fingerprint()
+    checkpoint = Checkpoint(
+        name="tiny",
+        encoder=str(encoder),
+        encoder_fingerprint=fingerprint,
+        max_tokens=32,
+        heads=HEADS,
+    )
+    write_checkpoint(tmp_path / "padding", checkpoint, heads)
+    tiny.warm_up()
+    padded = load_predictor(tmp_path / "padding", device="cpu", precision="fp32", beside=tiny)
+    padded.warm_up()
+    assert padded.path == ForwardPath("fp32", packed=False)
+    assert len(score(padded, TEXTS)) == len(TEXTS)
+    packed = load_predictor(device="cpu", precision="fp32", beside=padded)
+    packed.warm_up()
+    assert packed.path == ForwardPath("fp32", packed=True)
 
 
 @pytest.mark.parametrize(
