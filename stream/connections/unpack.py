@@ -21,6 +21,7 @@ import cramjam
 from aiokafka.consumer import fetcher
 from aiokafka.record import default_records, memory_records
 
+from stream.connections.header_names import with_any_names
 from stream.ingest.dead_letter import UNPACKS_TO_TOO_MUCH
 
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
@@ -28,6 +29,8 @@ MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 USUAL_RATIO = 16
 LEAST_ROOM_BYTES = 64 * 1024
 GROWTH = 8
+# Where a batch says how many bytes follow.
+LENGTH_BEGINS, LENGTH_ENDS = 8, 12
 # cramjam raises one error for all faults; its words for an output that is full.
 NO_ROOM = "failed to write whole buffer"
 
@@ -66,20 +69,26 @@ class _Batches:
 
     def __init__(self, fetched: bytes) -> None:
         inner = memory_records.MemoryRecords(fetched)
+        self._left = memoryview(fetched)
         self.has_next = inner.has_next
         self.size_in_bytes = inner.size_in_bytes
         self._next_batch = inner.next_batch
 
     def next_batch(self) -> _Batch | None:
         batch = self._next_batch()
-        return None if batch is None else _Batch(batch)
+        if batch is None:
+            return None
+        size = LENGTH_ENDS + int.from_bytes(self._left[LENGTH_BEGINS:LENGTH_ENDS])
+        sent, self._left = self._left[:size], self._left[size:]
+        return _Batch(batch, sent)
 
 
 class _Batch:
     """One batch; its records are unpacked when they are first asked for."""
 
-    def __init__(self, batch: Any) -> None:
+    def __init__(self, batch: Any, sent: memoryview) -> None:
         self._batch = batch
+        self._sent = sent
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -89,16 +98,18 @@ class _Batch:
 
     def __iter__(self) -> Iterator[Any]:
         try:
-            return iter(self._batch)
+            yield from self._batch
+        except UnicodeDecodeError:
+            # From the first one on; the fetcher passes over those that it has had.
+            yield from with_any_names(self._sent)
         except _TooMuchError as error:
-            stand_in = _StandIn(
+            yield _StandIn(
                 offset=self._batch.next_offset - 1,
                 timestamp=self._batch.max_timestamp,
                 timestamp_type=self._batch.timestamp_type,
                 value=error.packed,
                 headers=[(UNPACKS_TO_TOO_MUCH, str(error).encode())],
             )
-            return iter([stand_in])
 
 
 def _gunzip(packed: Any) -> bytes:

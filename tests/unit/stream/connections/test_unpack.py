@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka.consumer import fetcher
 from aiokafka.record import default_records
+from aiokafka.structs import TopicPartition
 
 from stream.connections.unpack import MAX_UNPACKED_BYTES, bound_unpacking
 from stream.ingest.dead_letter import UNPACKS_TO_TOO_MUCH
@@ -60,6 +61,30 @@ def test_a_batch_beyond_it_is_one_record_and_the_next_batch_is_read(codec: int) 
     assert after.value == TEXT
 
 
+class Latin(str):
+    """A name that is sent in Latin-1, as a client in C may do."""
+
+    __slots__ = ()
+
+    def encode(self, *_: str) -> bytes:
+        return super().encode("latin-1")
+
+
+@pytest.mark.parametrize("codec", [0, 2, *PACKED])
+def test_a_header_whose_name_is_not_utf_8_holds_up_no_partition(codec: int) -> None:
+    builder = default_records._DefaultRecordBatchBuilderPy(2, codec, False, -1, -1, -1, 10**9)
+    names = ["plain", "Größe", Latin("Größe"), "plain"]
+    for offset, name in enumerate(names):
+        builder.append(offset, timestamp=7, key=None, value=TEXT, headers=[(name, b"1")])
+    fetched = fetcher.MemoryRecords(bytes(builder.build()) + batch(codec, [TEXT] * 5))
+    place = TopicPartition("news", 0)
+    records = list(fetcher.PartitionRecords(place, fetched, [], 0, None, None, True, 1))
+    assert [(one.offset, one.value) for one in records] == [(at, TEXT) for at in range(5)]
+    told = [(name, b"1") for name in ["plain", "Größe", "Gr\ufffd\ufffde", "plain"]]
+    assert [one.headers for one in records] == [*((one,) for one in told), ()]
+    assert [one.timestamp for one in records] == [7, 7, 7, 7, 1004]
+
+
 @pytest.mark.parametrize("codec", [3, 4])
 def test_a_broken_batch_is_not_taken_for_a_large_one(codec: int) -> None:
     broken = bytearray(batch(codec, [TEXT] * 100))
@@ -76,3 +101,4 @@ def test_the_parts_replaced_are_still_where_they_were() -> None:
     unpacking = inspect.getsource(default_records._DefaultRecordBatchPy._maybe_uncompress)
     for name in ("gzip_decode(", "lz4_decode(", "zstd_decode("):
         assert name in unpacking
+    assert "record.offset < self.next_fetch_offset" in source
