@@ -57,7 +57,7 @@ def identity_of(value: Any, origin: Origin) -> str:
     if value is None:
         return origin.record_id
     if type(value) is int:
-        return str(value)
+        value = str(value)
     if type(value) is not str:
         refuse_type("id", value, "a string or an integer")
     if not value.strip():
@@ -83,7 +83,7 @@ def name_of(field: str, value: Any) -> str:
     if value is None:
         return ""
     if type(value) is int:
-        return str(value)
+        value = str(value)
     if type(value) is not str:
         refuse_type(field, value, "a string or an integer")
     name = clean_text(value, MAX_NAME_CHARS + 1)

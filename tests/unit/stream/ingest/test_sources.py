@@ -360,6 +360,11 @@ class TestNames:
         assert "512" in letter.detail
         assert event({"text": "b", "author": "x" * 513}).author == "x" * 512
 
+    @pytest.mark.parametrize("field", ["id", "customer"])
+    def test_a_number_that_an_expression_gives_is_bounded_too(self, field: str) -> None:
+        letter = refused({"text": "b", "digits": "9" * 513}, {field: "to_number(digits)"})
+        assert (letter.reason, letter.field) == ("bad_value", field)
+
     @pytest.mark.parametrize("field", ["author", "customer"])
     @pytest.mark.parametrize("value", [True, 1.5, ["a"], {"name": "a"}])
     def test_a_name_of_another_type_is_refused(self, field: str, value: Any) -> None:
