@@ -76,13 +76,9 @@ def _nested_macro(bare: str) -> str | None:
 def _costly_regex(bare: str, literals: list[str]) -> str | None:
     classes = 0
     for found in _MATCHES.finditer(bare):
-        inside = bare[found.end() : _closing(bare, found.end())].rstrip()
-        if not inside.endswith(_LITERAL) or (
-            inside != _LITERAL and inside[-3:-2] not in {",", " "}
-        ):
+        if bare[found.end() : _closing(bare, found.end())].strip() != _LITERAL:
             return "has a regular expression that is not written out as one string"
-        end = found.end() + len(inside)
-        regex = _said(literals[bare.count(_LITERAL, 0, end) - 1])
+        regex = _said(literals[bare.count(_LITERAL, 0, found.end())])
         if len(regex) > MAX_REGEX_CHARS:
             return f"has a regular expression longer than {MAX_REGEX_CHARS} characters"
         if _SPACED_OUT.search(regex):

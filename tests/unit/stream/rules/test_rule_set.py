@@ -183,6 +183,9 @@ def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Pat
         ),
         ("event.text.matches(event.title)", "is not written out as one string"),
         ("event.text.matches('a' + event.title)", "is not written out as one string"),
+        ("event.text.matches(event.title + 'a')", "is not written out as one string"),
+        ("event.text.matches('(a{150}){15' + '0}')", "is not written out as one string"),
+        ("event.text.matches(true ? event.title : 'a')", "is not written out as one string"),
         (
             "sentiment.label == 'positive' && risk.confidence > '0.9'",
             "in `risk.confidence > '0.9'`",
