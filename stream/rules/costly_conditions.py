@@ -35,7 +35,7 @@ def find_danger(expression: str, literal_or_comment: re.Pattern[str]) -> str | N
     literals = [text for text in literal_or_comment.findall(expression) if text[:2] != "//"]
     bare = literal_or_comment.sub(_blank, expression)
     return (
-        _too_deep(bare) or _long_list(bare) or _nested_macro(bare) or _costly_regex(bare, literals)
+        _too_deep(bare) or _long_list(bare) or _costly_walk(bare) or _costly_regex(bare, literals)
     )
 
 
@@ -65,11 +65,17 @@ def _long_list(bare: str) -> str | None:
     return None
 
 
-def _nested_macro(bare: str) -> str | None:
+def _costly_walk(bare: str) -> str | None:
     for found in _MACRO.finditer(bare):
         inside = bare[found.end() : _closing(bare, found.end())]
         if _MACRO.search(inside):
             return "goes through a list inside another such walk, which can take for ever"
+        if _MATCHES.search(inside):
+            # Whoever writes the event decides how many there are.
+            return (
+                "has a regular expression in a walk through a list, made anew for each item, which "
+                "can take for ever; ask with ==, in, contains, startsWith or endsWith there"
+            )
     return None
 
 

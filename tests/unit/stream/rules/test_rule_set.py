@@ -181,6 +181,10 @@ def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Pat
             "event.tickers.exists(a, event.tickers.all(b, a != b))",
             "goes through a list inside another such walk",
         ),
+        (
+            "event.attributes.tags.exists(a, a.matches('[^a]{200}'))",
+            "has a regular expression in a walk through a list",
+        ),
         ("event.text.matches(event.title)", "is not written out as one string"),
         ("event.text.matches('a' + event.title)", "is not written out as one string"),
         ("event.text.matches(event.title + 'a')", "is not written out as one string"),
