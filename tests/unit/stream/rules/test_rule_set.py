@@ -13,7 +13,7 @@ from stream.rules.constant_comparisons import find_constant_comparison
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import MAX_RULES
 from stream.rules.rule_set import Known, RuleSet
-from stream.rules.templates import MAX_QUOTED_CHARS
+from stream.rules.templates import MAX_QUOTED_CHARS, fill
 from stream.signals.figures import FIGURES
 from stream.signals.memory import SubjectWindows
 from stream.signals.windows import SUMS, Windows
@@ -122,6 +122,11 @@ def test_titles_quote_the_scores_and_long_fields_are_cut(tmp_path: Path) -> None
     (match,) = rules.match(event)
     assert match.title == "negative (0.93) for c-1, risk high"
     assert match.summary == "x" * MAX_QUOTED_CHARS + "|" + "y" * MAX_QUOTED_CHARS
+
+
+def test_no_title_says_minus_nothing() -> None:
+    quoted = fill("{signal.sentiment} {signal.sentiment_z}", scored(), "A", {"sentiment": -0.004})
+    assert quoted == "0.00 "
 
 
 def test_a_head_that_an_older_record_lacks_is_quoted_as_nothing(tmp_path: Path) -> None:
