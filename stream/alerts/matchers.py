@@ -23,6 +23,7 @@ _SECOND = re.compile(r"^[^\"]*,\s*([A-Za-z_]\w*\s*(?:=~|!~|!=|=).*)$", re.DOTALL
 _WORDS = re.compile(r"\w+(?:\|\w+)+")
 # Of an argument that is not UTF-8: no label has it, and nothing could be written down with it.
 _LONE = re.compile("[\ud800-\udfff]")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED = re.compile(r"""\\(["\\])""")
 
 
@@ -89,9 +90,7 @@ def read_matcher(text: str) -> Matcher:
         )
     name, operator, value = found.groups()
     if value.startswith('"'):
-        if len(value) < 2 or not value.endswith('"'):  # noqa: PLR2004 - two quotes
-            raise MatcherError(f"{text!r} has an opening quote and no closing one")
-        value = _ESCAPED.sub(r"\1", value[1:-1])
+        value = _unquoted(value, text)
     if len(value) > MAX_PATTERN_CHARS:
         raise MatcherError(f"{name}: the value is longer than {MAX_PATTERN_CHARS} characters")
     if operator in {"=~", "!~"}:
@@ -102,6 +101,18 @@ def read_matcher(text: str) -> Matcher:
         except RuntimeError as error:
             raise MatcherError(f"{text!r}: {_reason(error)}") from None
     return Matcher(name, operator, value)  # type: ignore[arg-type]
+
+
+def _unquoted(value: str, text: str) -> str:
+    quoted = _QUOTED.match(value)
+    if quoted is None:
+        raise MatcherError(f"{text!r} has an opening quote and no closing one")
+    if rest := value[quoted.end() :]:
+        raise MatcherError(
+            f"{text!r} goes on behind its closing quote with {rest!r}; give each matcher by "
+            'itself, and write a quote within a value as \\"'
+        )
+    return _ESCAPED.sub(r"\1", quoted[1])
 
 
 def all_hold(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:

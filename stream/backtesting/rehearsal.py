@@ -20,6 +20,8 @@ from stream.notify.routing import Routing
 from stream.records import Alert
 
 WEEK_S = 7 * 86_400.0
+JUST_AFTER_S = 0.5e-6
+"""Event times are whole microseconds. A match at the very end of the quiet time is still in it."""
 
 
 class Rehearsal:
@@ -56,7 +58,8 @@ class Rehearsal:
         self._groups.take(alert, self._routing, self._now)
 
     def _ends(self, alert: Alert) -> float:
-        return alert.last_seen.timestamp() + self._quiet_s.get(alert.rule, self._default_s)
+        quiet_s = self._quiet_s.get(alert.rule, self._default_s)
+        return alert.last_seen.timestamp() + quiet_s + JUST_AFTER_S
 
     def _advance(self, until: float) -> None:
         """Everything that happens up to that moment, one moment after the other."""

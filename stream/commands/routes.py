@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from stream.alerts.matchers import SEVERITIES
 from stream.commands.options import config_option, json_option
 from stream.commands.parameters import warn_of_unknown
 from stream.config.settings import Settings, SettingsError
@@ -61,6 +62,11 @@ def _labels(text: str) -> dict[str, str]:
         if not found or not name.strip():
             raise click.UsageError(f"--labels: {part!r} is no label; write name=value,name=value")
         labels[name.strip()] = value.strip()
+    if labels.get("severity", SEVERITIES[0]) not in SEVERITIES:
+        raise click.UsageError(
+            f"--labels: no alert has the severity {labels['severity']!r}; "
+            f"severities are {', '.join(SEVERITIES)}"
+        )
     if "subject" in labels:
         labels.setdefault("subject_kind", labels["subject"].partition(":")[0])
     return labels

@@ -91,9 +91,9 @@ def _spans(
 ) -> list[Span]:
     spans = []
     for text in texts:
-        first, _, last = text.strip().lower().partition(":")
+        first, to, last = text.strip().lower().partition(":")
         try:
-            span = read(first), read(last or first)
+            span = read(first), read(last if to else first)
         except ValueError:
             raise ValueError(
                 f'{field} {text!r} is not known; write "{example.partition(":")[0]}" or "{example}"'

@@ -24,7 +24,7 @@ _OF_RECORDS = {"event": "event.text", "subject": "subject.id", "signal": "signal
 _NAME = r"([A-Za-z_]\w*+)"
 _VALUE = _NAME + r"\.(scores\.\w+|\w+)"
 _SIGN = r"\s*(<=?|>=?|==|!=)\s*"
-_NUMBER = r"(-?\d+(?:\.\d+)?)"
+_NUMBER = r"(-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?[uU]?)"
 # Only where nothing is reckoned on either side, as in 2.0 * sentiment.confidence > 1.5.
 _BEFORE = r"(?:^|&&|\|\||[(\[?:,])[\s!]*"
 _AFTER = r"(?=\s*(?:$|&&|\|\||[)\]?:,]))"
@@ -72,7 +72,7 @@ def find_constant_comparison(bare: str, heads: Sequence[Head], bound: Collection
         if name not in records or span is None:
             continue
         least, most = span
-        value = float(number)
+        value = float(number.rstrip("uU"))
         if not least <= value <= most or (sign, value) in {("<", least), (">", most)}:
             return (
                 f"asks whether {name}.{of} {sign} {number}, but it is from {least} to {most}, so "

@@ -35,7 +35,7 @@ def find_danger(expression: str, literal_or_comment: re.Pattern[str]) -> str | N
     literals = [text for text in literal_or_comment.findall(expression) if text[:2] != "//"]
     bare = literal_or_comment.sub(_blank, expression)
     return (
-        _too_deep(bare) or _long_list(bare) or _nested_macro(bare) or _costly_regex(bare, literals)
+        _too_deep(bare) or _long_list(bare) or _costly_walk(bare) or _costly_regex(bare, literals)
     )
 
 
@@ -65,24 +65,26 @@ def _long_list(bare: str) -> str | None:
     return None
 
 
-def _nested_macro(bare: str) -> str | None:
+def _costly_walk(bare: str) -> str | None:
     for found in _MACRO.finditer(bare):
         inside = bare[found.end() : _closing(bare, found.end())]
         if _MACRO.search(inside):
             return "goes through a list inside another such walk, which can take for ever"
+        if _MATCHES.search(inside):
+            # Whoever writes the event decides how many there are.
+            return (
+                "has a regular expression in a walk through a list, made anew for each item, which "
+                "can take for ever; ask with ==, in, contains, startsWith or endsWith there"
+            )
     return None
 
 
 def _costly_regex(bare: str, literals: list[str]) -> str | None:
     classes = 0
     for found in _MATCHES.finditer(bare):
-        inside = bare[found.end() : _closing(bare, found.end())].rstrip()
-        if not inside.endswith(_LITERAL) or (
-            inside != _LITERAL and inside[-3:-2] not in {",", " "}
-        ):
+        if bare[found.end() : _closing(bare, found.end())].strip() != _LITERAL:
             return "has a regular expression that is not written out as one string"
-        end = found.end() + len(inside)
-        regex = _said(literals[bare.count(_LITERAL, 0, end) - 1])
+        regex = _said(literals[bare.count(_LITERAL, 0, found.end())])
         if len(regex) > MAX_REGEX_CHARS:
             return f"has a regular expression longer than {MAX_REGEX_CHARS} characters"
         if _SPACED_OUT.search(regex):

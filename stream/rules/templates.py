@@ -54,7 +54,7 @@ def _quoted(name: str, scored: Scored, subject: str, signal: Mapping[str, float]
         return text[:MAX_QUOTED_CHARS]
     owner, _, field = name.partition(".")
     if owner == "signal":
-        return f"{signal[field]:.2f}" if field in signal else ""
+        return f"{signal[field]:z.2f}" if field in signal else ""
     # A record scored by an older model may lack a head.
     head = scored.heads.get(owner)
     if head is None:

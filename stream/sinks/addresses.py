@@ -15,6 +15,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_PUBLIC = ipaddress.ip_network("2000::/3")
+"""IANA has given out no other part of IPv6 for global unicast; some is used inside networks."""
 
 
 class InternalAddressError(OSError):
@@ -33,6 +35,8 @@ def is_internal(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFF_FFFF)
         if inner is not None:
             return is_internal(str(inner))
+        if found not in _PUBLIC:
+            return True
     return not found.is_global or found.is_multicast
 
 

@@ -75,3 +75,11 @@ def test_a_child_alert_is_hidden_by_its_cause(rehearsal: Rehearsal) -> None:
 
 def test_nothing_that_fires_is_nothing_told(rehearsal: Rehearsal) -> None:
     assert rehearsal.finish() == {}
+
+
+def test_a_match_just_as_the_quiet_time_ends_goes_on_with_the_alert(rehearsal: Rehearsal) -> None:
+    for hour in range(4):
+        moment = NOON + timedelta(hours=hour)
+        feed(rehearsal, hour * HOUR_S, first_seen=NOON, last_seen=moment, sequence=hour + 1)
+    # Told once; it was open all the time, and not for long enough to be told again.
+    assert rehearsal.finish() == {"desk": 1}

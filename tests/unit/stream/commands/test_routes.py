@@ -86,3 +86,9 @@ def test_a_severity_that_is_none_is_refused_with_its_place(tmp_path: Path) -> No
     ran = ask(tmp_path, "rule=mine", table=ROUTES.replace("teem=risk", "severity=criticl"))
     assert "no alert has the severity 'criticl'" in str(ran.exception)
     assert "route.routes[0].matchers" in str(ran.exception)
+
+
+def test_a_severity_that_no_alert_has_is_refused_and_not_routed(tmp_path: Path) -> None:
+    ran = ask(tmp_path, 'rule=mine,severity="critical"')
+    assert ran.exit_code == 2
+    assert "no alert has the severity '\"critical\"'; severities are info, warning" in ran.stderr

@@ -174,6 +174,10 @@ ROOT = '[route]\nreceiver = "all"\n'
             ROOT + RECEIVERS + '[[time_intervals]]\nname = "n"\nweekdays = ["friday:monday"]\n',
             "runs backwards",
         ),
+        (
+            ROOT + RECEIVERS + '[[time_intervals]]\nname = "n"\nyears = ["2026:"]\n',
+            r"years '2026:' is not known; write \"2026\" or \"2026:2027\"",
+        ),
         ("[route\n", "not valid TOML"),
     ],
 )

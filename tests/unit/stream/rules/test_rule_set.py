@@ -13,7 +13,7 @@ from stream.rules.constant_comparisons import find_constant_comparison
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import MAX_RULES
 from stream.rules.rule_set import Known, RuleSet
-from stream.rules.templates import MAX_QUOTED_CHARS
+from stream.rules.templates import MAX_QUOTED_CHARS, fill
 from stream.signals.figures import FIGURES
 from stream.signals.memory import SubjectWindows
 from stream.signals.windows import SUMS, Windows
@@ -124,6 +124,11 @@ def test_titles_quote_the_scores_and_long_fields_are_cut(tmp_path: Path) -> None
     assert match.summary == "x" * MAX_QUOTED_CHARS + "|" + "y" * MAX_QUOTED_CHARS
 
 
+def test_no_title_says_minus_nothing() -> None:
+    quoted = fill("{signal.sentiment} {signal.sentiment_z}", scored(), "A", {"sentiment": -0.004})
+    assert quoted == "0.00 "
+
+
 def test_a_head_that_an_older_record_lacks_is_quoted_as_nothing(tmp_path: Path) -> None:
     rules = load(tmp_path, title="risk [{risk}]")
     heads = scores()
@@ -155,6 +160,9 @@ def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Pat
         ("event.text > 1", "fails on a sample event"),
         ("sentiment.confidence >= 1.5", "sentiment.confidence >= 1.5, but it is from 0 to 1"),
         ("risk.label == 'high' || risk.confidence>90", "risk.confidence > 90, but it is"),
+        ("risk.label == 'high' || risk.confidence > 9e1", "risk.confidence > 9e1, but it is"),
+        ("risk.confidence >= 90u", "risk.confidence >= 90u, but it is"),
+        ("-.5 > risk.confidence", "risk.confidence < -.5, but it is"),
         ("!(subject . relevance < -0.5)  // never", "subject.relevance < -0.5, but it is"),
         ("1.5 <= sentiment.confidence", "sentiment.confidence >= 1.5, but it is"),
         ("topic.scores.cards > 20 && true", "topic.scores.cards > 20, but it is"),
@@ -181,8 +189,15 @@ def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Pat
             "event.tickers.exists(a, event.tickers.all(b, a != b))",
             "goes through a list inside another such walk",
         ),
+        (
+            "event.attributes.tags.exists(a, a.matches('[^a]{200}'))",
+            "has a regular expression in a walk through a list",
+        ),
         ("event.text.matches(event.title)", "is not written out as one string"),
         ("event.text.matches('a' + event.title)", "is not written out as one string"),
+        ("event.text.matches(event.title + 'a')", "is not written out as one string"),
+        ("event.text.matches('(a{150}){15' + '0}')", "is not written out as one string"),
+        ("event.text.matches(true ? event.title : 'a')", "is not written out as one string"),
         (
             "sentiment.label == 'positive' && risk.confidence > '0.9'",
             "in `risk.confidence > '0.9'`",

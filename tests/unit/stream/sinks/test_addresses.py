@@ -27,13 +27,18 @@ from stream.sinks.addresses import check_url, is_internal
         "::ffff:10.0.0.1",
         "64:ff9b::a00:1",
         "2002:7f00:1::",
+        "64:ff9b:1::a00:1",
+        "fec0::1",
+        "::127.0.0.1",
     ],
 )
 def test_internal(address: str) -> None:
     assert is_internal(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+)
 def test_public(address: str) -> None:
     assert not is_internal(address)
 
