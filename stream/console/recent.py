@@ -66,6 +66,11 @@ def rate(ages_s: Sequence[float], *, window_s: float, most: int) -> float:
     return within / covered_s
 
 
+def latest(kept: Iterable[Seen], most: int) -> list[Seen]:
+    """By Kafka's clock: what was read last when the console started is one partition's."""
+    return sorted(kept, key=lambda seen: seen.at_ms)[-most:]
+
+
 class _Topic:
     """The last records of a topic; of a compacted one, read as a whole, the last of each key.
 
