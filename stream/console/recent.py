@@ -173,6 +173,7 @@ class Recent:
             consumer = AIOKafkaConsumer(
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
+                isolation_level="read_committed",  # as the trainer reads labels
                 max_poll_records=MAX_POLL_RECORDS,
                 # How soon it knows of partitions that were added to our topics.
                 metadata_max_age_ms=round(LOOK_S * 1000),
