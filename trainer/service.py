@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -138,11 +137,10 @@ class TrainerService:
         if self._attempt:
             self._attempt.cancel()
         self._keep_drift()
-        # Without Kafka a producer waits long for what it holds, which is sent again anyway.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
-                await self._reader.stop()
-                await self._producer.stop()
+        # Without Kafka a producer waits long for what it holds, which is sent again anyway, and
+        # stopping a consumer raises the cancellation of its own fetches.
+        stops = (self._reader.stop(), self._producer.stop())
+        await asyncio.wait([*map(asyncio.create_task, stops)], timeout=STOP_S)
         self._log.close()
 
     async def _take(self, reading: Reading) -> None:

@@ -223,7 +223,8 @@ async def test_a_stop_does_not_wait_until_kafka_takes_what_is_refused(
     async def poll(_: Any) -> Reading:
         return Reading([], [letter], [], [], [], {("feedback", 0): 1})
 
-    async def end() -> None: ...
+    async def end() -> None:
+        raise asyncio.CancelledError  # as a consumer's stop does then
 
     monkeypatch.setattr(service, "STOP_S", 0.01)
     ours._producer = wire = NoWire()  # type: ignore[assignment]
