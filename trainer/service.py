@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 READ_UP_TO = "read_up_to"
 RETRY_S = 2.0
+STOP_S = 5.0
 # What to label next changes slowly, and looking costs seconds of a core.
 ASK_EVERY_S = 60.0
 ASK_AMONG = 300
@@ -76,23 +77,19 @@ class TrainerService:
         self._drift = Drift(config.drift_above, load_seen(config.folder, champion.version))
         # Now, so that the first label does not wait for it.
         await asyncio.to_thread(cache_own_sentences, champion.contender, config.folder)
+        names = config.topics
         self._reader = Reader(
-            config.kafka,
-            feedback=config.topics.feedback,
-            scored=config.topics.scored,
-            shadow=config.topics.shadow,
+            config.kafka, feedback=names.feedback, scored=names.scored, shadow=names.shadow
         )
         await self._reader.start(self._log)
         # Not idempotent: once refused a record, such a producer is never heard on that partition
         # again, and what a repeat costs here is nothing.
         self._producer = AIOKafkaProducer(
-            acks="all",
-            max_request_size=MAX_REQUEST_BYTES,
-            **config.kafka,
+            acks="all", max_request_size=MAX_REQUEST_BYTES, **config.kafka
         )
         await self._producer.start()
         # A trainer killed between alias and announcement told nobody.
-        champion.announce_by(self._producer, config.topics.models)
+        champion.announce_by(self._producer, names.models)
         await champion.announce(champion.alias)
         self._shadow = ShadowRun(self._registry, champion, self._log, config.probation)
         await self._shadow.resume()
@@ -105,6 +102,11 @@ class TrainerService:
         while not stop.is_set():
             reading = await self._reader.poll(self._champion.contender.joint.heads)
             self.status.note_poll(self._champion.version)
+            # Refused feedback is safe as a dead letter before the log counts it as read.
+            if letters := reading.refused:
+                if not await refuse(self._producer, self._config.topics.dead_letter, letters, stop):
+                    return
+                self.status.refused += len(letters)
             await self._take(reading)
             self._unasked += len(reading.events)
             try:
@@ -126,21 +128,22 @@ class TrainerService:
             await self._champion.watch(self._settled, self._config.limits, self._log.attempts)
             await self._shadow.watch()
             self.status.note_shadow(self._shadow.version, self._shadow.agreements)
+            if self._settlement.heads != tuple(self._champion.contender.joint.heads):
+                # No fit may see labels that this champion lacks, or miss those that it has.
+                self._settle()
             self._begin_what_is_due()
 
     async def stop(self) -> None:
         if self._attempt:
             self._attempt.cancel()
         self._keep_drift()
-        await self._reader.stop()
-        await self._producer.stop()
+        # Without Kafka a producer waits long for what it holds, which is sent again anyway, and
+        # stopping a consumer raises the cancellation of its own fetches.
+        stops = (self._reader.stop(), self._producer.stop())
+        await asyncio.wait([*map(asyncio.create_task, stops)], timeout=STOP_S)
         self._log.close()
 
     async def _take(self, reading: Reading) -> None:
-        """Refused feedback is safe as a dead letter before the log counts it as read."""
-        for letter in reading.refused:
-            self.status.refused += 1
-            await refuse(self._producer, self._config.topics.dead_letter, letter)
         for shift in self._drift.note(reading.answers, self._champion.version):
             logger.warning("drift since %s is champion: %s", self._champion.version, shift)
         self.status.drift = {
@@ -177,14 +180,7 @@ class TrainerService:
         if self._settled.fingerprint == before.fingerprint:
             return
         self._changed_at = time.monotonic()
-        logger.info(
-            "%d labels; %d disputed, %d of unknown events, %d repeats, %d corrections",
-            len(self._settled.labels),
-            len(self._settled.disputed),
-            len(self._settled.unknown),
-            self._settled.repeats,
-            self._settled.corrections,
-        )
+        logger.info("%s", self._settled)
 
     def _begin_what_is_due(self) -> None:
         tried, tried_labels = self._log.attempts.last()

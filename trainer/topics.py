@@ -132,8 +132,30 @@ class Reader:
                 self._consumer.seek(place, position)
 
 
-async def refuse(producer: AIOKafkaProducer, topic: str, letter: DeadLetter) -> None:
-    """Return when Kafka has the dead letter, however long that takes."""
+async def refuse(
+    producer: AIOKafkaProducer, topic: str, letters: Sequence[DeadLetter], stop: asyncio.Event
+) -> bool:
+    """Whether Kafka has the dead letters: however long that takes, unless stop is set meanwhile."""
+    sending = asyncio.create_task(_send(producer, topic, letters))
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({sending, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            await sending
+            return True
+        logger.warning("Kafka does not take dead letters; their feedback is read again")
+        return False
+    finally:
+        sending.cancel()
+        stopped.cancel()
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, letters: Sequence[DeadLetter]) -> None:
+    for letter in letters:
+        await _send_one(producer, topic, letter)
+
+
+async def _send_one(producer: AIOKafkaProducer, topic: str, letter: DeadLetter) -> None:
     words = " ".join(filter(None, (letter.field, letter.detail)))
     logger.warning("feedback %s refused: %s", letter.id, words)
     while True:

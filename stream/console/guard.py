@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from stream.config.connections import is_loopback
+from stream.config.settings import SettingsError
 from stream.console.errors import Fault, sentence_of, status_of
 from stream.console.sessions import Identity, Sessions, same
 from stream.console.users import Role, may
@@ -51,7 +52,10 @@ def guard(sessions: Sessions, *, only_here: bool) -> Middleware:
             return fault(421, "ask for localhost: this console is for this machine only")
         if request.path.startswith(OPEN_PATHS):
             return await _answered(request, handler)
-        identity, cookie = _identify(request, sessions)
+        try:
+            identity, cookie = _identify(request, sessions)
+        except SettingsError as error:
+            return _without_users(error)
         if identity is None:
             return _not_logged_in(request)
         if request.method in CHANGES and identity.csrf and not _is_meant(request, identity):
@@ -129,6 +133,12 @@ def _not_logged_in(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs)}")
 
 
+def _without_users(error: SettingsError) -> web.Response:
+    """The users file was damaged meanwhile. Where it lies is nothing for whoever asks."""
+    logger.error("nobody is let in: %s", error)
+    return fault(503, "nobody can be let in now; the console's log says why")
+
+
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
@@ -137,6 +147,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
             raise
         return fault(error.status, error.text or error.reason)
     except Exception as error:
+        if isinstance(error, SettingsError) and IDENTITY not in request:
+            return _without_users(error)
         status = status_of(error)
         if status is None:
             logger.exception("%s %s failed", request.method, request.path)

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from stream.console.lag import Lag, lag_of
 from stream.console.operations import Call, Operation
 from stream.console.receivers import ReceiverState, receivers_of
-from stream.console.recent import KEPT_SCORED, Seen, rate
+from stream.console.recent import KEPT_SCORED, Seen, latest, rate
 from stream.console.services import Moved, Services
 from stream.console.settings_view import Setting, shown
 from stream.operations.ledger import Entry, Sign, spans
@@ -187,9 +187,9 @@ def _trainer(services: Services) -> TrainerState:
 
 
 def flow_of(kept: Sequence[Seen], now: datetime) -> Flow:
-    """Of the scored records that are kept, the latest last."""
+    """Of the scored records that are kept."""
     last_minute = [seen for seen in kept if _age_s(seen, now) < RATE_S]
-    timed = last_minute or kept[-200:]
+    timed = last_minute or latest(kept, 200)
     some: list[Scored] = [seen.record for seen in timed]
     latencies = sorted(map(_scored_ms, some))
     tokens = sum(event.batch.tokens for event in some)

@@ -119,9 +119,9 @@ class Hub:
     def leave(self, viewer: Viewer) -> None:
         self._viewers.discard(viewer)
 
-    def tell(self, event: str, value: Any) -> None:
-        """Send an event to everyone; of one name the latest counts."""
-        self._offer(event, frame_of(event, value))
+    def tell(self, event: str, value: Any, *, about: str = "") -> None:
+        """Send an event to everyone; of one name, about the same, the latest counts."""
+        self._offer(f"{event}:{about}" if about else event, frame_of(event, value))
 
     async def refresh_silences(self) -> list[Silence]:
         """Take over the silences, and have lists loaded again where those in force changed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ from models.spec import Head
 from stream.console.body_fields import SomeText, clean_field
 from stream.console.errors import RefusedError
 from stream.console.operations import Call, Operation
+from stream.console.recent import latest
 from stream.records import utc_now
 from stream.serving.champions import announcement, predecessor, promote, roll_back
 
@@ -60,9 +62,8 @@ class Reason(msgspec.Struct, frozen=True):
 
 async def list_models(call: Call) -> ModelsAnswer:
     services = call.services
-    serving: dict[str, int] = {}
-    for event in services.recent.scored[-200:]:
-        serving[event.model] = serving.get(event.model, 0) + 1
+    scored = services.recent.taken(services.settings.topics.scored)
+    serving = Counter(seen.record.model for seen in latest(scored, 200))
     attempts = await asyncio.to_thread(services.labels.attempts)
     if services.registry is None:
         return ModelsAnswer("", [], [], [], attempts, serving, "")

@@ -66,6 +66,11 @@ def rate(ages_s: Sequence[float], *, window_s: float, most: int) -> float:
     return within / covered_s
 
 
+def latest(kept: Iterable[Seen], most: int) -> list[Seen]:
+    """By Kafka's clock: what was read last when the console started is one partition's."""
+    return sorted(kept, key=lambda seen: seen.at_ms)[-most:]
+
+
 class _Topic:
     """The last records of a topic; of a compacted one, read as a whole, the last of each key.
 
@@ -168,6 +173,7 @@ class Recent:
             consumer = AIOKafkaConsumer(
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
+                isolation_level="read_committed",  # as the trainer reads labels
                 max_poll_records=MAX_POLL_RECORDS,
                 # How soon it knows of partitions that were added to our topics.
                 metadata_max_age_ms=round(LOOK_S * 1000),

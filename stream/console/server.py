@@ -100,7 +100,8 @@ async def open_services(
     hub: Hub
 
     def heard_of_model(alias: Alias) -> None:
-        hub.tell("model", alias)
+        # At the end of its time in shadow a version becomes champion, and nobody is in shadow.
+        hub.tell("model", alias, about=alias.alias)
 
     recent = Recent(settings, heard_of_model)
     hub = Hub(redis, keys, lambda: recent.fault)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -114,12 +114,29 @@ async def _kafka(settings: Settings) -> list[Check]:
         detail = f"{kafka.bootstrap}: the password travels readable; set kafka.tls"
         reachable = Check("kafka", "warning", detail)
     if not missing:
-        return [reachable, await _topics(settings, list(unfit(found, wanted)))]
+        faults = [*unfit(found, wanted), *_receivers_without_topic(settings, present)]
+        return [reachable, await _topics(settings, faults)]
     if settings.kafka.create_topics:
         detail = f"{', '.join(missing)} missing; the worker creates them when it starts"
         return [reachable, Check("topics", "warning", detail)]
     detail = f"{', '.join(missing)} missing and kafka.create_topics is off; create them"
     return [reachable, Check("topics", "failed", detail)]
+
+
+def _receivers_without_topic(settings: Settings, present: Container[str]) -> Iterator[str]:
+    """What a worker neither creates nor waits for, so that notifications would fail one by one."""
+    if settings.alerting.routes is None:
+        return
+    try:
+        receivers = Routing.load(settings.alerting.routes).receivers.values()
+    except RouteError:
+        return  # the check of routes says so
+    for one in receivers:
+        if one.type == "topic" and one.topic not in present:
+            yield (
+                f"{one.topic}, to which receiver {one.name} writes, does not exist; create it, "
+                "unless the broker creates topics by itself"
+            )
 
 
 async def _topics(settings: Settings, faults: list[str]) -> Check:

@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route, expect
 
+from models.registry import CHALLENGER, CHAMPION, Alias
 from stream.alerts.matchers import parse_matcher
 from stream.alerts.silence_store import SilenceStore
 from stream.commands.console import serving
 from stream.config.connections import Console
 from stream.connections.clients import redis_client
+from stream.connections.outbox import open_outbox
 from stream.console.users import User, add_user, hash_password
 from stream.names import Keys
 from stream.records import utc_now
+from stream.serving.champions import announcement
 from tests.browser.conftest import BROWSERS, System
 from tests.fakes import scored
 from tests.server_process import free_ports
@@ -345,3 +348,67 @@ async def test_choosing_a_reason_of_dead_letters_asks_for_nothing_and_keeps_the_
     await page.keyboard.press("Enter")
     await expect(letters).to_have_count(1)
     await expect(reason).to_be_focused()
+
+
+async def label_once(system: System, page: Page) -> None:
+    """On a list of three, the first of which then stays in reach for undo."""
+    await system.publish(0, *({"id": f"n-{n}", "text": f"unsure about {n}"} for n in range(3)))
+    await page.goto(f"{system.address}/teach?head=sentiment")
+    await expect(page.locator(".queue button")).to_have_count(3)
+    await page.keyboard.press("1")
+    await expect(page.get_by_text("1 sent from this page")).to_be_visible()
+
+
+async def test_a_question_that_a_new_champion_lacks_is_no_longer_asked(
+    system: System, page: Page
+) -> None:
+    await label_once(system, page)
+    await page.keyboard.press("k")
+    await expect(page.locator("button.said-before")).to_have_count(1)
+
+    async def without_sentiment(route: Route) -> None:
+        if "head=sentiment" in route.request.url:
+            await route.fulfill(status=409, json={"error": "head 'sentiment' is none of topic"})
+            return
+        answer = await (await route.fetch(url=f"{system.address}/api/v1/teach?head=topic")).json()
+        heads = [one for one in answer["heads"] if one["name"] != "sentiment"]
+        await route.fulfill(json=answer | {"heads": heads})
+
+    await page.route("**/api/v1/teach*", without_sentiment)
+    redis = redis_client(system.settings.redis)
+    async with redis:
+        # With which every page loads again.
+        await SilenceStore(redis, Keys(system.settings.redis.prefix)).create(
+            [parse_matcher("rule=x")], author="ann", reason="why", lasts_s=60
+        )
+    await expect(page.locator(".card legend")).to_have_text("What is its topic?")
+    await page.keyboard.press("u")
+    await expect(page.locator("#said")).to_contain_text("That label was sent")
+    await expect(page.locator(".card legend")).to_have_text("What is its topic?")
+
+
+async def test_whoever_labels_is_told_of_a_champion_and_not_of_a_version_in_shadow(
+    system: System, page: Page
+) -> None:
+    await label_once(system, page)
+    await page.evaluate(
+        """() => {
+            window.told = [];
+            const banners = document.getElementById("banners");
+            new MutationObserver(() => window.told.push(banners.innerText))
+                .observe(banners, { childList: true, subtree: true, characterData: true });
+        }"""
+    )
+    since = utc_now()
+    moves = [
+        Alias(alias=alias, version=version, number=1, since=since, by="trainer", why="why")
+        for alias, version in ((CHALLENGER, "new"), (CHAMPION, "new"), (CHALLENGER, ""))
+    ]
+    async with open_outbox(system.settings.kafka) as outbox:
+        for move in moves:
+            await outbox.send([announcement(system.settings.topics, move)])
+    await system.promote(max(one.version for one in system.registry.versions()), "the last")
+    await expect(page.locator("#banners")).to_contain_text("took over")
+    await expect(page.locator("#banners")).to_contain_text("the last")
+    told = await page.evaluate("() => window.told")
+    assert not [one for one in told if "Model  took over" in one]

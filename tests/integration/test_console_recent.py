@@ -20,7 +20,7 @@ from stream.console import recent as module
 from stream.console.recent import Recent
 from stream.operations.ledger import RulesText, Sign
 from stream.operations.ledger import encode as encode_entry
-from stream.records import encode
+from stream.records import Feedback, encode
 from tests.fakes import NOON, scored
 from tests.kafka_server import KafkaServer
 
@@ -108,3 +108,30 @@ async def test_the_latest_records_are_kept_followed_and_found_again_after_an_out
         topic = settings.topics.models
         await send(settings, Outgoing(topic, b"champion", msgspec.json.encode(move)))
         await until(lambda: heard == [move])
+
+
+def say_in_a_transaction(settings: Settings, name: str, *, commit: bool) -> None:
+    producer = Producer(
+        {"bootstrap.servers": settings.kafka.bootstrap, "transactional.id": "their own"}
+    )
+    producer.init_transactions(DEADLINE_S)
+    producer.begin_transaction()
+    said = Feedback(id=name, event_id="e", head="topic", label="fraud", author="ann", time=NOON)
+    producer.produce(settings.topics.feedback, encode(said), b"e", partition=0)
+    assert producer.flush(DEADLINE_S) == 0
+    (producer.commit_transaction if commit else producer.abort_transaction)(DEADLINE_S)
+
+
+async def test_a_label_of_an_aborted_transaction_is_none_and_the_end_of_one_is_caught_up_with(
+    settings: Settings,
+) -> None:
+    await prepare_topics(settings)
+    for name, commit in (("taken", True), ("aborted", False)):
+        await asyncio.to_thread(say_in_a_transaction, settings, name, commit=commit)
+    async with following(settings) as (recent, _):
+        await until(lambda: recent.caught_up)
+        assert [one.id for one in recent.feedback] == ["taken"]
+        await asyncio.to_thread(say_in_a_transaction, settings, "aborted too", commit=False)
+        await asyncio.to_thread(say_in_a_transaction, settings, "last", commit=True)
+        await until(lambda: any(one.id == "last" for one in recent.feedback))
+        assert [one.id for one in recent.feedback] == ["taken", "last"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import (
@@ -11,6 +12,7 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewTopic,
     ResourceType,
 )
 
@@ -39,6 +41,40 @@ async def check_becomes(status: str, settings: Settings) -> str:
             checks = {one.name: one for one in await examine(settings, StubPredictor)}
             if checks["topics"].status == status:
                 return checks["topics"].detail
+
+
+async def test_a_topic_of_a_receiver_that_is_not_there_is_found(kafka: str, tmp_path: Path) -> None:
+    base = load_settings(None)
+    name = f"doctor-{uuid.uuid4().hex[:8]}"
+    routes = tmp_path / "routes.toml"
+    routes.write_text(
+        f"""
+        [route]
+        receiver = "support"
+
+        [[receivers]]
+        name = "support"
+        type = "topic"
+        topic = "{name}.told"
+        """,
+        encoding="utf-8",
+    )
+    settings = base.model_copy(
+        update={
+            "kafka": base.kafka.model_copy(update={"bootstrap": kafka, "prefix": f"{name}."}),
+            "redis": Redis(url="redis://127.0.0.1:1/0"),
+            "alerting": base.alerting.model_copy(update={"routes": routes}),
+        }
+    )
+    await prepare_topics(settings)
+    detail = await check_becomes("warning", settings)
+    assert detail.startswith(f"{name}.told, to which receiver support writes, does not exist")
+    admin = AdminClient({"bootstrap.servers": kafka})
+    made = admin.create_topics([NewTopic(f"{name}.told", 1)])
+    await asyncio.to_thread(made[f"{name}.told"].result, DEADLINE_S)
+    assert await check_becomes("ok", settings) == "all there"
+    routes.write_text("damaged", encoding="utf-8")
+    assert await check_becomes("ok", settings) == "all there"
 
 
 async def test_a_topic_that_would_stop_a_worker_is_found_before_it_does(kafka: str) -> None:

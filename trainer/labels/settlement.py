@@ -60,6 +60,12 @@ class Settled(msgspec.Struct, frozen=True):
     corrections: int
     fingerprint: str
 
+    def __str__(self) -> str:
+        return (
+            f"{len(self.labels)} labels; {len(self.disputed)} disputed, {len(self.unknown)} of "
+            f"unknown events, {self.repeats} repeats, {self.corrections} corrections"
+        )
+
     @property
     def read_up_to(self) -> dict[str, Any]:
         """What tells labels new to a fit: see Label.newer_than.

@@ -34,7 +34,8 @@ export class Labelling {
   show(heads, items) {
     this.heads = new Map(heads.map((head) => [head.name, head]));
     const current = this.items[this.at]?.event_id;
-    const judgedHere = this.items.filter((item) => this.isDone(item) && !items.some((one) => one.event_id === item.event_id));
+    // A new champion may lack a head that was asked about.
+    const judgedHere = this.items.filter((item) => this.isDone(item) && item.heads.every((name) => this.heads.has(name)) && !items.some((one) => one.event_id === item.event_id));
     // What was just judged stays in reach for undo, before what is still to do.
     this.items = [...judgedHere.slice(-20), ...items];
     const found = this.items.findIndex((item) => item.event_id === current);
@@ -43,7 +44,7 @@ export class Labelling {
   }
 
   headOf(item) {
-    if (this.again?.event_id === item.event_id) return this.again.head;
+    if (this.again?.event_id === item.event_id && this.heads.has(this.again.head)) return this.again.head;
     return item.heads.find((name) => !this.said.has(`${item.event_id} ${name}`)) ?? item.heads[0];
   }
 

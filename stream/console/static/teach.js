@@ -39,7 +39,7 @@ function verdictOf(verdict) {
 }
 
 on("model", (alias) => {
-  if (labelling.sent)
+  if (labelling.sent && alias.alias === "champion")
     notice("model", `Model ${alias.version} took over at ${clock(alias.since)}, after ${counted(labelling.sent, "label")} from this page: ${alias.why}`, true);
 });
 

@@ -14,10 +14,13 @@ import pytest
 
 from models.checkpoint import read_checkpoint, write_checkpoint
 from models.registry import CHALLENGER, CHAMPION, Registry
+from models.spec import Head
+from stream.ingest.dead_letter import DeadLetter
 from stream.names import Topics
-from stream.records import utc_now
+from stream.records import Feedback, Origin, utc_now
 from trainer import full_disk, service
 from trainer.errors import FitError, LabelLogError
+from trainer.labels.feedback import Accepted
 from trainer.labels.label_log import LABELS_FILE, LabelLog
 from trainer.labels.question import Question
 from trainer.promotion.challenge import Challenger
@@ -161,6 +164,80 @@ async def test_what_finds_no_room_ends_the_service_in_no_case(
         ours._shadow.faults.append(FULL)  # type: ignore[attr-defined]
     await ours.run(stop)
     assert (looks, caplog.text.count(str(FULL))) == (3, 1)
+
+
+async def test_labels_count_anew_where_another_champion_has_other_heads(
+    ours: TrainerService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def watch(*_: Any) -> None: ...
+
+    monkeypatch.setattr(ours._champion, "watch", watch, raising=False)
+    ours._shadow.version = "v2"  # so that no fit begins
+    said = Feedback(
+        id="f",
+        event_id="e",
+        head="mood",
+        label="bad",
+        author="ann",
+        time=utc_now(),
+        text="It sank.",
+    )
+    ours._log.append([Accepted(0, 0, said)], [], {("feedback", 0): 1})
+    joint = ours._champion.contender.joint
+    for labels in (("good", "bad"), ("good", "poor"), ("good", "bad")):
+        joint.heads = (Head(name="mood", labels=labels),)
+        await ours._go_on()
+        assert [one.label for one in ours._settled.labels] == ["bad"] * ("bad" in labels)
+    joint.heads = ()
+    await ours._go_on()
+    assert ours._settled.labels == ()
+
+
+class NoWire:
+    """A producer whose Kafka is away: it waits, when it sends and when it stops."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def send_and_wait(self, *_: object, **__: object) -> None:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_stop_does_not_wait_until_kafka_takes_what_is_refused(
+    ours: TrainerService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = DeadLetter(
+        origin=Origin("feedback", 0, 0),
+        reason="not_json",
+        field="",
+        detail="is no JSON",
+        key=None,
+        value=b"not JSON",
+        time=utc_now(),
+    )
+
+    async def poll(_: Any) -> Reading:
+        return Reading([], [letter], [], [], [], {("feedback", 0): 1})
+
+    async def end() -> None:
+        raise asyncio.CancelledError  # as a consumer's stop does then
+
+    monkeypatch.setattr(service, "STOP_S", 0.01)
+    ours._producer = wire = NoWire()  # type: ignore[assignment]
+    ours._reader = SimpleNamespace(poll=poll, stop=end)  # type: ignore[assignment]
+    stop = asyncio.Event()
+    async with asyncio.timeout(DEADLINE_S):
+        running = asyncio.create_task(ours.run(stop))
+        await wire.asked.wait()
+        stop.set()
+        await running
+        await ours.stop()
+    # It is read again, and refused then.
+    assert LabelLog(tmp_path / LABELS_FILE, remember_events=10).position("feedback", 0) is None
 
 
 class Wire:

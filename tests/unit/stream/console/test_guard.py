@@ -63,6 +63,27 @@ async def test_a_users_file_that_is_no_utf8_is_refused_with_what_to_do(tmp_path:
         read_users(file)
 
 
+async def test_a_users_file_damaged_meanwhile_lets_nobody_in_and_only_the_log_says_where_it_is(
+    guarded: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await log_in(guarded, "ann")
+    file = tmp_path / "users.json"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-20])
+    for path in ("/api/v1/alerts", "/alerts", "/login"):
+        answer = await guarded.get(path, allow_redirects=False)
+        said = await answer.json()
+        assert (answer.status, said) == (
+            503,
+            {"error": "nobody can be let in now; the console's log says why"},
+        )
+    assert str(file) in caplog.text
+    assert "Traceback" not in caplog.text
+    assert (await guarded.get("/alive")).status == 200
+    file.write_bytes(whole)
+    assert (await guarded.get("/api/v1/alerts")).status == 200
+
+
 async def test_a_login_gives_a_cookie_that_scripts_and_other_sites_do_not_get(
     guarded: Any,
 ) -> None:

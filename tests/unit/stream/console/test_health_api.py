@@ -82,6 +82,23 @@ def test_the_way_of_an_event_has_parts_and_padding_is_a_share() -> None:
     assert (nothing.parts, nothing.padding, nothing.latency_p50_ms) == ({}, None, None)
 
 
+def newest_read_first() -> list[Seen]:
+    """As after the console's start: one partition's new records, then another's old ones."""
+    new = scored(model="new", scored_at=NOON, received_at=NOON - timedelta(milliseconds=5))
+    old = scored(model="old", scored_at=NOON - timedelta(hours=1), received_at=NOON - timedelta(2))
+    return [Seen(2_000, new)] * 200 + [Seen(1_000, old)] * 300
+
+
+async def test_of_quiet_topics_the_latest_are_told_and_not_those_read_last(
+    page: Caller, services: Services
+) -> None:
+    flow = flow_of(newest_read_first(), NOON + timedelta(days=1))
+    assert (flow.models, flow.latency_p99_ms) == ({"new": 200}, 5.0)
+    for seen in newest_read_first():
+        put(services, services.settings.topics.scored, seen.record, at_ms=seen.at_ms)
+    assert (await page.get("/models"))["serving"] == {"new": 200}
+
+
 @pytest.mark.parametrize(
     ("seconds", "count", "a_second"),
     [

@@ -68,6 +68,21 @@ async def test_a_page_that_falls_far_behind_still_hears_what_is_away() -> None:
     assert events(await viewer.take(1)) == [("status", {"redis": "gone"}), (RELOAD, {})]
 
 
+async def test_the_word_of_a_champion_is_not_lost_in_that_of_its_end_in_shadow(
+    services: Services,
+) -> None:
+    viewer = services.hub.join()
+    assert viewer
+    await viewer.take(1)
+    for alias, version in (("challenger", "b"), ("champion", "b"), ("challenger", "")):
+        services.hub.tell("model", {"alias": alias, "version": version}, about=alias)
+    told = [value for _, value in events(await viewer.take(1))]
+    assert [(one["alias"], one["version"]) for one in told] == [
+        ("challenger", ""),
+        ("champion", "b"),
+    ]
+
+
 async def test_transitions_reach_every_viewer(services: Services) -> None:
     first, second = services.hub.join(), services.hub.join()
     assert first
