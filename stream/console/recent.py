@@ -6,7 +6,6 @@ Bounded by number; read anew when the console starts, so nothing is lost with it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import logging
 from collections import OrderedDict
@@ -186,10 +185,9 @@ class Recent:
                 self.fault = f"{type(error).__name__}: {error}"
                 await backoff.wait(error)
             finally:
-                # A stop that hangs would keep the console from Kafka for good.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(ANSWER_S):
-                        await consumer.stop()
+                # A stop that hangs would keep the console from Kafka for good, and without Kafka it
+                # raises the cancellation of its own fetches, which is none of this task.
+                await asyncio.wait([asyncio.create_task(consumer.stop())], timeout=ANSWER_S)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         """Follow until Kafka no longer answers, which raises."""

@@ -76,7 +76,8 @@ class Follower:
 
     async def stop(self) -> None:
         await end(self._task)
-        await self._consumer.stop()
+        # Without Kafka it raises the cancellation of its own fetches, which is none of the caller.
+        await asyncio.wait([asyncio.create_task(self._consumer.stop())])
 
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()

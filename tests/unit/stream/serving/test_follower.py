@@ -21,7 +21,9 @@ class NoNews:
 
     async def start(self) -> None: ...
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """As aiokafka's does without Kafka."""
+        raise asyncio.CancelledError
 
 
 class Champions:
