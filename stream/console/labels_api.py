@@ -96,6 +96,10 @@ class Verdict(msgspec.Struct, frozen=True):
     label: str
     source: SourceKind | Literal[""] = ""
 
+    def __post_init__(self) -> None:
+        if not (self.event_id.strip() and self.event_id.isprintable()):
+            raise ValueError("event_id is blank or has unprintable characters, as no event's has")
+
 
 class Labelled(Feedback, frozen=True, kw_only=True):
     """queue is where the ticket went, as this verdict decided it; empty for all others."""

@@ -89,7 +89,8 @@ async def test_a_label_the_model_has_not_is_refused(page: Caller, services: Serv
 async def test_an_event_of_any_id_that_sources_take_can_be_labelled(page: Caller) -> None:
     answer = await page.post("/feedback", {**VERDICT, "event_id": "e" * MAX_ID_CHARS})
     assert len(answer["event_id"]) == MAX_ID_CHARS
-    await page.post("/feedback", {**VERDICT, "event_id": "e" * (MAX_ID_CHARS + 1)}, status=422)
+    for wrong in ("e" * (MAX_ID_CHARS + 1), " ", "e\x00"):
+        await page.post("/feedback", {**VERDICT, "event_id": wrong}, status=422)
 
 
 async def test_without_kafka_the_person_is_told(page: Caller, services: Services) -> None:
