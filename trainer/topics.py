@@ -152,20 +152,15 @@ async def refuse(
 
 async def _send(producer: AIOKafkaProducer, topic: str, letters: Sequence[DeadLetter]) -> None:
     for letter in letters:
-        await _send_one(producer, topic, letter)
-
-
-async def _send_one(producer: AIOKafkaProducer, topic: str, letter: DeadLetter) -> None:
-    words = " ".join(filter(None, (letter.field, letter.detail)))
-    logger.warning("feedback %s refused: %s", letter.id, words)
-    while True:
-        try:
-            await producer.send_and_wait(topic, letter.encode(), key=letter.key)
-        except KafkaError as error:
-            logger.warning("Kafka does not take a dead letter (%r); trying again", error)
-            await asyncio.sleep(RETRY_S)
-        else:
-            return
+        words = " ".join(filter(None, (letter.field, letter.detail)))
+        logger.warning("feedback %s refused: %s", letter.id, words)
+        while True:
+            try:
+                await producer.send_and_wait(topic, letter.encode(), key=letter.key)
+                break
+            except KafkaError as error:
+                logger.warning("Kafka does not take a dead letter (%r); trying again", error)
+                await asyncio.sleep(RETRY_S)
 
 
 def _take(record: ConsumerRecord, heads: Sequence[Head], reading: Reading) -> None:

@@ -74,10 +74,12 @@ def _refuse_impossible(matcher: Matcher, text: str) -> None:
             if is_pattern
             else value in SEVERITIES
         ):
-            raise MatcherError(
-                f"{text!r}: no alert has the severity {value!r}; "
-                f"severities are {', '.join(SEVERITIES)}"
-            )
+            raise MatcherError(f"{text!r}: {no_severity(value)}")
+
+
+def no_severity(value: str) -> str:
+    """What is wrong with a severity that no alert has."""
+    return f"no alert has the severity {value!r}; severities are {', '.join(SEVERITIES)}"
 
 
 def read_matcher(text: str) -> Matcher:

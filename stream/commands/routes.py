@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stream.alerts.matchers import SEVERITIES
+from stream.alerts.matchers import SEVERITIES, no_severity
 from stream.commands.options import config_option, json_option
 from stream.commands.parameters import warn_of_unknown
 from stream.config.settings import Settings, SettingsError
@@ -63,10 +63,7 @@ def _labels(text: str) -> dict[str, str]:
             raise click.UsageError(f"--labels: {part!r} is no label; write name=value,name=value")
         labels[name.strip()] = value.strip()
     if labels.get("severity", SEVERITIES[0]) not in SEVERITIES:
-        raise click.UsageError(
-            f"--labels: no alert has the severity {labels['severity']!r}; "
-            f"severities are {', '.join(SEVERITIES)}"
-        )
+        raise click.UsageError(f"--labels: {no_severity(labels['severity'])}")
     if "subject" in labels:
         labels.setdefault("subject_kind", labels["subject"].partition(":")[0])
     return labels

@@ -188,7 +188,8 @@ def _trainer(services: Services) -> TrainerState:
 
 def flow_of(kept: Sequence[Seen], now: datetime) -> Flow:
     """Of the scored records that are kept."""
-    last_minute = [seen for seen in kept if _age_s(seen, now) < RATE_S]
+    ages_s = [_age_s(seen, now) for seen in kept]
+    last_minute = [seen for seen, age_s in zip(kept, ages_s, strict=True) if age_s < RATE_S]
     timed = last_minute or latest(kept, 200)
     some: list[Scored] = [seen.record for seen in timed]
     latencies = sorted(map(_scored_ms, some))
@@ -196,12 +197,12 @@ def flow_of(kept: Sequence[Seen], now: datetime) -> Flow:
     padding = sum(event.batch.padding for event in some)
     heads = {name for event in some for name in event.heads}
     per_minute = [0] * 30
-    for seen in kept:
-        back = int(_age_s(seen, now) // 60)
+    for age_s in ages_s:
+        back = int(age_s // 60)
         if 0 <= back < len(per_minute):
             per_minute[-1 - back] += 1
     return Flow(
-        per_second=rate([_age_s(seen, now) for seen in kept], window_s=RATE_S, most=KEPT_SCORED),
+        per_second=rate(ages_s, window_s=RATE_S, most=KEPT_SCORED),
         kept=len(kept),
         latency_p50_ms=_quantile(latencies, 0.5),
         latency_p99_ms=_quantile(latencies, 0.99),

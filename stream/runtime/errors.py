@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class StartError(Exception):
-    """A service can't start; the message names what is missing and how to mend it."""
+    """A service can't start, or a command do its work; the message says why and how to mend it."""

@@ -38,7 +38,7 @@ local function hashes(text, from, to)
 end
 
 -- Jaccard similarity by the smallest hashes of the union (both sketches are sorted).
-local function similarity(ours, our_count, theirs, their_count)
+local function similarity(ours, our_count, theirs)
   local a, b, both = 1, 1, 0
   local x, y = ours[1], theirs[1]
   for _ = 1, SKETCH do
@@ -111,7 +111,7 @@ local function compare(entry, at)
       if not ours then
         ours, our_count = hashes(entry, sketch_of(entry))
       end
-      local similar = similarity(ours, our_count, hashes(other, sketch_of(other)))
+      local similar = similarity(ours, our_count, (hashes(other, sketch_of(other))))
       -- Most share a slot by chance.
       if similar > 0 then
         if not time then

@@ -298,8 +298,8 @@ def test_a_silence_over_a_told_alert_stops_repeats_and_not_its_end(routing: Rout
     assert [one.reason for one in world.run(INTERVAL + 1)] == ["resolved"]
 
 
-def test_what_a_notification_left_out_is_told_anew_when_it_shows_again(routing: Routing) -> None:
-    """A pager takes "resolved" for the end of all of the group's alerts."""
+def left_out(routing: Routing) -> tuple[World, Notification]:
+    """Of two alerts that were told a is silenced; what tells the end of the other leaves it out."""
     world = World(routing)
     world.take("a")
     world.take("b")
@@ -307,6 +307,12 @@ def test_what_a_notification_left_out_is_told_anew_when_it_shows_again(routing: 
     world.hidden = {"a": "silence"}
     world.take("b", sequence=2, state="resolved")
     (end_of_b,) = world.run(INTERVAL)
+    return world, end_of_b
+
+
+def test_what_a_notification_left_out_is_told_anew_when_it_shows_again(routing: Routing) -> None:
+    """A pager takes "resolved" for the end of all of the group's alerts."""
+    world, end_of_b = left_out(routing)
     assert (end_of_b.status, end_of_b.firing, end_of_b.resolved) == ("resolved", 0, 1)
     assert world.run(INTERVAL) == []
     world.hidden = {}
@@ -316,13 +322,7 @@ def test_what_a_notification_left_out_is_told_anew_when_it_shows_again(routing: 
 
 
 def test_the_end_of_what_was_left_out_is_told_too(routing: Routing) -> None:
-    world = World(routing)
-    world.take("a")
-    world.take("b")
-    world.run(WAIT + 1)
-    world.hidden = {"a": "silence"}
-    world.take("b", sequence=2, state="resolved")
-    world.run(INTERVAL)
+    world, _ = left_out(routing)
     world.take("a", sequence=2, state="resolved")
     (end_of_a,) = world.run(INTERVAL)
     assert [one.id for one in end_of_a.alerts] == ["a"]
