@@ -64,6 +64,7 @@ PURE = (
     "stream.ingest.mapping",
     "stream.ingest.attributes",
     "stream.ingest.text",
+    "stream.ingest.markup",
     "stream.subjects.companies",
     "stream.subjects.mentions",
     "stream.subjects.tags",

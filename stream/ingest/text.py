@@ -7,6 +7,8 @@ import unicodedata
 from html import unescape
 from html.entities import html5
 
+from stream.ingest.markup import without_markup
+
 # Terminal commands go whole, so that no "[31m" stays behind; an unfinished title command (OSC)
 # loses only its escape character, or one stray byte would swallow the text after it.
 _TERMINAL_COMMANDS = r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-?]*[ -/]*[@-~]"
@@ -26,13 +28,20 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 
 
 def clean_text(text: str, max_chars: int) -> str:
-    """Give text in Unicode NFC without HTML entities, terminal commands and invisible characters.
+    """Give text in Unicode NFC without HTML, terminal commands and invisible characters.
 
-    Entities are decoded once, so "&amp;lt;" becomes "&lt;". Runs of white space become one space
-    and the ends are trimmed; at most max_chars characters stay. Cleaning again changes nothing
-    unless an entity is left to decode.
+    Entities are decoded once, so "&amp;lt;" becomes "&lt;"; then tags go, also those that were
+    written as entities, as feeds do. Runs of white space become one space and the ends are trimmed;
+    at most max_chars characters stay. Cleaning again changes nothing unless an entity is left to
+    decode or what was around a tag forms another one.
     """
-    if text.isascii() and text.isprintable() and "&" not in text and "  " not in text:
+    if (
+        text.isascii()
+        and text.isprintable()
+        and "&" not in text
+        and "<" not in text
+        and "  " not in text
+    ):
         # Nine of ten texts end here: printable ASCII holds nothing to remove or to compose.
         return text.strip(" ")[:max_chars].rstrip(" ")
     if "&" in text:
@@ -40,6 +49,8 @@ def clean_text(text: str, max_chars: int) -> str:
         text = _ENTITY.sub(_decode_entity, _HARMFUL.sub("", text))
     if not text.isprintable():
         text = _HARMFUL.sub("", text)
+    if "<" in text:
+        text = without_markup(text)
     text = " ".join(unicodedata.normalize("NFC", text).split())
     return text[:max_chars].rstrip(" ")
 
