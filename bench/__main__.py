@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument(
         "--ready-made",
         action="store_true",
-        help="in end-to-end also Quix Streams and Bytewax, installed into out/peers",
+        help="in end-to-end also Quix Streams, Bytewax and OpenVINO, installed into out/peers",
     )
     options = parser.parse_args()
     if options.what in {"judging", "redis"} and options.scored is None:

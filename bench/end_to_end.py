@@ -25,6 +25,7 @@ from bench.model_stage import full_batches
 from bench.peers import environment
 from bench.peers.scoring import PARTITIONS, best_precision
 from bench.texts import events
+from models.int8 import multiplies_int8
 from models.predictor import load_predictor
 from stream.demo.embedded import EmbeddedRedis
 
@@ -35,16 +36,21 @@ MORE_S = 60.0
 WORKER = "from stream.cli import main; main()"
 OURS = "ours: bellwether worker, shipped rules"
 OURS_FP32 = 'the same with model.precision = "fp32"'
+OURS_INT8 = 'the same with model.precision = "int8"'
+PRECISIONS = {OURS: "auto", OURS_FP32: "fp32", OURS_INT8: "int8"}
 OFFLINE = "full batches offline, no Kafka"
 PEERS = {
     "Faust, an event at a time, three pipelines, fp32": "faust_pipelines",
     "Faust take(32), shared encoder, fp32": "faust_take",
     f"hand-written aiokafka loop, sorted 16s, {best_precision()}": "handwritten",
 }
+OPENVINO = "hand-written loop, sorted 16s, OpenVINO int8, to int8"
 READY_MADE = {
     "Quix Streams, an event at a time, fp32": "quix",
     "Bytewax collect(64), sorted, fp32": "bytewax_collect",
 }
+if multiplies_int8():
+    READY_MADE[OPENVINO] = "openvino_int8"
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,10 @@ def measure(
 
     ready_made: with the peers that need an environment of their own, which is made if need be.
     """
-    ways = [OURS, OURS_FP32, OFFLINE, *PEERS, *(READY_MADE if ready_made else ())]
+    ways = [OURS, OURS_FP32, OFFLINE, *PEERS]
     if ready_made:
         environment.interpreter()
+        ways += [*READY_MADE, *([OURS_INT8] if OPENVINO in READY_MADE else ())]
     rates: dict[str, list[float]] = {name: [] for name in ways}
     per_cpu: dict[str, list[float]] = {name: [] for name in ways}
     with ExitStack() as stack:
@@ -88,7 +95,8 @@ def measure(
     for title, found in (("a second", rates), ("a CPU-second", per_cpu)):
         print(f"\nend to end, saturated, {rounds} rounds: events {title}, and ours to it")
         for name in ways:
-            ratios = sorted(a / b for a, b in zip(found[OURS], found[name], strict=True))
+            own = OURS_INT8 if name == OPENVINO else OURS
+            ratios = sorted(a / b for a, b in zip(found[own], found[name], strict=True))
             print(
                 f"  {name:52} {statistics.median(found[name]):8.1f}   "
                 f"{statistics.median(ratios):6.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
@@ -206,7 +214,7 @@ def _command(name: str, place: Place, group: str) -> list[str]:
         group=group,
         redis_url=place.redis_url,
         source=place.source,
-        model=f'precision = "{"fp32" if name == OURS_FP32 else "auto"}"',
+        model=f'precision = "{PRECISIONS[name]}"',
     )
 
 

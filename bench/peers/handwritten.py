@@ -8,14 +8,14 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.peers import scoring
+from models.predictor import TorchPredictor
 
 WINDOW = 256
 BATCH = 16
 BATCH_BYTES = 512 * 1024
 
 
-async def main() -> None:
-    predictor = scoring.padded_predictor(scoring.best_precision())
+async def main(predictor: TorchPredictor) -> None:
     consumer = AIOKafkaConsumer(
         scoring.SOURCE,
         bootstrap_servers=scoring.BOOTSTRAP,
@@ -52,4 +52,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(scoring.padded_predictor(scoring.best_precision())))

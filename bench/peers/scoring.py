@@ -11,8 +11,9 @@ import torch
 
 from models.checkpoint import merge, read_checkpoint
 from models.description import shipped
-from models.encoder import load_encoder
+from models.encoder import Encoder, load_encoder
 from models.forward_paths import ForwardPath
+from models.heads import JointHeads
 from models.packed import multiplies_bf16
 from models.predictor import TorchPredictor
 from models.spec import Scores
@@ -27,13 +28,15 @@ PARTITIONS = 8
 
 def padded_predictor(precision: str = "fp32", device: str = "cpu") -> TorchPredictor:
     """The shipped checkpoint, every batch padded to its longest text."""
+    encoder, heads = shipped_model()
+    path = ForwardPath("bf16" if precision == "bf16" else "fp32", packed=False)
+    return TorchPredictor(encoder, heads, version="peer", device=torch.device(device), path=path)
+
+
+def shipped_model() -> tuple[Encoder, JointHeads]:
     checkpoint, weights = read_checkpoint(shipped())
     encoder = load_encoder(checkpoint.encoder, max_tokens=checkpoint.max_tokens)
-    heads = merge(checkpoint, weights, encoder)
-    path = ForwardPath("bf16" if precision == "bf16" else "fp32", packed=False)
-    return TorchPredictor(
-        encoder, heads, version=checkpoint.version, device=torch.device(device), path=path
-    )
+    return encoder, merge(checkpoint, weights, encoder)
 
 
 def best_precision() -> str:
