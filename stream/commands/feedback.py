@@ -21,7 +21,7 @@ from stream.connections.outbox import Outgoing, open_outbox
 from stream.connections.topics import prepare_topics
 from stream.files.publish import InputError
 from stream.ingest.text import printable
-from stream.records import Feedback, encode, utc_now
+from stream.records import Feedback, encode, feedback_of, utc_now
 from stream.runtime.login import login_name
 from stream.terminal import show
 
@@ -35,6 +35,7 @@ OPEN_QUESTIONS = (
     ("disputed", "on which people disagree"),
     ("unknown", "that wait for their event"),
     ("ambiguous", "whose event id two sources use"),
+    ("unreadable", "about events that the model is set not to read"),
 )
 
 
@@ -185,7 +186,7 @@ def _complete(row: Any, where: str, author: str) -> Feedback:
         raise InputError(f"{where}: is no JSON object")
     filled = {"id": uuid.uuid4().hex, "author": author, "time": utc_now().isoformat(), **row}
     try:
-        one = msgspec.convert(filled, Feedback)
+        one = feedback_of(filled)
         encode(one)
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: {error}") from None

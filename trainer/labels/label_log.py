@@ -129,7 +129,8 @@ class LabelLog:
             spoken_of = {one.feedback.event_id for one in accepted if self._insert(one)}
             self._forget_repeats(spoken_of)
             self._db.executemany(
-                "INSERT OR IGNORE INTO events (id, source, text, unreadable) VALUES (?, ?, ?, ?)",
+                # A text that comes again is the last one: a ticket may be edited back.
+                "INSERT OR REPLACE INTO events (id, source, text, unreadable) VALUES (?, ?, ?, ?)",
                 events,
             )
             if events:
@@ -165,7 +166,8 @@ class LabelLog:
             )
             said = [Accepted(part, at, _decode(record)) for part, at, record in rows]
             texts = self._db.execute(
-                "SELECT text, source FROM events WHERE id = ? ORDER BY source, number", (event_id,)
+                "SELECT text, source, unreadable FROM events WHERE id = ? ORDER BY source, number",
+                (event_id,),
             )
             yield Spoken(event_id, said, [Text(*row) for row in texts])
 

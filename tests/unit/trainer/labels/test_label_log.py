@@ -187,13 +187,25 @@ def test_events_that_somebody_spoke_of_are_no_longer_asked_about(log: LabelLog) 
     assert [one.id for one in log.unlabelled(5)] == ["e3", "e2"]
 
 
-def test_what_the_model_can_not_read_is_not_asked_about_but_may_be_labelled(log: LabelLog) -> None:
+def test_what_the_model_can_not_read_is_not_asked_about_and_its_label_teaches_once_it_can(
+    log: LabelLog,
+) -> None:
     foreign = event(2)._replace(unreadable="language de, the model reads en")
     log.append([], [event(1), foreign], {})
     # However few are wanted: what can be read is not crowded out.
     assert [one.id for one in log.unlabelled(1)] == ["e1"]
     log.append([said(4, "e2")], [], {("feedback", 0): 5})
+    assert settled(log).unreadable == (("e2", "mood"),)
+    # Another language was added to the settings, and the event came again.
+    assert log.append([], [event(2)], {}) == {"e2"}
     assert [one.event_id for one in settled(log).labels] == ["e2"]
+
+
+def test_a_ticket_that_is_edited_back_has_the_text_that_came_last(log: LabelLog) -> None:
+    first, edited = event(1), event(1)._replace(text="another text")
+    for one in (first, edited, first):
+        log.append([said(1)], [one], {})
+    assert [one.text for one in settled(log).labels] == [first.text]
 
 
 def test_how_many_labels_the_last_deep_attempt_knew_is_remembered(log: LabelLog) -> None:
