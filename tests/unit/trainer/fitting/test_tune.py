@@ -115,7 +115,9 @@ def test_a_few_tickets_do_not_loosen_what_the_head_was_calibrated_for(request_, 
     request_.data.path.write_text("text\tlabel\tsource\n" + "".join(rows), "utf-8")
     tuned, said = run(request_, head="mood", parent=tmp_path / "strict")
     assert tuned.calibration == {"news": "kept", "ticket": "kept", "other": "kept"}
-    assert said[-1].startswith("calibration of news, ticket, other sources: as before or")
+    assert said[-1].startswith(
+        "calibration: as before or stricter for news, ticket and any other source; a less strict"
+    )
     (head,) = tuned.checkpoint.heads
     assert strict.heads == (own,)
     for kind in ("news", "ticket"):
