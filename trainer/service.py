@@ -72,6 +72,7 @@ class TrainerService:
         # A worker on this machine needs the other cores: it has seconds, the trainer has minutes.
         torch.set_num_threads(1)
         self._log = LabelLog(config.folder / LABELS_FILE, remember_events=config.remember_events)
+        self._log.check()
         champion = self._champion
         await asyncio.to_thread(champion.open)
         self._drift = Drift(config.drift_above, load_seen(config.folder, champion.version))
@@ -229,7 +230,7 @@ class TrainerService:
         except TrainerError as error:
             # The labels are at fault, not the service: it goes on and waits for more.
             self.status.note_not_done(speed, str(error))
-            await self._note_attempt(speed, settled, [], f"not done: {error}")
+            await self._note_attempt(speed, settled, None, f"not done: {error}")
             return
         finally:
             self.status.fitting = ""
@@ -263,7 +264,7 @@ class TrainerService:
         await retry_while_disk_is_full(note, self._stopping)
 
     async def _note_attempt(
-        self, speed: Speed, settled: Settled, suspects: Sequence[Label], verdict: str
+        self, speed: Speed, settled: Settled, suspects: Sequence[Label] | None, verdict: str
     ) -> None:
         async def note() -> None:
             self._log.attempts.note(settled, suspects, verdict, utc_now(), speed)

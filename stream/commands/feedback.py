@@ -6,7 +6,6 @@ import asyncio
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +96,7 @@ def feedback_status(settings: Settings, as_json: bool) -> None:
     from trainer.labels.label_log import open_to_read
 
     heads = load_heads(settings)
-    with closing(open_to_read(settings.trainer.folder)) as log:
+    with open_to_read(settings.trainer.folder) as log:
         summary = log.summary()
         settled = log.settled(heads)
     if as_json:
@@ -135,7 +134,7 @@ def feedback_suspects(settings: Settings, as_json: bool) -> None:
     """Labels that contradict the others, the worst first; correct one by labelling it again."""
     from trainer.labels.label_log import open_to_read
 
-    with closing(open_to_read(settings.trainer.folder)) as log:
+    with open_to_read(settings.trainer.folder) as log:
         rows = log.attempts.suspects()
     if as_json:
         show.json_object({"suspects": rows})
@@ -153,7 +152,7 @@ def ask(settings: Settings, head: str | None, as_json: bool) -> None:
     """The events whose labels would teach the model most, as the running trainer chose them."""
     from trainer.labels.label_log import open_to_read
 
-    with closing(open_to_read(settings.trainer.folder)) as log:
+    with open_to_read(settings.trainer.folder) as log:
         rows = [one._asdict() for one in log.questions() if head in {None, one.head}]
     if as_json:
         show.json_object({"questions": rows})

@@ -38,15 +38,20 @@ class Attempts:
     def note(
         self,
         settled: Settled,
-        suspects: Sequence[Label],
+        suspects: Sequence[Label] | None,
         verdict: str,
         now: datetime,
         speed: Speed = "fast",
     ) -> None:
-        """Suspects are those that contradict the others, the worst first; they replace the last."""
+        """Suspects are labels that contradict the others, the worst first; they replace the last.
+
+        None where the fit was not done, and so none was looked for.
+        """
         row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict, speed)
         with self._writing():
             self._db.execute(INSERT, row)
+            if suspects is None:
+                return
             self._db.execute("DELETE FROM suspects")
             self._db.executemany(
                 "INSERT INTO suspects VALUES (?, ?, ?, ?, ?)",

@@ -96,10 +96,7 @@ class LabelLog:
             self.attempts = Attempts(self._db, self._writing)
             self.shadow = ShadowAnswers(self._db, self._writing)
         except (sqlite3.Error, OSError) as error:
-            raise LabelLogError(
-                f"label log {file}: can't be used ({error}); correct trainer.folder, or move the "
-                "file away and it is filled again from the topics"
-            ) from None
+            raise _unusable(file, error) from None
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -111,6 +108,15 @@ class LabelLog:
             raise LabelLogError(
                 f"label log {self._file}: can't be written ({error}); free space there"
             ) from None
+
+    def check(self) -> None:
+        """Read it all. Raises LabelLogError where it is damaged anywhere."""
+        try:
+            (said,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            said = error
+        if said != "ok":
+            raise _unusable(self._file, said)
 
     def close(self) -> None:
         self._db.close()
@@ -241,15 +247,29 @@ class LabelLog:
         )
 
 
-def open_to_read(folder: Path) -> LabelLog:
-    """The label log of a trainer's folder; LabelLogError where there is none."""
+@contextlib.contextmanager
+def open_to_read(folder: Path) -> Iterator[LabelLog]:
+    """The label log of a trainer's folder. Raises LabelLogError without one, or a whole one."""
     file = folder / LABELS_FILE
     if not file.exists():
         raise LabelLogError(
             f"setting trainer.folder: {folder} holds no label log; "
             "run this where `bellwether trainer` runs, or correct the setting"
         )
-    return LabelLog(file, remember_events=1)
+    with contextlib.closing(LabelLog(file, remember_events=1)) as log:
+        try:
+            yield log
+        except sqlite3.OperationalError as error:
+            raise LabelLogError(f"label log {file}: can't be read now ({error})") from None
+        except sqlite3.DatabaseError as error:
+            raise _unusable(file, error) from None
+
+
+def _unusable(file: Path, why: object) -> LabelLogError:
+    return LabelLogError(
+        f"label log {file}: can't be used ({why}); correct trainer.folder, or move the file away "
+        "and it is filled again from the topics"
+    )
 
 
 _decode = msgspec.json.Decoder(Feedback).decode

@@ -164,14 +164,31 @@ def test_the_last_attempt_and_its_suspects_are_remembered(log: LabelLog) -> None
 
 
 def test_a_folder_without_a_label_log_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LabelLogError, match=r"trainer\.folder"):
-        open_to_read(tmp_path)
+    with pytest.raises(LabelLogError, match=r"trainer\.folder"), open_to_read(tmp_path):
+        pass
 
 
 def test_a_damaged_label_log_is_named(tmp_path: Path) -> None:
     (tmp_path / LABELS_FILE).write_bytes(b"this is no database" * 100)
     with pytest.raises(LabelLogError, match="move the file away"):
         LabelLog(tmp_path / LABELS_FILE, remember_events=3)
+
+
+def test_damage_in_the_middle_is_named_too(tmp_path: Path) -> None:
+    file = tmp_path / LABELS_FILE
+    log = LabelLog(file, remember_events=10_000)
+    log.append([said(n, f"e{n}") for n in range(2_000)], [event(n) for n in range(2_000)], {})
+    log.check()
+    log.close()
+    content = file.read_bytes()
+    middle = len(content) // 2
+    file.write_bytes(content[:middle] + b"\xff" * 20_000 + content[middle + 20_000 :])
+    damaged = LabelLog(file, remember_events=10_000)
+    with pytest.raises(LabelLogError, match="move the file away"):
+        damaged.check()
+    damaged.close()
+    with pytest.raises(LabelLogError, match="move the file away"), open_to_read(tmp_path) as read:
+        read.settled(HEADS)
 
 
 def test_events_that_somebody_spoke_of_are_no_longer_asked_about(log: LabelLog) -> None:
@@ -220,6 +237,16 @@ def test_how_many_labels_the_last_deep_attempt_knew_is_remembered(log: LabelLog)
 
 
 SPEEDS: tuple[Speed, ...] = ("fast", "fast", "deep", "fast")
+
+
+def test_a_fit_that_was_not_done_leaves_what_the_last_one_doubted(log: LabelLog) -> None:
+    log.append([said(1)], [event(1)], {})
+    labels = settled(log)
+    log.attempts.note(labels, labels.labels, "refused", NOON)
+    log.attempts.note(labels, None, "not done", NOON, "deep")
+    assert [one["event_id"] for one in log.attempts.suspects()] == ["e1"]
+    log.attempts.note(labels, [], "promoted", NOON)
+    assert log.attempts.suspects() == []
 
 
 def test_the_clock_of_deep_fits_begins_with_the_first_attempt_and_again_with_each_deep_one(
