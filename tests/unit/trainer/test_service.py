@@ -99,6 +99,8 @@ async def on_a_full_disk(
     async with asyncio.timeout(DEADLINE_S):
         while "it is tried again" not in caplog.text and not task.done():
             await asyncio.sleep(0.001)
+        if not task.done():
+            assert "it is tried again" in ours.status.waits_for
         ours._log._db.execute("PRAGMA query_only = 0")
         await task
 
