@@ -89,11 +89,15 @@ class Attempts:
         return (str(row[0]), int(row[1])) if row else ("", 0)
 
     def labels_of_last_deep(self) -> int:
-        """How many labels the last deep attempt knew, 0 before the first."""
-        row = self._db.execute(
-            "SELECT labels FROM attempts WHERE speed = 'deep' ORDER BY number DESC LIMIT 1"
+        """How many labels the last deep attempt knew, 0 before the first.
+
+        Fewer where there were fewer since, as without a head: those that come then are new.
+        """
+        (labels,) = self._db.execute(
+            "SELECT MIN(labels) FROM attempts "
+            "WHERE number >= (SELECT MAX(number) FROM attempts WHERE speed = 'deep')"
         ).fetchone()
-        return int(row[0]) if row else 0
+        return labels or 0
 
     def deep_or_first_at(self) -> datetime | None:
         """When the last deep attempt was; before one, when the first attempt was, None without."""

@@ -231,9 +231,13 @@ def test_how_many_labels_the_last_deep_attempt_knew_is_remembered(log: LabelLog)
     log.attempts.note(both, [], "promoted", NOON, "fast")
     assert log.attempts.labels_of_last_deep() == 0
     log.attempts.note(both, [], "refused", NOON, "deep")
-    log.attempts.note(settle([], {}, HEADS), [], "refused", NOON, "fast")
     assert log.attempts.labels_of_last_deep() == 2
-    assert [one["speed"] for one in log.summary()["attempts"]] == ["fast", "deep", "fast"]
+    # Of labels that went since, what comes in their place is new.
+    log.attempts.note(settle([], {}, HEADS), [], "refused", NOON, "fast")
+    assert log.attempts.labels_of_last_deep() == 0
+    log.attempts.note(both, [], "refused", NOON, "fast")
+    assert log.attempts.labels_of_last_deep() == 0
+    assert [one["speed"] for one in log.summary()["attempts"]] == ["fast", "fast", "deep", "fast"]
 
 
 SPEEDS: tuple[Speed, ...] = ("fast", "fast", "deep", "fast")
