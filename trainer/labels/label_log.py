@@ -87,6 +87,7 @@ class LabelLog:
         """
         self._file = file
         self._remember_events = remember_events
+        self._forgotten_up_to = 0
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(file, timeout=30.0)
@@ -139,12 +140,12 @@ class LabelLog:
                 "INSERT OR REPLACE INTO events (id, source, text, unreadable) VALUES (?, ?, ?, ?)",
                 events,
             )
-            if events:
-                self._forget_old_events()
+            oldest = self._forget_old_events() if events else self._forgotten_up_to
             self._db.executemany(
                 "INSERT OR REPLACE INTO read_up_to VALUES (?, ?, ?)",
                 ((topic, part, offset) for (topic, part), offset in read_up_to.items()),
             )
+        self._forgotten_up_to = oldest
         seen = self._db.execute(
             "SELECT DISTINCT event_id FROM feedback "
             "WHERE event_id IN (SELECT value FROM json_each(?))",
@@ -238,13 +239,17 @@ class LabelLog:
             (json.dumps([*event_ids]), MOST_OF_AN_AUTHOR),
         )
 
-    def _forget_old_events(self) -> None:
+    def _forget_old_events(self) -> int:
+        """The number of the last event that is old now; those before it are not looked at again."""
+        (newest,) = self._db.execute("SELECT MAX(number) FROM events").fetchone()
+        oldest: int = newest - self._remember_events
         # Those that somebody has spoken of stay: their text is what the label is about.
         self._db.execute(
-            "DELETE FROM events WHERE number <= (SELECT MAX(number) FROM events) - ? "
+            "DELETE FROM events WHERE number > ? AND number <= ? "
             "AND id NOT IN (SELECT event_id FROM feedback)",
-            (self._remember_events,),
+            (self._forgotten_up_to, oldest),
         )
+        return oldest
 
 
 @contextlib.contextmanager

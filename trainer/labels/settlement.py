@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -198,14 +198,22 @@ def _agreed_on_copies(
 ) -> tuple[list[Label], list[Label], list[Label]]:
     """Labels with the identities of their texts: those that hold, the outvoted, and the tied."""
     said = [*said]
-    votes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    first: dict[tuple[str, str], str] = {}
+    votes: dict[tuple[str, str], Counter[str]] = {}
     for label, identity in said:
-        votes[label.head, identity][label.label] += len(label.authors)
+        place = (label.head, identity)
+        if first.setdefault(place, label.label) != label.label:
+            votes[place] = Counter()
+    if not votes:
+        return [label for label, _ in said], [], []
+    for label, identity in said:
+        if (own := votes.get((label.head, identity))) is not None:
+            own[label.label] += len(label.authors)
     agreed: list[Label] = []
     outvoted: list[Label] = []
     tied: list[Label] = []
     for label, identity in said:
-        own = votes[label.head, identity]
+        own = votes.get((label.head, identity)) or Counter((label.label,))
         (_, most), *others = own.most_common(2)
         lost, even = own[label.label] < most, bool(others) and others[0][1] == most
         (outvoted if lost else tied if even else agreed).append(label)

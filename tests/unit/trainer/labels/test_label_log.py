@@ -151,6 +151,21 @@ def test_old_events_are_forgotten_unless_somebody_spoke_of_them(log: LabelLog) -
     assert known == {"e0": True, "e5": False, "e9": True}
 
 
+def test_an_event_costs_no_more_the_more_old_ones_somebody_spoke_of(log: LabelLog) -> None:
+    """In steps of SQLite's machine."""
+    steps: list[int] = []
+    log._db.set_progress_handler(lambda: steps.append(1), 10)
+    cost = []
+    for first in (0, 2_000):
+        many = range(first, first + 2_000)
+        log.append([said(n, f"e{n}") for n in many], [event(n) for n in many], {})
+        log.append([], [event(n) for n in range(10_000 + first, 10_010 + first)], {})
+        steps.clear()
+        log.append([], [event(20_000 + first)], {})
+        cost.append(len(steps))
+    assert cost[1] < 1.5 * cost[0] < 1_000
+
+
 def test_the_last_attempt_and_its_suspects_are_remembered(log: LabelLog) -> None:
     assert log.attempts.last() == ("", 0)
     log.append([said(1)], [event(1)], {})
