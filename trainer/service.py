@@ -38,7 +38,6 @@ from trainer.status import Status
 from trainer.topics import Reader, Reading, refuse
 
 T = TypeVar("T")
-
 logger = logging.getLogger(__name__)
 
 READ_UP_TO = "read_up_to"
@@ -232,10 +231,11 @@ class TrainerService:
             # A fast fit takes seconds that people wait for, a deep one minutes that nobody does.
             hand_over = in_idle_time if speed == "deep" else asyncio.to_thread
             challenger = await hand_over(lambda: self._challenge(speed, settled))
-        except TrainerError as error:
-            # The labels are at fault, not the service: it goes on and waits for more.
-            self.status.note_not_done(speed, str(error))
-            await self._note_attempt(speed, settled, None, f"not done: {error}")
+        except (TrainerError, RuntimeError, MemoryError) as error:
+            # The labels, or what torch makes of them here: a restart would begin the same fit.
+            why = str(error) or type(error).__name__
+            self.status.note_not_done(speed, why)
+            await self._note_attempt(speed, settled, None, f"not done: {why}")
             return
         finally:
             self.status.fitting = ""

@@ -138,6 +138,19 @@ async def test_a_fit_is_done_once_and_noted_once_there_is_room(
     assert ours._shadow.begun == (["alias"] if promoted else [])  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("error", [RuntimeError("can't allocate memory"), MemoryError()])
+async def test_a_fit_that_breaks_counts_as_tried_and_ends_no_service(
+    ours: TrainerService, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def challenge(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(ours, "_challenge", challenge)
+    await ours._train("deep", ours._settled)
+    (attempt,) = ours._log.attempts.latest(9)
+    assert attempt["verdict"] in {"not done: can't allocate memory", "not done: MemoryError"}
+
+
 @pytest.mark.parametrize("of_attempt", [True, False])
 async def test_what_finds_no_room_ends_the_service_in_no_case(
     ours: TrainerService,
