@@ -271,16 +271,19 @@ def test_only_the_latest_that_wait_are_kept(monkeypatch: pytest.MonkeyPatch) -> 
         st.tuples(
             st.sampled_from(["e1", "e2", "e3"]),
             st.sampled_from(["ann", "bob"]),
-            st.sampled_from(["good", "bad"]),
+            st.sampled_from(["good", "bad", "of former times"]),
+            st.sampled_from(["", "news", "social"]),
         ),
         max_size=12,
     ),
     st.randoms(use_true_random=False),
 )
-def test_the_order_of_arrival_changes_nothing(words: list[tuple[str, str, str]], draw: Any) -> None:
+def test_the_order_of_arrival_changes_nothing(
+    words: list[tuple[str, str, str, str]], draw: Any
+) -> None:
     accepted = [
-        said(n, event_id=event, author=author, label=label)
-        for n, (event, author, label) in enumerate(words)
+        said(n, event_id=event, author=author, label=label, source=source)
+        for n, (event, author, label, source) in enumerate(words)
     ]
     shuffled = draw.sample(accepted, len(accepted))
     assert settled(*accepted) == settled(*shuffled)
