@@ -59,7 +59,7 @@ class Registry:
         self.address = address
         try:
             self._files, self._root = fsspec.core.url_to_fs(address)
-        except (ValueError, ImportError) as error:
+        except Exception as error:  # noqa: BLE001 - each store has errors of its own
             raise ModelError(
                 f"setting model.registry: {address!r} can't be opened ({error}); give a folder, or "
                 "an address whose fsspec package is installed (s3fs for s3://)"
@@ -70,12 +70,13 @@ class Registry:
         self._cache = cache or cache_folder(address)
 
     def add(self, folder: Path) -> Checkpoint:
-        """Copy a verified checkpoint folder in; a version that is there already stays as it is."""
+        """Copy a verified checkpoint folder in; of a version that is there, what was damaged."""
         checkpoint, weights = read_verified(folder)
         place = self._version(checkpoint.version)
-        if not self._exists(f"{place}/{CONFIG}"):
-            self._write(f"{place}/{WEIGHTS}", weights)
-            self._write(f"{place}/{CONFIG}", (folder / CONFIG).read_bytes())
+        for name, content in ((WEIGHTS, weights), (CONFIG, (folder / CONFIG).read_bytes())):
+            file = f"{place}/{name}"
+            if not self._exists(file) or self._read(file) != content:
+                self._write(file, content)
         return checkpoint
 
     def versions(self) -> list[Checkpoint]:
@@ -234,19 +235,19 @@ class Registry:
             return [str(place).rstrip("/") for place in self._files.ls(folder, detail=False)]
         except FileNotFoundError:
             return []
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - as above
             raise self._unreachable(error) from None
 
     def _exists(self, place: str) -> bool:
         try:
             return bool(self._files.exists(place))
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - as above
             raise self._unreachable(error) from None
 
     def _read(self, place: str) -> bytes:
         try:
             content: bytes = self._files.cat_file(place)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - as above
             raise self._unreachable(error) from None
         return content
 
@@ -263,14 +264,18 @@ class Registry:
                 self._files.pipe_file(place, content, mode="create" if new else "overwrite")
         except FileExistsError:
             raise
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - as above
             raise ModelError(
-                f"setting model.registry: {place} can't be written ({error.strerror or error}); "
+                f"setting model.registry: {place} can't be written ({_said(error)}); "
                 "free space there, or correct the address or its access rights"
             ) from None
 
-    def _unreachable(self, error: OSError) -> ModelError:
+    def _unreachable(self, error: Exception) -> ModelError:
         return ModelError(
             f"setting model.registry: {self.address} can't be used "
-            f"({error.strerror or error}); correct it or its access rights"
+            f"({_said(error)}); correct it or its access rights"
         )
+
+
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

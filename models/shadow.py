@@ -51,8 +51,9 @@ class _Owed(msgspec.Struct, frozen=True):
 class Shadow(Generic[T]):
     """One challenger beside whoever is champion. All methods are the model threads'.
 
-    share of the items, chosen by the hash of id_of, is answered: from the champion's vectors where
-    both have one encoder, and else in passes of its own when the model has nothing else to do.
+    share of the items that it reads, chosen by the hash of id_of, is answered: from the champion's
+    vectors where both have one encoder, and else in passes of its own when the model has nothing
+    else to do.
     deliver gets the answers on a model thread. A challenger that fails is given up with a line in
     the log; the champion does not notice.
     """
@@ -63,12 +64,14 @@ class Shadow(Generic[T]):
         *,
         share: float,
         id_of: Callable[[T], str],
+        reads: Callable[[T], bool],
         deliver: Callable[[list[Shadowed]], None],
     ) -> None:
         self.challenger = challenger
         self.given_up = False
         self._chosen_below = int(share * 256**HASH_BYTES)
         self._id_of = id_of
+        self._reads = reads
         self._deliver = deliver
         self._owed: deque[_Owed] = deque(maxlen=WAITING)
         self._alone_s = 0.0
@@ -138,4 +141,4 @@ class Shadow(Generic[T]):
 
     def _chosen(self, item: T) -> bool:
         digest = blake2b(self._id_of(item).encode(), digest_size=HASH_BYTES).digest()
-        return int.from_bytes(digest) < self._chosen_below
+        return int.from_bytes(digest) < self._chosen_below and self._reads(item)

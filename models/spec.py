@@ -60,6 +60,16 @@ DEFAULT_HEADS = (
 )
 
 
+def lost_heads(before: Sequence[Head], after: Sequence[Head]) -> list[str]:
+    """In words the heads that there are no more, and of the others the labels."""
+    now = {head.name: head.labels for head in after}
+    return [
+        f"{head.name} ({', '.join(gone)})" if head.name in now else head.name
+        for head in before
+        if (gone := [label for label in head.labels if label not in now.get(head.name, ())])
+    ]
+
+
 class HeadScore(msgspec.Struct, frozen=True, gc=False):
     """A head's answer: the best label, its probability, and every label's probability (sum 1)."""
 

@@ -23,8 +23,8 @@ Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 FEEDBACK_VERSION = 1
 
-DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)
-"""What a decoder raises for bytes that are not ours; the second where a string is not UTF-8."""
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for bytes that are not ours: no UTF-8, or brackets without end, too."""
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
@@ -272,6 +272,17 @@ decode_scored = msgspec.json.Decoder(Scored).decode
 decode_alert = msgspec.json.Decoder(Alert).decode
 decode_shadowed = msgspec.json.Decoder(Shadowed).decode
 decode_routed_ticket = msgspec.json.Decoder(RoutedTicket).decode
+
+
+def decode_feedback(payload: bytes) -> Feedback:
+    return feedback_of(msgspec.json.decode(payload))
+
+
+def feedback_of(row: Any) -> Feedback:
+    """Of a JSON object; an id may be an integer, as it may in a source record."""
+    if isinstance(row, dict):
+        row = row | {at: str(row[at]) for at in ("id", "event_id") if type(row.get(at)) is int}
+    return msgspec.convert(row, Feedback)
 
 
 def model_text(title: str, text: str) -> str:

@@ -18,10 +18,13 @@ RETRY_S = 2.0
 TRIES_A_WARNING = 15
 
 
-async def retry_while_disk_is_full(write: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T:
+async def retry_while_disk_is_full(
+    write: Callable[[], Awaitable[T]], stop: asyncio.Event, tell: Callable[[str], None]
+) -> T:
     """What write gives, which is tried until it succeeds; it must do no harm when done twice.
 
-    Raises its LabelLogError, ModelError or OSError when stop is set meanwhile.
+    tell is told each time what is in the way. Raises write's LabelLogError, ModelError or OSError
+    when stop is set meanwhile.
     """
     tries = 0
     while True:
@@ -30,7 +33,9 @@ async def retry_while_disk_is_full(write: Callable[[], Awaitable[T]], stop: asyn
         except (LabelLogError, ModelError, OSError) as error:
             if stop.is_set():
                 raise
+            words = f"{error}; nothing is lost, it is tried again"
+            tell(words)
             if tries % TRIES_A_WARNING == 0:
-                logger.error("%s; nothing is lost, it is tried again", error)  # noqa: TRY400
+                logger.error("%s", words)  # noqa: TRY400
             tries += 1
         await asyncio.sleep(RETRY_S)

@@ -53,11 +53,14 @@ def due(schedule: Schedule, progress: Progress) -> Speed | None:
     return "fast" if enough or progress.quiet_s >= schedule.refit_after_s else None
 
 
-def next_deep(schedule: Schedule, since: datetime | None) -> datetime | None:
-    """When the clock brings a deep fit; since is the last one, or the first attempt."""
+def next_deep(schedule: Schedule, since: datetime | None, now: datetime) -> datetime | None:
+    """When the clock brings a deep fit; since is the last one, or the first attempt.
+
+    One that is still to come was noted by a clock that was wrong: now, or it might be in years.
+    """
     if not (schedule.deep_after_s and since):
         return None
-    return since + timedelta(seconds=schedule.deep_after_s)
+    return now if since > now else since + timedelta(seconds=schedule.deep_after_s)
 
 
 def waits_for(schedule: Schedule, progress: Progress) -> str:

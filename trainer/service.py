@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import torch
 from aiokafka import AIOKafkaProducer
@@ -36,6 +37,7 @@ from trainer.service_config import ServiceConfig
 from trainer.status import Status
 from trainer.topics import Reader, Reading, refuse
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 READ_UP_TO = "read_up_to"
@@ -72,6 +74,7 @@ class TrainerService:
         # A worker on this machine needs the other cores: it has seconds, the trainer has minutes.
         torch.set_num_threads(1)
         self._log = LabelLog(config.folder / LABELS_FILE, remember_events=config.remember_events)
+        self._log.check()
         champion = self._champion
         await asyncio.to_thread(champion.open)
         self._drift = Drift(config.drift_above, load_seen(config.folder, champion.version))
@@ -146,14 +149,15 @@ class TrainerService:
     async def _take(self, reading: Reading) -> None:
         for shift in self._drift.note(reading.answers, self._champion.version):
             logger.warning("drift since %s is champion: %s", self._champion.version, shift)
-        self.status.drift = {
-            (one.head, one.source, one.of): one.distance for one in self._drift.shifts
-        }
+        self.status.drift = {(at.head, at.source, at.of): at.distance for at in self._drift.shifts}
         if reading.answers and time.monotonic() - self._drift_kept_at >= KEEP_DRIFT_EVERY_S:
             self._keep_drift()
-        changed = await retry_while_disk_is_full(lambda: self._keep(reading), self._stopping)
+        changed = await self._tried_until_done(lambda: self._keep(reading))
         if changed:
             self._settle(changed)
+
+    async def _tried_until_done(self, write: Callable[[], Awaitable[T]]) -> T:
+        return await retry_while_disk_is_full(write, self._stopping, self.status.note_obstacle)
 
     async def _keep(self, reading: Reading) -> set[str]:
         self._shadow.note(reading.shadowed)
@@ -187,14 +191,15 @@ class TrainerService:
         labels = len(self._settled.labels)
         new = 0 if tried == self._settled.fingerprint else max(1, labels - tried_labels)
         schedule = self._config.schedule
-        deep_at = next_deep(schedule, self._log.attempts.deep_or_first_at())
+        now = utc_now()
+        deep_at = next_deep(schedule, self._log.attempts.deep_or_first_at(), now)
         progress = Progress(
             new if labels else 0,
             time.monotonic() - self._changed_at,
             max(0, labels - self._log.attempts.labels_of_last_deep()),
             drift="; ".join(map(str, self._drift.untried)),
             deep_at=f"{deep_at:%Y-%m-%d %H:%M} UTC" if deep_at else "",
-            overdue=deep_at is not None and deep_at <= utc_now(),
+            overdue=deep_at is not None and deep_at <= now,
         )
         in_shadow = self._shadow.version
         if not in_shadow and (speed := due(schedule, progress)):
@@ -217,7 +222,7 @@ class TrainerService:
         async def note() -> None:
             self._log.note_questions([*first, *rest])
 
-        await retry_while_disk_is_full(note, self._stopping)
+        await self._tried_until_done(note)
 
     async def _train(self, speed: Speed, settled: Settled) -> None:
         begun, after = time.monotonic(), self._champion.alias.number
@@ -226,10 +231,11 @@ class TrainerService:
             # A fast fit takes seconds that people wait for, a deep one minutes that nobody does.
             hand_over = in_idle_time if speed == "deep" else asyncio.to_thread
             challenger = await hand_over(lambda: self._challenge(speed, settled))
-        except TrainerError as error:
-            # The labels are at fault, not the service: it goes on and waits for more.
-            self.status.note_not_done(speed, str(error))
-            await self._note_attempt(speed, settled, [], f"not done: {error}")
+        except (TrainerError, RuntimeError, MemoryError) as error:
+            # The labels, or what torch makes of them here: a restart would begin the same fit.
+            why = str(error) or type(error).__name__
+            self.status.note_not_done(speed, why)
+            await self._note_attempt(speed, settled, None, f"not done: {why}")
             return
         finally:
             self.status.fitting = ""
@@ -238,15 +244,13 @@ class TrainerService:
         alias, shadowed = None, bool(self._config.probation.events)
         if verdict.promoted:
             publishing = partial(publish, self._registry, challenger, verdict, shadowed, after)
-            alias = await retry_while_disk_is_full(
-                lambda: asyncio.to_thread(publishing), self._stopping
-            )
+            alias = await self._tried_until_done(lambda: asyncio.to_thread(publishing))
             if not alias:
                 await self._note_other_champion(speed, settled)
                 return
         self.status.note_verdict(speed, verdict, seconds)
         if alias and shadowed:
-            await retry_while_disk_is_full(lambda: self._shadow.begin(alias), self._stopping)
+            await self._tried_until_done(lambda: self._shadow.begin(alias))
         elif alias:
             await self._champion.adopt(alias)
         suspects = labels_of(settled.labels, challenger.doubtful)
@@ -260,16 +264,16 @@ class TrainerService:
         async def note() -> None:
             self._log.attempts.note_by_hand(settled, words, utc_now())
 
-        await retry_while_disk_is_full(note, self._stopping)
+        await self._tried_until_done(note)
 
     async def _note_attempt(
-        self, speed: Speed, settled: Settled, suspects: Sequence[Label], verdict: str
+        self, speed: Speed, settled: Settled, suspects: Sequence[Label] | None, verdict: str
     ) -> None:
         async def note() -> None:
             self._log.attempts.note(settled, suspects, verdict, utc_now(), speed)
 
         # Else the fit would be done again: what it had of labels would count as untried.
-        await retry_while_disk_is_full(note, self._stopping)
+        await self._tried_until_done(note)
         # Another champion begins a reference of its own.
         if speed == "deep" and self._drift.seen.champion == self._champion.version:
             tried = self._drift.note_tried()

@@ -67,6 +67,10 @@ class Status(msgspec.Struct):
             logger.error("%s", words)
         self.waits_for = words
 
+    def note_obstacle(self, words: str) -> None:
+        """What is done already can't be written for this reason."""
+        self.waits_for = words
+
     def begin_fit(self, speed: str, labels: int) -> None:
         logger.info("%s fit on %d labels", speed, labels)
         self.fitting, self.fitting_since, self.progress = speed, time.monotonic(), ""

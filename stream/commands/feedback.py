@@ -6,7 +6,6 @@ import asyncio
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from stream.connections.outbox import Outgoing, open_outbox
 from stream.connections.topics import prepare_topics
 from stream.files.publish import InputError
 from stream.ingest.text import printable
-from stream.records import Feedback, encode, utc_now
+from stream.records import Feedback, encode, feedback_of, utc_now
 from stream.runtime.login import login_name
 from stream.terminal import show
 
@@ -35,6 +34,7 @@ OPEN_QUESTIONS = (
     ("disputed", "on which people disagree"),
     ("unknown", "that wait for their event"),
     ("ambiguous", "whose event id two sources use"),
+    ("unreadable", "about events that the model is set not to read"),
 )
 
 
@@ -96,7 +96,7 @@ def feedback_status(settings: Settings, as_json: bool) -> None:
     from trainer.labels.label_log import open_to_read
 
     heads = load_heads(settings)
-    with closing(open_to_read(settings.trainer.folder)) as log:
+    with open_to_read(settings.trainer.folder) as log:
         summary = log.summary()
         settled = log.settled(heads)
     if as_json:
@@ -134,7 +134,7 @@ def feedback_suspects(settings: Settings, as_json: bool) -> None:
     """Labels that contradict the others, the worst first; correct one by labelling it again."""
     from trainer.labels.label_log import open_to_read
 
-    with closing(open_to_read(settings.trainer.folder)) as log:
+    with open_to_read(settings.trainer.folder) as log:
         rows = log.attempts.suspects()
     if as_json:
         show.json_object({"suspects": rows})
@@ -152,7 +152,7 @@ def ask(settings: Settings, head: str | None, as_json: bool) -> None:
     """The events whose labels would teach the model most, as the running trainer chose them."""
     from trainer.labels.label_log import open_to_read
 
-    with closing(open_to_read(settings.trainer.folder)) as log:
+    with open_to_read(settings.trainer.folder) as log:
         rows = [one._asdict() for one in log.questions() if head in {None, one.head}]
     if as_json:
         show.json_object({"questions": rows})
@@ -185,7 +185,7 @@ def _complete(row: Any, where: str, author: str) -> Feedback:
         raise InputError(f"{where}: is no JSON object")
     filled = {"id": uuid.uuid4().hex, "author": author, "time": utc_now().isoformat(), **row}
     try:
-        one = msgspec.convert(filled, Feedback)
+        one = feedback_of(filled)
         encode(one)
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: {error}") from None

@@ -218,6 +218,8 @@ def _say_how_to_go_on(output: Path) -> None:
 
 
 def _show(tuned: Tuned, output: Path, head: str, *, as_json: bool) -> None:
+    from trainer.fitting.calibrate import in_words
+
     figures = {name: tuned.figures[name] for name in SHOWN_FIGURES}
     record: dict[str, Any] = {
         "version": tuned.checkpoint.version,
@@ -233,6 +235,7 @@ def _show(tuned: Tuned, output: Path, head: str, *, as_json: bool) -> None:
         record["epochs"] = [epoch.to_dict() for epoch in tuned.epochs]
     else:
         record |= {name: round(value, 4) for name, value in record.items() if type(value) is float}
+        record["calibration"] = in_words(tuned.calibration)
     show.record(tuned.checkpoint.version, record, as_json=as_json)
     if not as_json:
         show_sources(tuned.figures)

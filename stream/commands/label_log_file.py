@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,7 +77,7 @@ class LabelLogFile:
         fault = ""
         try:
             if (self._folder / LABELS_FILE).exists():
-                with closing(open_to_read(self._folder)) as log:
+                with open_to_read(self._folder) as log:
                     return found(log)
         except (LabelLogError, sqlite3.Error, OSError) as error:
             fault = str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
-from models.spec import ModelError
+from models.spec import ModelError, lost_heads
 from stream.commands.label_log_file import LabelLogFile
 from stream.commands.options import FILE, config_option, json_option, open_registry
 from stream.commands.parameters import Person, Remark
@@ -167,7 +168,9 @@ def promote(settings: Settings, version: str, author: str, why: str, as_json: bo
 
     One that was champion before is left where you put it.
     """
-    alias = move_champion(open_registry(settings), version, by=author, why=why, now=utc_now())
+    registry = open_registry(settings)
+    alias = move_champion(registry, version, by=author, why=why, now=utc_now())
+    _warn_of_lost_heads(registry, alias)
     _tell(settings, alias, as_json=as_json)
 
 
@@ -179,8 +182,23 @@ def promote(settings: Settings, version: str, author: str, why: str, as_json: bo
 @click.pass_obj
 def rollback(settings: Settings, author: str, why: str, as_json: bool) -> None:
     """Make the champion's predecessor champion again."""
-    alias = roll_back(open_registry(settings), by=author, why=why, now=utc_now())
+    registry = open_registry(settings)
+    alias = roll_back(registry, by=author, why=why, now=utc_now())
+    _warn_of_lost_heads(registry, alias)
     _tell(settings, alias, as_json=as_json)
+
+
+def _warn_of_lost_heads(registry: Registry, alias: Alias) -> None:
+    with suppress(ModelError):  # the former champion may be gone
+        lost = lost_heads(
+            *(registry.describe(one).heads for one in (alias.previous, alias.version))
+        )
+        if lost:
+            sys.stderr.write(
+                f"bellwether: {alias.version} lacks {printable(', '.join(lost))}, which "
+                f"{alias.previous} has: labels for that teach nothing, and workers whose rules or "
+                "queues read it keep the former model\n"
+            )
 
 
 def _tell(settings: Settings, alias: Alias, *, as_json: bool) -> None:

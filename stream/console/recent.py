@@ -26,6 +26,7 @@ from stream.records import (
     DECODE_ERRORS,
     Feedback,
     Scored,
+    decode_feedback,
     decode_routed_ticket,
     decode_scored,
 )
@@ -119,7 +120,6 @@ class Recent:
         self._settings = settings
         self._heard_of_model = heard_of_model
         names = settings.topics
-        decode_feedback = msgspec.json.Decoder(Feedback).decode
         self._topics: dict[str, _Topic] = {
             names.scored: _Topic(decode_scored, KEPT_SCORED),
             names.review: _Topic(decode_routed_ticket, KEPT_TICKETS),

@@ -8,9 +8,10 @@ from typing import cast
 
 from models.shadow import Shadowed as Answered
 from stream.connections.outbox import Outgoing, RecordSink
+from stream.ingest.readable import why_unreadable
 from stream.names import SourceKind
 from stream.processing.telemetry import Telemetry
-from stream.records import Shadowed, TwoAnswers, encode
+from stream.records import Event, Shadowed, TwoAnswers, encode, model_text
 from stream.runtime.tasks import end
 
 # Answers that Kafka has not taken yet; beyond them new ones are dropped, they are only a sample.
@@ -54,6 +55,11 @@ class ShadowReport:
             self._any_unsent.clear()
             batch, self._unsent = self._unsent, []
             await self._outbox.send(batch)
+
+
+def can_read(event: Event, languages: Sequence[str]) -> bool:
+    """Whether the answers mean anything; where both models guess, they differ by chance."""
+    return not why_unreadable(model_text(event.title, event.text), event.lang, languages)
 
 
 def side_by_side(answer: Answered) -> Shadowed:

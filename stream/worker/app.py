@@ -39,7 +39,7 @@ from stream.runtime.errors import StartError
 from stream.runtime.heap import trim_for_ever
 from stream.runtime.tasks import end
 from stream.serving.follower import Champions, Follower
-from stream.serving.shadow_report import ShadowReport
+from stream.serving.shadow_report import ShadowReport, can_read
 from stream.signals.signal_store import SignalStore
 from stream.sinks.build import build_sinks, check_receivers
 from stream.subjects.copy_store import CopyStore
@@ -284,6 +284,7 @@ class Worker:
                 challenger,
                 share=self.settings.model.shadow_share,
                 id_of=lambda work: work.event.id,
+                reads=lambda work: can_read(work.event, self.settings.model.languages),
                 deliver=self._shadow_report.take_from_model_thread,
             )
             if challenger

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
 
+from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import shipped
 from models.registry import Registry
 from tests.integration.command import call, process
@@ -175,6 +177,16 @@ def test_a_champion_moved_while_kafka_is_away_is_moved_and_says_when_workers_kno
     assert (code, orjson.loads(out)["version"]) == (0, version)
     assert "does not take the announcement" in errors
     assert "Unclosed" not in errors
+    assert "lacks" not in errors
     code, _, errors = process("models", "rollback", "--config", settings, folder=tmp_path)
     assert code == 2
     assert "has no predecessor" in errors
+    checkpoint, weights = read_checkpoint(shipped())
+    mine = msgspec.structs.replace(checkpoint.heads[0], name="mine")
+    checkpoint = msgspec.structs.replace(checkpoint, heads=(mine, *checkpoint.heads[1:]))
+    other = write_checkpoint(tmp_path / "other", checkpoint, weights).version
+    registry.add(tmp_path / "other")
+    arguments = ("models", "promote", other, "--why", "w", "--config", settings)
+    code, _, errors = process(*arguments, folder=tmp_path)
+    assert code == 0
+    assert f"{other} lacks sentiment, which {version} has: labels for that" in errors

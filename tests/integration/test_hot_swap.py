@@ -153,17 +153,21 @@ async def test_a_challenger_in_shadow_changes_no_output_and_is_told_on_a_topic_o
             async with asyncio.timeout(DEADLINE_S):
                 while caplog.text.count(words) == before:
                     await asyncio.sleep(0.02)
+        texts = ["neutral low"] * 5 + ["wo ist denn nun meine neue Karte geblieben"]
         await publish(
-            settings, 0, *(orjson.dumps({"id": f"e-{n}", "text": "low"}) for n in range(5))
+            settings,
+            0,
+            *(orjson.dumps({"id": f"e-{n}", "text": text}) for n, text in enumerate(texts)),
         )
-        await settle(worker, 5)
+        await settle(worker, 6)
         answers = await read(settings, settings.topics.shadow, 5)
     finally:
         assert await worker.stop()
-    scored = await read(settings, settings.topics.scored, 5)
+    scored = await read(settings, settings.topics.scored, 6)
     assert {one["model"] for one in scored} == {"stub-0"}
     assert "shadow" not in scored[0]
-    assert {one["id"] for one in answers} == {one["id"] for one in scored}
+    # Of what no model reads, both would guess.
+    assert {one["id"] for one in answers} == {one["id"] for one in scored if not one["unreadable"]}
     assert {(one["champion"], one["challenger"]) for one in answers} == {("stub-0", "stub-1")}
     assert answers[0]["heads"]["risk"]["champion"] == answers[0]["heads"]["risk"]["challenger"]
     assert worker.telemetry.shadow["stub-1", "risk", "yes"] == 5

@@ -47,9 +47,10 @@ def read_text(file: Path) -> str:
 def lacks(where: str, column: str, row: Mapping[str, Any], option: str) -> DatasetError:
     """That a row has no such column, which another value of the option may mend."""
     names = [name for name in row if name]
+    shown = ", ".join(name if name == name.strip() else repr(name) for name in names)
     hint = _parted_otherwise(names[0]) if len(names) == 1 else ""
     return DatasetError(
-        f"{where} has no column {column!r}, only {', '.join(names)}"
+        f"{where} has no column {column!r}, only {shown}"
         + (hint or f"; name the right one with {option}")
     )
 

@@ -22,6 +22,8 @@ MOST_LABELS = 1_000
 # Beyond this share of different labels, the column holds ids or texts rather than labels.
 MOST_LABELS_PER_TEXT = 0.5
 NOTABLE_LABELS = 20
+# They are not seen either, but Persian and Indian languages are written with them.
+JOINERS = {0x200C: None, 0x200D: None}
 # Rules speak of heads by name, beside names of their own, CEL's words and an event's fields.
 HEAD_NAME = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED = (
@@ -46,7 +48,7 @@ def read_user_file(file: LabelledFile, name: str, heads: Sequence[Head]) -> User
     else the head is new, and its labels are those of its examples in alphabetical order. Rows
     without a text or a label are left out, copies count once, and a text whose copies disagree not
     at all: remarks say how many. Raises DatasetError for a file that can't be learnt from, or that
-    spells a label of a new head in several ways.
+    spells a label of a new head in several ways, or in one that nobody could type.
     """
     known = next((head for head in heads if head.name == name), None)
     if not known and (not HEAD_NAME.fullmatch(name) or name in RESERVED):
@@ -71,6 +73,7 @@ def read_user_file(file: LabelledFile, name: str, heads: Sequence[Head]) -> User
         remarks.append(f"labels of which no text is left, as others contradict them all: {some}")
     if not known:
         _refuse_spellings(file.path, counts)
+        _refuse_untypable(file.path, counts)
     if single := sorted(label for label, texts in kept.items() if texts == 1):
         some = ", ".join(map(repr, single[:NOTABLE_LABELS]))
         remarks.append(f"labels with a single text are learnt but can't be validated: {some}")
@@ -101,6 +104,21 @@ def read_texts(file: Path, *, text_column: str, title_column: str) -> list[str]:
         for number, row in enumerate(rows, start=1)
     )
     return list(dict.fromkeys(filter(None, texts)))
+
+
+def _refuse_untypable(file: Path, counts: Counter[str]) -> None:
+    """Rules, queues and people's labels name a label as it is seen."""
+    for label in sorted(counts):
+        if label.startswith('"') and label.endswith('"'):
+            raise DatasetError(
+                f"{file}: has the label {label!r}, quotes and all; a .tsv is read without quotes: "
+                "take them out, or make it a .csv"
+            )
+        if not label.translate(JOINERS).isprintable():
+            raise DatasetError(
+                f"{file}: has the label {label!r}, with characters that are not seen; write it "
+                "without them, in the file or by a --mapping FILE of all labels"
+            )
 
 
 def _refuse_spellings(file: Path, counts: Counter[str]) -> None:

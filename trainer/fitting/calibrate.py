@@ -71,14 +71,25 @@ def renewed(head: Head, former: Head | None, kinds: Sequence[str]) -> dict[str, 
     return said | {OTHER: "kept" if former and (former.by_kind or any(kinds)) else "new"}
 
 
+def in_words(said: Mapping[str, str]) -> str:
+    """What renewed() gives, for people."""
+    any_other = "any other source" if len(said) > 1 else "every source"
+    parts = []
+    for word, how in (("new", "set by the validation texts"), ("kept", "as before or stricter")):
+        of = [any_other if kind == OTHER else kind for kind, one in said.items() if one == word]
+        if of:
+            first = ", ".join(of[:-1])
+            parts.append(f"{how} for {f'{first} and {of[-1]}' if first else of[-1]}")
+    return "; ".join(parts)
+
+
 def why_kept(said: Mapping[str, str]) -> str:
     """What of renewed() a person should know, "" where all is new."""
-    kept = ", ".join(kind for kind, word in said.items() if word == "kept")
-    if not kept:
+    if "kept" not in said.values():
         return ""
     return (
-        f"calibration of {kept} sources: as before or stricter; a less strict one needs "
-        f"{MIN_TEXTS} validation texts of that source (column source)"
+        f"calibration: {in_words(said)}; a less strict one needs {MIN_TEXTS} validation texts of "
+        "that source (column source)"
     )
 
 

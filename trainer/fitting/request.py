@@ -45,7 +45,8 @@ def identity(request: Request, parent: Checkpoint, config: FitConfig, stage: str
     Device and precision are not among it: they are chosen by measurement, and either goes on well.
     """
     config, data = dataclasses.replace(config, bf16=False), request.data
-    asked = dataclasses.replace(request, config=config, output=Path(), device="auto")
+    # The parent by its version, wherever it lies.
+    asked = dataclasses.replace(request, config=config, output=Path(), device="auto", parent=None)
     files = [file for file in (data.path, request.unlabelled, data.mapping) if file]
     facts = [repr(asked), parent.version, stage, *map(sha256, files)]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()

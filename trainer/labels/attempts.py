@@ -38,15 +38,20 @@ class Attempts:
     def note(
         self,
         settled: Settled,
-        suspects: Sequence[Label],
+        suspects: Sequence[Label] | None,
         verdict: str,
         now: datetime,
         speed: Speed = "fast",
     ) -> None:
-        """Suspects are those that contradict the others, the worst first; they replace the last."""
+        """Suspects are labels that contradict the others, the worst first; they replace the last.
+
+        None where the fit was not done, and so none was looked for.
+        """
         row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict, speed)
         with self._writing():
             self._db.execute(INSERT, row)
+            if suspects is None:
+                return
             self._db.execute("DELETE FROM suspects")
             self._db.executemany(
                 "INSERT INTO suspects VALUES (?, ?, ?, ?, ?)",
@@ -84,11 +89,15 @@ class Attempts:
         return (str(row[0]), int(row[1])) if row else ("", 0)
 
     def labels_of_last_deep(self) -> int:
-        """How many labels the last deep attempt knew, 0 before the first."""
-        row = self._db.execute(
-            "SELECT labels FROM attempts WHERE speed = 'deep' ORDER BY number DESC LIMIT 1"
+        """How many labels the last deep attempt knew, 0 before the first.
+
+        Fewer where there were fewer since, as without a head: those that come then are new.
+        """
+        (labels,) = self._db.execute(
+            "SELECT MIN(labels) FROM attempts "
+            "WHERE number >= (SELECT MAX(number) FROM attempts WHERE speed = 'deep')"
         ).fetchone()
-        return int(row[0]) if row else 0
+        return labels or 0
 
     def deep_or_first_at(self) -> datetime | None:
         """When the last deep attempt was; before one, when the first attempt was, None without."""

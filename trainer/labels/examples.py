@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 from models.explanation import Example
@@ -18,7 +17,7 @@ def labelled(head: Head, folder: Path) -> list[Example]:
     """
     examples = []
     if (folder / LABELS_FILE).exists():
-        with closing(open_to_read(folder)) as log:
+        with open_to_read(folder) as log:
             labels = log.settled((head,)).labels
         examples = [Example(one.text, one.label, "feedback") for one in labels if one.text]
     return [*examples, *_shipped(head)]

@@ -11,15 +11,13 @@ import msgspec
 from models.spec import Head
 from stream.ingest.dead_letter import Reason
 from stream.names import MAX_ID_CHARS
-from stream.records import DECODE_ERRORS, FEEDBACK_VERSION, Feedback
+from stream.records import DECODE_ERRORS, FEEDBACK_VERSION, Feedback, decode_feedback
 
 MAX_FEEDBACK_BYTES = 64_000
 MAX_NAME_CHARS = 200
 _LENGTHS = (("id", MAX_NAME_CHARS), ("event_id", MAX_ID_CHARS), ("author", MAX_NAME_CHARS))
 # Clocks of different machines are never quite the same.
 MAX_FUTURE = timedelta(minutes=5)
-
-_decode = msgspec.json.Decoder(Feedback).decode
 
 
 class Refusal(NamedTuple):
@@ -31,10 +29,14 @@ class Refusal(NamedTuple):
 
 
 class Text(NamedTuple):
-    """An event's text as the model reads it, and the kind of source it came from."""
+    """An event's text as the model reads it, and the kind of source it came from.
+
+    unreadable says why no answer about it would mean anything, "" if the model can read it.
+    """
 
     text: str
     source: str
+    unreadable: str = ""
 
 
 class Accepted(NamedTuple):
@@ -56,7 +58,7 @@ def read_feedback(
             "too_large", "", f"has {len(payload)} bytes, {MAX_FEEDBACK_BYTES} at most are taken"
         )
     try:
-        feedback = _decode(payload)
+        feedback = decode_feedback(payload)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         missing = message.partition("missing required field `")[2]

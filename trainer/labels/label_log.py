@@ -87,6 +87,7 @@ class LabelLog:
         """
         self._file = file
         self._remember_events = remember_events
+        self._forgotten_up_to = 0
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(file, timeout=30.0)
@@ -96,10 +97,7 @@ class LabelLog:
             self.attempts = Attempts(self._db, self._writing)
             self.shadow = ShadowAnswers(self._db, self._writing)
         except (sqlite3.Error, OSError) as error:
-            raise LabelLogError(
-                f"label log {file}: can't be used ({error}); correct trainer.folder, or move the "
-                "file away and it is filled again from the topics"
-            ) from None
+            raise _unusable(file, error) from None
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -111,6 +109,15 @@ class LabelLog:
             raise LabelLogError(
                 f"label log {self._file}: can't be written ({error}); free space there"
             ) from None
+
+    def check(self) -> None:
+        """Read it all. Raises LabelLogError where it is damaged anywhere."""
+        try:
+            (said,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            said = error
+        if said != "ok":
+            raise _unusable(self._file, said)
 
     def close(self) -> None:
         self._db.close()
@@ -129,15 +136,16 @@ class LabelLog:
             spoken_of = {one.feedback.event_id for one in accepted if self._insert(one)}
             self._forget_repeats(spoken_of)
             self._db.executemany(
-                "INSERT OR IGNORE INTO events (id, source, text, unreadable) VALUES (?, ?, ?, ?)",
+                # A text that comes again is the last one: a ticket may be edited back.
+                "INSERT OR REPLACE INTO events (id, source, text, unreadable) VALUES (?, ?, ?, ?)",
                 events,
             )
-            if events:
-                self._forget_old_events()
+            oldest = self._forget_old_events() if events else self._forgotten_up_to
             self._db.executemany(
                 "INSERT OR REPLACE INTO read_up_to VALUES (?, ?, ?)",
                 ((topic, part, offset) for (topic, part), offset in read_up_to.items()),
             )
+        self._forgotten_up_to = oldest
         seen = self._db.execute(
             "SELECT DISTINCT event_id FROM feedback "
             "WHERE event_id IN (SELECT value FROM json_each(?))",
@@ -165,7 +173,8 @@ class LabelLog:
             )
             said = [Accepted(part, at, _decode(record)) for part, at, record in rows]
             texts = self._db.execute(
-                "SELECT text, source FROM events WHERE id = ? ORDER BY source, number", (event_id,)
+                "SELECT text, source, unreadable FROM events WHERE id = ? ORDER BY source, number",
+                (event_id,),
             )
             yield Spoken(event_id, said, [Text(*row) for row in texts])
 
@@ -230,24 +239,42 @@ class LabelLog:
             (json.dumps([*event_ids]), MOST_OF_AN_AUTHOR),
         )
 
-    def _forget_old_events(self) -> None:
+    def _forget_old_events(self) -> int:
+        """The number of the last event that is old now; those before it are not looked at again."""
+        (newest,) = self._db.execute("SELECT MAX(number) FROM events").fetchone()
+        oldest: int = newest - self._remember_events
         # Those that somebody has spoken of stay: their text is what the label is about.
         self._db.execute(
-            "DELETE FROM events WHERE number <= (SELECT MAX(number) FROM events) - ? "
+            "DELETE FROM events WHERE number > ? AND number <= ? "
             "AND id NOT IN (SELECT event_id FROM feedback)",
-            (self._remember_events,),
+            (self._forgotten_up_to, oldest),
         )
+        return oldest
 
 
-def open_to_read(folder: Path) -> LabelLog:
-    """The label log of a trainer's folder; LabelLogError where there is none."""
+@contextlib.contextmanager
+def open_to_read(folder: Path) -> Iterator[LabelLog]:
+    """The label log of a trainer's folder. Raises LabelLogError without one, or a whole one."""
     file = folder / LABELS_FILE
     if not file.exists():
         raise LabelLogError(
             f"setting trainer.folder: {folder} holds no label log; "
             "run this where `bellwether trainer` runs, or correct the setting"
         )
-    return LabelLog(file, remember_events=1)
+    with contextlib.closing(LabelLog(file, remember_events=1)) as log:
+        try:
+            yield log
+        except sqlite3.OperationalError as error:
+            raise LabelLogError(f"label log {file}: can't be read now ({error})") from None
+        except sqlite3.DatabaseError as error:
+            raise _unusable(file, error) from None
+
+
+def _unusable(file: Path, why: object) -> LabelLogError:
+    return LabelLogError(
+        f"label log {file}: can't be used ({why}); correct trainer.folder, or move the file away "
+        "and it is filled again from the topics"
+    )
 
 
 _decode = msgspec.json.Decoder(Feedback).decode

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from models.spec import Head
 from stream.ingest.text import clean_text
+from trainer.data.dataset import text_identity
 from trainer.data.row_text import MAX_CHARS
 from trainer.labels.feedback import Accepted, Text
+from trainer.labels.words import by_event, latest_words
 
 # Of a version's lineage; more would only be labels that wait for events that never come.
 MOST_WAITING = 1_000
@@ -44,8 +45,9 @@ class Label(msgspec.Struct, frozen=True):
 class Settled(msgspec.Struct, frozen=True):
     """All feedback so far, summed up.
 
-    disputed are (event id, head) on which as many people say one thing as another; unknown those
-    whose event nobody has seen yet; ambiguous those whose event id two sources use. repeats and
+    disputed are (event id, head) on which as many people say one thing as another, of that event or
+    of others with its text; unknown those whose event nobody has seen yet; ambiguous those whose
+    event id two sources use; unreadable those whose text the model is set not to read. repeats and
     corrections count records that only say again, or take back, what their author said. waiting are
     the (partition, offset) of what is none yet, and may become one as it stands.
     fingerprint names the labels whatever order their feedback came in.
@@ -55,6 +57,7 @@ class Settled(msgspec.Struct, frozen=True):
     disputed: tuple[tuple[str, str], ...]
     unknown: tuple[tuple[str, str], ...]
     ambiguous: tuple[tuple[str, str], ...]
+    unreadable: tuple[tuple[str, str], ...]
     waiting: tuple[tuple[int, int], ...]
     repeats: int
     corrections: int
@@ -83,12 +86,17 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class _OfEvent(msgspec.Struct, frozen=True):
-    """As Settled, of one event: heads instead of places, and the digest of the labels."""
+    """As Settled, of one event: heads instead of places, and the digest of the labels.
+
+    identities are those of the labels' texts.
+    """
 
     labels: tuple[Label, ...]
+    identities: tuple[str, ...]
     disputed: tuple[str, ...]
     unknown: tuple[str, ...]
     ambiguous: tuple[str, ...]
+    unreadable: tuple[str, ...]
     waiting: tuple[tuple[int, int], ...]
     repeats: int
     corrections: int
@@ -113,29 +121,44 @@ class Settlement:
 
         Each author's latest word counts (by time, then id); of several authors the majority.
         """
-        said, repeats, corrections = _latest_words(accepted)
         labels: list[Label] = []
-        disputed, unknown, ambiguous = list[str](), list[str](), list[str]()
+        disputed, unknown, ambiguous, unreadable = (
+            list[str](),
+            list[str](),
+            list[str](),
+            list[str](),
+        )
         waiting: list[tuple[int, int]] = []
-        for head, by_author in sorted(said.items()):
-            votes = Counter(one.feedback.label for one in by_author.values())
+        repeats = corrections = 0
+        for head, words in by_event(accepted):
+            latest, again, changed = latest_words(words)
+            repeats, corrections = repeats + again, corrections + changed
+            # Whoever's last word is a label that there is no more has no vote.
+            said = [one for one in latest if (head, one.feedback.label) in self._known]
+            votes = Counter(one.feedback.label for one in said)
+            if not votes:
+                continue
             (label, most), *others = votes.most_common(2)
             if others and others[0][1] == most:
                 disputed.append(head)
-                waiting += _places(by_author.values())
+                waiting += _places(said)
                 continue
-            found = _texts_of(by_author.values(), texts)
+            found = _texts_of(words, texts)
             if len(found) != 1:
                 (ambiguous if found else unknown).append(head)
-                waiting += _places(by_author.values())
-            elif (head, label) in self._known:
-                agreed = [one for one in by_author.values() if one.feedback.label == label]
+                waiting += _places(said)
+            elif found[0].unreadable:
+                unreadable.append(head)
+            else:
+                agreed = [one for one in said if one.feedback.label == label]
                 labels.append(_label((event_id, head), label, found[0], agreed))
         self._events[event_id] = _OfEvent(
             labels=tuple(labels),
+            identities=tuple(text_identity(one.text) for one in labels),
             disputed=tuple(disputed),
             unknown=tuple(unknown),
             ambiguous=tuple(ambiguous),
+            unreadable=tuple(unreadable),
             waiting=tuple(waiting),
             repeats=repeats,
             corrections=corrections,
@@ -143,19 +166,58 @@ class Settlement:
         )
 
     def settled(self) -> Settled:
-        """All events summed up, in the order of their ids."""
+        """All events summed up, in the order of their ids.
+
+        Where several have one text, what most people say of them holds for it, and their labels are
+        of those people.
+        """
         events = sorted(self._events.items())
         digest = hashlib.sha256(b"".join(one.digest for _, one in events))
+        labels, outvoted, tied = _agreed_on_copies(
+            pair for _, one in events for pair in zip(one.labels, one.identities, strict=True)
+        )
+        disputed = [(name, head) for name, one in events for head in one.disputed]
+        none_yet = [place for _, one in events for place in one.waiting]
         return Settled(
-            labels=tuple(label for _, one in events for label in one.labels),
-            disputed=tuple((name, head) for name, one in events for head in one.disputed),
+            labels=tuple(labels),
+            disputed=tuple(sorted([*disputed, *((one.event_id, one.head) for one in tied)])),
             unknown=tuple((name, head) for name, one in events for head in one.unknown),
             ambiguous=tuple((name, head) for name, one in events for head in one.ambiguous),
-            waiting=tuple(sorted(place for _, one in events for place in one.waiting)),
+            unreadable=tuple((name, head) for name, one in events for head in one.unreadable),
+            waiting=tuple(
+                sorted([*none_yet, *(place for one in [*outvoted, *tied] for place in one.places)])
+            ),
             repeats=sum(one.repeats for _, one in events),
             corrections=sum(one.corrections for _, one in events),
             fingerprint=digest.hexdigest()[:16],
         )
+
+
+def _agreed_on_copies(
+    said: Iterable[tuple[Label, str]],
+) -> tuple[list[Label], list[Label], list[Label]]:
+    """Labels with the identities of their texts: those that hold, the outvoted, and the tied."""
+    said = [*said]
+    first: dict[tuple[str, str], str] = {}
+    votes: dict[tuple[str, str], Counter[str]] = {}
+    for label, identity in said:
+        place = (label.head, identity)
+        if first.setdefault(place, label.label) != label.label:
+            votes[place] = Counter()
+    if not votes:
+        return [label for label, _ in said], [], []
+    for label, identity in said:
+        if (own := votes.get((label.head, identity))) is not None:
+            own[label.label] += len(label.authors)
+    agreed: list[Label] = []
+    outvoted: list[Label] = []
+    tied: list[Label] = []
+    for label, identity in said:
+        own = votes.get((label.head, identity)) or Counter((label.label,))
+        (_, most), *others = own.most_common(2)
+        lost, even = own[label.label] < most, bool(others) and others[0][1] == most
+        (outvoted if lost else tied if even else agreed).append(label)
+    return agreed, outvoted, tied
 
 
 def labels_of(labels: Iterable[Label], texts: Mapping[str, Sequence[str]]) -> list[Label]:
@@ -168,37 +230,10 @@ def labels_of(labels: Iterable[Label], texts: Mapping[str, Sequence[str]]) -> li
     return [said[place] for place in places if place in said]
 
 
-def _latest_words(
-    accepted: Iterable[Accepted],
-) -> tuple[dict[str, dict[str, Accepted]], int, int]:
-    """By head each author's latest word, with the numbers of repeats and corrections."""
-    said: dict[str, dict[str, Accepted]] = defaultdict(dict)
-    seen: set[tuple[str, str, str]] = set()
-    repeats = corrections = 0
-    for one in sorted(accepted, key=_when):
-        feedback = one.feedback
-        by_author = said[feedback.head]
-        before = by_author.get(feedback.author)
-        same = before is not None and before.feedback.label == feedback.label
-        identity = (feedback.head, feedback.id, feedback.author)
-        if same or identity in seen:
-            repeats += 1
-            continue
-        seen.add(identity)
-        corrections += before is not None
-        by_author[feedback.author] = one
-    return said, repeats, corrections
-
-
 def _digest(labels: Iterable[Label]) -> bytes:
     """Empty without labels, so that what teaches nothing changes nothing."""
     said = [(one.event_id, one.head, one.label, one.text, one.source) for one in labels]
     return hashlib.sha256(msgspec.json.encode(said)).digest() if said else b""
-
-
-def _when(one: Accepted) -> tuple[datetime, str, int, int]:
-    """The places last, so that the order of reading never decides."""
-    return one.feedback.time, one.feedback.id, one.partition, one.offset
 
 
 def _label(place: tuple[str, str], label: str, found: Text, agreed: Sequence[Accepted]) -> Label:
@@ -222,14 +257,14 @@ def _waiting(partition: int) -> str:
 
 
 def _texts_of(accepted: Iterable[Accepted], seen: Sequence[Text]) -> list[Text]:
-    """The texts that these people can have meant: those seen, else their own, cleaned.
+    """The texts that these people can have meant: those seen, else the last of their own, cleaned.
 
     Of each kind of source the last: a ticket that is edited comes again under its id.
     """
     said = [one.feedback for one in accepted]
     sources = {one.source for one in said if one.source}
-    if not seen:
-        own = [Text(clean_text(one.text, MAX_CHARS), one.source) for one in said]
-        return [one for one in own if one.text][:1]
-    latest = {text.source: text for text in seen}
-    return [text for source, text in latest.items() if not sources or source in sources]
+    latest = {text.source: text for text in seen if not sources or text.source in sources}
+    if latest:
+        return [*latest.values()]
+    own = [Text(clean_text(one.text, MAX_CHARS), one.source) for one in said]
+    return [one for one in own if one.text][-1:]

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from models.description import shipped
 from models.registry import CHAMPION, Alias, Registry
-from models.spec import ModelError
+from models.spec import ModelError, lost_heads
 from stream.records import utc_now
 from trainer.errors import LabelLogError
 from trainer.fitting.learner import bf16_helps
@@ -136,6 +136,12 @@ class Champion:
         _note(attempts, settled, why)
 
     def _follow(self, newest: Alias, contender: Contender) -> None:
+        if lost := lost_heads(self.contender.joint.heads, contender.joint.heads):
+            logger.warning(
+                "%s lacks %s: labels for that teach nothing, and new ones are refused",
+                newest.version,
+                ", ".join(lost),
+            )
         self._contender, self.alias = contender, newest
         logger.info("%s made %s champion: %s", newest.by, newest.version, newest.why)
 

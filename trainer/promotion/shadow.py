@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,6 @@ from trainer.promotion.publish import TRAINER
 logger = logging.getLogger(__name__)
 
 GONE = "the champion that it was compared with is gone"
-NOBODY = -1
 
 
 class ShadowRun:
@@ -38,7 +38,8 @@ class ShadowRun:
         self._log = log
         self._probation = probation
         self._alias: Alias | None = None
-        self._champion_number = 0
+        self._compared_with: Alias | None = None
+        self._since_s = 0.0
         self.agreements: list[Agreement] = []
         """Of the version in shadow, by head; empty without one."""
 
@@ -56,11 +57,14 @@ class ShadowRun:
         training = await asyncio.to_thread(self._training, alias.version)
         if training.get("parent") != self._champion.version:
             # Somebody moved the champion while no trainer ran: no number is the one of the start.
-            self._champion_number = NOBODY
+            self._compared_with = None
 
     async def begin(self, alias: Alias) -> None:
         self._alias = alias
-        self._champion_number = self._champion.alias.number
+        # Of a clock that does not jump, with what went by before a restart.
+        gone_s = max(0.0, (utc_now() - alias.since).total_seconds())
+        self._since_s = time.monotonic() - gone_s
+        self._compared_with = self._champion.alias
         self._log.shadow.keep_only(alias.version)
         self._count()
         await self._champion.announce(alias)
@@ -96,10 +100,10 @@ class ShadowRun:
         if alias.version == self._champion.version:
             await self._end(alias, "promoted")
             return
-        if self._champion.alias.number != self._champion_number:
+        if not self._has_the_same_champion():
             await self._end(alias, f"refused: {GONE}")
             return
-        waited_s = (utc_now() - alias.since).total_seconds()
+        waited_s = time.monotonic() - self._since_s
         decided = outcome(self._probation, self.agreements, waited_s)
         if decided is None:
             return
@@ -133,10 +137,21 @@ class ShadowRun:
         logger.info("%s is no longer in shadow: %s", alias.version, why)
 
     def _point_champion(self, version: str, why: str) -> Alias:
-        after = self._champion_number
+        after = self._champion.alias.number
         return self._registry.point(
             CHAMPION, version, by=TRAINER, why=why, now=utc_now(), after=after
         )
+
+    def _has_the_same_champion(self) -> bool:
+        """As at the start; also where the trainer has taken back what somebody promoted since.
+
+        Who makes it champion again by hand insists, and is not overridden.
+        """
+        before, now = self._compared_with, self._champion.alias
+        if before is None:
+            return False
+        taken_back = before.version == now.version and now.by == TRAINER
+        return taken_back or before.number == now.number
 
     def _cleared(self, version: str, why: str) -> Alias:
         now = self._registry.alias(CHALLENGER)

@@ -207,6 +207,36 @@ def test_a_truncated_version_is_refused(tiny_checkpoint: Path, tmp_path: Path, f
         registry.folder(version)
 
 
+@pytest.mark.parametrize("file", [WEIGHTS, CONFIG])
+def test_a_damaged_version_that_is_added_again_is_whole_again(
+    registry: Registry, tiny_checkpoint: Path, file: str
+) -> None:
+    version = registry.add(tiny_checkpoint).version
+    place = f"{registry._version(version)}/{file}"
+    registry._files.pipe_file(place, registry._files.cat_file(place)[:-20])
+    registry.add(tiny_checkpoint)
+    assert read_checkpoint(registry.folder(version))[0].version == version
+
+
+class StoreIsAwayError(Exception):
+    """As s3fs gives botocore's, which is no OSError."""
+
+
+@pytest.mark.parametrize("call", ["ls", "exists", "cat_file", "makedirs"])
+def test_a_store_that_can_not_be_reached_is_named_whatever_it_raises(
+    registry: Registry, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    version = registry.add(tiny_checkpoint).version
+    registry.point(CHAMPION, version, by="ann", why="first", now=NOW)
+
+    def away(*_: object, **__: object) -> None:
+        raise StoreIsAwayError("could not connect to the endpoint")
+
+    monkeypatch.setattr(registry._files, call, away)
+    with pytest.raises(ModelError, match=r"model.registry: .*could not connect to the endpoint"):
+        registry.point(CHAMPION, version, by="ann", why="again", now=NOW)
+
+
 def test_an_edited_description_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     registry = Registry(str(tmp_path / "registry"))
     version = registry.add(tiny_checkpoint).version

@@ -19,6 +19,7 @@ from models.window import Waiting
 from tests.tiny_model import HEADS
 
 DEADLINE_S = 10.0
+UNREAD = "e-400"
 TEXTS = {f"e-{n}": f"negative text number {n}" for n in range(400)}
 
 
@@ -45,7 +46,13 @@ def run(champion: Predictor, shadow: Shadow[str]) -> dict[str, Scores]:
 
 
 def beside(challenger: Predictor, share: float, answers: list[Shadowed]) -> Shadow[str]:
-    return Shadow(challenger, share=share, id_of=str, deliver=answers.extend)
+    return Shadow(
+        challenger,
+        share=share,
+        id_of=str,
+        reads=lambda item: item != UNREAD,
+        deliver=answers.extend,
+    )
 
 
 def test_the_same_share_of_events_is_answered_by_every_worker() -> None:
@@ -58,6 +65,13 @@ def test_the_same_share_of_events_is_answered_by_every_worker() -> None:
     assert len(first) == len({one.id for one in first})
     assert 60 < len(first) < 140
     assert {(one.champion, one.challenger) for one in first} == {("champion", "challenger")}
+
+
+def test_what_the_model_is_set_not_to_read_is_answered_by_the_champion_alone(monkeypatch) -> None:
+    monkeypatch.setitem(TEXTS, UNREAD, "wo ist meine Karte")
+    answers: list[Shadowed] = []
+    live = run(StubPredictor(), beside(StubPredictor(version="challenger"), 1.0, answers))
+    assert live.keys() - {one.id for one in answers} == {UNREAD}
 
 
 def test_a_challenger_that_fails_is_given_up_and_costs_no_answer(caplog) -> None:

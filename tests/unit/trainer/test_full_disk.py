@@ -30,7 +30,10 @@ async def test_it_is_tried_until_it_is_written_and_said_once(
 ) -> None:
     monkeypatch.setattr(full_disk, "RETRY_S", 0.0)
     disk = Disk(full_for=5)
-    assert await retry_while_disk_is_full(disk.write, asyncio.Event()) == "written"
+    told: list[str] = []
+    assert await retry_while_disk_is_full(disk.write, asyncio.Event(), told.append) == "written"
+    assert len(told) == 5
+    assert "/data/labels.sqlite" in told[0]
     assert disk.tries == 6
     assert caplog.text.count("/data/labels.sqlite: can't be written; free space there") == 1
 
@@ -39,4 +42,4 @@ async def test_a_service_that_is_asked_to_end_says_what_was_not_written() -> Non
     stop = asyncio.Event()
     stop.set()
     with pytest.raises(LabelLogError, match=r"labels\.sqlite"):
-        await retry_while_disk_is_full(Disk(full_for=9).write, stop)
+        await retry_while_disk_is_full(Disk(full_for=9).write, stop, print)

@@ -48,6 +48,11 @@ def test_what_it_waits_for_is_said_in_words() -> None:
 
 def test_the_clock_brings_a_deep_fit_so_long_after_the_last_one() -> None:
     daily = SCHEDULE._replace(deep_after_s=86_400.0)
-    assert next_deep(daily, NOON) == NOON + timedelta(days=1)
-    assert next_deep(daily, None) is None
-    assert next_deep(SCHEDULE, NOON) is None
+    assert next_deep(daily, NOON, NOON) == NOON + timedelta(days=1)
+    assert next_deep(daily, None, NOON) is None
+    assert next_deep(SCHEDULE, NOON, NOON) is None
+
+
+def test_a_deep_fit_that_a_wrong_clock_noted_in_years_to_come_puts_off_none() -> None:
+    daily = SCHEDULE._replace(deep_after_s=86_400.0)
+    assert next_deep(daily, NOON + timedelta(days=3_650), NOON) == NOON

@@ -99,6 +99,8 @@ async def on_a_full_disk(
     async with asyncio.timeout(DEADLINE_S):
         while "it is tried again" not in caplog.text and not task.done():
             await asyncio.sleep(0.001)
+        if not task.done():
+            assert "it is tried again" in ours.status.waits_for
         ours._log._db.execute("PRAGMA query_only = 0")
         await task
 
@@ -134,6 +136,19 @@ async def test_a_fit_is_done_once_and_noted_once_there_is_room(
     await on_a_full_disk(ours, ours._train("fast", ours._settled), caplog)
     assert (len(fits), len(ours._log.attempts.latest(9))) == (1, 1)
     assert ours._shadow.begun == (["alias"] if promoted else [])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't allocate memory"), MemoryError()])
+async def test_a_fit_that_breaks_counts_as_tried_and_ends_no_service(
+    ours: TrainerService, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def challenge(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(ours, "_challenge", challenge)
+    await ours._train("deep", ours._settled)
+    (attempt,) = ours._log.attempts.latest(9)
+    assert attempt["verdict"] in {"not done: can't allocate memory", "not done: MemoryError"}
 
 
 @pytest.mark.parametrize("of_attempt", [True, False])

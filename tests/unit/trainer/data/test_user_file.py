@@ -95,6 +95,7 @@ def test_kind_of_source_is_read_where_the_row_has_it(tmp_path):
     ("rows", "header", "name", "said"),
     [
         (ROWS, "body\tlabel", "mood", ["row 1 has no column 'text'", "body", "--text-column"]),
+        (ROWS, "text\t label", "mood", ["has no column 'label', only text, ' label'"]),
         (ROWS, "text\tmood", "mood", ["no column 'label'", "--label-column"]),
         (ROWS[:3], "text\tlabel", "mood", ["3 different labelled texts", "at least 10"]),
         ([], "text\tlabel", "mood", ["0 different labelled texts"]),
@@ -153,6 +154,31 @@ def test_wrong_encoding_is_said(tmp_path):
     file.write_bytes("text\tlabel\nMüller\tgood\n".encode("latin-1"))
     with pytest.raises(DatasetError, match="not UTF-8"):
         read(file)
+
+
+@pytest.mark.parametrize(
+    ("label", "named"),
+    [
+        ("b\u200bad", "with characters that are not seen"),
+        ("late\u00a0one", "with characters that are not seen"),
+        ("\x1b[31mbad", "with characters that are not seen"),
+        ('"bad"', "a .tsv is read without quotes"),
+    ],
+)
+def test_a_label_that_nobody_could_type_is_refused_for_a_new_head(tmp_path, label, named):
+    rows = [(text, label if said == "bad" else said) for text, said in ROWS]
+    with pytest.raises(DatasetError) as refusal:
+        read(write(tmp_path, rows))
+    assert repr(label) in str(refusal.value)
+    assert named in str(refusal.value)
+    mapping = tmp_path / "map.json"
+    mapping.write_text(json.dumps({label: "bad", "good": "good"}))
+    assert read(write(tmp_path, rows), mapping=mapping).head.labels == ("bad", "good")
+
+
+def test_a_label_may_join_its_letters_as_persian_does(tmp_path):
+    rows = [(text, "نمی\u200cشود" if said == "bad" else said) for text, said in ROWS]
+    assert "نمی\u200cشود" in read(write(tmp_path, rows)).head.labels
 
 
 @pytest.mark.parametrize("spelling", ["Bad", "BAD", "\uff42\uff41\uff44", "b\u200bad"])

@@ -8,7 +8,13 @@ import torch
 from models.heads import MISSING
 from models.spec import Calibration, Head
 from trainer.evaluate import calibration_error
-from trainer.fitting.calibrate import calibrate, renewed, unseen_confidences
+from trainer.fitting.calibrate import (
+    calibrate,
+    in_words,
+    renewed,
+    unseen_confidences,
+    why_kept,
+)
 
 HEAD = Head(name="mood", labels=("a", "b", "c"))
 
@@ -158,3 +164,22 @@ def test_texts_that_did_not_set_the_calibration_are_judged_beside_the_former_one
         unseen_confidences(HEAD, logits, targets, kinds, former=former) for former in (None, FORMER)
     )
     assert max(beside) < min(alone)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"other": "new"}, "set by the validation texts for every source"),
+        (
+            {"news": "kept", "social": "kept", "other": "kept"},
+            "as before or stricter for news, social and any other source",
+        ),
+        (
+            {"news": "new", "other": "kept"},
+            "set by the validation texts for news; as before or stricter for any other source",
+        ),
+    ],
+)
+def test_what_is_new_of_a_calibration_is_said_in_plain_words(said, words):
+    assert in_words(said) == words
+    assert ("kept" in said.values()) == bool(why_kept(said))

@@ -52,6 +52,8 @@ def test_good_feedback_is_read_and_unknown_fields_do_no_harm() -> None:
     [
         (None, "empty", ""),
         (b"not json", "not_json", ""),
+        (b"[" * 10_000, "not_json", ""),
+        (b'{"x": ' * 5_000 + b"1" + b"}" * 5_000, "not_json", ""),
         (orjson.dumps([1]), "wrong_type", ""),
         (orjson.dumps(row(label=3)), "wrong_type", "label"),
         (orjson.dumps({"id": "f-1"}), "wrong_type", "event_id"),
@@ -75,6 +77,17 @@ def test_bad_feedback_is_refused_with_its_reason_and_field(
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, refusal.field) == (reason, field)
     assert refusal.detail
+
+
+@pytest.mark.parametrize("field", ["id", "event_id"])
+def test_an_id_may_be_an_integer_as_in_a_source_record(field: str) -> None:
+    feedback = read_feedback(orjson.dumps(row(**{field: 4711})), HEADS, NOON)
+    assert isinstance(feedback, Feedback)
+    assert getattr(feedback, field) == "4711"
+    for other in (True, 47.11, None, ["e1"]):
+        refusal = read_feedback(orjson.dumps(row(**{field: other})), HEADS, NOON)
+        assert isinstance(refusal, Refusal)
+        assert (refusal.reason, refusal.field) == ("wrong_type", field)
 
 
 def test_a_label_is_joined_with_its_event() -> None:
@@ -126,6 +139,23 @@ def test_people_who_disagree_leave_the_event_out_until_a_majority_settles_it() -
     assert (three.labels[0].authors, three.labels[0].places) == (("bob", "cid"), ((0, 2), (0, 3)))
 
 
+def test_of_events_with_one_text_the_majority_counts_and_a_tie_is_disputed() -> None:
+    texts = {f"e{n}": [Text("my card is lost", "ticket")] for n in (1, 2, 3)}
+    texts["e3"] = [Text("My card  is LOST", "ticket")]
+    one, other = said(1), said(2, event_id="e2", author="bob", label="bad")
+    even = settle([one, other], texts, HEADS)
+    assert (even.labels, even.disputed) == ((), (("e1", "mood"), ("e2", "mood")))
+    settling = said(3, event_id="e3", author="cid", label="bad")
+    summed = settle([one, other, settling], texts, HEADS)
+    assert [(label.event_id, label.label) for label in summed.labels] == [
+        ("e2", "bad"),
+        ("e3", "bad"),
+    ]
+    assert summed.disputed == ()
+    # What a fit did not learn before is new to the next one.
+    assert all(label.newer_than(even.read_up_to) for label in summed.labels)
+
+
 def test_a_label_for_an_event_nobody_has_seen_waits() -> None:
     assert settled(said(1, event_id="later")).unknown == (("later", "mood"),)
     texts = TEXTS | {"later": [Text("it came", "social")]}
@@ -148,6 +178,30 @@ def test_an_id_that_two_sources_use_needs_the_source() -> None:
     assert label.text == "a ticket"
 
 
+def test_a_label_for_one_of_two_events_of_an_id_is_no_correction_of_the_other() -> None:
+    texts = {"e1": [Text("a post", "social"), Text("a ticket", "ticket")]}
+    of_post, of_ticket = said(1, source="social"), said(2, source="ticket", label="bad")
+    both = settle([of_post, of_ticket], texts, HEADS)
+    assert [(one.text, one.label) for one in both.labels] == [
+        ("a post", "good"),
+        ("a ticket", "bad"),
+    ]
+    assert (both.disputed, both.corrections) == ((), 0)
+    unclear = settle([of_post, of_ticket, said(3, author="bob", label="bad")], texts, HEADS)
+    assert unclear.labels == both.labels
+    assert unclear.ambiguous == (("e1", "mood"),)
+    # Before or after she says which one she meant.
+    said_which = settle([said(0), of_post, of_ticket, said(3)], texts, HEADS)
+    assert (said_which.labels, said_which.ambiguous) == (both.labels, ())
+
+
+def test_a_label_with_a_text_of_its_own_waits_for_no_other_source_of_that_id() -> None:
+    texts = {"e1": [Text("a post", "social")]}
+    assert settle([said(1, source="ticket")], texts, HEADS).unknown == (("e1", "mood"),)
+    (label,) = settle([said(1, source="ticket", text="a ticket")], texts, HEADS).labels
+    assert (label.text, label.source) == ("a ticket", "ticket")
+
+
 def test_of_an_event_that_came_again_edited_the_last_text_is_labelled() -> None:
     texts = {"e1": [Text("my card", "ticket"), Text("my card is back, thanks", "ticket")]}
     (label,) = settle([said(1)], texts, HEADS).labels
@@ -158,6 +212,24 @@ def test_of_an_event_that_came_again_edited_the_last_text_is_labelled() -> None:
 
 def test_labels_that_the_model_no_longer_has_are_left_out() -> None:
     assert settle([said(1)], TEXTS, HEADS[1:]).labels == ()
+
+
+def test_a_label_that_there_is_no_more_outvotes_none_and_disputes_nothing() -> None:
+    renamed = [said(n, author=name, label="awful") for n, name in enumerate(("ann", "bob"))]
+    (label,) = settled(*renamed, said(3, author="cid", label="bad")).labels
+    assert (label.label, label.authors) == ("bad", ("cid",))
+    nothing = settled(*renamed)
+    assert (nothing.labels, nothing.disputed, nothing.unknown) == ((), (), ())
+    # It is her last word all the same: what she took back is not hers.
+    assert settled(said(1), said(2, label="awful")).labels == ()
+
+
+def test_what_the_model_can_not_read_is_counted_and_teaches_nothing() -> None:
+    texts = {"e1": [Text("wo ist meine Karte", "ticket", "language de, the model reads en")]}
+    summed = settle([said(1)], texts, HEADS)
+    assert (summed.labels, summed.unreadable) == ((), (("e1", "mood"),))
+    read_since = {"e1": [*texts["e1"], Text("wo ist meine neue Karte", "ticket")]}
+    assert len(settle([said(1)], read_since, HEADS).labels) == 1
 
 
 def test_what_is_new_to_a_fit_is_told_by_offsets() -> None:
@@ -199,16 +271,19 @@ def test_only_the_latest_that_wait_are_kept(monkeypatch: pytest.MonkeyPatch) -> 
         st.tuples(
             st.sampled_from(["e1", "e2", "e3"]),
             st.sampled_from(["ann", "bob"]),
-            st.sampled_from(["good", "bad"]),
+            st.sampled_from(["good", "bad", "of former times"]),
+            st.sampled_from(["", "news", "social"]),
         ),
         max_size=12,
     ),
     st.randoms(use_true_random=False),
 )
-def test_the_order_of_arrival_changes_nothing(words: list[tuple[str, str, str]], draw: Any) -> None:
+def test_the_order_of_arrival_changes_nothing(
+    words: list[tuple[str, str, str, str]], draw: Any
+) -> None:
     accepted = [
-        said(n, event_id=event, author=author, label=label)
-        for n, (event, author, label) in enumerate(words)
+        said(n, event_id=event, author=author, label=label, source=source)
+        for n, (event, author, label, source) in enumerate(words)
     ]
     shuffled = draw.sample(accepted, len(accepted))
     assert settled(*accepted) == settled(*shuffled)

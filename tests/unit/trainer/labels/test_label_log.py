@@ -151,6 +151,21 @@ def test_old_events_are_forgotten_unless_somebody_spoke_of_them(log: LabelLog) -
     assert known == {"e0": True, "e5": False, "e9": True}
 
 
+def test_an_event_costs_no_more_the_more_old_ones_somebody_spoke_of(log: LabelLog) -> None:
+    """In steps of SQLite's machine."""
+    steps: list[int] = []
+    log._db.set_progress_handler(lambda: steps.append(1), 10)
+    cost = []
+    for first in (0, 2_000):
+        many = range(first, first + 2_000)
+        log.append([said(n, f"e{n}") for n in many], [event(n) for n in many], {})
+        log.append([], [event(n) for n in range(10_000 + first, 10_010 + first)], {})
+        steps.clear()
+        log.append([], [event(20_000 + first)], {})
+        cost.append(len(steps))
+    assert cost[1] < 1.5 * cost[0] < 1_000
+
+
 def test_the_last_attempt_and_its_suspects_are_remembered(log: LabelLog) -> None:
     assert log.attempts.last() == ("", 0)
     log.append([said(1)], [event(1)], {})
@@ -164,14 +179,31 @@ def test_the_last_attempt_and_its_suspects_are_remembered(log: LabelLog) -> None
 
 
 def test_a_folder_without_a_label_log_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LabelLogError, match=r"trainer\.folder"):
-        open_to_read(tmp_path)
+    with pytest.raises(LabelLogError, match=r"trainer\.folder"), open_to_read(tmp_path):
+        pass
 
 
 def test_a_damaged_label_log_is_named(tmp_path: Path) -> None:
     (tmp_path / LABELS_FILE).write_bytes(b"this is no database" * 100)
     with pytest.raises(LabelLogError, match="move the file away"):
         LabelLog(tmp_path / LABELS_FILE, remember_events=3)
+
+
+def test_damage_in_the_middle_is_named_too(tmp_path: Path) -> None:
+    file = tmp_path / LABELS_FILE
+    log = LabelLog(file, remember_events=10_000)
+    log.append([said(n, f"e{n}") for n in range(2_000)], [event(n) for n in range(2_000)], {})
+    log.check()
+    log.close()
+    content = file.read_bytes()
+    middle = len(content) // 2
+    file.write_bytes(content[:middle] + b"\xff" * 20_000 + content[middle + 20_000 :])
+    damaged = LabelLog(file, remember_events=10_000)
+    with pytest.raises(LabelLogError, match="move the file away"):
+        damaged.check()
+    damaged.close()
+    with pytest.raises(LabelLogError, match="move the file away"), open_to_read(tmp_path) as read:
+        read.settled(HEADS)
 
 
 def test_events_that_somebody_spoke_of_are_no_longer_asked_about(log: LabelLog) -> None:
@@ -187,13 +219,25 @@ def test_events_that_somebody_spoke_of_are_no_longer_asked_about(log: LabelLog) 
     assert [one.id for one in log.unlabelled(5)] == ["e3", "e2"]
 
 
-def test_what_the_model_can_not_read_is_not_asked_about_but_may_be_labelled(log: LabelLog) -> None:
+def test_what_the_model_can_not_read_is_not_asked_about_and_its_label_teaches_once_it_can(
+    log: LabelLog,
+) -> None:
     foreign = event(2)._replace(unreadable="language de, the model reads en")
     log.append([], [event(1), foreign], {})
     # However few are wanted: what can be read is not crowded out.
     assert [one.id for one in log.unlabelled(1)] == ["e1"]
     log.append([said(4, "e2")], [], {("feedback", 0): 5})
+    assert settled(log).unreadable == (("e2", "mood"),)
+    # Another language was added to the settings, and the event came again.
+    assert log.append([], [event(2)], {}) == {"e2"}
     assert [one.event_id for one in settled(log).labels] == ["e2"]
+
+
+def test_a_ticket_that_is_edited_back_has_the_text_that_came_last(log: LabelLog) -> None:
+    first, edited = event(1), event(1)._replace(text="another text")
+    for one in (first, edited, first):
+        log.append([said(1)], [one], {})
+    assert [one.text for one in settled(log).labels] == [first.text]
 
 
 def test_how_many_labels_the_last_deep_attempt_knew_is_remembered(log: LabelLog) -> None:
@@ -202,12 +246,26 @@ def test_how_many_labels_the_last_deep_attempt_knew_is_remembered(log: LabelLog)
     log.attempts.note(both, [], "promoted", NOON, "fast")
     assert log.attempts.labels_of_last_deep() == 0
     log.attempts.note(both, [], "refused", NOON, "deep")
-    log.attempts.note(settle([], {}, HEADS), [], "refused", NOON, "fast")
     assert log.attempts.labels_of_last_deep() == 2
-    assert [one["speed"] for one in log.summary()["attempts"]] == ["fast", "deep", "fast"]
+    # Of labels that went since, what comes in their place is new.
+    log.attempts.note(settle([], {}, HEADS), [], "refused", NOON, "fast")
+    assert log.attempts.labels_of_last_deep() == 0
+    log.attempts.note(both, [], "refused", NOON, "fast")
+    assert log.attempts.labels_of_last_deep() == 0
+    assert [one["speed"] for one in log.summary()["attempts"]] == ["fast", "fast", "deep", "fast"]
 
 
 SPEEDS: tuple[Speed, ...] = ("fast", "fast", "deep", "fast")
+
+
+def test_a_fit_that_was_not_done_leaves_what_the_last_one_doubted(log: LabelLog) -> None:
+    log.append([said(1)], [event(1)], {})
+    labels = settled(log)
+    log.attempts.note(labels, labels.labels, "refused", NOON)
+    log.attempts.note(labels, None, "not done", NOON, "deep")
+    assert [one["event_id"] for one in log.attempts.suspects()] == ["e1"]
+    log.attempts.note(labels, [], "promoted", NOON)
+    assert log.attempts.suspects() == []
 
 
 def test_the_clock_of_deep_fits_begins_with_the_first_attempt_and_again_with_each_deep_one(

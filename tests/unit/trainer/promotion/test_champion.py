@@ -79,6 +79,22 @@ async def test_what_may_stay_is_noted_too(stand, monkeypatch):
     assert stand.noted() == [("by hand", f"{stand.second} may stay: no slice is worse")]
 
 
+async def test_a_champion_that_lacks_labels_which_people_give_says_so(
+    stand, monkeypatch, caplog, tmp_path, tiny_checkpoint
+):
+    judged(monkeypatch, promoted=True, why="no slice is worse")
+    checkpoint, weights = read_checkpoint(tiny_checkpoint)
+    mood, *others = checkpoint.heads
+    renamed = msgspec.structs.replace(mood, labels=("awful", *mood.labels[1:]))
+    described = msgspec.structs.replace(checkpoint, heads=(renamed, *others))
+    third = write_checkpoint(tmp_path / "third", described, weights).version
+    stand.registry.add(tmp_path / "third")
+    stand.promote(third)
+    await stand.look()
+    assert stand.champion.version == third
+    assert f"{third} lacks mood ({mood.labels[0]}): labels for that teach nothing" in caplog.text
+
+
 async def test_who_was_champion_before_is_left_unjudged_and_the_log_says_so(
     stand, monkeypatch, caplog
 ):

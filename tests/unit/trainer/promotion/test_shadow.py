@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +16,11 @@ from models.checkpoint import read_checkpoint, write_checkpoint
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import ModelError
 from stream.records import Shadowed, TwoAnswers, utc_now
+from tests.fakes import settle
 from trainer.errors import LabelLogError
 from trainer.labels.label_log import LABELS_FILE, LabelLog, SeenEvent
 from trainer.promotion.champion import Champion
+from trainer.promotion.gate import Limits, Verdict
 from trainer.promotion.probation import Agreement, Probation
 from trainer.promotion.shadow import ShadowRun
 
@@ -129,8 +132,8 @@ async def test_one_that_differs_too_often_is_refused_and_its_labels_count_as_tri
 async def test_where_they_differ_people_are_asked_first(stand: Stand) -> None:
     await stand.begin()
     # Of four on which they differ, one is no text for the model.
-    stand.log.append([], [SeenEvent("e3", "news", "text 3", "language de")], {})
     stand.answers(10, differ=4)
+    stand.log.append([], [SeenEvent("e3", "news", "text 3", "language de")], {})
     asked = stand.run.questions()
     assert {one.event_id for one in asked} == {"e0", "e1", "e2"}
     assert {(one.label, one.why) for one in asked} == {("bad", "the challenger says good")}
@@ -181,6 +184,33 @@ async def test_a_restart_goes_on_with_the_answers_and_the_time_that_it_had(stand
     assert again.agreements[0].answers == 9
     await again.watch()
     assert "only 9 answers in shadow within 60 s" in stand.registry.history(CHALLENGER)[-1].why
+
+
+async def test_a_clock_that_was_wrong_makes_its_time_no_longer(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stand.begin(ago_s=-86_400)
+    later = time.monotonic() + 61
+    monkeypatch.setattr("trainer.promotion.shadow.time.monotonic", lambda: later)
+    await stand.run.watch()
+    assert "within 60 s" in stand.registry.history(CHALLENGER)[-1].why
+
+
+async def test_it_goes_on_where_the_trainer_took_another_champion_back(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worse = Verdict(promoted=False, reasons=("worse on mood",), changes=())
+    monkeypatch.setattr("trainer.promotion.champion.judge", lambda *_, **__: worse)
+    monkeypatch.setattr("trainer.promotion.champion.compare", lambda *_: [])
+    await stand.begin()
+    stand.answers(10)
+    stand.moved_by_hand(stand.third)
+    nothing = settle([], {}, ())
+    stand.champion.look_at_once()
+    await stand.champion.watch(nothing, Limits(), stand.log.attempts)
+    assert stand.holds(CHAMPION) == stand.first
+    await stand.run.watch()
+    assert (stand.holds(CHAMPION), stand.holds(CHALLENGER)) == (stand.second, "")
 
 
 async def test_it_ends_when_somebody_else_moves_the_champion(stand: Stand) -> None:
