@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from stream.alerts.matchers import Matcher
-from stream.commands.alert_view import print_alert
+from stream.commands.alert_view import print_alert, print_change
 from stream.commands.options import FILE, config_option, json_option, with_redis
 from stream.commands.parameters import AlertId, MatcherValue, Moment, Person, Remark, check_span
 from stream.config.settings import Settings
@@ -294,6 +294,4 @@ def _change(
     if as_json:
         show.json_object(done)
     else:
-        show.table(
-            "changed" if done.changed else "was so", [done.alert], columns=COLUMNS, least=LEAST
-        )
+        print_change(done)
