@@ -361,6 +361,7 @@ async def test_closes_are_drawn_beside_the_tone(system: System, page: Page) -> N
     await page.goto(f"{system.address}/subjects/ticker/HALC")
     tone = page.get_by_role("img", name="Tone of HALC over time")
     await expect(tone.locator(".alert-at").first).to_be_visible()
+    await expect(page.get_by_text("Counted among the latest 4 scored events")).to_be_visible()
     chart = page.get_by_role("img", name=re.compile("^Daily close of HALC"))
     await expect(chart.locator("circle").nth(5)).to_be_visible()
     titles = await chart.locator("title").all_text_contents()
@@ -381,6 +382,7 @@ async def test_a_script_in_a_headline_does_not_run(system: System, page: Page) -
     await page.get_by_role("dialog").get_by_role("button", name="Comment").click()
     await expect(page.locator(".timeline")).to_contain_text("<script>")
     await page.goto(f"{system.address}/health")
+    await expect(page.get_by_text("Counted among the latest 2 scored events")).to_be_visible()
     letters = page.get_by_role("region", name="Dead letters")
     await expect(letters).to_contain_text("<script>")
     for path in ("/tickets", "/teach?head=sentiment"):
