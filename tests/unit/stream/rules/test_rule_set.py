@@ -121,7 +121,8 @@ def test_titles_quote_the_scores_and_long_fields_are_cut(tmp_path: Path) -> None
     )
     (match,) = rules.match(event)
     assert match.title == "negative (0.93) for c-1, risk high"
-    assert match.summary == "x" * MAX_QUOTED_CHARS + "|" + "y" * MAX_QUOTED_CHARS
+    cut = MAX_QUOTED_CHARS - 1
+    assert match.summary == "x" * cut + "…|" + "y" * cut + "…"
 
 
 def test_no_title_says_minus_nothing() -> None:
