@@ -394,6 +394,19 @@ async def test_a_script_in_a_headline_does_not_run(system: System, page: Page) -
     assert await page.locator("main img, main b").count() == 0
 
 
+@pytest.mark.parametrize("width", [1280, 1600])
+async def test_a_time_of_another_year_stays_in_its_column(
+    system: System, page: Page, width: int
+) -> None:
+    long_ago = (utc_now() - timedelta(days=400)).replace(month=10, day=27).isoformat()
+    await system.publish(0, bad_news(1, "HALC") | {"time": long_ago})
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.goto(f"{system.address}/alerts")
+    cell = page.locator("td.c-last").first
+    await expect(cell).to_contain_text("Oct 27")
+    assert await cell.evaluate("(cell) => cell.scrollWidth - cell.clientWidth") <= 0
+
+
 async def test_pages_fit_both_widths_and_have_no_accessibility_faults(
     system: System, page: Page
 ) -> None:

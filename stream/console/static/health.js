@@ -55,7 +55,8 @@ function services(workers, trainer) {
 /** A receiver, whether it takes what it is sent, and what it did not. */
 function told(one) {
   const since = one.trouble && ["takes nothing since ", time(one.trouble_since, { age: true }), `: ${one.trouble}`];
-  return [one.name, since ? bad(since) : "takes what it is sent", number(one.sent), number(one.failed),
+  const well = one.sent ? "takes what it is sent" : "was sent nothing yet";
+  return [one.name, since ? bad(since) : well, number(one.sent), number(one.failed),
     one.error ? [one.error, one.failed_at ? [", ", time(one.failed_at, { age: true }), " ago"] : ""] : "–"];
 }
 
