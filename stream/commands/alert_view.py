@@ -16,9 +16,9 @@ EVENT_CHARS = 160
 Row = tuple[str, str]
 
 
-def print_alert(alert: Alert, history: Sequence[Entry], hidden: str) -> None:
-    """What hides it from notification may be empty."""
-    show.rows(alert.title, facts(alert, hidden))
+def print_alert(alert: Alert, history: Sequence[Entry], hidden: str, *, routed: bool) -> None:
+    """What hides it from notification may be empty; routed: there is a routing file at all."""
+    show.rows(alert.title, facts(alert, hidden, routed=routed))
     if history:
         show.rows("history", map(_change, history))
     shown = len(alert.evidence)
@@ -41,9 +41,10 @@ def print_change(change: Change) -> None:
     show.rows(alert.title, _told(rows))
 
 
-def facts(alert: Alert, hidden: str) -> Iterator[Row]:
+def facts(alert: Alert, hidden: str, *, routed: bool) -> Iterator[Row]:
     """Without what there is nothing to say of."""
     handling = alert.handling
+    told = "nothing hides it" if routed else "none, alerting.routes is not set"
     flapping = "it came and went too often to tell each time" if handling.flapping else ""
     rows = {
         "alert": f"{alert.id}, {alert.severity}, {alert.state}",
@@ -62,7 +63,7 @@ def facts(alert: Alert, hidden: str) -> Iterator[Row]:
         "acknowledged by": handling.acknowledged_by,
         "flapping": flapping,
         "not notified": hidden,
-        "notification": "" if hidden else "nothing hides it",
+        "notification": "" if hidden else told,
     }
     return _told(rows)
 

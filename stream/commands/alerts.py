@@ -130,7 +130,7 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
         fields = msgspec.to_builtins(alert)
         show.json_object({**fields, "hidden": hidden, "history": history})
         return
-    print_alert(alert, history, hidden)
+    print_alert(alert, history, hidden, routed=settings.alerting.routes is not None)
 
 
 @alerts.command()

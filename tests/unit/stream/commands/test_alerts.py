@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -199,8 +200,14 @@ def test_what_ended_an_alert_is_not_shown_as_what_raised_it(person: Console) -> 
 
 @pytest.mark.usefixtures("piped")
 def test_that_nothing_hides_an_alert_is_said_too(person: Console) -> None:
-    shown = person.run("show", person.fire("text").id).output
-    assert "nothing hides it" in shown
+    alert = person.fire("text")
+    shown = person.run("show", alert.id).output
+    assert " notification  none, alerting.routes is not set\n" in shown
+    base = load_settings(None)
+    routed = base.alerting.model_copy(update={"routes": Path("routes.toml")})
+    settings = base.model_copy(update={"alerting": routed})
+    told = CliRunner().invoke(alerts.alerts, ["show", alert.id], obj=settings).output
+    assert " notification  nothing hides it\n" in told
     assert "history" not in shown
     # The condition names no head, so all are shown.
     assert "sentiment negative 0.95, topic earnings 0.95, risk low 0.95" in shown
