@@ -105,6 +105,8 @@ def list_alerts(
         shown=limit,
         rest=f"--limit {total} shows them",
     )
+    if not found and not states:
+        show.stdout.print("--state resolved lists those that are over", markup=False)
 
 
 @alerts.command("show")

@@ -213,6 +213,13 @@ def test_that_nothing_hides_an_alert_is_said_too(person: Console) -> None:
     assert "sentiment negative 0.95, topic earnings 0.95, risk low 0.95" in shown
 
 
+def test_where_none_is_open_it_says_how_to_see_the_others(person: Console) -> None:
+    assert "--state resolved lists" in person.run("list").output
+    assert "--state resolved lists" not in person.run("list", "--state", "resolved").output
+    person.fire("text")
+    assert "--state resolved lists" not in person.run("list").output
+
+
 def test_a_burst_of_small_alerts_hides_neither_a_grave_one_nor_how_many_there_are(
     person: Console,
 ) -> None:
