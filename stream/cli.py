@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -48,6 +49,14 @@ from trainer.errors import TrainerError
 
 class _Commands(click.Group):
     """Turns the errors we raise on purpose into one sentence on stderr and an exit code."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        close = difflib.get_close_matches(args[0], self.commands, n=1)
+        if close and args[0] not in self.commands:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, context: click.Context) -> Any:
         try:

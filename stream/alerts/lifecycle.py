@@ -57,7 +57,10 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """The alert after a change; changed is False where it was so already."""
+    """The alert after a change; changed is False where it was so already.
+
+    A comment given with what was so already is kept, and then the alert's last change is that.
+    """
 
     changed: bool
     alert: Alert

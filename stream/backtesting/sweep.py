@@ -51,7 +51,7 @@ def variants(file: RuleFile, sweep: str) -> dict[str, dict[str, Rule]]:
     known = {rule.name: (where, rule) for where, rule in file.rules.items()}
     if name not in known:
         raise RuleError(
-            f"--sweep {sweep}: {file.where} has no rule {name!r}; it has {', '.join(known)}"
+            f"--sweep {sweep}: no rule of {file.where} is {name!r}; there are {', '.join(known)}"
         )
     where, rule = known[name]
     return {
@@ -90,9 +90,10 @@ def _with(rule: Rule, path: str, value: str, sweep: str) -> Rule:
     comparison = re.compile(rf"(?<![\w.]){spaced}\s*[<>]=?\s*({_THRESHOLD})")
     found = list(comparison.finditer(blank(rule.when)))
     if len(found) != 1:
+        once = ", ".join([*thresholds(rule), *DURATIONS])
         raise RuleError(
             f"--sweep {sweep}: rule {rule.name!r} compares {path} with a number {len(found)} times "
-            "in `when`; it must be once"
+            f"in `when`; it must be once; sweep one of {once}"
         )
     when = f"{rule.when[: found[0].start(1)]}{value}{rule.when[found[0].end(1) :]}"
     return msgspec.structs.replace(rule, enabled=True, when=when)

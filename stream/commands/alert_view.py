@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stream.records import Alert, Evidence, model_text
 from stream.terminal import show
 
 if TYPE_CHECKING:
-    from stream.alerts.lifecycle import Entry
+    from stream.alerts.lifecycle import Change, Entry
 
 EVENT_CHARS = 160
 
 Row = tuple[str, str]
 
 
-def print_alert(alert: Alert, history: Sequence[Entry], hidden: str) -> None:
-    """What hides it from notification may be empty."""
-    show.rows(alert.title, facts(alert, hidden))
+def print_alert(alert: Alert, history: Sequence[Entry], hidden: str, *, routed: bool) -> None:
+    """What hides it from notification may be empty; routed: there is a routing file at all."""
+    show.rows(alert.title, facts(alert, hidden, routed=routed))
     if history:
         show.rows("history", map(_change, history))
     shown = len(alert.evidence)
@@ -26,9 +26,25 @@ def print_alert(alert: Alert, history: Sequence[Entry], hidden: str) -> None:
     show.rows(title, events(alert))
 
 
-def facts(alert: Alert, hidden: str) -> Iterator[Row]:
+def print_change(change: Change) -> None:
+    """What became of it, and who has it now."""
+    alert, handling = change.alert, change.alert.handling
+    comment = f": {handling.comment}" if handling.comment else ""
+    rows = {
+        "alert": f"{alert.id}, {alert.severity}, {alert.state}",
+        "change": f"{handling.action} by {handling.by}{comment}"
+        if change.changed
+        else "none, it was so already",
+        "assigned to": handling.assignee,
+        "acknowledged by": handling.acknowledged_by,
+    }
+    show.rows(alert.title, _told(rows))
+
+
+def facts(alert: Alert, hidden: str, *, routed: bool) -> Iterator[Row]:
     """Without what there is nothing to say of."""
     handling = alert.handling
+    told = "nothing hides it" if routed else "none, alerting.routes is not set"
     flapping = "it came and went too often to tell each time" if handling.flapping else ""
     rows = {
         "alert": f"{alert.id}, {alert.severity}, {alert.state}",
@@ -38,7 +54,8 @@ def facts(alert: Alert, hidden: str) -> Iterator[Row]:
         "ended": _end(alert),
         "summary": alert.summary,
         "rule": f"{alert.rule} {alert.rule_version}",
-        "condition": alert.condition,
+        # An alert carries what was asked last, and the figures of then.
+        "ended on" if alert.ended_by else "condition": alert.condition,
         "figures": ", ".join(_figures(alert)),
         "labels": ", ".join(f"{name}={value}" for name, value in alert.labels.items()),
         "model": alert.model,
@@ -46,8 +63,12 @@ def facts(alert: Alert, hidden: str) -> Iterator[Row]:
         "acknowledged by": handling.acknowledged_by,
         "flapping": flapping,
         "not notified": hidden,
-        "notification": "" if hidden else "nothing hides it",
+        "notification": "" if hidden else told,
     }
+    return _told(rows)
+
+
+def _told(rows: Mapping[str, str]) -> Iterator[Row]:
     for name, value in rows.items():
         if value:
             yield name, show.whole(" ".join(value.split()))

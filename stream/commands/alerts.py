@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from stream.alerts.matchers import Matcher
-from stream.commands.alert_view import print_alert
+from stream.commands.alert_view import print_alert, print_change
 from stream.commands.options import FILE, config_option, json_option, with_redis
 from stream.commands.parameters import AlertId, MatcherValue, Moment, Person, Remark, check_span
 from stream.config.settings import Settings
@@ -105,6 +105,8 @@ def list_alerts(
         shown=limit,
         rest=f"--limit {total} shows them",
     )
+    if not found and not states:
+        show.stdout.print("--state resolved lists those that are over", markup=False)
 
 
 @alerts.command("show")
@@ -130,7 +132,7 @@ def show_alert(settings: Settings, alert_id: str, as_json: bool) -> None:
         fields = msgspec.to_builtins(alert)
         show.json_object({**fields, "hidden": hidden, "history": history})
         return
-    print_alert(alert, history, hidden)
+    print_alert(alert, history, hidden, routed=settings.alerting.routes is not None)
 
 
 @alerts.command()
@@ -294,6 +296,4 @@ def _change(
     if as_json:
         show.json_object(done)
     else:
-        show.table(
-            "changed" if done.changed else "was so", [done.alert], columns=COLUMNS, least=LEAST
-        )
+        print_change(done)

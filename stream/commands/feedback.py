@@ -110,8 +110,9 @@ def feedback_status(settings: Settings, as_json: bool) -> None:
 
 
 def _told(summary: dict[str, Any], settled: Settled) -> Iterator[tuple[str, str]]:
-    again = f"{settled.repeats} repeats, {settled.corrections} corrections"
-    yield "feedback", f"{summary['feedback']} records, {again}"
+    counts = {"record": summary["feedback"], "repeat": settled.repeats}
+    counts["correction"] = settled.corrections
+    yield "feedback", ", ".join(show.counted(number, noun) for noun, number in counts.items())
     yield "labels", str(len(settled.labels))
     for name, words in OPEN_QUESTIONS:
         places = getattr(settled, name)

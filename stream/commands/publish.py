@@ -20,7 +20,11 @@ from stream.terminal import show
 @json_option
 @click.pass_obj
 def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -> None:
-    """Send the JSON lines of FILE to the source topics."""
+    """Send the JSON lines of FILE to the source topics.
+
+    Partitions are read side by side, so a worker gets old records sent at once out of order; for
+    what rules would have alerted on in the past, use score and backtest.
+    """
     from stream.connections.outbox import open_outbox
     from stream.connections.topics import prepare_topics
     from stream.files.publish import Addresser, read_lines

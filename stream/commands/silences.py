@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from stream.alerts.silences import Silence
     from stream.names import Keys
 
+COLUMNS = ("id", "matchers", "author", "reason", "starts", "expiry", "hidden")
+LEAST = ("starts",)
+
 
 @click.command()
 @config_option
@@ -76,7 +79,7 @@ def silence(
         show.json_object({"silence": made, "preview": seen})
         return
     if made:
-        show.record("silence", made, as_json=False)
+        show.table("silences made", [made], columns=COLUMNS, least=LEAST)
     would = "would hide" if preview or starts else "hides"
     reach = "" if seen.complete else " that Redis still has; raise alerting.stream_length for more"
     show.stdout.print(
@@ -99,7 +102,10 @@ def unsilence(settings: Settings, silence_id: str, as_json: bool) -> None:
     ended = asyncio.run(
         with_redis(settings, lambda redis, keys: SilenceStore(redis, keys).end(silence_id))
     )
-    show.record("ended", ended, as_json=as_json)
+    if as_json:
+        show.json_object(ended)
+    else:
+        show.table("silences ended", [ended], columns=COLUMNS, least=LEAST)
 
 
 @click.command()
@@ -116,5 +122,4 @@ def silences(settings: Settings, as_json: bool) -> None:
     if as_json:
         show.json_object({"silences": found})
     else:
-        columns = ("id", "matchers", "author", "reason", "starts", "expiry", "hidden")
-        show.table("silences", found, columns=columns, least=("starts",))
+        show.table("silences", found, columns=COLUMNS, least=LEAST)

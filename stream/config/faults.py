@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 
-def sentences(faults: Sequence[ErrorDetails]) -> str:
-    """One a fault; faults as ValidationError.errors() gives them."""
-    return "; ".join(map(_sentence, _causes(faults)))
+def sentences(faults: Sequence[ErrorDetails], settings: type[BaseModel]) -> str:
+    """One a fault; faults as ValidationError.errors() of settings gives them."""
+    return "; ".join(_sentence(fault, settings) for fault in _causes(faults))
 
 
 def not_json(cause: BaseException | None, environment: Mapping[str, str]) -> str:
@@ -40,14 +43,28 @@ def _causes(faults: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     ]
 
 
-def _sentence(fault: ErrorDetails) -> str:
+def _sentence(fault: ErrorDetails, settings: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return f"setting {where}: is not known; check the spelling against docs/settings.md"
+        *place, name = map(str, fault["loc"])
+        close = difflib.get_close_matches(name, _known(settings, place), n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else "docs/settings.md has all there are"
+        return f"setting {where}: is not known; {remedy}"
+    if fault["type"] in {"float_parsing", "int_parsing"}:
+        return f"setting {where}: must be a number{' of seconds' if where.endswith('_s') else ''}"
     if fault["type"] == "tuple_type":
         return f"setting {where}: must be {_a_list(fault)}"
     message = str(fault["msg"]).removeprefix("Value error, ")
     return f"setting {where}: {message}" if where else f"settings: {message}"
+
+
+def _known(settings: type[BaseModel], place: Sequence[str]) -> Iterable[str]:
+    """The names there are in a section, or in a table of a list or of a section."""
+    for part in place:
+        if not part.isdigit():
+            field: Any = settings.model_fields[part].annotation
+            settings = next(iter(get_args(field)), field)
+    return settings.model_fields
 
 
 def _a_list(fault: ErrorDetails) -> str:

@@ -263,18 +263,31 @@ def load_settings(path: Path | None) -> Settings:
     except UnreadableVariableError as error:
         raise SettingsError(not_json(error.__cause__, os.environ)) from None
     except ValidationError as error:
-        raise SettingsError(sentences(error.errors())) from None
+        raise SettingsError(sentences(error.errors(), Settings)) from None
 
 
 def _check_variables(environment: Iterable[str]) -> None:
-    """Raises SettingsError for a variable of a section that there is none of.
+    """Raises SettingsError for a variable of a section that there is none of, or short of a "_".
 
     Others without "__" may be there for another reason: Kubernetes sets BELLWETHER_PORT.
     """
+    short = {
+        f"{section}_{name}": f"{section}__{name}"
+        for section, field in Settings.model_fields.items()
+        for name in getattr(field.annotation, "model_fields", ())
+    }
     prefix = str(Settings.model_config["env_prefix"])
     for name in environment:
-        section, nested, _ = name.upper().removeprefix(prefix).lower().partition("__")
-        if name.upper().startswith(prefix) and nested and section not in Settings.model_fields:
+        if not name.upper().startswith(prefix):
+            continue
+        said = name.upper().removeprefix(prefix).lower()
+        if said in short:
+            raise SettingsError(
+                f"environment variable {name}: two underscores stand for the dot; write "
+                f"{prefix}{short[said].upper()}"
+            )
+        section, nested, _ = said.partition("__")
+        if nested and section not in Settings.model_fields:
             close = difflib.get_close_matches(section, Settings.model_fields, n=1)
             hint = f"did you mean {close[0].upper()!r}?" if close else "see docs/settings.md"
             raise SettingsError(

@@ -55,7 +55,10 @@ def _alert(explained: ExplainedAlert) -> RenderableType:
         f"{alert.last_seen:%Y-%m-%d %H:%M} UTC",
         "rule": version,
         "when": str(rule["when"]) if rule else "",
-        "signal": ", ".join(f"{name} {_figure(value)}" for name, value in alert.signal.items()),
+        "ended on": alert.condition if alert.ended_by else "",
+        "signal at its end" if alert.ended_by else "signal": ", ".join(
+            f"{name} {_figure(value)}" for name, value in alert.signal.items()
+        ),
         "model": alert.model,
         "related": ", ".join(explained.related),
     }
@@ -66,7 +69,7 @@ def _alert(explained: ExplainedAlert) -> RenderableType:
 
 
 def _event(event: ExplainedEvent) -> RenderableType:
-    copies = f", {event.copies} copies" if event.copies else ""
+    copies = f", {event.copies} cop{'y' if event.copies == 1 else 'ies'}" if event.copies else ""
     title = f"{event.source} {event.event_id}, {event.time:%Y-%m-%d %H:%M:%S} UTC{copies}"
     return _panel(Group(*_heads(event.explained)), title)
 

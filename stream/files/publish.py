@@ -98,7 +98,8 @@ def _cause(first: bytes) -> str:
         text = first.decode()
     except UnicodeDecodeError:
         return "it is not in UTF-8"
-    if text.startswith("["):
+    # What else begins so is a section of TOML.
+    if text.startswith("[") and not text.lstrip("[")[:1].isalpha():
         return "it looks like a JSON array (jq -c '.[]' takes it apart)"
     if text.startswith("{"):
         return (

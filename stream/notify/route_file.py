@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 
@@ -195,17 +195,21 @@ def _explain(message: str) -> tuple[str, str]:
     section = found[1] if found else ""
     reason = _FAULTY.sub("", message)
     if unknown := _UNKNOWN.search(reason):
-        known = _fields_at(section)
+        known = [field.encode_name for field in msgspec.structs.fields(_kind_at(section))]
         close = difflib.get_close_matches(unknown[1], known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
         section = f"{section}.{unknown[1]}" if section else unknown[1]
         return section, f"{unknown[1]!r} is not known; {hint}"
     if missing := _MISSING.search(reason):
         return section, f"{missing[1]} is missing; add it"
-    return section, reason[:1].lower() + reason[1:]
+    reason = reason[:1].lower() + reason[1:]
+    owner, _, field = section.rpartition(".")
+    if reason.startswith("invalid enum value"):
+        reason += f"; write {', '.join(get_args(get_type_hints(_kind_at(owner))[field]))}"
+    return section, reason
 
 
-def _fields_at(section: str) -> list[str]:
+def _kind_at(section: str) -> type[msgspec.Struct]:
     kinds: dict[str, type[msgspec.Struct]] = {
         "route": Route,
         "routes": Route,
@@ -214,5 +218,4 @@ def _fields_at(section: str) -> list[str]:
         "time_intervals": TimeInterval,
     }
     last = re.sub(r"\[[^\]]*\]", "", section).rpartition(".")[2]
-    kind = kinds.get(last, RouteFile)
-    return [field.encode_name for field in msgspec.structs.fields(kind)]
+    return kinds.get(last, RouteFile)

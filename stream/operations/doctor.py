@@ -113,14 +113,15 @@ async def _kafka(settings: Settings) -> list[Check]:
     if kafka.sasl == "PLAIN" and not kafka.tls:
         detail = f"{kafka.bootstrap}: the password travels readable; set kafka.tls"
         reachable = Check("kafka", "warning", detail)
+    faults = [*unfit(found, wanted), *_receivers_without_topic(settings, present)]
     if not missing:
-        faults = [*unfit(found, wanted), *_receivers_without_topic(settings, present)]
         return [reachable, await _topics(settings, faults)]
-    if settings.kafka.create_topics:
-        detail = f"{', '.join(missing)} missing; the worker creates them when it starts"
-        return [reachable, Check("topics", "warning", detail)]
-    detail = f"{', '.join(missing)} missing and kafka.create_topics is off; create them"
-    return [reachable, Check("topics", "failed", detail)]
+    created = settings.kafka.create_topics
+    remedy = "; the worker creates them when it starts"
+    if not created:
+        remedy = " and kafka.create_topics is off; create them"
+    detail = "; ".join([f"{', '.join(missing)} missing{remedy}", *faults])
+    return [reachable, Check("topics", "warning" if created else "failed", detail)]
 
 
 def _receivers_without_topic(settings: Settings, present: Container[str]) -> Iterator[str]:

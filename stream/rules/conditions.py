@@ -48,6 +48,12 @@ _SCORE_KEY = re.compile(
     r"""(?<![\w.])([A-Za-z_]\w*+)\s*\.\s*scores\s*\[\s*((?:'[^']*'|"[^"]*"))\s*\]"""
 )
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*(\w+)\s*,")
+_OTHER_LANGUAGES = {
+    "== for =": "(?<![=!<>])=(?!=)",
+    "&& for and": r"\band\b",
+    "|| for or": r"\bor\b",
+    "! for not": r"\bnot\b",
+}
 _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 
 
@@ -68,7 +74,10 @@ def compile_condition(
         program = cel.compile(expression)
     except Exception as error:  # noqa: BLE001 - cel has no error class of its own
         detail = " ".join(str(error).split())
-        raise RuleError(f"{where}: {field} is not valid CEL ({detail})") from None
+        bare = strip(expression)
+        meant = [words for words, other in _OTHER_LANGUAGES.items() if re.search(other, bare)]
+        hint = f"; CEL writes {', '.join(meant)}" if meant else ""
+        raise RuleError(f"{where}: {field} is not valid CEL ({detail}){hint}") from None
     _check_names(expression, program.variables(), heads, where)
     _check_labels(expression, heads, where)
     bare = strip(expression, of_bytes="b''")

@@ -51,7 +51,7 @@ def _quoted(name: str, scored: Scored, subject: str, signal: Mapping[str, float]
         return subject
     if name in PLACEHOLDERS:
         text: str = getattr(scored, name)
-        return text[:MAX_QUOTED_CHARS]
+        return text if len(text) <= MAX_QUOTED_CHARS else f"{text[: MAX_QUOTED_CHARS - 1]}…"
     owner, _, field = name.partition(".")
     if owner == "signal":
         return f"{signal[field]:z.2f}" if field in signal else ""

@@ -13,6 +13,7 @@
 --       6 seconds now                       7 keep, seconds; as in raise_alert.lua
 --       8 stream length                     9 channel
 --       10… name, kind pairs of an alert's fields; kind is text or json
+-- What is so already is unchanged, but a comment given with it is kept as one.
 -- Returns {"changed" or "unchanged", transition}, {"resolved"} where a resolved alert can't be changed
 -- so, or {"absent"}.
 local kept = redis.call('HMGET', KEYS[1], 'state', 'handling', 'sequence', 'id', 'keep', 'last_us',
@@ -46,6 +47,19 @@ local function unchanged()
 end
 
 local closed = state == 'resolved'
+if closed and (action == 'acknowledge' or action == 'assign') then
+  return {'resolved'}
+end
+-- An acknowledgement covers the severity at which it was given, so after a rise it can be given again.
+local so = action == 'resolve' and closed or action == 'assign' and handling.assignee == detail
+  or action == 'acknowledge' and state == 'acknowledged' and handling.acknowledged_severity == severity
+if so then
+  -- Words given with it are not lost; only the same change again brings none.
+  if comment == '' or (handling.by == who and handling.comment == comment) then
+    return unchanged()
+  end
+  action, detail = 'comment', ''
+end
 local grown = state == 'acknowledged' and state or 'updated'
 local shown, done
 if action == 'comment' then
@@ -54,21 +68,11 @@ if action == 'comment' then
   end
   shown, done = closed and state or grown, 'commented'
 elseif closed then
-  if action == 'acknowledge' or action == 'assign' then
-    return {'resolved'}
-  end
   return unchanged()
 elseif action == 'acknowledge' then
-  -- It covers the severity at which it was given, so after a rise it can be given again.
-  if state == 'acknowledged' and handling.acknowledged_severity == severity then
-    return unchanged()
-  end
   shown, done = 'acknowledged', 'acknowledged'
   handling.acknowledged_by, handling.acknowledged_severity = who, severity
 elseif action == 'assign' then
-  if handling.assignee == detail then
-    return unchanged()
-  end
   shown, done = grown, 'assigned'
   handling.assignee = detail
 elseif action == 'resolve' then

@@ -20,7 +20,7 @@ CELL_CHARS = 300
 TEXT_CHARS = 2_000
 WHOLE_NAME_CHARS = 32
 WHOLE_WORD_CHARS = 14
-"""Of headings, states, severities and reasons, which a table does not break."""
+"""Of headings, states, severities and reasons, which a table does not break; names only at need."""
 PIPED_WIDTH = 10_000
 """What reads a pipe has no width, and a row in one line can be searched for."""
 
@@ -43,14 +43,16 @@ def json_object(value: Any) -> None:
 
 
 def record(title: str, value: Any, *, as_json: bool) -> None:
-    """One record: as JSON, or a row a field, and a row each of what a field has several of."""
+    """One record: as JSON, or a row a field that holds something, a row each of what is several."""
     if as_json:
         json_object(value)
         return
     grid = Table(title=Text(printable(title)), show_header=False, title_justify="left")
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, field in msgspec.to_builtins(value).items():
+    for name, field in msgspec.to_builtins(value, builtin_types=(datetime,)).items():
+        if field in (None, "", [], {}):
+            continue
         several = isinstance(field, (list, tuple)) and any(isinstance(one, dict) for one in field)
         for place, one in enumerate(field if several else [field]):
             grid.add_row(Text("" if place else printable(name)), Text(whole(one)))
@@ -100,6 +102,8 @@ def table(
     count = f"{len(records)} of {len(rows)}" if len(records) < len(rows) else f"{len(rows)}"
     # Not as the grid's own title, which breaks where the rows are short.
     stdout.print(Text(f"{title}: {count}", style="table.title"))
+    if not records:
+        return
     grid = Table()
     for column, width in zip(cells, widths or [], strict=True):
         grid.add_column(column, overflow="fold", width=width)
@@ -157,18 +161,19 @@ def _widths(cells: dict[str, list[str]], *, whole_words: bool = True) -> list[in
     """As even as the texts and the least of each column let them be; None where no room is left."""
     room = stdout.width - 3 * len(cells) - 1
     full = [max(map(cell_len, (column, *texts))) for column, texts in cells.items()]
-    least = [_least(*column) if whole_words else 1 for column in cells.items()]
-    if full[0] <= WHOLE_NAME_CHARS:
-        least[0] = full[0]
-    for level in range(max(full), 0, -1):
-        widths = [max(low, min(high, level)) for low, high in zip(least, full, strict=True)]
-        if sum(widths) <= room:
-            return widths
+    for longest in (WHOLE_NAME_CHARS, WHOLE_WORD_CHARS) if whole_words else (0,):
+        least = [_least(*column, longest) if longest else 1 for column in cells.items()]
+        if full[0] <= WHOLE_NAME_CHARS:
+            least[0] = full[0]
+        for level in range(max(full), 0, -1):
+            widths = [max(low, min(high, level)) for low, high in zip(least, full, strict=True)]
+            if sum(widths) <= room:
+                return widths
     return None if whole_words else least
 
 
-def _least(column: str, texts: Iterable[str]) -> int:
-    """What its heading and its words take, but for long words, which may be broken."""
+def _least(column: str, texts: Iterable[str], longest: int) -> int:
+    """What its heading and its words take, but for words above longest, which may be broken."""
     lengths = (cell_len(word) for text in texts for word in text.split(" "))
-    words = [length for length in lengths if length <= WHOLE_WORD_CHARS]
+    words = [length for length in lengths if length <= longest]
     return max([*map(len, column.split(" ")), *words])

@@ -361,6 +361,7 @@ async def test_closes_are_drawn_beside_the_tone(system: System, page: Page) -> N
     await page.goto(f"{system.address}/subjects/ticker/HALC")
     tone = page.get_by_role("img", name="Tone of HALC over time")
     await expect(tone.locator(".alert-at").first).to_be_visible()
+    await expect(page.get_by_text("Counted among the latest 4 scored events")).to_be_visible()
     chart = page.get_by_role("img", name=re.compile("^Daily close of HALC"))
     await expect(chart.locator("circle").nth(5)).to_be_visible()
     titles = await chart.locator("title").all_text_contents()
@@ -381,6 +382,7 @@ async def test_a_script_in_a_headline_does_not_run(system: System, page: Page) -
     await page.get_by_role("dialog").get_by_role("button", name="Comment").click()
     await expect(page.locator(".timeline")).to_contain_text("<script>")
     await page.goto(f"{system.address}/health")
+    await expect(page.get_by_text("Counted among the latest 2 scored events")).to_be_visible()
     letters = page.get_by_role("region", name="Dead letters")
     await expect(letters).to_contain_text("<script>")
     for path in ("/tickets", "/teach?head=sentiment"):
@@ -390,6 +392,19 @@ async def test_a_script_in_a_headline_does_not_run(system: System, page: Page) -
     await expect(page.locator("main")).to_contain_text("<script>")
     assert await page.evaluate("window.ran") is None
     assert await page.locator("main img, main b").count() == 0
+
+
+@pytest.mark.parametrize("width", [1280, 1600])
+async def test_a_time_of_another_year_stays_in_its_column(
+    system: System, page: Page, width: int
+) -> None:
+    long_ago = (utc_now() - timedelta(days=400)).replace(month=10, day=27).isoformat()
+    await system.publish(0, bad_news(1, "HALC") | {"time": long_ago})
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.goto(f"{system.address}/alerts")
+    cell = page.locator("td.c-last").first
+    await expect(cell).to_contain_text("Oct 27")
+    assert await cell.evaluate("(cell) => cell.scrollWidth - cell.clientWidth") <= 0
 
 
 async def test_pages_fit_both_widths_and_have_no_accessibility_faults(

@@ -30,7 +30,21 @@ MISSPELT = "[[queues]]\nname = 'plastic'\ntopics = ['card']\n[[queues]]\nname = 
 @pytest.mark.parametrize(
     ("settings", "arguments", "code", "named"),
     [
-        ("[kafka]\nbootstap = 'x'\n", ["worker"], 2, "kafka.bootstap"),
+        (
+            "[kafka]\nbootstap = 'x'\n",
+            ["worker"],
+            2,
+            "kafka.bootstap: is not known; did you mean 'bootstrap'?",
+        ),
+        (
+            "[[sources]]\nfield = 1\n",
+            ["worker"],
+            2,
+            "sources.0.field: is not known; did you mean 'fields'",
+        ),
+        ("[moodel]\n", ["worker"], 2, "moodel: is not known; did you mean 'model'"),
+        ("[redis]\nxyzzy = 1\n", ["worker"], 2, "redis.xyzzy: is not known; docs/settings.md has"),
+        ("[alerting]\nquiet_s = '1h'\n", ["worker"], 2, "quiet_s: must be a number of seconds"),
         ("[model]\npath = 'absent'\n", ["doctor"], 1, "absent"),
         ("[model]\npath = 'absent'\n", ["worker"], 2, "absent"),
         ("[alerting]\nrules = 'absent.toml'\n", ["worker"], 2, "absent.toml"),
@@ -70,6 +84,7 @@ MISSPELT = "[[queues]]\nname = 'plastic'\ntopics = ['card']\n[[queues]]\nname = 
         ("", ["evaluate", "--data", "absent.tsv", "--head", "risk"], 1, "absent.tsv"),
         ("", ["evaluate", "--data", "in.jsonl", "--head", "mood"], 1, "mood"),
         ("", ["no-such-command"], 2, "no-such-command"),
+        ("", ["alert", "list"], 2, "No such command 'alert'. Did you mean 'alerts'?"),
         ("", ["score", "in.jsonl"], 2, "--output"),
     ],
 )

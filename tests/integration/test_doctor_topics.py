@@ -66,6 +66,8 @@ async def test_a_topic_of_a_receiver_that_is_not_there_is_found(kafka: str, tmp_
             "alerting": base.alerting.model_copy(update={"routes": routes}),
         }
     )
+    first = await check_becomes("warning", settings)
+    assert f" missing; the worker creates them when it starts; {name}.told, to which" in first
     await prepare_topics(settings)
     detail = await check_becomes("warning", settings)
     assert detail.startswith(f"{name}.told, to which receiver support writes, does not exist")

@@ -82,8 +82,8 @@ function show(detail) {
 
 function signal(alert) {
   return h("div", {},
-    alert.condition ? h("p", {}, "The rule asked: ", h("code", {}, alert.condition)) : null,
-    Object.keys(alert.signal).length ? windowTable(alert.signal, "As they were at the last event.")
+    alert.condition ? h("p", {}, alert.ended_by ? "The rule ended it by: " : "The rule asked: ", h("code", {}, alert.condition)) : null,
+    Object.keys(alert.signal).length ? windowTable(alert.signal, `As they were at the ${alert.ended_by ? "event that ended it" : "last event"}.`)
       : empty("This alert carries no window figures."));
 }
 

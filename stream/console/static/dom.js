@@ -203,6 +203,11 @@ export function empty(...words) {
   return h("p", { class: "empty" }, ...words);
 }
 
+/** Under what counts events: further back than these there may have been more. */
+export function amongKept(events) {
+  return h("p", { class: "hint" }, `Counted among the latest ${counted(events, "scored event")}, all that the console keeps.`);
+}
+
 /** A table from column heads and rows of cells; numbers is the set of columns set flush right.
  *
  * On a narrow screen, where several columns are words, each row becomes a card with the heads in it.

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { sparkBars } from "./chart.js";
-import { empty, figure, h, number, put, section, share, table, time, withCode } from "./dom.js";
+import { amongKept, empty, figure, h, number, put, section, share, table, time, withCode } from "./dom.js";
 import { deadLetters } from "./letters.js";
 import { attempt, content, keepShowing } from "./shell.js";
 
@@ -31,7 +31,7 @@ await keepShowing(() => get("/health"), ({ faults, flow, lag, workers, trainer, 
     receivers.length ? section("Receivers of notifications", table(["Receiver", "State", "Sent", "Given up", "Last given up"], receivers.map(told), { caption: "Receivers", numbers: [2, 3] })) : null,
     h("div", { class: "two" },
       section(`Scored a minute, last 30 minutes; at most ${number(peak)}`, sparkBars(flow.per_minute, { label: `Events scored in each of the last 30 minutes: ${flow.per_minute.join(", ")}` }),
-        h("p", { class: "ends", "aria-hidden": "true" }, h("span", {}, "30 minutes ago"), h("span", {}, "now"))),
+        h("p", { class: "ends", "aria-hidden": "true" }, h("span", {}, "30 minutes ago"), h("span", {}, "now")), amongKept(flow.kept)),
       section("Lag", lag.length ? table(["Source topic", "Waiting", "Written so far"], lag.map((one) => [one.topic, one.records === null ? "never read" : number(one.records), number(one.end)]), { caption: "Lag of the source topics", numbers: [1, 2] })
         : empty("Unknown while Kafka is away."))),
     section("Drift", drift(trainer)));
@@ -55,7 +55,8 @@ function services(workers, trainer) {
 /** A receiver, whether it takes what it is sent, and what it did not. */
 function told(one) {
   const since = one.trouble && ["takes nothing since ", time(one.trouble_since, { age: true }), `: ${one.trouble}`];
-  return [one.name, since ? bad(since) : "takes what it is sent", number(one.sent), number(one.failed),
+  const well = one.sent ? "takes what it is sent" : "was sent nothing yet";
+  return [one.name, since ? bad(since) : well, number(one.sent), number(one.failed),
     one.error ? [one.error, one.failed_at ? [", ", time(one.failed_at, { age: true }), " ago"] : ""] : "–"];
 }
 

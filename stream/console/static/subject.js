@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { priceChart, toneChart } from "./chart.js";
-import { clock, counted, empty, figure, h, number, put, section, severity, share, signed, span, stateOf, table, tick, time } from "./dom.js";
+import { amongKept, clock, counted, empty, figure, h, number, put, section, severity, share, signed, span, stateOf, table, tick, time } from "./dom.js";
 import { content, keepShowing } from "./shell.js";
 import { windowTable } from "./windows.js";
 
@@ -26,10 +26,11 @@ function priceLine({ closes, note }, { buckets, width_s }) {
 const list = (counts, all) => Object.entries(counts).map(([name, count]) => `${name} ${number(count)} (${share(count / all)})`).join(", ");
 
 /** What the kept events say; nothing of it where none of them is about the subject. */
-function heard(view, prices) {
+function heard(view, prices, events) {
   const total = view.buckets.reduce((sum, bucket) => sum + bucket.volume, 0);
   const all = Object.values(view.sources).reduce((sum, count) => sum + count, 0);
   return [
+    amongKept(events),
     h("dl", { class: "figures wide" },
       figure("Events", number(all), total < all ? `${number(all - total)} of them older than the chart` : ""),
       figure("By source", list(view.sources, all)), figure("By sentiment", list(view.labels, all))),
@@ -41,7 +42,7 @@ function heard(view, prices) {
 
 await keepShowing(() => get(`/subjects/${encodeURIComponent(kind)}/${encodeURIComponent(id)}`), ({ view, events, figures, alerts, prices }) => {
   put(content,
-    view ? heard(view, prices) : empty(`None of the latest ${counted(events, "scored event")} is about it; its alerts and windows are from Redis.`),
+    view ? heard(view, prices, events) : empty(`None of the latest ${counted(events, "scored event")} is about it; its alerts and windows are from Redis.`),
     section("Alerts", alerts.length ? table(["Severity", "Alert", "State", "Events", "First event"], alerts.map((row) => [
       severity(row.severity), h("a", { href: `/alerts/${encodeURIComponent(row.id)}` }, row.title), stateOf(row), number(row.count), time(row.first_seen)]),
     { caption: "Alerts", numbers: [3] }) : empty("Redis has no alert about it.")),

@@ -99,6 +99,36 @@ async def test_repeating_a_change_changes_nothing(client: Redis) -> None:
     assert not (await lifecycle.resolve(fired.id, by="bob")).changed
 
 
+async def test_a_comment_on_what_is_so_already_is_kept_once_and_changes_nothing_else(
+    client: Redis,
+) -> None:
+    fired = await fire(client)
+    lifecycle = desk(client)
+    await lifecycle.acknowledge(fired.id, by="ann", comment="on it")
+    await lifecycle.assign(fired.id, to="bob", by="ann")
+    for _ in range(2):
+        await lifecycle.acknowledge(fired.id, by="zoe", comment="me too")
+    again = await lifecycle.assign(fired.id, to="bob", by="zoe", comment="it is his")
+    assert again.changed
+    assert (again.alert.state, again.alert.handling.action) == ("acknowledged", "commented")
+    assert (again.alert.handling.acknowledged_by, again.alert.handling.assignee) == ("ann", "bob")
+    await lifecycle.resolve(fired.id, by="ann")
+    for _ in range(2):
+        late = await lifecycle.resolve(fired.id, by="bob", comment="false alarm")
+    assert late.alert.state == "resolved"
+    assert [(one.action, one.by, one.comment) for one in await lifecycle.history(fired.id)] == [
+        ("acknowledged", "ann", "on it"),
+        ("assigned", "ann", ""),
+        ("commented", "zoe", "me too"),
+        ("commented", "zoe", "it is his"),
+        ("resolved", "ann", ""),
+        ("commented", "bob", "false alarm"),
+    ]
+    assert {one.detail for one in await lifecycle.history(fired.id)} == {"", "bob"}
+    with pytest.raises(LifecycleError, match="it is resolved"):
+        await lifecycle.acknowledge(fired.id, by="ann", comment="too late")
+
+
 async def test_the_history_of_an_alert_is_kept_as_long_as_the_alert(client: Redis) -> None:
     fired = await fire(client)
     await desk(client).acknowledge(fired.id, by="ann")

@@ -211,8 +211,9 @@ def test_leaving_out_what_concerns_no_alert_changes_nothing(
     ("sweep", "named"),
     [
         ("bad-news", "write RULE.NAME=VALUE,VALUE"),
-        ("other.risk.confidence=0.5", "has no rule 'other'; it has bad-news"),
+        ("other.risk.confidence=0.5", "is 'other'; there are bad-news"),
         ("bad-news.risk.confidence=0.5", "compares risk.confidence with a number 0 times"),
+        ("bad-news.risk.confidence=0.5", "; sweep one of sentiment.confidence, for, cooldown, "),
         ("bad-news.sentiment.confidence=high", "'high' is not a number"),
         ("bad-news.for=10", "'10': write a whole number and a unit"),
         ("bad-news.quiet=" + ",".join(["1m"] * 21), "gives 21 values; 20 at most"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -158,12 +159,65 @@ def test_an_alert_is_shown_in_short_and_piped_without_padding(person: Console) -
 
 
 @pytest.mark.usefixtures("piped")
+def test_a_change_says_what_became_of_it_and_who_has_the_alert(person: Console) -> None:
+    alert = person.fire("text")
+    done = person.run("ack", alert.id, "--author", "ann", "--comment", "on it").output.splitlines()
+    again = person.run("ack", alert.id, "--author", "bob").output.splitlines()
+    said = person.run("ack", alert.id, "--author", "bob", "--comment", "so do I").output
+    assert done[1:] == [
+        f" alert            {alert.id}, warning, acknowledged",
+        " change           acknowledged by ann: on it",
+        " acknowledged by  ann",
+    ]
+    assert again == [*done[:2], " change           none, it was so already", done[3]]
+    assert " change           commented by bob: so do I\n" in said
+
+
+@pytest.mark.usefixtures("piped")
+def test_what_ended_an_alert_is_not_shown_as_what_raised_it(person: Console) -> None:
+    rule = Rule(
+        name="r",
+        when="signal.volume > 4.0",
+        resolve="signal.volume < 2.0",
+        subject="ticker",
+        severity="info",
+        title="t",
+    )
+
+    async def ask(redis: Any, keys: Keys) -> Alert:
+        store = AlertStore(redis, keys, load_settings(None).alerting)
+        fires = Match(rule, "ticker:HALC", "t", "s", signal={"volume": 5.0})
+        ends = Match(rule, "ticker:HALC", "t", "s", outcome="resolves", signal={"volume": 1.5})
+        await store.raise_alerts([(scored(id="e-0"), fires)])
+        raised = await store.raise_alerts([(scored(id="e-1", after_s=60), ends)])
+        return raised.transitions[-1]
+
+    alert: Alert = asyncio.run(person.with_redis(load_settings(None), ask))
+    lines = person.run("show", alert.id).output.splitlines()
+    assert " ended on      signal.volume < 2.0" in lines
+    assert not any(line.startswith(" condition") for line in lines)
+
+
+@pytest.mark.usefixtures("piped")
 def test_that_nothing_hides_an_alert_is_said_too(person: Console) -> None:
-    shown = person.run("show", person.fire("text").id).output
-    assert "nothing hides it" in shown
+    alert = person.fire("text")
+    shown = person.run("show", alert.id).output
+    assert " notification  none, alerting.routes is not set\n" in shown
+    base = load_settings(None)
+    routed = base.alerting.model_copy(update={"routes": Path("routes.toml")})
+    settings = base.model_copy(update={"alerting": routed})
+    told = CliRunner().invoke(alerts.alerts, ["show", alert.id], obj=settings).output
+    assert " notification  nothing hides it\n" in told
     assert "history" not in shown
     # The condition names no head, so all are shown.
     assert "sentiment negative 0.95, topic earnings 0.95, risk low 0.95" in shown
+
+
+def test_where_none_is_open_it_says_how_to_see_the_others(person: Console) -> None:
+    assert "--state resolved lists" in person.run("list").output
+    assert "--state resolved lists" not in person.run("list", "--state", "resolved").output
+    person.fire("text")
+    assert "--state resolved lists" not in person.run("list").output
 
 
 def test_a_burst_of_small_alerts_hides_neither_a_grave_one_nor_how_many_there_are(

@@ -57,7 +57,7 @@ def test_status_tells_what_people_agree_on_and_what_waits(
 
     ask(settings, "status")
     told = " ".join(capfd.readouterr().out.split())
-    assert "feedback 5 records, 1 repeats, 0 corrections labels 1" in told
+    assert "feedback 5 records, 1 repeat, 0 corrections labels 1" in told
     assert "disputed 1 on which people disagree: e2 risk" in told
     assert "unknown 1 that wait for their event: nobody risk" in told
     assert "deep, 0 labels, refused: for a reason" in told

@@ -45,6 +45,17 @@ def test_a_variable_of_no_section_is_named_and_those_of_others_are_left_alone(
         load_settings(None)
 
 
+def test_a_variable_with_one_underscore_for_the_dot_is_refused_and_not_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As Kubernetes sets it beside a service of the name bellwether-redis.
+    monkeypatch.setenv("BELLWETHER_REDIS_PORT", "tcp://10.0.0.1:6379")
+    load_settings(None)
+    monkeypatch.setenv("BELLWETHER_KAFKA_BOOTSTRAP", "kafka:9092")
+    with pytest.raises(SettingsError, match="write BELLWETHER_KAFKA__BOOTSTRAP"):
+        load_settings(None)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

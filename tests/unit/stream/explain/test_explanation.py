@@ -400,3 +400,16 @@ def test_what_the_windows_held_is_shown_whole(
     with show.stdout.capture() as captured:
         explanation_view.print_alert(found)
     assert "figure_59 59" in captured.get()
+
+
+def test_what_ended_an_alert_is_not_shown_as_what_raised_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.terminal.show.stdout.width", 200)
+    last = event()
+    ended = alert(tmp_path, last, state="resolved", ended_by=evidence(last))
+    found = explain(tmp_path, msgspec.structs.replace(ended, condition="signal.volume < 2.0"), {})
+    with show.stdout.capture() as captured:
+        explanation_view.print_alert(found)
+    assert "ended on           signal.volume < 2.0" in captured.get()
+    assert "signal at its end" in captured.get()

@@ -135,6 +135,8 @@ def test_lines_before_the_first_object_are_kept_and_a_byte_order_mark_is_none_of
         (b"id,text\n1,a card is lost\n", "no line .* looks like CSV"),
         (b'[\n  {\n    "text": "a"\n  }\n]\n', "looks like a JSON array"),
         (b'[{"text": "a"}, {"text": "b"}]', "looks like a JSON array"),
+        (b'[kafka]\ngroup = "desk"\n', "looks like plain text"),
+        (b'[[sources]]\ntopic = "news"\n', "looks like plain text"),
         (b'{\n  "text": "a"\n}\n', "looks like JSON over several lines"),
         ('{"text": "a"}\n{"text": "b"}\n'.encode("utf-16"), "looks like UTF-16"),
         ('{"text": "a"}\n'.encode("utf-16-be"), "looks like UTF-16"),

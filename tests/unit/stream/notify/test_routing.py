@@ -148,7 +148,7 @@ ROOT = '[route]\nreceiver = "all"\n'
         (ROOT + RECEIVERS + RECEIVERS, "two receivers are named 'all'"),
         (
             ROOT + RECEIVERS + '[[receivers]]\nname = "x"\ntype = "smoke"\n',
-            r"receivers\[3\].type: invalid enum value 'smoke'",
+            r"receivers\[3\].type: invalid enum value 'smoke'; write topic, redis, webhook",
         ),
         (
             ROOT + RECEIVERS + '[[inhibit_rules]]\nsource_matchers = ["x"]\ntarget_matchers = []\n',

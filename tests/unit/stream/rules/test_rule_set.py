@@ -121,7 +121,8 @@ def test_titles_quote_the_scores_and_long_fields_are_cut(tmp_path: Path) -> None
     )
     (match,) = rules.match(event)
     assert match.title == "negative (0.93) for c-1, risk high"
-    assert match.summary == "x" * MAX_QUOTED_CHARS + "|" + "y" * MAX_QUOTED_CHARS
+    cut = MAX_QUOTED_CHARS - 1
+    assert match.summary == "x" * cut + "…|" + "y" * cut + "…"
 
 
 def test_no_title_says_minus_nothing() -> None:
@@ -176,6 +177,8 @@ def test_a_rule_sees_only_its_sources_and_a_disabled_one_sees_none(tmp_path: Pat
         ("subject.novelty < 0.0 && true", "subject.novelty < 0.0, but it is"),
         ("true ? event.novelty != 2 : false", "event.novelty != 2, but it is"),
         ("risk.label ==", "is not valid CEL"),
+        ("risk.label = 'a and b'", "; CEL writes == for ="),
+        ("true and not false or true", "; CEL writes && for and, || for or, ! for not"),
         ("undefined_function(event.text)", "fails on a sample event"),
         ("true" + " && true" * 1_000, "longer than 4,000 characters"),
         ("signal.sentimnt_z < 0.0", "signal has no field 'sentimnt_z'; did you mean 'sentiment_z'"),

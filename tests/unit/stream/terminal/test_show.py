@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -115,3 +116,30 @@ def test_a_table_cut_short_says_how_many_rows_there_are(screen: io.StringIO) -> 
     assert "… and 10 more; --json has all" in printed
     assert "row-19" in printed
     assert "row-20" not in printed
+
+
+def test_a_table_without_rows_is_its_title_alone(screen: io.StringIO) -> None:
+    show.table("open alerts", [], columns=COLUMNS, least=LEAST)
+    assert screen.getvalue() == "open alerts: 0\n"
+
+
+def test_a_time_is_broken_before_a_subject_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(show, "stdout", Console(file=shown, width=110, color_system=None))
+    title = "A wave of tickets about regulation_legal: 14.99 lately"
+    one = alert(severity="critical", subject="topic:regulation_legal", title=title)
+    show.table("open alerts", [one], columns=COLUMNS, least=LEAST)
+    assert "topic:regulation_legal" in shown.getvalue()
+    assert "no room" not in shown.getvalue()
+
+
+def test_of_a_record_only_what_it_holds_is_shown_and_times_as_in_tables(
+    screen: io.StringIO,
+) -> None:
+    at = datetime(2026, 3, 12, 12, 0, 0, 5, tzinfo=UTC)
+    show.record("silence", {"at": at, "starts": None, "by": {}, "hidden": 0}, as_json=False)
+    rows = [line.split("│")[1:3] for line in screen.getvalue().splitlines() if "│" in line]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["at", "2026-03-12 12:00:00Z"],
+        ["hidden", "0"],
+    ]
