@@ -62,7 +62,9 @@ def compile_condition(
     """
     if len(expression) > MAX_EXPRESSION_CHARS:
         raise RuleError(f"{where}: {field} is longer than {MAX_EXPRESSION_CHARS:,} characters")
-    if danger := find_danger(expression, _STRING_OR_COMMENT):
+    found = _STRING_OR_COMMENT.findall(expression)
+    literals = [text for text in found if not text.startswith("//")]
+    if danger := find_danger(strip(expression), literals):
         raise RuleError(f"{where}: {field} {danger}")
     try:
         program = cel.compile(expression)
