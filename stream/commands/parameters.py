@@ -164,7 +164,7 @@ def warn_of_unknown(settings: Settings, *, labels: Iterable[str], rules: Iterabl
     from stream.rules.rule_file import read_sound_rules
 
     try:
-        file, _ = read_sound_rules(settings.alerting.rules, tuple(settings.subjects.fields))
+        file, _ = read_sound_rules(settings.alerting.rules, settings.subjects.fields)
     except RuleError:
         # Whoever only routes or silences need not have the workers' rules at hand.
         return

@@ -80,7 +80,7 @@ async def show_thresholds(call: Call) -> ThresholdsAnswer:
 
     def work() -> ThresholdsAnswer:
         settings = services.settings
-        file = read_rule_file(settings.alerting.rules, tuple(settings.subjects.fields))
+        file = read_rule_file(settings.alerting.rules, settings.subjects.fields)
         where = next((place for place, one in file.rules.items() if one.name == alert.rule), "")
         if not where:
             raise RefusedError(

@@ -121,7 +121,7 @@ class AlertExplainer:
         Raises ModelError when a model is not to be had, RuleError when the rules can't be read.
         """
         last = self._explainer(alert, alert.evidence[-1])
-        file = read_rule_file(self._settings.alerting.rules, tuple(self._settings.subjects.fields))
+        file = read_rule_file(self._settings.alerting.rules, self._settings.subjects.fields)
         rule = next((one for one in file.rules.values() if one.name == alert.rule), None)
         names = [head.name for head in last.predictor.heads]
         heads = self._heads or heads_used(rule.when if rule else "", names)

@@ -194,9 +194,7 @@ def _model(load_model: Callable[[], Predictor]) -> tuple[Check, Predictor | None
 
 def _rules(settings: Settings, predictor: Predictor) -> Check:
     try:
-        rules = RuleSet.load(
-            settings.alerting.rules, predictor.heads, tuple(settings.subjects.fields)
-        )
+        rules = RuleSet.load(settings.alerting.rules, predictor.heads, settings.subjects.fields)
     except RuleError as error:
         return Check("rules", "failed", str(error))
     return Check("rules", "ok", f"{len(rules)} rules")

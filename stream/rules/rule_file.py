@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -114,7 +114,7 @@ def forgotten_cooldowns(file: RuleFile, keep_s: int) -> list[str]:
     ]
 
 
-def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
+def read_rule_file(path: Path | None, kinds: Collection[str] = ()) -> RuleFile:
     """The rule file at path, the shipped one if None. Raises RuleError with every fault in it.
 
     kinds are those of subjects that the settings add.
@@ -125,7 +125,7 @@ def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
     return file
 
 
-def read_sound_rules(path: Path | None, kinds: Sequence[str] = ()) -> tuple[RuleFile, list[str]]:
+def read_sound_rules(path: Path | None, kinds: Collection[str] = ()) -> tuple[RuleFile, list[str]]:
     """The same without faulty rules, and the faults. Raises RuleError where there are no rules."""
     where = "the shipped rules" if path is None else f"rule file {path}"
     try:
@@ -198,7 +198,7 @@ def _tables(table: dict[str, Any], text: str, where: str, name: str) -> list[Pla
     ]
 
 
-def _convert(placed: Placed, kinds: Sequence[str]) -> Rule:
+def _convert(placed: Placed, kinds: Collection[str]) -> Rule:
     entry, where = placed.entry, placed.where
     fields = {field.encode_name: field for field in msgspec.structs.fields(Rule)}
     faults: list[str] = []
@@ -227,7 +227,7 @@ def _convert(placed: Placed, kinds: Sequence[str]) -> Rule:
     return rule
 
 
-def _wrong_values(rule: Rule, kinds: Sequence[str]) -> Iterator[str]:
+def _wrong_values(rule: Rule, kinds: Collection[str]) -> Iterator[str]:
     if not _NAME.fullmatch(rule.name):
         yield "name must be lower-case letters, digits and '-', 80 at most"
     known = (*SUBJECT_KINDS, *kinds, *EVENT_KINDS)
