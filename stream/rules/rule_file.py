@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from stream.config import durations
+from stream.config.spelling import meant
 from stream.config.toml_text import TomlError, parse_toml
 from stream.names import EVENT_KINDS, OWN_LABELS, SUBJECT_KINDS, SourceKind
 from stream.records import Severity
@@ -201,15 +201,14 @@ def _tables(table: dict[str, Any], text: str, where: str, name: str) -> list[Pla
 def _convert(placed: Placed, kinds: Collection[str]) -> Rule:
     entry, where = placed.entry, placed.where
     fields = {field.encode_name: field for field in msgspec.structs.fields(Rule)}
-    faults: list[str] = []
-    for name in entry.keys() - fields.keys():
-        close = difflib.get_close_matches(name, fields, n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(fields)}"
-        faults.append(f"{where}: unknown field {name!r}; {remedy}")
+    faults = [
+        f"{where}: unknown field {name!r}; {meant(name, fields)}"
+        for name in entry.keys() - fields.keys()
+    ]
     for name, field in fields.items():
-        remedy = _WANTED.get(name, "a string")
         if name not in entry:
             if field.required:
+                remedy = _WANTED.get(name, "a string")
                 faults.append(f"{where}: {name} is missing; add it as {remedy}")
             continue
         try:
