@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass
+from datetime import datetime
 from math import exp2
 
 import msgspec
@@ -92,7 +93,7 @@ def observe(scored: Scored, kinds: Collection[str] | None = None) -> Observation
     if kinds is None or "source" in kinds:
         seen.append((f"source:{scored.source}", 1.0, scored.novelty))
     return Observation(
-        microseconds(scored),
+        time_us(scored.time),
         SOURCE_KINDS.index(scored.source),
         label,
         score,
@@ -101,8 +102,13 @@ def observe(scored: Scored, kinds: Collection[str] | None = None) -> Observation
     )
 
 
-def microseconds(scored: Scored) -> int:
-    return round(scored.time.timestamp() * 1_000_000)
+def time_us(time: datetime) -> int:
+    """Microseconds since 1970."""
+    return round(time.timestamp() * 1_000_000)
+
+
+def span_us(seconds: float) -> int:
+    return round(seconds * 1_000_000)
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from stream.names import Keys
 from stream.records import Origin, Scored, Subject
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_store import SignalStore
-from stream.signals.windows import SUMS, Windows, microseconds
+from stream.signals.windows import SUMS, Windows, time_us
 from stream.worker.app import WORK_REMEMBERED
 from tests.fakes import scored, scores
 
@@ -220,7 +220,7 @@ async def test_a_call_is_kept_as_long_as_one_of_its_events(client: Redis) -> Non
 async def test_an_event_that_a_former_worker_folded_in_is_known(client: Redis, places: str) -> None:
     """As such a worker left it: a fold in one text, with events that were not new in their call."""
     one = event(1, 60.0)
-    at_us = microseconds(one)
+    at_us = time_us(one.time)
     before = struct.pack("<29d", 1, 0, at_us - 60_000_000, at_us - 60_000_000, *[1.0] * 25)
     row = f'[1,"e1",{at_us},0,0,0,0,[[1,1,1]]]'
     head = f'{places}\n["ticker:HALC"]\n[{row if places == "0" else f"{row},{row}"}]\n'
