@@ -16,7 +16,7 @@ from stream.alerts.evidence import (
     condition_of,
     evidence,
     fingerprint,
-    labels_of,
+    rule_labels,
 )
 from stream.records import Alert, Evidence, Scored
 from stream.rules.rule_set import Match
@@ -168,7 +168,7 @@ def _fire(
         evidence=events,
         signal=match.signal,
         model=scored.model,
-        labels={"severity": rule.severity, **labels_of(match)},
+        labels={"severity": rule.severity, **rule_labels(match)},
         condition=condition_of(match),
         fired_at=last,
     )
@@ -190,7 +190,7 @@ def _decided(alert: Alert, scored: Scored, match: Match, **changes: object) -> A
         summary=told.summary,
         signal=match.signal,
         model=scored.model,
-        labels={"severity": severity, **labels_of(match)},
+        labels={"severity": severity, **rule_labels(match)},
         condition=condition_of(match),
         **changes,
     )

@@ -19,7 +19,7 @@ from stream.alerts.evidence import (
     condition_of,
     evidence,
     fingerprint,
-    labels_of,
+    rule_labels,
 )
 from stream.config.settings import Alerting
 from stream.names import Keys
@@ -207,7 +207,7 @@ class AlertStore:
             rule.severity,
             SEVERITY_RANKS[rule.severity],
             _json(evidence(scored)),
-            b"," + _json(labels_of(match))[1:-1],
+            b"," + _json(rule_labels(match))[1:-1],
             b"," + _json(decided)[1:-1],
             self._alerting.keep_s,
             self._alerting.replay_s,

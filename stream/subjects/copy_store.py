@@ -36,7 +36,7 @@ class CopyStore:
         self._script = redis.register_script(source)
         self._compares = settings.window_s > 0
         self._remembered = remembered
-        self._settings: list[Any] = [
+        self._constants: list[Any] = [
             span_us(settings.window_s),
             settings.similarity,
             max(round(settings.window_s), SHORTEST_KEEP_S),
@@ -86,7 +86,7 @@ class CopyStore:
         told: list[Any] = orjson.loads(
             await self._script(
                 keys=[self._keys.novelty, *partitions],
-                args=[*self._settings, b"".join(entries), orjson.dumps(columns)],
+                args=[*self._constants, b"".join(entries), orjson.dumps(columns)],
             )
         )
         return {
