@@ -99,7 +99,7 @@ class AlertStore:
                 break
         return kept[:limit]
 
-    async def list_all(self, keeps: Callable[[Alert], bool] = lambda _: True) -> list[Alert]:
+    async def list_all(self, keeps: Callable[[Alert], bool]) -> list[Alert]:
         """Alerts that it keeps, open or resolved, as long as Redis has them; the latest first."""
         kept: dict[str, Alert] = {}
         cursor = 0

@@ -75,10 +75,7 @@ def prune(
 
     checkpoint, weights = read_checkpoint(model_folder(settings, model))
     spec = find_head(checkpoint.heads, head)
-    examples, remarks = read_labelled(
-        data,
-        spec,
-    )
+    examples, remarks = read_labelled(data, spec)
     for remark in remarks:
         click.echo(printable(remark), err=True)
     pruned = leave_out(

@@ -51,9 +51,7 @@ _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*(\w+)\s*,
 _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 
 
-def compile_condition(
-    expression: str, heads: Sequence[Head], where: str, *, field: str = "when"
-) -> Any:
+def compile_condition(expression: str, heads: Sequence[Head], where: str, *, field: str) -> Any:
     """A cel.Program that gives a bool on any event of a model with these heads.
 
     Raises RuleError, beginning with where, on bad syntax, an unknown name, field or label, on a
