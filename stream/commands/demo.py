@@ -66,7 +66,7 @@ def demo(
     from stream.commands.console import serving
     from stream.demo.play import FEED_RATE, Plan, run_demo
     from stream.demo.trainer_process import teaches
-    from stream.files.publish import check_readable
+    from stream.files.lines import check_readable
 
     check_readable(inputs)
     live = not as_json and sys.stderr.isatty()

@@ -259,7 +259,7 @@ def _tell(told: Mapping[str, Rehearsal], marks: Marks | None, judged: Sequence[J
 
 def _feed_file(feed: Callable[[Scored], object], source: Path, *, quiet: bool) -> None:
     from stream.backtesting.scored_log import read_file
-    from stream.files.publish import count_lines
+    from stream.files.lines import count_lines
 
     number = 0
     with progress_bar(quiet) as progress:

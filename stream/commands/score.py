@@ -27,7 +27,7 @@ from stream.terminal import show
 @click.pass_obj
 def score(settings: Settings, file: Path, output: Path, model: Path | None, as_json: bool) -> None:
     """Score the JSON lines of FILE without Kafka, in input order."""
-    from stream.files.publish import check_readable, count_lines
+    from stream.files.lines import check_readable, count_lines
     from stream.files.score import score_file
 
     if str(output) == "-":
