@@ -15,7 +15,8 @@ import msgspec
 import orjson
 
 from models.spec import ModelError
-from stream.commands.options import FILE, config_option, json_option, load_heads
+from stream.commands.chosen_model import load_heads
+from stream.commands.options import FILE, config_option, json_option
 from stream.config.settings import Settings
 from stream.connections.outbox import Outgoing, open_outbox
 from stream.connections.topics import prepare_topics

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stream.commands.chosen_model import load_heads
 from stream.commands.options import (
     FAILED,
     FILE,
     WRONG_USAGE,
     config_option,
     json_option,
-    load_heads,
     progress_bar,
 )
 from stream.commands.parameters import Moment, check_span

@@ -6,14 +6,8 @@ from pathlib import Path
 
 import click
 
-from stream.commands.options import (
-    FILE,
-    config_option,
-    json_option,
-    load_predictor,
-    model_option,
-    progress_bar,
-)
+from stream.commands.chosen_model import load_predictor
+from stream.commands.options import FILE, config_option, json_option, model_option, progress_bar
 from stream.config.settings import Settings
 from stream.terminal import show
 

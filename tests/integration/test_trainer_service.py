@@ -16,7 +16,7 @@ import pytest
 
 from models.registry import CHALLENGER, CHAMPION, Registry
 from models.spec import DEFAULT_HEADS
-from stream.commands.options import RegistryChampions, load_predictor, open_registry
+from stream.commands.chosen_model import RegistryChampions, load_predictor, open_registry
 from stream.commands.trainer import trainer_service
 from stream.config.settings import Settings
 from stream.connections.outbox import Outgoing, open_outbox
