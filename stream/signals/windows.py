@@ -49,7 +49,6 @@ MAX_SUBJECTS = 50
 """Of one event; the most relevant ones are counted."""
 
 _SENTIMENT = {"negative": 1, "neutral": 2, "positive": 3}
-_PLACE = {name: place for place, name in enumerate(SUMS)}
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
@@ -140,11 +139,6 @@ class Windows:
         sums[:SHORT_SUMS] = [one * short for one in sums[:SHORT_SUMS]]
         sums[SHORT_SUMS:] = [one * long for one in sums[SHORT_SUMS:]]
         self.short_weight = self.long_weight = 1.0
-
-    def __getitem__(self, name: str) -> float:
-        """The sum of that name as of at_us."""
-        place = _PLACE[name]
-        return self.sums[place] / (self.short_weight if place < SHORT_SUMS else self.long_weight)
 
 
 def fold(  # noqa: C901, PLR0915 - in one piece: a call a subject would cost a backtest a twentieth
