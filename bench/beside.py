@@ -18,9 +18,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 
+import torch
+
 from bench.broker import own_broker, settings_on
 from bench.machine import cpu_s, quantile
 from bench.texts import events
+from models.description import shipped
 from models.predictor import load_predictor
 from stream.config.settings import Settings
 from stream.connections.clients import kafka_arguments
@@ -28,13 +31,13 @@ from stream.connections.outbox import Outbox
 from stream.demo.embedded import EmbeddedRedis
 from stream.runtime.heap import spare_long_lived
 from stream.worker.app import Worker
-from trainer.priority import (
-    DEEP_SHARE,
-    NICENESS,
-    Throttle,
-    lower_priority,
-    use_idle_time_only,
-)
+from trainer.fitting.fit import Watch
+from trainer.fitting.learner import bf16_helps
+from trainer.labels.settlement import Label
+from trainer.priority import DEEP_SHARE, NICENESS, Throttle, lower_priority, use_idle_time_only
+from trainer.promotion.challenge import challenge_deep
+from trainer.promotion.contender import load_contender
+from trainer.promotion.data_split import split_labels
 
 POLL_S = 0.02
 AHEAD = 64
@@ -160,16 +163,6 @@ def _fit(lower_priority: Callable[[], None], share: float) -> Iterator[int]:
 
 def _fit_for_ever(lower_priority: Callable[[], None], share: float, pipe: Connection) -> None:
     """The deep challenge of the trainer on the shipped model, again and again."""
-    import torch  # noqa: PLC0415 - in this process alone
-
-    from models.description import shipped  # noqa: PLC0415
-    from trainer.fitting.fit import Watch  # noqa: PLC0415
-    from trainer.fitting.learner import bf16_helps  # noqa: PLC0415
-    from trainer.labels.settlement import Label  # noqa: PLC0415
-    from trainer.promotion.challenge import challenge_deep  # noqa: PLC0415
-    from trainer.promotion.contender import load_contender  # noqa: PLC0415
-    from trainer.promotion.data_split import split_labels  # noqa: PLC0415
-
     torch.set_num_threads(1)
     root = load_contender(shipped(), bf16=bf16_helps(torch.device("cpu")))
     own = split_labels((), {})

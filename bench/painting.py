@@ -106,7 +106,7 @@ async def memory_of(browser: Browser, page: Page) -> str:
     )
     return (
         f"heap {metrics['JSHeapUsedSize'] / 1e6:.1f} MB, {metrics['Nodes']:.0f} nodes, "
-        f"{metrics['JSEventListeners']:.0f} listeners; process {largest:.0f} MB"
+        f"{metrics['JSEventListeners']:.0f} listeners; process {largest:.0f} MiB"
     )
 
 

@@ -29,7 +29,7 @@ from models.checkpoint import read_checkpoint, write_checkpoint
 from models.description import shipped
 from models.predictor import TorchPredictor
 from models.registry import CHAMPION, Registry
-from stream.commands.options import RegistryChampions, load_predictor
+from stream.commands.chosen_model import RegistryChampions, load_predictor
 from stream.config.settings import Settings
 from stream.connections.clients import kafka_arguments
 from stream.connections.outbox import Outbox

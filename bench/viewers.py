@@ -62,7 +62,7 @@ class Console:
         )
         wait_until_alive(self.address)
 
-    def memory_mb(self) -> float:
+    def memory_mib(self) -> float:
         return memory_mib(self._process.pid)
 
     def cpu_s(self) -> float:
@@ -134,7 +134,7 @@ async def measure(redis_url: str, *, viewers: int, alerts: int, rate: int, minut
     arrivals = Arrivals()
     loop = asyncio.get_running_loop()
     try:
-        alone = console.memory_mb()
+        alone = console.memory_mib()
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=None)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
@@ -147,13 +147,13 @@ async def measure(redis_url: str, *, viewers: int, alerts: int, rate: int, minut
                 await asyncio.sleep(0.05)
             opened, opened_cpu = time.monotonic() - opening, console.cpu_s() - cpu
             await asyncio.sleep(SETTLE_S)
-            idle = console.memory_mb()
+            idle = console.memory_mib()
             begun, cpu, own = time.monotonic(), console.cpu_s(), time.process_time()
             sending = asyncio.create_task(update(store, alerts, rate, loop.time() + minutes * 60))
             memory = []
             while not sending.done():
                 await asyncio.wait({sending}, timeout=SAMPLE_S)
-                memory.append(console.memory_mb())
+                memory.append(console.memory_mib())
             sent = sending.result()
             took, cpu = time.monotonic() - begun, console.cpu_s() - cpu
             own = time.process_time() - own
@@ -177,10 +177,8 @@ async def measure(redis_url: str, *, viewers: int, alerts: int, rate: int, minut
     print(f"  from update to delivery  {quantiles(arrivals.ages, 's', digits=2)}")
     print(f"  sent                     {arrivals.bytes / took / 1e6:.1f} MB a second")
     print(f"  CPU of the console       {cpu / took:.2f} cores ({own / took:.2f} of this program)")
-    print(
-        f"  memory of the console    {alone:.0f} MB alone, {idle:.0f} MB with the pages open, then"
-    )
-    print(f"    every {SAMPLE_S:.0f} s             {' '.join(f'{one:.0f}' for one in memory)} MB")
+    print(f"  memory of the console    {alone:.0f} MiB alone, {idle:.0f} MiB with its pages, then")
+    print(f"    every {SAMPLE_S:.0f} s             {' '.join(f'{one:.0f}' for one in memory)} MiB")
 
 
 def main() -> None:

@@ -158,13 +158,11 @@ class Explainer:
 
     def _target(self, head: str, label: str, kind: str) -> tuple[torch.Tensor, torch.Tensor, int]:
         """The head's weight and bias over its temperature, and the label's row."""
-        for one, rows in self._joint.rows():
-            if one.name == head:
-                temperature = one.calibrated_for(kind).temperature
-                weight = self._joint.linear.weight[rows] / temperature
-                bias = self._joint.linear.bias[rows] / temperature
-                return weight, bias, one.labels.index(label)
-        raise ModelError(f"head {head!r}: the model has none of that name")
+        one, rows = next(pair for pair in self._joint.rows() if pair[0].name == head)
+        temperature = one.calibrated_for(kind).temperature
+        weight = self._joint.linear.weight[rows] / temperature
+        bias = self._joint.linear.bias[rows] / temperature
+        return weight, bias, one.labels.index(label)
 
     def _integrate(
         self, ids: list[int], target: tuple[torch.Tensor, torch.Tensor, int], points: int

@@ -29,7 +29,7 @@ HASH_BYTES = 4
 logger = logging.getLogger(__name__)
 
 
-class Shadowed(msgspec.Struct, frozen=True, kw_only=True):
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """Two answers to one text, by the event's id and kind: only the champion's holds."""
 
     id: str
@@ -65,7 +65,7 @@ class Shadow(Generic[T]):
         share: float,
         id_of: Callable[[T], str],
         reads: Callable[[T], bool],
-        deliver: Callable[[list[Shadowed]], None],
+        deliver: Callable[[list[Answered]], None],
     ) -> None:
         self.challenger = challenger
         self.given_up = False
@@ -127,7 +127,7 @@ class Shadow(Generic[T]):
     def _answer(self, owed: Sequence[_Owed], answers: Sequence[Scores]) -> None:
         self._deliver(
             [
-                Shadowed(
+                Answered(
                     id=one.id,
                     kind=one.kind,
                     champion=one.champion,

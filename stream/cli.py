@@ -39,7 +39,7 @@ from stream.commands.options import FAILED, WRONG_USAGE
 from stream.config.settings import SettingsError, load_settings
 from stream.connections.outbox import TooLargeForTopicError
 from stream.demo.embedded import EmbeddedError
-from stream.files.publish import InputError
+from stream.files.lines import InputError
 from stream.ingest.text import printable
 from stream.rules.rule_error import RuleError
 from stream.runtime.errors import StartError

@@ -13,6 +13,7 @@ from models.spec import DEFAULT_HEADS, BatchInfo, Head, HeadScore, Scores
 from stream.names import Keys
 from stream.notify.notification import Notification
 from stream.records import Alert, Event, Evidence, Origin, Scored, Subject
+from stream.signals.windows import SUMS, Windows
 from trainer.labels.feedback import Accepted, Text
 from trainer.labels.settlement import Settled, Settlement
 
@@ -109,6 +110,15 @@ def notification(identity: str = "n-1", **changes: Any) -> Notification:
         "created_at": NOON,
     }
     return Notification(**{**fields, **changes})
+
+
+def sums(windows: Windows) -> dict[str, float]:
+    """By name, as of its at_us."""
+    weights = {"long": windows.long_weight}
+    return {
+        name: total / weights.get(name.partition("_")[0], windows.short_weight)
+        for name, total in zip(SUMS, windows.sums, strict=True)
+    }
 
 
 def settle(

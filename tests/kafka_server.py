@@ -129,7 +129,7 @@ def kafka_server(folder: Path) -> Iterator[KafkaServer]:
         server.stop()
 
 
-class KafkaServer:
+class KafkaServer(ServerProcess):
     """One broker; after kill() or stop(), start() brings it back on the same port and data.
 
     With certificates it also listens at sasl_bootstrap, over TLS to USER with the password by
@@ -167,18 +167,13 @@ class KafkaServer:
             + secure
         )
         _format_storage(java, properties, member.cluster, password if certificates else "")
-        self._process = ServerProcess(
+        super().__init__(
             [*java, "kafka.Kafka", str(properties)],
             log=folder / "kafka.log",
-            answers=self._answers,
             start_deadline_s=START_DEADLINE_S,
         )
-        self.start = self._process.start
-        self.kill = self._process.kill
-        self.stop = self._process.stop
-        self.log_tail = self._process.log_tail
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         # A fresh client each time: an old one backs off longer after every refused connection.
         client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         try:

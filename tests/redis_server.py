@@ -29,7 +29,7 @@ def redis_server(folder: Path, *, durable: bool = False) -> Iterator[RedisServer
         server.stop()
 
 
-class RedisServer:
+class RedisServer(ServerProcess):
     """One server; after kill() or stop(), start() brings it back on the same port."""
 
     def __init__(
@@ -60,22 +60,17 @@ class RedisServer:
             listing.write_text("\n".join(acl) + "\n")
             keep += ["--aclfile", str(listing)]
         place = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
-        self._process = ServerProcess(
+        super().__init__(
             [program, *place, *keep, "--loglevel", "warning"],
             log=folder / "redis.log",
-            answers=self._answers,
             start_deadline_s=START_DEADLINE_S,
         )
-        self.start = self._process.start
-        self.kill = self._process.kill
-        self.stop = self._process.stop
-        self.log_tail = self._process.log_tail
 
     def flush(self) -> None:
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         with redis.Redis.from_url(self.url) as client:
             try:
                 return bool(client.ping())

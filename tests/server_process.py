@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 STOP_DEADLINE_S = 20.0
@@ -21,34 +22,30 @@ class ServerError(Exception):
     """A server did not start or died; the message ends with the last lines of its log."""
 
 
-class ServerProcess:
-    """One server, its command and its log file; answers() tells whether it serves requests."""
+class ServerProcess(ABC):
+    """One server, its command and its log file."""
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        log: Path,
-        answers: Callable[[], bool],
-        start_deadline_s: float,
-    ) -> None:
-        self.command = list(command)
-        self.log = log
-        self._answers = answers
+    def __init__(self, command: Sequence[str], *, log: Path, start_deadline_s: float) -> None:
+        self._command = list(command)
+        self._log = log
         self._start_deadline_s = start_deadline_s
         self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Whether it serves requests."""
 
     def start(self) -> None:
         """Start and wait until the server answers.
 
         Raises ServerError when it exits first or the deadline passes.
         """
-        with self.log.open("ab") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
         deadline = time.monotonic() + self._start_deadline_s
-        while not self._answers():
+        while not self.answers():
             if self._process.poll() is not None:
                 raise ServerError(f"exited with {self._process.returncode}:\n{self.log_tail()}")
             if time.monotonic() > deadline:
@@ -78,7 +75,7 @@ class ServerProcess:
         self._process = None
 
     def log_tail(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()
+        lines = self._log.read_text(errors="replace").splitlines()
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
 

@@ -75,6 +75,7 @@ PURE = (
     "stream.explain.rounding",
     "stream.subjects.finder",
     "stream.config.durations",
+    "stream.config.spelling",
     "stream.processing.in_order",
     "stream.signals.windows",
     "stream.signals.figures",

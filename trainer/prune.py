@@ -109,10 +109,7 @@ def prune(
     described = msgspec.structs.replace(
         checkpoint,
         training=training
-        | {
-            "parent": checkpoint.version,
-            "heads_left_out": [list(one) for one in left_out],
-        },
+        | {"parent": checkpoint.version, "heads_left_out": [list(one) for one in left_out]},
         metrics=checkpoint.metrics | {"pruned": [way._asdict() for way in ways]},
     )
     return Pruned(write_checkpoint(output, described, without), left_out, ways)

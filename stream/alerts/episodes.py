@@ -16,11 +16,11 @@ from stream.alerts.evidence import (
     condition_of,
     evidence,
     fingerprint,
-    labels_of,
+    rule_labels,
 )
 from stream.records import Alert, Evidence, Scored
 from stream.rules.rule_set import Match
-from stream.signals.windows import microseconds
+from stream.signals.windows import span_us, time_us
 
 
 class _Pending(msgspec.Struct):
@@ -59,8 +59,8 @@ class Episodes:
             if match.outcome != "holds":
                 return None
             current = self._current[mark] = _Current()
-        at_us = microseconds(scored)
-        quiet_us = _us(match.rule.quiet_s or self._quiet_s)
+        at_us = time_us(scored.time)
+        quiet_us = span_us(match.rule.quiet_s or self._quiet_s)
         alert = current.alert
         active = (
             alert is not None and alert.state != "resolved" and at_us <= current.last_us + quiet_us
@@ -83,7 +83,7 @@ class Episodes:
             alert = _fire(current, scored, match, mark, quiet_us)
         if alert is not None:
             current.alert = alert
-            current.last_us = _time_us(alert.last_seen)
+            current.last_us = time_us(alert.last_seen)
             current.ended_us = at_us if alert.state == "resolved" else None
         return alert
 
@@ -128,7 +128,7 @@ def _too_soon(current: _Current, at_us: int, quiet_us: int, match: Match) -> boo
             return True
     else:
         ended = current.last_us + quiet_us
-    return at_us < ended + _us(match.rule.cooldown_s)
+    return at_us < ended + span_us(match.rule.cooldown_s)
 
 
 def _fire(
@@ -137,14 +137,14 @@ def _fire(
     first = last = scored.time
     count = 1
     events: tuple[Evidence, ...] = (evidence(scored),)
-    for_us = _us(match.rule.for_s)
+    for_us = span_us(match.rule.for_s)
     if for_us:
         waiting = current.pending
-        if waiting and microseconds(scored) <= _time_us(waiting.last) + quiet_us:
+        if waiting and time_us(scored.time) <= time_us(waiting.last) + quiet_us:
             first, last = min(waiting.first, first), max(waiting.last, last)
             count = waiting.count + 1
             events = _appended(waiting.evidence, scored)
-        if _time_us(last) - _time_us(first) < for_us:
+        if time_us(last) - time_us(first) < for_us:
             current.pending = _Pending(first, last, count, events)
             return None
     current.pending = None
@@ -168,7 +168,7 @@ def _fire(
         evidence=events,
         signal=match.signal,
         model=scored.model,
-        labels={"severity": rule.severity, **labels_of(match)},
+        labels={"severity": rule.severity, **rule_labels(match)},
         condition=condition_of(match),
         fired_at=last,
     )
@@ -190,7 +190,7 @@ def _decided(alert: Alert, scored: Scored, match: Match, **changes: object) -> A
         summary=told.summary,
         signal=match.signal,
         model=scored.model,
-        labels={"severity": severity, **labels_of(match)},
+        labels={"severity": severity, **rule_labels(match)},
         condition=condition_of(match),
         **changes,
     )
@@ -198,11 +198,3 @@ def _decided(alert: Alert, scored: Scored, match: Match, **changes: object) -> A
 
 def _appended(events: tuple[Evidence, ...], scored: Scored) -> tuple[Evidence, ...]:
     return (*events, evidence(scored))[-EVIDENCE_EVENTS:]
-
-
-def _us(seconds: float) -> int:
-    return round(seconds * 1_000_000)
-
-
-def _time_us(time: datetime) -> int:
-    return round(time.timestamp() * 1_000_000)

@@ -38,7 +38,7 @@ def evidence(scored: Scored) -> Evidence:
     )
 
 
-def labels_of(match: Match) -> dict[str, str]:
+def rule_labels(match: Match) -> dict[str, str]:
     """What routing goes by, but for the severity, which the alert's life decides."""
     return {
         "rule": match.rule.name,

@@ -19,12 +19,12 @@ from stream.alerts.evidence import (
     condition_of,
     evidence,
     fingerprint,
-    labels_of,
+    rule_labels,
 )
 from stream.config.settings import Alerting
 from stream.names import Keys
 from stream.records import DECODE_ERRORS, Alert, Scored, decode_alert
-from stream.signals.windows import microseconds
+from stream.signals.windows import span_us, time_us
 
 if TYPE_CHECKING:  # as in evidence.py
     from stream.rules.rule_set import Match
@@ -99,7 +99,7 @@ class AlertStore:
                 break
         return kept[:limit]
 
-    async def list_all(self, keeps: Callable[[Alert], bool] = lambda _: True) -> list[Alert]:
+    async def list_all(self, keeps: Callable[[Alert], bool]) -> list[Alert]:
         """Alerts that it keeps, open or resolved, as long as Redis has them; the latest first."""
         kept: dict[str, Alert] = {}
         cursor = 0
@@ -178,8 +178,8 @@ class AlertStore:
             keys.lasting(match.subject),
             keys.alerts_quiet,
         ]
-        quiet_us = _microseconds(rule.quiet_s or self._alerting.quiet_s)
-        seen = ["repeats" if match.repeats else match.outcome, mark, microseconds(scored)]
+        quiet_us = span_us(rule.quiet_s or self._alerting.quiet_s)
+        seen = ["repeats" if match.repeats else match.outcome, mark, time_us(scored.time)]
         if match.outcome == "fails":  # ends a wait at most
             replay_s = self._alerting.replay_s
             return places, [*seen, rule.name, quiet_us, keys.alert(""), replay_s]
@@ -202,12 +202,12 @@ class AlertStore:
             *seen,
             _iso(scored.time),
             quiet_us,
-            _microseconds(rule.for_s),
-            _microseconds(rule.cooldown_s),
+            span_us(rule.for_s),
+            span_us(rule.cooldown_s),
             rule.severity,
             SEVERITY_RANKS[rule.severity],
             _json(evidence(scored)),
-            b"," + _json(labels_of(match))[1:-1],
+            b"," + _json(rule_labels(match))[1:-1],
             b"," + _json(decided)[1:-1],
             self._alerting.keep_s,
             self._alerting.replay_s,
@@ -261,7 +261,3 @@ def _literal(text: str) -> str:
 
 def _iso(time: datetime) -> str:
     return _json(time).decode().strip('"')
-
-
-def _microseconds(seconds: float) -> int:
-    return round(seconds * 1_000_000)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from stream.files.publish import InputError, every_line
+from stream.files.lines import InputError, every_line
 from stream.names import SourceKind
 from stream.records import DECODE_ERRORS, Alert, Scored
 

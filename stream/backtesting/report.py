@@ -174,7 +174,7 @@ def show_summary(summary: Summary) -> None:
 
 
 def _show_comparison(head: dict[str, Any], side: Side, first: Alerted, second: Alerted) -> None:
-    sides = (("first", first), ("second", second))
+    sides = ((FIRST, first), (SECOND, second))
     head |= {f"alerts of the {name}": len(one.alerts) for name, one in sides}
     head["in both"] = side.both
     for name, one in sides:

@@ -97,7 +97,7 @@ def run_tests(file: RuleFile, heads: Sequence[Head], settings: Settings) -> list
     finder = SubjectFinder.load(settings.subjects)
     for placed in file.tests:
         test = _read(placed, file)
-        rules = RuleSet.of(file, heads, signals=settings.signals)
+        rules = RuleSet(file.rules, heads, signals=settings.signals)
         backtest = Backtest(
             {"": rules},
             signals=settings.signals,

@@ -12,7 +12,7 @@ import msgspec
 
 from stream.config.settings import Settings
 from stream.connections.topic_log import read_log
-from stream.files.publish import InputError, every_line
+from stream.files.lines import InputError, every_line
 from stream.records import DECODE_ERRORS, Scored, decode_scored
 
 T = TypeVar("T")

@@ -268,7 +268,7 @@ async def _find(settings: Settings, search: Search) -> list[Alert]:
 
         if "resolved" in search.states:
             return await store.list_all(keeps)
-        return await store.list_open(sys.maxsize, keeps)
+        return await store.list_open(keeps=keeps)
 
     return await with_redis(settings, ask)
 

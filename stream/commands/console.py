@@ -11,15 +11,10 @@ from pathlib import Path
 
 import click
 
+from stream.commands.chosen_model import load_heads, open_registry
 from stream.commands.label_log_file import LabelLogFile
-from stream.commands.options import (
-    FILE,
-    config_option,
-    json_option,
-    load_heads,
-    open_registry,
-    run_service,
-)
+from stream.commands.options import FILE, config_option, json_option
+from stream.commands.service import run_service
 from stream.config.settings import Settings, SettingsError
 from stream.console.users import (
     LEAST_PASSWORD_CHARS,

@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream.commands.options import (
-    FILE,
-    RegistryChampions,
-    config_option,
-    json_option,
-    load_predictor,
-    open_registry,
-    run_service,
-)
+from stream.commands.chosen_model import RegistryChampions, load_predictor, open_registry
+from stream.commands.options import FILE, config_option, json_option
 from stream.commands.parameters import POSITIVE
+from stream.commands.service import run_service
 from stream.config.settings import Settings
 from stream.records import utc_now
 from stream.terminal import show
@@ -66,7 +60,7 @@ def demo(
     from stream.commands.console import serving
     from stream.demo.play import FEED_RATE, Plan, run_demo
     from stream.demo.trainer_process import teaches
-    from stream.files.publish import check_readable
+    from stream.files.lines import check_readable
 
     check_readable(inputs)
     live = not as_json and sys.stderr.isatty()

@@ -7,7 +7,8 @@ import sys
 
 import click
 
-from stream.commands.options import FAILED, config_option, json_option, load_predictor
+from stream.commands.chosen_model import load_predictor
+from stream.commands.options import FAILED, config_option, json_option
 from stream.config.settings import Settings
 from stream.terminal import show
 from stream.terminal.logs import set_up_logging

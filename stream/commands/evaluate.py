@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stream.commands.answering import shares, show_sources
-from stream.commands.options import (
-    config_option,
-    json_option,
-    labelled_file,
-    load_predictor,
-    model_option,
-)
+from stream.commands.chosen_model import load_predictor
+from stream.commands.options import config_option, json_option, labelled_file, model_option
 from stream.config.settings import Settings
 from stream.ingest.text import printable
 from stream.terminal import show

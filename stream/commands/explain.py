@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from models.nearest import ExampleIndex
+    from stream.explain.explanation import ExplainedAlert
     from stream.names import Keys
     from stream.records import Origin, RawRecord
 
@@ -58,6 +59,7 @@ def explain(
     from stream.commands.explainers import explainers, load_explainer
     from stream.explain import explanation_view
     from stream.explain.explainer import AlertExplainer, explain_text
+    from stream.explain.explanation import ExplainedText
     from stream.ingest.language import detect_language
     from stream.ingest.readable import why_unreadable
 
@@ -74,7 +76,9 @@ def explain(
             names = heads or [one.name for one in explainer.predictor.heads]
             cleaned = clean_text(text, settings.limits.max_text_chars)
             unreadable = why_unreadable(cleaned, detect_language(cleaned), settings.model.languages)
-            found: Any = explain_text(explainer, nearest, cleaned, names, kind or "", unreadable)
+            found: ExplainedText | ExplainedAlert = explain_text(
+                explainer, nearest, cleaned, heads=names, kind=kind or "", unreadable=unreadable
+            )
         else:
             alert, copies = asyncio.run(_find(settings, alert_id or ""))
             again = asyncio.run(_read_again(settings, alert)) if replay else None
@@ -83,7 +87,7 @@ def explain(
             )
     if as_json:
         show.json_object(found)
-    elif text:
+    elif isinstance(found, ExplainedText):
         explanation_view.print_text(found)
     else:
         explanation_view.print_alert(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.spec import ModelError
-from stream.commands.options import model_folder, open_registry
+from stream.commands.chosen_model import model_folder, open_registry
 from stream.config.settings import Settings
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ import msgspec
 import orjson
 
 from models.spec import ModelError
-from stream.commands.options import FILE, config_option, json_option, load_heads
+from stream.commands.chosen_model import load_heads
+from stream.commands.options import FILE, config_option, json_option
 from stream.config.settings import Settings
 from stream.connections.outbox import Outgoing, open_outbox
 from stream.connections.topics import prepare_topics
-from stream.files.publish import InputError
+from stream.files.lines import InputError
 from stream.ingest.text import printable
 from stream.records import Feedback, encode, feedback_of, utc_now
 from stream.runtime.login import login_name

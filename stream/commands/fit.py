@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stream.commands.answering import show_sources
+from stream.commands.chosen_model import how_to_serve, model_folder
 from stream.commands.options import (
     FILE,
     config_option,
-    how_to_serve,
     json_option,
     labelled_file,
-    model_folder,
     model_option,
     progress_bar,
 )

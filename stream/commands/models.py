@@ -13,8 +13,9 @@ from aiokafka.errors import KafkaError
 
 from models.registry import CHALLENGER, CHAMPION, Alias, Registry
 from models.spec import ModelError, lost_heads
+from stream.commands.chosen_model import open_registry
 from stream.commands.label_log_file import LabelLogFile
-from stream.commands.options import FILE, config_option, json_option, open_registry
+from stream.commands.options import FILE, config_option, json_option
 from stream.commands.parameters import Person, Remark
 from stream.commands.version_diff import compared, differences
 from stream.commands.version_view import learnt, lineage, moves, told

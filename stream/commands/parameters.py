@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ import click
 from stream.alerts.matchers import Matcher, MatcherError, parse_matcher
 from stream.config.durations import seconds
 from stream.config.settings import Settings
+from stream.config.spelling import meant
 from stream.ingest.event_time import parse_time
 from stream.ingest.text import clean_remark
 from stream.names import OWN_LABELS, is_alert_id
@@ -164,7 +164,7 @@ def warn_of_unknown(settings: Settings, *, labels: Iterable[str], rules: Iterabl
     from stream.rules.rule_file import read_sound_rules
 
     try:
-        file, _ = read_sound_rules(settings.alerting.rules, tuple(settings.subjects.fields))
+        file, _ = read_sound_rules(settings.alerting.rules, settings.subjects.fields)
     except RuleError:
         # Whoever only routes or silences need not have the workers' rules at hand.
         return
@@ -175,6 +175,4 @@ def warn_of_unknown(settings: Settings, *, labels: Iterable[str], rules: Iterabl
 
 def _warn(what: str, names: Iterable[str], known: set[str]) -> None:
     for name in sorted(set(names) - known):
-        close = difflib.get_close_matches(name, known, n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-        click.echo(f"warning: {what} {name!r}; {remedy}", err=True)
+        click.echo(f"warning: {what} {name!r}; {meant(name, sorted(known))}", err=True)

@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from stream.commands.options import (
-    FILE,
-    config_option,
-    how_to_serve,
-    json_option,
-    labelled_file,
-    model_folder,
-    model_option,
-)
+from stream.commands.chosen_model import how_to_serve, model_folder
+from stream.commands.options import FILE, config_option, json_option, labelled_file, model_option
 from stream.commands.parameters import Finite
 from stream.config.settings import Settings
 from stream.ingest.text import printable
@@ -75,10 +68,7 @@ def prune(
 
     checkpoint, weights = read_checkpoint(model_folder(settings, model))
     spec = find_head(checkpoint.heads, head)
-    examples, remarks = read_labelled(
-        data,
-        spec,
-    )
+    examples, remarks = read_labelled(data, spec)
     for remark in remarks:
         click.echo(printable(remark), err=True)
     pruned = leave_out(

@@ -27,7 +27,8 @@ def publish(settings: Settings, file: Path, rate: float | None, as_json: bool) -
     """
     from stream.connections.outbox import open_outbox
     from stream.connections.topics import prepare_topics
-    from stream.files.publish import Addresser, read_lines
+    from stream.files.lines import read_lines
+    from stream.files.publish import Addresser
     from stream.files.publish import publish as send
 
     addresser = Addresser(settings)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stream.commands.chosen_model import load_heads
 from stream.commands.options import (
     FAILED,
     FILE,
     WRONG_USAGE,
     config_option,
     json_option,
-    load_heads,
     progress_bar,
 )
 from stream.commands.parameters import Moment, check_span
@@ -74,11 +74,11 @@ def _checked(settings: Settings, file: Path) -> tuple[int, list[str], list[str]]
     heads = load_heads(settings)
     count = 0
     try:
-        sound, faults = read_sound_rules(file, tuple(settings.subjects.fields))
+        sound, faults = read_sound_rules(file, settings.subjects.fields)
     except RuleError as error:
         return count, list(error.faults), []
     try:
-        count = len(RuleSet.of(sound, heads))
+        count = len(RuleSet(sound.rules, heads))
     except RuleError as error:
         faults += error.faults
     if not faults:  # an example may name a rule that a fault keeps out
@@ -99,7 +99,7 @@ def run_examples(settings: Settings, file: Path, as_json: bool) -> None:
     from stream.backtesting.rule_tests import run_tests
     from stream.rules.rule_file import read_rule_file
 
-    read = read_rule_file(file, tuple(settings.subjects.fields))
+    read = read_rule_file(file, settings.subjects.fields)
     verdicts = run_tests(read, load_heads(settings), settings)
     failed = [verdict for verdict in verdicts if verdict.faults]
     if as_json:
@@ -166,7 +166,7 @@ def backtest(
     if sweep and (other or routes):
         raise click.UsageError("--sweep can't be combined with --compare or --routes")
     heads = load_heads(settings)
-    kinds = tuple(settings.subjects.fields)
+    kinds = settings.subjects.fields
     read = read_rule_file(file or settings.alerting.rules, kinds)
 
     files = [read, *([read_rule_file(other, kinds)] if other else [])]
@@ -259,7 +259,7 @@ def _tell(told: Mapping[str, Rehearsal], marks: Marks | None, judged: Sequence[J
 
 def _feed_file(feed: Callable[[Scored], object], source: Path, *, quiet: bool) -> None:
     from stream.backtesting.scored_log import read_file
-    from stream.files.publish import count_lines
+    from stream.files.lines import count_lines
 
     number = 0
     with progress_bar(quiet) as progress:

@@ -6,14 +6,8 @@ from pathlib import Path
 
 import click
 
-from stream.commands.options import (
-    FILE,
-    config_option,
-    json_option,
-    load_predictor,
-    model_option,
-    progress_bar,
-)
+from stream.commands.chosen_model import load_predictor
+from stream.commands.options import FILE, config_option, json_option, model_option, progress_bar
 from stream.config.settings import Settings
 from stream.terminal import show
 
@@ -27,7 +21,7 @@ from stream.terminal import show
 @click.pass_obj
 def score(settings: Settings, file: Path, output: Path, model: Path | None, as_json: bool) -> None:
     """Score the JSON lines of FILE without Kafka, in input order."""
-    from stream.files.publish import check_readable, count_lines
+    from stream.files.lines import check_readable, count_lines
     from stream.files.score import score_file
 
     if str(output) == "-":

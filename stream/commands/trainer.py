@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream.commands.options import config_option, open_registry, run_service, start_unless
+from stream.commands.chosen_model import open_registry
+from stream.commands.options import config_option
+from stream.commands.service import run_service, start_unless
 from stream.config.settings import Settings, SettingsError
 
 if TYPE_CHECKING:

@@ -8,14 +8,9 @@ import sys
 
 import click
 
-from stream.commands.options import (
-    FAILED,
-    RegistryChampions,
-    config_option,
-    load_predictor,
-    run_service,
-    start_unless,
-)
+from stream.commands.chosen_model import RegistryChampions, load_predictor
+from stream.commands.options import FAILED, config_option
+from stream.commands.service import run_service, start_unless
 from stream.config.settings import Settings
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
+
+from stream.config.spelling import meant
 
 
 def sentences(faults: Sequence[ErrorDetails], settings: type[BaseModel]) -> str:
@@ -47,8 +48,8 @@ def _sentence(fault: ErrorDetails, settings: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         *place, name = map(str, fault["loc"])
-        close = difflib.get_close_matches(name, _known(settings, place), n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else "docs/settings.md has all there are"
+        all_there = "docs/settings.md has all there are"
+        remedy = meant(name, _known(settings, place), otherwise=all_there)
         return f"setting {where}: is not known; {remedy}"
     if fault["type"] in {"float_parsing", "int_parsing"}:
         return f"setting {where}: must be a number{' of seconds' if where.endswith('_s') else ''}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from stream.config.connections import Console, Http, Kafka, Redis, Section, lite
 from stream.config.faults import not_json, sentences
 from stream.config.queues import DEFAULT_QUEUES, Queue, check_places
 from stream.config.signals import Signals
+from stream.config.spelling import meant
 from stream.config.subjects import Novelty, Subjects
 from stream.config.toml_text import TomlError, parse_toml
 from stream.names import TOPIC_NAME, SourceKind, Topics
@@ -288,8 +288,8 @@ def _check_variables(environment: Iterable[str]) -> None:
             )
         section, nested, _ = said.partition("__")
         if nested and section not in Settings.model_fields:
-            close = difflib.get_close_matches(section, Settings.model_fields, n=1)
-            hint = f"did you mean {close[0].upper()!r}?" if close else "see docs/settings.md"
+            sections = (one.upper() for one in Settings.model_fields)
+            hint = meant(section.upper(), sections, otherwise="see docs/settings.md")
             raise SettingsError(
                 f"environment variable {name}: no section of settings is called "
                 f"{section.upper()!r}; {hint}"

@@ -31,16 +31,21 @@ async def kafka_outage(settings: Settings) -> str:
     try:
         async with asyncio.timeout(DEADLINE_S):
             await admin.start()
-            names = sorted(wanted_topics(settings))
-            topics = await admin.describe_topics(names)
-            # Sources are only read, which takes a leader and no more.
-            sources = {source.topic for source in settings.sources}
-            ours = [name for name in names if name not in sources]
-            needed = await _needed(admin, ours) | dict.fromkeys(sources, 1)
+            return await topics_outage(admin, settings)
     except (KafkaError, OSError, ValueError, TimeoutError) as error:
         return f"Kafka at {kafka.bootstrap} can't be reached {await kafka_fault(kafka, error)}"
     finally:
         await admin.close()
+
+
+async def topics_outage(admin: AIOKafkaAdminClient, settings: Settings) -> str:
+    """The same of topics that are all there, over a connection that is. Raises KafkaError."""
+    names = sorted(wanted_topics(settings))
+    topics = await admin.describe_topics(names)
+    # Sources are only read, which takes a leader and no more.
+    sources = {source.topic for source in settings.sources}
+    ours = [name for name in names if name not in sources]
+    needed = await _needed(admin, ours) | dict.fromkeys(sources, 1)
     return unserved(topics, needed)
 
 

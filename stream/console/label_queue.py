@@ -68,14 +68,14 @@ def most_useful(
     head: str,
     author: str,
     limit: int,
-    first: str = "",
+    first: str,
 ) -> list[Item]:
     """Events whose label would teach the most, the most useful first.
 
     Smallest margin between the two best labels first (margin sampling: Scheffer, Decomain and
     Wrobel 2001, "Active Hidden Markov Models for Information Extraction"); equal texts once; what
     the author has judged, and what is no text for the model, left out. The event with the id
-    `first` stands before all, judged or not.
+    `first`, if any, stands before all, judged or not.
     """
     done = {one.event_id for one in said if one.head == head and one.author == author}
     chosen: dict[str, tuple[float, Scored]] = {}

@@ -16,7 +16,7 @@ from stream.backtesting.sweep import thresholds, variants
 from stream.config.settings import Settings
 from stream.console.errors import RefusedError
 from stream.console.operations import Call, Operation
-from stream.records import Scored
+from stream.records import Alert, Scored
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import RuleFile, read_rule_file
 from stream.rules.rule_set import RuleSet
@@ -80,7 +80,7 @@ async def show_thresholds(call: Call) -> ThresholdsAnswer:
 
     def work() -> ThresholdsAnswer:
         settings = services.settings
-        file = read_rule_file(settings.alerting.rules, tuple(settings.subjects.fields))
+        file = read_rule_file(settings.alerting.rules, settings.subjects.fields)
         where = next((place for place, one in file.rules.items() if one.name == alert.rule), "")
         if not where:
             raise RefusedError(
@@ -123,48 +123,49 @@ def try_all(
     """Every threshold of the rule at that place, with values around its own, in one pass."""
     rule = file.rules[where]
     as_it_is = {where: msgspec.structs.replace(rule, enabled=True)}
-    rules = {(AS_IT_IS, ""): RuleSet(as_it_is, heads, signals=settings.signals)}
+    rules = {AS_IT_IS: RuleSet(as_it_is, heads, signals=settings.signals)}
     own = thresholds(rule)
-    for path, number in own.items():
-        around = ",".join(values_around(path, number))
+    around = {path: values_around(path, number) for path, number in own.items()}
+    for path, values in around.items():
         # Nothing lies around 0 where values are multiples.
-        found = variants(file, f"{rule.name}.{path}={around}") if around else {}
+        found = variants(file, f"{rule.name}.{path}={','.join(values)}") if values else {}
         for value, changed in found.items():
             # Twice a share of 0.6 is more than there is, which no rule may ask for.
             with contextlib.suppress(RuleError):
-                rules[path, value] = RuleSet(changed, heads, signals=settings.signals)
-    names = {f"{path}={value}": (path, value) for path, value in rules}
-    run = Backtest(
-        {name: rules[key] for name, key in names.items()},
-        signals=settings.signals,
-        quiet_s=settings.alerting.quiet_s,
-    )
+                rules[f"{path}={value}"] = RuleSet(changed, heads, signals=settings.signals)
+    run = Backtest(rules, signals=settings.signals, quiet_s=settings.alerting.quiet_s)
     # The console reads one partition after the other.
     for event in sorted(scored, key=place_of):
         run.feed(event)
-    outcomes = {key: run.outcome(name).alerts for name, key in names.items()}
-    plain = outcomes[AS_IT_IS, ""]
+    plain = run.outcome(AS_IT_IS).alerts
     answers = []
     for path, number in own.items():
-        tried = []
-        around_it = [value for of, value in rules if of == path]
-        for value in sorted([number, *around_it], key=float):
-            alerts = plain if value == number else outcomes[path, value]
-            sides = compare(plain, alerts)
-            lost = [WouldBe(one.subject, one.title, one.began) for one in sides.only_first[:SHOWN]]
-            tried.append(
-                Tried(
-                    value=written(float(value)),
-                    now=value == number,
-                    alerts=len(alerts),
-                    lost=len(sides.only_first),
-                    gained=len(sides.only_second),
-                    keeps=any(one.subject == subject for one in alerts),
-                    lost_first=lost,
-                )
-            )
+        alerts = {number: plain}
+        for value in around[path]:
+            if (name := f"{path}={value}") in rules:
+                alerts[value] = run.outcome(name).alerts
+        tried = [
+            _tried(value, alerts[value], plain, subject, now=value == number)
+            for value in sorted(alerts, key=float)
+        ]
         answers.append(Threshold(path, tried))
     return answers
+
+
+def _tried(
+    value: str, alerts: Sequence[Alert], plain: Sequence[Alert], subject: str, *, now: bool
+) -> Tried:
+    sides = compare(plain, alerts)
+    lost = [WouldBe(one.subject, one.title, one.began) for one in sides.only_first[:SHOWN]]
+    return Tried(
+        value=written(float(value)),
+        now=now,
+        alerts=len(alerts),
+        lost=len(sides.only_first),
+        gained=len(sides.only_second),
+        keeps=any(one.subject == subject for one in alerts),
+        lost_first=lost,
+    )
 
 
 def values_around(path: str, number: str) -> list[str]:

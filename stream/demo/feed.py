@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
-from stream.files.publish import read_lines
+from stream.files.lines import read_lines
 
 FEED = Path(str(files("stream.demo") / "feed.jsonl"))
 ENDS = datetime(2026, 3, 12, 19, tzinfo=UTC)

@@ -24,7 +24,8 @@ from stream.demo.feed import feed_until
 from stream.demo.lesson import Lesson, Parts
 from stream.demo.trainer_process import classroom, trainer_beside
 from stream.demo.view import render
-from stream.files.publish import Addresser, publish, read_lines
+from stream.files.lines import read_lines
+from stream.files.publish import Addresser, publish
 from stream.processing.telemetry import Latency, Telemetry
 from stream.records import utc_now
 from stream.runtime.errors import StartError

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
 from models.explanation import Attribution, Edit, Neighbour
-from models.spec import BatchInfo, Head, Predictor, Scores
+from models.spec import BatchInfo, Predictor, Scores
 from stream.config.settings import Settings
 from stream.explain.explanation import (
     ExplainedAlert,
@@ -48,10 +48,11 @@ Nearest = Callable[[Explainer, str, str], list[Neighbour]]
 """Labelled examples near to a text, by explainer, head and text."""
 
 
-def explain_text(  # noqa: PLR0917 - what a text is read with
+def explain_text(
     explainer: Explainer,
     nearest: Nearest,
     text: str,
+    *,
     heads: Sequence[str],
     kind: str,
     unreadable: str,
@@ -84,6 +85,14 @@ def explain_text(  # noqa: PLR0917 - what a text is read with
     )
 
 
+class _Read(NamedTuple):
+    """An event of the evidence as the log holds it, or as the alert kept it of what is gone."""
+
+    evidence: Evidence
+    event: Event
+    read_from: Literal["log", "evidence"]
+
+
 class AlertExplainer:
     """Explains an alert by the models and rules of the settings."""
 
@@ -112,33 +121,27 @@ class AlertExplainer:
         Raises ModelError when a model is not to be had, RuleError when the rules can't be read.
         """
         last = self._explainer(alert, alert.evidence[-1])
-        file = read_rule_file(self._settings.alerting.rules, tuple(self._settings.subjects.fields))
+        file = read_rule_file(self._settings.alerting.rules, self._settings.subjects.fields)
         rule = next((one for one in file.rules.values() if one.name == alert.rule), None)
         names = [head.name for head in last.predictor.heads]
         heads = self._heads or heads_used(rule.when if rule else "", names)
+        read = [self._read(evidence, again or {}) for evidence in alert.evidence]
         return ExplainedAlert(
             alert=alert,
             rule=None if rule is None else msgspec.to_builtins(rule),
             rule_changed=rule is None or rule.version != alert.rule_version,
             related=self._related(alert),
             events=[
-                self._explain_event(alert, evidence, count, heads, again or {})
-                for evidence, count in zip(alert.evidence, copies, strict=True)
+                self._explain_event(alert, one, count, heads)
+                for one, count in zip(read, copies, strict=True)
             ],
-            replay=(
-                None if again is None else self._replay(alert, rule, last.predictor.heads, again)
-            ),
+            replay=None if again is None else self._replay(alert, rule, read, again),
         )
 
     def _explain_event(
-        self,
-        alert: Alert,
-        evidence: Evidence,
-        copies: int,
-        heads: Sequence[str],
-        again: Mapping[Origin, RawRecord],
+        self, alert: Alert, read: _Read, copies: int, heads: Sequence[str]
     ) -> ExplainedEvent:
-        event, _ = self._event(evidence, again)
+        evidence, event, _ = read
         text = model_text(event.title, event.text)
         return ExplainedEvent(
             event_id=evidence.event_id,
@@ -151,9 +154,9 @@ class AlertExplainer:
                 self._explainer(alert, evidence),
                 self._nearest,
                 text,
-                heads,
-                evidence.source,
-                why_unreadable(text, event.lang, self._settings.model.languages),
+                heads=heads,
+                kind=evidence.source,
+                unreadable=why_unreadable(text, event.lang, self._settings.model.languages),
             ),
         )
 
@@ -161,23 +164,22 @@ class AlertExplainer:
         self,
         alert: Alert,
         rule: Rule | None,
-        heads: Sequence[Head],
+        read: Sequence[_Read],
         again: Mapping[Origin, RawRecord],
     ) -> Replay:
         """Every event scored again, and the rule asked about the one of the last transition."""
         last = alert.ended_by or alert.evidence[-1]
-        events = [*alert.evidence, *([last] if last not in alert.evidence else [])]
-        found = [self._score_again(alert, evidence, again) for evidence in events]
-        decision = decide(alert, rule, heads, found[events.index(last)][0])
-        return Replay.of([replayed for _, replayed in found], decision)
+        if last not in alert.evidence:
+            read = [*read, self._read(last, again)]
+        found = [self._score_again(alert, one) for one in read]
+        scored, _ = found[[one.evidence for one in read].index(last)]
+        heads = self._explainer(alert, alert.evidence[-1]).predictor.heads
+        return Replay.of([replayed for _, replayed in found], decide(alert, rule, heads, scored))
 
     def _explainer(self, alert: Alert, evidence: Evidence) -> Explainer:
         return self._explainer_of(evidence.model or alert.model)
 
-    def _event(
-        self, evidence: Evidence, again: Mapping[Origin, RawRecord]
-    ) -> tuple[Event, Literal["log", "evidence"]]:
-        """The event as the log holds it; what the alert kept of it where the log has it no more."""
+    def _read(self, evidence: Evidence, again: Mapping[Origin, RawRecord]) -> _Read:
         record = again.get(evidence.origin) if evidence.origin else None
         source = next(
             (one for one in self._settings.sources if record and one.topic == record.topic), None
@@ -185,8 +187,8 @@ class AlertExplainer:
         if record and source:
             decoded = Decoder(source, self._settings.limits).decode(record, evidence.time)
             if not isinstance(decoded, DeadLetter) and decoded.id == evidence.event_id:
-                return decoded, "log"
-        return Event(
+                return _Read(evidence, decoded, "log")
+        event = Event(
             id=evidence.event_id,
             source=evidence.source,
             origin=evidence.origin or Origin("", 0, 0),
@@ -196,13 +198,12 @@ class AlertExplainer:
             received_at=evidence.time,
             title=evidence.title,
             lang=detect_language(evidence.text),
-        ), "evidence"
+        )
+        return _Read(evidence, event, "evidence")
 
-    def _score_again(
-        self, alert: Alert, evidence: Evidence, again: Mapping[Origin, RawRecord]
-    ) -> tuple[Scored, Replayed]:
+    def _score_again(self, alert: Alert, read: _Read) -> tuple[Scored, Replayed]:
+        evidence, event, read_from = read
         explainer = self._explainer(alert, evidence)
-        event, read_from = self._event(evidence, again)
         now = explainer.scores(model_text(event.title, event.text), event.source)
         scored = self._scored(event, evidence, now, explainer)
         replayed = compare(evidence, scored.heads, read_from, explainer.predictor.heads)

@@ -22,7 +22,8 @@ from stream.terminal import show
 # A word that adds half as much as the one that adds most is worth a glance.
 STRONG, SOME = 0.5, 0.15
 LISTED_WORDS = 8
-SIGNAL_DIGITS = 4
+FIGURE_DIGITS = 4
+"""Significant ones; those of SIGNAL_DIGITS stand behind the point."""
 
 
 def print_text(explained: ExplainedText) -> None:
@@ -169,4 +170,4 @@ def _panel(content: RenderableType, title: str) -> RenderableType:
 
 
 def _figure(value: object) -> str:
-    return f"{value:.{SIGNAL_DIGITS}g}" if isinstance(value, float) else str(value)
+    return f"{value:.{FIGURE_DIGITS}g}" if isinstance(value, float) else str(value)

@@ -15,7 +15,7 @@ from models.batcher import Batcher
 from models.results import Result
 from models.spec import Predictor
 from stream.config.settings import Settings
-from stream.files.publish import InputError, Line, json_object, kind_of, read_lines, unknown_source
+from stream.files.lines import InputError, Line, json_object, kind_of, read_lines, unknown_source
 from stream.ingest.dead_letter import DeadLetter
 from stream.ingest.sources import Decoder
 from stream.processing.judge import to_scored, unscorable

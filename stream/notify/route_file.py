@@ -5,7 +5,6 @@ Pure but for reading the file; routing.py gives the records their meaning.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Literal, get_args, get_type_hints
 import msgspec
 
 from stream.config.settings import SettingsError
+from stream.config.spelling import meant
 from stream.config.toml_text import TomlError, parse_toml
 from stream.notify.time_intervals import TimeInterval
 
@@ -195,9 +195,8 @@ def _explain(message: str) -> tuple[str, str]:
     section = found[1] if found else ""
     reason = _FAULTY.sub("", message)
     if unknown := _UNKNOWN.search(reason):
-        known = [field.encode_name for field in msgspec.structs.fields(_kind_at(section))]
-        close = difflib.get_close_matches(unknown[1], known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+        fields = msgspec.structs.fields(_kind_at(section))
+        hint = meant(unknown[1], (field.encode_name for field in fields))
         section = f"{section}.{unknown[1]}" if section else unknown[1]
         return section, f"{unknown[1]!r} is not known; {hint}"
     if missing := _MISSING.search(reason):

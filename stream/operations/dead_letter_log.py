@@ -94,7 +94,7 @@ def keep_latest(letters: dict[str, DeadLetter], letter: DeadLetter) -> None:
 
 
 async def read_letters(
-    settings: Settings, *, since: datetime | None = None, last: int | None = None
+    settings: Settings, *, since: datetime | None, last: int | None = None
 ) -> AsyncIterator[DeadLetter | None]:
     """What stands on the topic; None for each record there that is no dead letter."""
     topic = settings.topics.dead_letter

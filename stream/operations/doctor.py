@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -25,7 +24,7 @@ from stream.connections.clients import (
     redis_client,
     redis_remedy,
 )
-from stream.connections.kafka_outage import kafka_outage
+from stream.connections.kafka_outage import topics_outage
 from stream.connections.topic_settings import CLEANUP, LARGEST, SEGMENT, topic_settings, unfit
 from stream.connections.topics import wanted_topics
 from stream.ingest.sources import Decoder
@@ -51,7 +50,8 @@ class Check(msgspec.Struct, frozen=True):
 async def examine(settings: Settings, load_model: Callable[[], Predictor]) -> list[Check]:
     """All checks, in the order data flows. Never raises for what it is there to find."""
     checks = [_guarded("sources", partial(_sources, settings))]
-    checks += await _kafka(settings)
+    routing, of_routes = _routes(settings)
+    checks += await _kafka(settings, routing)
     checks.append(await _guard("redis", _redis(settings)))
     checks.append(_guarded("subjects", partial(_subjects, settings)))
     if settings.http.listen:
@@ -61,9 +61,7 @@ async def examine(settings: Settings, load_model: Callable[[], Predictor]) -> li
     if predictor is not None:
         checks.append(_rules(settings, predictor))
         checks.append(_guarded("queues", partial(_queues, settings, predictor)))
-    if settings.alerting.routes is not None:
-        checks.append(_routes(settings.alerting.routes, settings))
-    return checks
+    return [*checks, *of_routes]
 
 
 def _guarded(name: str, check: Callable[[], str]) -> Check:
@@ -89,7 +87,7 @@ def _http(http: Http) -> str:
     return f"{http.listen}, {'by token' if http_token(http) else 'this machine only'}"
 
 
-async def _kafka(settings: Settings) -> list[Check]:
+async def _kafka(settings: Settings, routing: Routing | None) -> list[Check]:
     kafka, wanted = settings.kafka, wanted_topics(settings)
     try:
         admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
@@ -99,23 +97,28 @@ async def _kafka(settings: Settings) -> list[Check]:
         async with asyncio.timeout(KAFKA_DEADLINE_S):
             await admin.start()
             present = set(await admin.list_topics())
+            missing = sorted(wanted.keys() - present)
             # How a source is set is its owner's business.
             sources = {source.topic for source in settings.sources}
             ours = sorted(wanted.keys() & present - sources)
             found = await topic_settings(admin, ours, {LARGEST, SEGMENT, CLEANUP})
+            # A broker that creates topics unasked would make what is missing.
+            outage = "" if missing else await topics_outage(admin, settings)
     except (KafkaError, OSError, ValueError, TimeoutError) as error:
         fault = await kafka_fault(kafka, error)
         return [Check("kafka", "failed", f"{kafka.bootstrap} can't be reached {fault}")]
     finally:
         await admin.close()
-    missing = sorted(wanted.keys() - present)
     reachable = Check("kafka", "ok", f"{kafka.bootstrap}, {len(present)} topics, {_way(kafka)}")
     if kafka.sasl == "PLAIN" and not kafka.tls:
         detail = f"{kafka.bootstrap}: the password travels readable; set kafka.tls"
         reachable = Check("kafka", "warning", detail)
-    faults = [*unfit(found, wanted), *_receivers_without_topic(settings, present)]
+    if outage:
+        return [reachable, Check("topics", "failed", outage)]
+    faults = [*unfit(found, wanted), *_receivers_without_topic(routing, present)]
     if not missing:
-        return [reachable, await _topics(settings, faults)]
+        faulty = Check("topics", "warning", "; ".join(faults))
+        return [reachable, faulty if faults else Check("topics", "ok", "all there")]
     created = settings.kafka.create_topics
     remedy = "; the worker creates them when it starts"
     if not created:
@@ -124,29 +127,14 @@ async def _kafka(settings: Settings) -> list[Check]:
     return [reachable, Check("topics", "warning" if created else "failed", detail)]
 
 
-def _receivers_without_topic(settings: Settings, present: Container[str]) -> Iterator[str]:
+def _receivers_without_topic(routing: Routing | None, present: Container[str]) -> Iterator[str]:
     """What a worker neither creates nor waits for, so that notifications would fail one by one."""
-    if settings.alerting.routes is None:
-        return
-    try:
-        receivers = Routing.load(settings.alerting.routes).receivers.values()
-    except RouteError:
-        return  # the check of routes says so
-    for one in receivers:
+    for one in routing.receivers.values() if routing else ():
         if one.type == "topic" and one.topic not in present:
             yield (
                 f"{one.topic}, to which receiver {one.name} writes, does not exist; create it, "
                 "unless the broker creates topics by itself"
             )
-
-
-async def _topics(settings: Settings, faults: list[str]) -> Check:
-    """Of topics that are all there."""
-    if outage := await kafka_outage(settings):
-        return Check("topics", "failed", outage)
-    if faults:
-        return Check("topics", "warning", "; ".join(faults))
-    return Check("topics", "ok", "all there")
 
 
 def _way(kafka: Kafka) -> str:
@@ -202,9 +190,7 @@ def _model(load_model: Callable[[], Predictor]) -> tuple[Check, Predictor | None
 
 def _rules(settings: Settings, predictor: Predictor) -> Check:
     try:
-        rules = RuleSet.load(
-            settings.alerting.rules, predictor.heads, tuple(settings.subjects.fields)
-        )
+        rules = RuleSet.load(settings.alerting.rules, predictor.heads, settings.subjects.fields)
     except RuleError as error:
         return Check("rules", "failed", str(error))
     return Check("rules", "ok", f"{len(rules)} rules")
@@ -215,10 +201,14 @@ def _queues(settings: Settings, predictor: Predictor) -> str:
     return ", ".join(queue.name for queue in settings.queues)
 
 
-def _routes(path: Path, settings: Settings) -> Check:
+def _routes(settings: Settings) -> tuple[Routing | None, list[Check]]:
+    """The routing as far as its file can be read, and the check of it; neither without a file."""
+    routing = None
+    if settings.alerting.routes is None:
+        return routing, []
     try:
-        routing = Routing.load(path)
+        routing = Routing.load(settings.alerting.routes)
         check_receivers(routing, settings)
     except RouteError as error:
-        return Check("routes", "failed", str(error))
-    return Check("routes", "ok", f"receivers {', '.join(routing.receivers)}")
+        return routing, [Check("routes", "failed", str(error))]
+    return routing, [Check("routes", "ok", f"receivers {', '.join(routing.receivers)}")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from models.spec import Head
 from stream.config.queues import DEFAULT_QUEUES, Queue
 from stream.config.settings import SettingsError
+from stream.config.spelling import meant
 from stream.records import Feedback, Priority, RoutedTicket, Scored
 
 REVIEW = "review"
@@ -49,13 +49,10 @@ def check_queues(queues: Sequence[Queue], heads: Sequence[Head]) -> None:
                 )
             for label in wanted:
                 if label not in labels[head]:
-                    close = difflib.get_close_matches(label, labels[head], n=1)
-                    hint = (
-                        f"did you mean {close[0]!r}?"
-                        if close
-                        else f"known are {', '.join(labels[head])}"
+                    raise SettingsError(
+                        f"{setting}: head {head} has no label {label!r}; "
+                        f"{meant(label, labels[head])}"
                     )
-                    raise SettingsError(f"{setting}: head {head} has no label {label!r}; {hint}")
 
 
 def route(scored: Scored, queues: Sequence[Queue]) -> RoutedTicket | None:

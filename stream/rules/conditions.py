@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import cel
 
 from models.spec import Head
+from stream.config.spelling import meant
 from stream.names import SOURCE_KINDS
 from stream.rules.constant_comparisons import find_constant_comparison
 from stream.rules.costly_conditions import find_danger
@@ -57,9 +57,7 @@ _OTHER_LANGUAGES = {
 _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 
 
-def compile_condition(
-    expression: str, heads: Sequence[Head], where: str, *, field: str = "when"
-) -> Any:
+def compile_condition(expression: str, heads: Sequence[Head], where: str, *, field: str) -> Any:
     """A cel.Program that gives a bool on any event of a model with these heads.
 
     Raises RuleError, beginning with where, on bad syntax, an unknown name, field or label, on a
@@ -68,7 +66,9 @@ def compile_condition(
     """
     if len(expression) > MAX_EXPRESSION_CHARS:
         raise RuleError(f"{where}: {field} is longer than {MAX_EXPRESSION_CHARS:,} characters")
-    if danger := find_danger(expression, _STRING_OR_COMMENT):
+    found = _STRING_OR_COMMENT.findall(expression)
+    literals = [text for text in found if not text.startswith("//")]
+    if danger := find_danger(strip(expression), literals):
         raise RuleError(f"{where}: {field} {danger}")
     try:
         program = cel.compile(expression)
@@ -171,17 +171,17 @@ def _check_names(
         steps = [step.strip() for step in rest.split(".")[1:]]
         if path not in known:
             # Names bound by macros (x in list.exists(x, ...)) are variables without a field check.
-            known_otherwise = path in _TYPE_NAMES or _is_bound(path, expression)
+            known_otherwise = path in _TYPE_NAMES or path in _BOUND.findall(expression)
             if path in variables and not known_otherwise:
-                raise RuleError(f"{where}: unknown name {path!r}{_hint(path, known)}")
+                raise RuleError(f"{where}: unknown name {path!r}; {meant(path, known)}")
             continue
         if steps and steps[0] not in known[path]:
             raise RuleError(
-                f"{where}: {path} has no field {steps[0]!r}{_hint(steps[0], known[path])}"
+                f"{where}: {path} has no field {steps[0]!r}; {meant(steps[0], known[path])}"
             )
         if len(steps) > 1 and steps[0] == "scores" and steps[1] not in labels.get(path, ()):
             raise RuleError(
-                f"{where}: {path}.scores has no label {steps[1]!r}{_hint(steps[1], labels[path])}"
+                f"{where}: {path}.scores has no label {steps[1]!r}; {meant(steps[1], labels[path])}"
             )
 
 
@@ -195,13 +195,4 @@ def _check_labels(expression: str, heads: Sequence[Head], where: str) -> None:
             label = single or double
             if name in labels and label not in labels[name]:
                 what = "event has no source" if name == "event" else f"{name} has no label"
-                raise RuleError(f"{where}: {what} {label!r}{_hint(label, labels[name])}")
-
-
-def _is_bound(name: str, expression: str) -> bool:
-    return name in _BOUND.findall(expression)
-
-
-def _hint(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+                raise RuleError(f"{where}: {what} {label!r}; {meant(label, labels[name])}")

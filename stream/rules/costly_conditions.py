@@ -7,9 +7,12 @@ is the size of what is written and how often it is gone through.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import prod
 
 import cel
+
+from stream.rules.operands import closing
 
 MAX_DEPTH = 24
 MAX_LIST_ITEMS = 200
@@ -30,17 +33,14 @@ _SIGNS = re.compile(rf"[!-]{{{MAX_DEPTH},}}")
 _LITERAL = "''"
 
 
-def find_danger(expression: str, literal_or_comment: re.Pattern[str]) -> str | None:
-    """What is wrong and what to do, None if nothing is. The pattern finds strings and comments."""
-    literals = [text for text in literal_or_comment.findall(expression) if text[:2] != "//"]
-    bare = literal_or_comment.sub(_blank, expression)
+def find_danger(bare: str, literals: Sequence[str]) -> str | None:
+    """What is wrong with a condition and what to do, None if nothing is.
+
+    bare has '' for every one of its literals, strings and bytes, and no comments.
+    """
     return (
         _too_deep(bare) or _long_list(bare) or _costly_walk(bare) or _costly_regex(bare, literals)
     )
-
-
-def _blank(found: re.Match[str]) -> str:
-    return "" if found[0].startswith("//") else _LITERAL
 
 
 def _too_deep(bare: str) -> str | None:
@@ -67,7 +67,7 @@ def _long_list(bare: str) -> str | None:
 
 def _costly_walk(bare: str) -> str | None:
     for found in _MACRO.finditer(bare):
-        inside = bare[found.end() : _closing(bare, found.end())]
+        inside = bare[found.end() : closing(bare, found.end())]
         if _MACRO.search(inside):
             return "goes through a list inside another such walk, which can take for ever"
         if _MATCHES.search(inside):
@@ -79,10 +79,10 @@ def _costly_walk(bare: str) -> str | None:
     return None
 
 
-def _costly_regex(bare: str, literals: list[str]) -> str | None:
+def _costly_regex(bare: str, literals: Sequence[str]) -> str | None:
     classes = 0
     for found in _MATCHES.finditer(bare):
-        if bare[found.end() : _closing(bare, found.end())].strip() != _LITERAL:
+        if bare[found.end() : closing(bare, found.end())].strip() != _LITERAL:
             return "has a regular expression that is not written out as one string"
         regex = _said(literals[bare.count(_LITERAL, 0, found.end())])
         if len(regex) > MAX_REGEX_CHARS:
@@ -137,13 +137,3 @@ def _word_classes(regex: str) -> int:
         else:
             last = 0
     return whole
-
-
-def _closing(bare: str, start: int) -> int:
-    """Where the bracket opened just before start is closed; the end if it is not."""
-    depth = 1
-    for place in range(start, len(bare)):
-        depth += (bare[place] in "([{") - (bare[place] in ")]}")
-        if depth == 0:
-            return place
-    return len(bare)

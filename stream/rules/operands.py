@@ -23,7 +23,7 @@ def _spans(bare: str, start: int, end: int) -> Iterator[tuple[int, int]]:
             start = place + 2
         return
     inner = bare[start:end].strip()
-    if ends and inner.startswith("(") and _closes_last(inner):
+    if ends and inner.startswith("(") and closing(inner, 1) == len(inner) - 1:
         begin = bare.index("(", start) + 1
         yield from _spans(bare, begin, bare.rindex(")", start, end))
     else:
@@ -44,11 +44,11 @@ def joints(bare: str, start: int, end: int) -> list[int]:
     return [*places, end]
 
 
-def _closes_last(inner: str) -> bool:
-    """Whether the first bracket is closed by the last sign."""
-    depth = 0
-    for place, char in enumerate(inner):
-        depth += (char in "([{") - (char in ")]}")
+def closing(bare: str, start: int) -> int:
+    """Where the bracket opened just before start is closed; the end if it is not."""
+    depth = 1
+    for place in range(start, len(bare)):
+        depth += (bare[place] in "([{") - (bare[place] in ")]}")
         if depth == 0:
-            return place == len(inner) - 1
-    return False
+            return place
+    return len(bare)

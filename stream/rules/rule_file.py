@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from stream.config import durations
+from stream.config.spelling import meant
 from stream.config.toml_text import TomlError, parse_toml
 from stream.names import EVENT_KINDS, OWN_LABELS, SUBJECT_KINDS, SourceKind
 from stream.records import Severity
@@ -114,7 +114,7 @@ def forgotten_cooldowns(file: RuleFile, keep_s: int) -> list[str]:
     ]
 
 
-def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
+def read_rule_file(path: Path | None, kinds: Collection[str] = ()) -> RuleFile:
     """The rule file at path, the shipped one if None. Raises RuleError with every fault in it.
 
     kinds are those of subjects that the settings add.
@@ -125,7 +125,7 @@ def read_rule_file(path: Path | None, kinds: Sequence[str] = ()) -> RuleFile:
     return file
 
 
-def read_sound_rules(path: Path | None, kinds: Sequence[str] = ()) -> tuple[RuleFile, list[str]]:
+def read_sound_rules(path: Path | None, kinds: Collection[str] = ()) -> tuple[RuleFile, list[str]]:
     """The same without faulty rules, and the faults. Raises RuleError where there are no rules."""
     where = "the shipped rules" if path is None else f"rule file {path}"
     try:
@@ -198,18 +198,17 @@ def _tables(table: dict[str, Any], text: str, where: str, name: str) -> list[Pla
     ]
 
 
-def _convert(placed: Placed, kinds: Sequence[str]) -> Rule:
+def _convert(placed: Placed, kinds: Collection[str]) -> Rule:
     entry, where = placed.entry, placed.where
     fields = {field.encode_name: field for field in msgspec.structs.fields(Rule)}
-    faults: list[str] = []
-    for name in entry.keys() - fields.keys():
-        close = difflib.get_close_matches(name, fields, n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(fields)}"
-        faults.append(f"{where}: unknown field {name!r}; {remedy}")
+    faults = [
+        f"{where}: unknown field {name!r}; {meant(name, fields)}"
+        for name in entry.keys() - fields.keys()
+    ]
     for name, field in fields.items():
-        remedy = _WANTED.get(name, "a string")
         if name not in entry:
             if field.required:
+                remedy = _WANTED.get(name, "a string")
                 faults.append(f"{where}: {name} is missing; add it as {remedy}")
             continue
         try:
@@ -227,7 +226,7 @@ def _convert(placed: Placed, kinds: Sequence[str]) -> Rule:
     return rule
 
 
-def _wrong_values(rule: Rule, kinds: Sequence[str]) -> Iterator[str]:
+def _wrong_values(rule: Rule, kinds: Collection[str]) -> Iterator[str]:
     if not _NAME.fullmatch(rule.name):
         yield "name must be lower-case letters, digits and '-', 80 at most"
     known = (*SUBJECT_KINDS, *kinds, *EVENT_KINDS)

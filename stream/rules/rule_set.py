@@ -17,7 +17,7 @@ from stream.rules.compiled import Compiled, Condition, compile_rule
 from stream.rules.plan import Plan
 from stream.rules.question import Question, subjects_of
 from stream.rules.rule_error import RuleError
-from stream.rules.rule_file import Rule, RuleFile, read_rule_file
+from stream.rules.rule_file import Rule, read_rule_file
 from stream.signals.windows import Windows
 
 Outcome = Literal["holds", "fails", "resolves"]
@@ -118,18 +118,14 @@ class RuleSet:
         cls,
         path: Path | None,
         heads: Sequence[Head] = DEFAULT_HEADS,
-        kinds: Sequence[str] = (),
+        kinds: Collection[str] = (),
         **options: Any,
     ) -> RuleSet:
         """Read and check a rule file, the shipped one if None. Raises RuleError.
 
         kinds are those of subjects that the settings add.
         """
-        return cls.of(read_rule_file(path, kinds), heads, **options)
-
-    @classmethod
-    def of(cls, file: RuleFile, heads: Sequence[Head] = DEFAULT_HEADS, **options: Any) -> RuleSet:
-        return cls(file.rules, heads, **options)
+        return cls(read_rule_file(path, kinds).rules, heads, **options)
 
     def succeed(self, former: RuleSet) -> None:
         """Go on counting where the rules that these replace stopped."""

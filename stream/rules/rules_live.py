@@ -75,7 +75,7 @@ class LiveRules:
         return True
 
     def _load(self, heads: Sequence[Head]) -> tuple[RuleFile, RuleSet]:
-        file = read_rule_file(self._settings.alerting.rules, tuple(self._settings.subjects.fields))
+        file = read_rule_file(self._settings.alerting.rules, self._settings.subjects.fields)
         return file, self._compile(file, heads)
 
     def _warn(self) -> None:
@@ -83,8 +83,8 @@ class LiveRules:
             logger.warning("%s", warning)
 
     def _compile(self, file: RuleFile, heads: Sequence[Head]) -> RuleSet:
-        return RuleSet.of(
-            file,
+        return RuleSet(
+            file.rules,
             heads,
             signals=self._settings.signals,
             clock=time.perf_counter,

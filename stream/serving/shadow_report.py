@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
-from models.shadow import Shadowed as Answered
+from models.shadow import Answered
 from stream.connections.outbox import Outgoing, RecordSink
 from stream.ingest.readable import why_unreadable
 from stream.names import SourceKind

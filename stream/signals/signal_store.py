@@ -66,7 +66,7 @@ class SignalStore:
         self._keys = keys
         source = (files("stream") / "scripts" / "observe.lua").read_text()
         self._script = redis.register_script(source)
-        self._settings = [
+        self._constants = [
             settings.short_half_life_s * 1e6,
             settings.long_half_life_s * 1e6,
             settings.max_late_s * 1e6,
@@ -74,7 +74,7 @@ class SignalStore:
             replay_s,
             remembered,
         ]
-        self._signals = settings
+        self._settings = settings
 
     async def observe(self, batch: Sequence[Scored], asked: Collection[str] = ()) -> Observed:
         """Fold the events in, in order; which rules know of the subjects asked.
@@ -122,7 +122,7 @@ class SignalStore:
         ahead: dict[str, int] = {}
         while True:
             fresh = [seen[place] for place in new]
-            names, windows = alone(fresh, ahead, self._signals)
+            names, windows = alone(fresh, ahead, self._settings)
             keys, arguments = self._arguments(
                 [batch[place] for place in new], fresh, names, windows
             )
@@ -142,7 +142,7 @@ class SignalStore:
                     return answers, rules
             else:
                 turn, before = told
-                call = _Call(partial(Fold, names, fresh, before, self._signals), rules)
+                call = _Call(partial(Fold, names, fresh, before, self._settings), rules)
                 for at, place in enumerate(new):
                     answers[place] = _Answer(int(turn) + at, call, at + 1)
                 return answers, rules
@@ -153,7 +153,7 @@ class SignalStore:
         start = len(self._keys.lasting(""))
         kept = [
             _Call(
-                partial(Fold.kept, parts, self._signals),
+                partial(Fold.kept, parts, self._settings),
                 {key[start:]: names for key, names in orjson.loads(rules or b"{}").items()},
             )
             for rules, *parts in calls
@@ -183,7 +183,7 @@ class SignalStore:
         keys.append(self._keys.turn)
         return keys, [
             len(subjects),
-            *self._settings,
+            *self._constants,
             time.time_ns() // 1_000,
             self._keys.calls,
             self._keys.former_folds,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass
+from datetime import datetime
 from math import exp2
 
 import msgspec
@@ -48,7 +49,6 @@ MAX_SUBJECTS = 50
 """Of one event; the most relevant ones are counted."""
 
 _SENTIMENT = {"negative": 1, "neutral": 2, "positive": 3}
-_PLACE = {name: place for place, name in enumerate(SUMS)}
 
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
@@ -92,7 +92,7 @@ def observe(scored: Scored, kinds: Collection[str] | None = None) -> Observation
     if kinds is None or "source" in kinds:
         seen.append((f"source:{scored.source}", 1.0, scored.novelty))
     return Observation(
-        microseconds(scored),
+        time_us(scored.time),
         SOURCE_KINDS.index(scored.source),
         label,
         score,
@@ -101,8 +101,13 @@ def observe(scored: Scored, kinds: Collection[str] | None = None) -> Observation
     )
 
 
-def microseconds(scored: Scored) -> int:
-    return round(scored.time.timestamp() * 1_000_000)
+def time_us(time: datetime) -> int:
+    """Microseconds since 1970."""
+    return round(time.timestamp() * 1_000_000)
+
+
+def span_us(seconds: float) -> int:
+    return round(seconds * 1_000_000)
 
 
 @dataclass(slots=True)
@@ -134,11 +139,6 @@ class Windows:
         sums[:SHORT_SUMS] = [one * short for one in sums[:SHORT_SUMS]]
         sums[SHORT_SUMS:] = [one * long for one in sums[SHORT_SUMS:]]
         self.short_weight = self.long_weight = 1.0
-
-    def __getitem__(self, name: str) -> float:
-        """The sum of that name as of at_us."""
-        place = _PLACE[name]
-        return self.sums[place] / (self.short_weight if place < SHORT_SUMS else self.long_weight)
 
 
 def fold(  # noqa: C901, PLR0915 - in one piece: a call a subject would cost a backtest a twentieth

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from stream.config.subjects import Novelty
 from stream.records import Scored
-from stream.signals.windows import microseconds
+from stream.signals.windows import span_us, time_us
 from stream.subjects.novelty import HASH_DIGITS, SKETCH_HASHES, Print, fingerprint, marked
 
 
@@ -26,7 +26,7 @@ class FirstEvents:
     """The latest first event of each slot; events come in the order in which they are judged."""
 
     def __init__(self, settings: Novelty) -> None:
-        self._window_us = round(settings.window_s * 1_000_000)
+        self._window_us = span_us(settings.window_s)
         self._similarity = settings.similarity
         self._slots = settings.remember
         self._table: dict[int, _First] = {}
@@ -58,7 +58,7 @@ def _first(scored: Scored, found: Print) -> _First:
     return _First(
         f"{scored.source}:{scored.id}",
         scored.id,
-        microseconds(scored),
+        time_us(scored.time),
         _hashes(found.sketch),
         _hashes(found.facts),
     )

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from stream.config.subjects import Novelty
 from stream.names import Keys
 from stream.records import Scored
-from stream.signals.windows import microseconds
+from stream.signals.windows import span_us, time_us
 from stream.subjects.novelty import SLOT_HASHES, Print, fingerprint, marked
 
 EVENTS_A_CALL = 500
@@ -36,8 +36,8 @@ class CopyStore:
         self._script = redis.register_script(source)
         self._compares = settings.window_s > 0
         self._remembered = remembered
-        self._settings: list[Any] = [
-            round(settings.window_s * 1_000_000),
+        self._constants: list[Any] = [
+            span_us(settings.window_s),
             settings.similarity,
             max(round(settings.window_s), SHORTEST_KEEP_S),
             keys.copies,
@@ -72,7 +72,7 @@ class CopyStore:
         for scored, one in events:
             name = f"{scored.source}:{scored.id}"
             origin = scored.origin
-            at_us = microseconds(scored)
+            at_us = time_us(scored.time)
             entries.append(f"{at_us} {one.sketch} {one.facts} {name}".encode())
             lengths.append(len(entries[-1]))
             own = [str(slot % self._slots) for slot in one.slots]
@@ -86,7 +86,7 @@ class CopyStore:
         told: list[Any] = orjson.loads(
             await self._script(
                 keys=[self._keys.novelty, *partitions],
-                args=[*self._settings, b"".join(entries), orjson.dumps(columns)],
+                args=[*self._constants, b"".join(entries), orjson.dumps(columns)],
             )
         )
         return {

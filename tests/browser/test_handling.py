@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from stream.serving.champions import announcement
 from tests.browser.conftest import BROWSERS, System
 from tests.fakes import scored
 from tests.server_process import free_ports
+from tests.until import until
 
 pytestmark = [
     pytest.mark.kafka,
@@ -225,9 +225,7 @@ async def test_opened_figures_stay_open_when_models_are_loaded_again(
     async with redis_client(system.settings.redis) as redis:
         store = SilenceStore(redis, Keys(system.settings.redis.prefix))
         await store.create([parse_matcher("rule=x")], author="ann", reason="why", lasts_s=3_600)
-    async with asyncio.timeout(DEADLINE_S):
-        while len(loads) == before:
-            await asyncio.sleep(0.05)
+    await until(lambda: len(loads) > before)
     await page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
     await expect(details).to_have_count(0)
 

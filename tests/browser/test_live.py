@@ -13,6 +13,7 @@ from playwright.async_api import Page, Route, expect
 from stream.records import utc_now
 from tests.browser.conftest import System
 from tests.fakes import scored
+from tests.until import until
 
 pytestmark = [
     pytest.mark.kafka,
@@ -26,12 +27,6 @@ DEADLINE_S = 30.0
 expect.set_options(timeout=DEADLINE_S * 1000)
 
 LOST = "No connection to the console"
-
-
-async def until_asked(times: list[str], count: int) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while len(times) < count:
-            await asyncio.sleep(0.05)
 
 
 async def hide(page: Page, hidden: bool) -> None:
@@ -73,10 +68,12 @@ async def test_the_loss_is_told_once_and_with_its_own_time(system: System, page:
     told = page.get_by_text(LOST)
     await expect(told).to_be_visible()
     words = await told.inner_text()
-    await until_asked(tries, len(tries) + 2)
+    asked = len(tries)
+    await until(lambda: len(tries) >= asked + 2)
     await expect(told).to_have_text(words)
     await page.get_by_role("button", name="Dismiss").click()
-    await until_asked(tries, len(tries) + 2)
+    asked = len(tries)
+    await until(lambda: len(tries) >= asked + 2)
     await expect(page.locator("#banners")).to_be_empty()
     await expect(page.locator("#link")).not_to_have_text("live")
 

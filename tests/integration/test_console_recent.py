@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
+import tests.until
 from models.registry import Alias
 from stream.config.settings import Settings
 from stream.connections.outbox import Outgoing, open_outbox
@@ -27,6 +29,7 @@ from tests.kafka_server import KafkaServer
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 DEADLINE_S = 90.0
+until = partial(tests.until.until, deadline_s=DEADLINE_S)
 
 
 @pytest.fixture
@@ -45,12 +48,6 @@ async def following(settings: Settings) -> AsyncIterator[tuple[Recent, list[Alia
         yield recent, heard
     finally:
         await recent.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.05)
 
 
 async def send(settings: Settings, *records: Outgoing) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections import Counter
 from itertools import pairwise
@@ -17,6 +16,7 @@ from stream.connections.outbox import Outgoing, open_outbox
 from stream.worker.app import Worker
 from tests.conftest import Stack
 from tests.integration.traffic import DEADLINE_S, publish, read, settle
+from tests.until import until
 
 SWAPS = 50
 PER_SWAP = 40
@@ -55,9 +55,7 @@ async def announce(settings: Settings, *before: Outgoing) -> None:
 
 
 async def serves(worker: Worker, version: str) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while worker.predictor.version != version:
-            await asyncio.sleep(0.01)
+    await until(lambda: worker.predictor.version == version, DEADLINE_S)
 
 
 async def test_fifty_swaps_under_load_lose_nothing_and_score_nothing_twice(
@@ -87,9 +85,7 @@ async def test_fifty_swaps_under_load_lose_nothing_and_score_nothing_twice(
             await serves(worker, f"stub-{swap}")
         await publish(settings, 0, orjson.dumps({"id": "last", "text": "neutral low"}))
         await settle(worker, swaps * PER_SWAP + 1)
-        async with asyncio.timeout(DEADLINE_S):
-            while sum(one() is not None for one in shelf.loaded) > 1:
-                await asyncio.sleep(0.05)
+        await until(lambda: sum(one() is not None for one in shelf.loaded) <= 1, DEADLINE_S)
     finally:
         gc.enable()
         gc.unfreeze()
@@ -118,9 +114,7 @@ async def test_a_champion_that_cannot_be_served_leaves_the_running_model_in_forc
     try:
         shelf.champion = "stub-broken"
         await announce(settings)
-        async with asyncio.timeout(DEADLINE_S):
-            while "the champion is not served" not in caplog.text:
-                await asyncio.sleep(0.02)
+        await until(lambda: "the champion is not served" in caplog.text, DEADLINE_S)
         await publish(settings, 0, orjson.dumps({"id": "e", "text": "neutral low"}))
         await settle(worker, 1)
     finally:
@@ -148,11 +142,9 @@ async def test_a_challenger_in_shadow_changes_no_output_and_is_told_on_a_topic_o
             ("stub-1", "challenger stub-1 runs in shadow of stub-0"),
         ):
             shelf.shadowing = version
-            before = caplog.text.count(words)
+            caplog.clear()
             await announce(settings)
-            async with asyncio.timeout(DEADLINE_S):
-                while caplog.text.count(words) == before:
-                    await asyncio.sleep(0.02)
+            await until(lambda words=words: words in caplog.text, DEADLINE_S)
         texts = ["neutral low"] * 5 + ["wo ist denn nun meine neue Karte geblieben"]
         await publish(
             settings,

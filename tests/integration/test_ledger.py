@@ -19,6 +19,7 @@ from stream.runtime import watched_file
 from stream.worker.app import Worker
 from tests.integration.test_hot_swap import Shelf, announce, serves
 from tests.integration.traffic import DEADLINE_S
+from tests.until import until
 
 RULES = """# {remark}
 [[rule]]
@@ -57,9 +58,7 @@ async def test_the_ledger_tells_what_a_worker_judged_by_and_when(
         following.write_text(RULES.format(remark="the second, and longer"))
         following.replace(rules)
         former = worker.pipeline.rules
-        async with asyncio.timeout(DEADLINE_S):
-            while worker.pipeline.rules is former:
-                await asyncio.sleep(0.01)
+        await until(lambda: worker.pipeline.rules is not former, DEADLINE_S)
         shelf.champion = "stub-1"
         await announce(settings)
         await serves(worker, "stub-1")

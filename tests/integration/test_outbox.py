@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from stream.config.connections import Kafka
 from stream.connections.outbox import Outbox, Outgoing, TooLargeForTopicError, open_outbox
 from stream.runtime.tasks import end
+from tests.until import until
 
 pytestmark = pytest.mark.kafka
 
@@ -91,9 +92,7 @@ async def test_a_record_that_is_refused_for_ever_is_waited_with_and_its_remedy_s
     await outbox.start()
     sending = asyncio.create_task(outbox.send([record._replace(topic=topic)]))
     try:
-        async with asyncio.timeout(DEADLINE_S):
-            while remedy not in caplog.text:
-                await asyncio.sleep(0.05)
+        await until(lambda: remedy in caplog.text, DEADLINE_S)
         assert not sending.done()
     finally:
         await end(sending)

@@ -24,10 +24,10 @@ from stream.operations.dead_letter_replay import Outcome, replay
 from stream.records import Origin, utc_now
 from stream.runtime.errors import StartError
 from stream.worker.app import Worker
+from tests.integration.traffic import settle
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
-DEADLINE_S = 60.0
 HEADERS = [("trace", b"\x00\xff"), ("trace", b"again"), ("empty", b"")]
 
 
@@ -63,12 +63,6 @@ async def worker(settings: Settings) -> AsyncIterator[Worker]:
         assert await running.stop()
 
 
-async def settled(running: Worker, records: int) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while running.telemetry.settled < records:
-            await asyncio.sleep(0.02)
-
-
 async def send(settings: Settings, *records: tuple[bytes | None, bytes | None]) -> None:
     """With headers and a time of yesterday, as a record might really have."""
     producer = AIOKafkaProducer(**kafka_arguments(settings.kafka))
@@ -92,7 +86,7 @@ async def test_after_a_fix_what_failed_is_scored_with_its_bytes_key_headers_and_
     body = orjson.dumps({"body": "negative high"})
     await send(settings, (b"a", body), (None, body), (b"c", None), (b"d", b"not json"))
     async with worker(settings) as running:
-        await settled(running, 4)
+        await settle(running, 4)
 
     rehearsal = await replay(settings, Wanted(reasons=("no_text",)), dry_run=True)
     assert (rehearsal.replayed, dict(rehearsal.by_reason)) == (2, {"no_text": 2})
@@ -100,7 +94,7 @@ async def test_after_a_fix_what_failed_is_scored_with_its_bytes_key_headers_and_
     assert (outcome.replayed, outcome.refused) == (2, [])
 
     async with worker(accepts(settings, field="body")) as running:
-        await settled(running, 2)
+        await settle(running, 2)
         assert running.telemetry.scored == 2
 
     topic = settings.sources[0].topic
@@ -118,7 +112,7 @@ async def test_replaying_twice_by_accident_is_refused_without_again(settings: Se
     await prepare_topics(settings)
     await send(settings, (b"a", b"not json"))
     async with worker(settings) as running:
-        await settled(running, 1)
+        await settle(running, 1)
     assert (await replay(settings, Wanted())).replayed == 1
     second = await replay(settings, Wanted())
     assert second.replayed == 0
@@ -129,7 +123,7 @@ async def test_replaying_twice_by_accident_is_refused_without_again(settings: Se
 async def test_two_who_replay_at_once_send_a_dead_letter_once(settings: Settings) -> None:
     await send(settings, (b"k", b'{"body": "profit warning"}'))
     async with worker(settings) as first:
-        await settled(first, 1)
+        await settle(first, 1)
     answers = await asyncio.gather(
         *(replay(settings, Wanted()) for _ in range(2)), return_exceptions=True
     )
@@ -148,7 +142,7 @@ async def test_a_second_failure_is_linked_counted_once_and_not_replayed_for_ever
     await send(settings, (b"a", b"not json"))
     async with worker(settings) as running:
         for attempt in (1, 2, 3):
-            await settled(running, attempt)
+            await settle(running, attempt)
             listing = await list_dead_letters(settings, limit=10)
             (letter,) = listing.letters
             assert (letter.attempt, letter.value) == (attempt, b"not json")
@@ -165,10 +159,10 @@ async def test_a_record_that_failed_for_another_reason_since_is_listed_under_tha
     await prepare_topics(settings)
     await send(settings, (b"a", b'{"body": {"not": "a text"}}'))
     async with worker(settings) as running:
-        await settled(running, 1)
+        await settle(running, 1)
     assert (await replay(settings, Wanted(reasons=("no_text",)))).replayed == 1
     async with worker(accepts(settings, field="body")) as running:
-        await settled(running, 1)
+        await settle(running, 1)
 
     async def attempts(reason: str) -> list[int]:
         listing = await list_dead_letters(settings, limit=10, wanted=Wanted(reasons=(reason,)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from stream.operations.doctor import examine
 from stream.runtime.errors import StartError
 from stream.worker.app import Worker
 from tests.certificates import Certificates, make_certificates
+from tests.integration.traffic import settle
 from tests.kafka_server import USER, KafkaServer
 from tests.redis_server import RedisServer
 from tests.server_process import MissingComponentError
@@ -141,9 +141,7 @@ async def assert_scores_one(settings: Settings) -> None:
         event = {"id": settings.kafka.group, "text": "negative fraud_security", "tickers": ["A"]}
         async with open_outbox(settings.kafka) as outbox:
             await outbox.send([Outgoing("news", b"k", orjson.dumps(event))])
-        async with asyncio.timeout(DEADLINE_S):
-            while not worker.telemetry.settled:
-                await asyncio.sleep(0.02)
+        await settle(worker, 1)
         assert worker.telemetry.transitions > 0, "nothing went through Redis"
     finally:
         assert await worker.stop()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import orjson
 import pytest
 
+import tests.until
 from models.registry import CHALLENGER, CHAMPION, Registry
 from models.spec import DEFAULT_HEADS
-from stream.commands.options import RegistryChampions, load_predictor, open_registry
+from stream.commands.chosen_model import RegistryChampions, load_predictor, open_registry
 from stream.commands.trainer import trainer_service
 from stream.config.settings import Settings
 from stream.connections.outbox import Outgoing, open_outbox
@@ -34,6 +36,7 @@ from trainer.service import TrainerService
 pytestmark = pytest.mark.timeout(300)
 
 DEADLINE_S = 120.0
+until = partial(tests.until.until, deadline_s=DEADLINE_S)
 LABELLED = 60
 # Where tests/integration/conftest.py's settings have their tickets.
 TICKETS = 2
@@ -95,12 +98,6 @@ async def scoring(settings: Settings) -> AsyncIterator[Worker]:
         yield worker
     finally:
         assert await worker.stop()
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not reached():
-            await asyncio.sleep(0.05)
 
 
 async def score(settings: Settings, worker: Worker, *texts: str, begin: int) -> None:

@@ -11,15 +11,14 @@ from aiokafka import AIOKafkaConsumer
 from stream.config.settings import Settings
 from stream.connections.outbox import Outgoing, open_outbox
 from stream.worker.app import Worker
+from tests.until import until
 
 DEADLINE_S = 60.0
 
 
 async def settle(worker: Worker, records: int) -> None:
     """Return when so many records of this worker are confirmed or refused."""
-    async with asyncio.timeout(DEADLINE_S):
-        while worker.telemetry.settled < records:
-            await asyncio.sleep(0.02)
+    await until(lambda: worker.telemetry.settled >= records, DEADLINE_S)
 
 
 async def publish(settings: Settings, place: int, *values: bytes | None) -> None:

@@ -75,9 +75,11 @@ class Attempts:
 
     def suspects(self) -> list[dict[str, str]]:
         """The labels that contradicted the others at the last attempt, the worst first."""
-        columns = ("head", "label", "event_id", "authors", "text")
-        rows = self._db.execute(f"SELECT {', '.join(columns)} FROM suspects ORDER BY rowid")  # noqa: S608 - ours
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        return _by_column(
+            self._db.execute(
+                "SELECT head, label, event_id, authors, text FROM suspects ORDER BY rowid"
+            )
+        )
 
     def last(self) -> tuple[str, int]:
         """(fingerprint, labels) of the last attempt, ("", 0) before the first."""
@@ -111,10 +113,15 @@ class Attempts:
 
     def latest(self, most: int) -> list[dict[str, Any]]:
         """The latest attempts with their verdicts, the latest first."""
-        columns = ("time", "labels", "fingerprint", "verdict", "speed")
-        rows = self._db.execute(
-            f"SELECT {', '.join(columns)} FROM attempts ORDER BY number DESC LIMIT ?",  # noqa: S608 - ours
-            (most,),
+        return _by_column(
+            self._db.execute(
+                "SELECT time, labels, fingerprint AS labels_fingerprint, verdict, speed "
+                "FROM attempts ORDER BY number DESC LIMIT ?",
+                (most,),
+            )
         )
-        shown = ("time", "labels", "labels_fingerprint", "verdict", "speed")
-        return [dict(zip(shown, row, strict=True)) for row in rows]
+
+
+def _by_column(rows: sqlite3.Cursor) -> list[dict[str, Any]]:
+    names = [name for name, *_ in rows.description]
+    return [dict(zip(names, row, strict=True)) for row in rows]

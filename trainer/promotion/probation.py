@@ -39,11 +39,16 @@ class Outcome(NamedTuple):
     why: str
 
 
+def answered(agreements: Sequence[Agreement]) -> int:
+    """Live events that the version has answered, by the head that answered the most."""
+    return max((one.answers for one in agreements), default=0)
+
+
 def outcome(
     probation: Probation, agreements: Sequence[Agreement], waited_s: float
 ) -> Outcome | None:
     """None while it is not decided."""
-    answers = max((one.answers for one in agreements), default=0)
+    answers = answered(agreements)
     if answers < probation.events:
         if waited_s < probation.longest_s:
             return None
@@ -65,6 +70,6 @@ def outcome(
 
 def waits_for(probation: Probation, version: str, agreements: Sequence[Agreement]) -> str:
     """The same in words, for whoever watches."""
-    answers = max((one.answers for one in agreements), default=0)
+    answers = answered(agreements)
     so_far = f": {'; '.join(map(str, agreements))}" if agreements else ""
     return f"{version} in shadow, {answers} of {probation.events} answers{so_far}; labels wait"

@@ -15,7 +15,7 @@ from trainer.labels.label_log import LabelLog
 from trainer.labels.label_queue import QUESTIONS_PER_HEAD
 from trainer.labels.question import Question
 from trainer.promotion.champion import Champion
-from trainer.promotion.probation import Agreement, Probation, outcome, waits_for
+from trainer.promotion.probation import Agreement, Probation, answered, outcome, waits_for
 from trainer.promotion.publish import TRAINER
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class ShadowRun:
 
         Once there are enough, further ones are left out: they would only fill the file.
         """
-        if max((one.answers for one in self.agreements), default=0) >= self._probation.events:
+        if answered(self.agreements) >= self._probation.events:
             return
         pair = (self._champion.version, self.version)
         if own := [one for one in answers if (one.champion, one.challenger) == pair]:

@@ -12,7 +12,7 @@ from models.batcher import Batcher
 from models.heads import JointHeads
 from models.predictor import load_predictor
 from models.results import Result
-from models.shadow import Shadow, Shadowed
+from models.shadow import Answered, Shadow
 from models.spec import Predictor, Scores
 from models.stub import StubPredictor
 from models.window import Waiting
@@ -45,7 +45,7 @@ def run(champion: Predictor, shadow: Shadow[str]) -> dict[str, Scores]:
     return {one.item: one.scores for one in live if one.scores is not None}
 
 
-def beside(challenger: Predictor, share: float, answers: list[Shadowed]) -> Shadow[str]:
+def beside(challenger: Predictor, share: float, answers: list[Answered]) -> Shadow[str]:
     return Shadow(
         challenger,
         share=share,
@@ -56,8 +56,8 @@ def beside(challenger: Predictor, share: float, answers: list[Shadowed]) -> Shad
 
 
 def test_the_same_share_of_events_is_answered_by_every_worker() -> None:
-    first: list[Shadowed] = []
-    second: list[Shadowed] = []
+    first: list[Answered] = []
+    second: list[Answered] = []
     for answers in (first, second):
         challenger = StubPredictor(version="challenger")
         run(StubPredictor(version="champion"), beside(challenger, 0.25, answers))
@@ -69,13 +69,13 @@ def test_the_same_share_of_events_is_answered_by_every_worker() -> None:
 
 def test_what_the_model_is_set_not_to_read_is_answered_by_the_champion_alone(monkeypatch) -> None:
     monkeypatch.setitem(TEXTS, UNREAD, "wo ist meine Karte")
-    answers: list[Shadowed] = []
+    answers: list[Answered] = []
     live = run(StubPredictor(), beside(StubPredictor(version="challenger"), 1.0, answers))
     assert live.keys() - {one.id for one in answers} == {UNREAD}
 
 
 def test_a_challenger_that_fails_is_given_up_and_costs_no_answer(caplog) -> None:
-    answers: list[Shadowed] = []
+    answers: list[Answered] = []
     shadow = beside(StubPredictor(version="bad", fail_on="number"), 1.0, answers)
     live = run(StubPredictor(), shadow)
     assert len(live) == len(TEXTS)
@@ -93,7 +93,7 @@ def test_heads_on_the_same_encoder_answer_from_the_champions_own_pass(
     alone = [challenger.predict(champion.tokenize([text]))[0] for text in TEXTS.values()]
     expected = [champion.predict(champion.tokenize([text]))[0] for text in TEXTS.values()]
     monkeypatch.setattr(challenger, "predict", None)
-    answers: list[Shadowed] = []
+    answers: list[Answered] = []
     live = run(champion, beside(challenger, 1.0, answers))
 
     by_id = {one.id: one for one in answers}
@@ -106,7 +106,7 @@ def test_heads_on_the_same_encoder_answer_from_the_champions_own_pass(
 
 
 def test_alone_the_challenger_waits_until_the_model_is_idle() -> None:
-    answers: list[Shadowed] = []
+    answers: list[Answered] = []
     shadow = beside(StubPredictor(version="challenger"), 1.0, answers)
     champion = StubPredictor()
     batch = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
@@ -16,8 +15,8 @@ from stream.names import Keys
 from stream.records import Alert, decode_alert
 from stream.rules.rule_set import Match, Rule
 from tests.fakes import scored
+from tests.until import until
 
-DEADLINE_S = 20.0
 KEYS, ALERTING = Keys(), Alerting()
 RULE = Rule(name="r", when="true", subject="ticker", severity="warning", title="t")
 
@@ -28,11 +27,6 @@ class Topic:
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         self.told += [decode_alert(record.value or b"") for record in records]
-
-    async def until(self, done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            while not done():
-                await asyncio.sleep(0.01)
 
 
 async def fire(client: Redis, name: str) -> Alert:
@@ -46,7 +40,7 @@ async def publish_until(client: Redis, topic: Topic, done: Callable[[], bool]) -
     log = ChangeLog(client, KEYS, ALERTING, topic, "alerts")
     log.start()
     try:
-        await topic.until(done)
+        await until(done)
     finally:
         await log.stop()
 

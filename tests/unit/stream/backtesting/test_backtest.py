@@ -20,7 +20,7 @@ from stream.backtesting.scored_log import read_file
 from stream.backtesting.sweep import steps, thresholds, variants
 from stream.cli import main
 from stream.config.signals import Signals
-from stream.files.publish import InputError
+from stream.files.lines import InputError
 from stream.records import Alert, Origin, Scored, Subject, encode
 from stream.rules.rule_error import RuleError
 from stream.rules.rule_file import Rule, RuleFile, read_rule_file

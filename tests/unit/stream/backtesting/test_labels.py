@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from stream.backtesting.labels import Label, Marks, Quality, read_labels
 from stream.backtesting.scored_log import read_file
 from stream.cli import main
-from stream.files.publish import InputError
+from stream.files.lines import InputError
 from stream.records import encode
 from tests.fakes import NOON, alert, scored
 from tests.unit.stream.backtesting.test_backtest import EVENTS, RULES, rule_file

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stream.backtesting.scored_log import read_file
-from stream.files.publish import InputError
+from stream.files.lines import InputError
 from stream.records import Scored, encode
 from tests.fakes import scored
 

@@ -9,7 +9,7 @@ import pytest
 
 from stream.commands import feedback as commands
 from stream.config.settings import Settings, load_settings
-from stream.files.publish import InputError
+from stream.files.lines import InputError
 from stream.records import Feedback
 from tests.fakes import NOON, settle
 from trainer.labels.feedback import Accepted

@@ -16,8 +16,8 @@ import trainer.prune
 from models.checkpoint import read_checkpoint
 from models.description import shipped
 from models.registry import CHAMPION, Registry
+from stream.commands.chosen_model import how_to_serve, model_folder
 from stream.commands.fit import fit
-from stream.commands.options import how_to_serve, model_folder
 from stream.commands.prune import prune
 from stream.config.settings import Settings
 from trainer.data.labelled_file import Labelled

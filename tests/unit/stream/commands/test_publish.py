@@ -15,7 +15,7 @@ from stream.commands import demo, publish
 from stream.config.settings import Settings, load_settings
 from stream.connections import outbox, topics
 from stream.connections.outbox import Outgoing
-from stream.files.publish import InputError, check_readable, read_lines
+from stream.files.lines import InputError, check_readable, read_lines
 
 LINES = (
     b'{"source": "news", "text": "a"}\n{"source": "mail", "text": "b"}\n{"text": "c"}\nnot json\n'

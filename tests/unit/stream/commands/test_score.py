@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from stream.commands import score
 from stream.config.settings import load_settings
-from stream.files.publish import InputError
+from stream.files.lines import InputError
 
 
 def test_score_without_its_input_says_so_before_the_model_is_loaded(

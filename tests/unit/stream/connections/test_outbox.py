@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream.connections import outbox as module
 from stream.connections.outbox import Outbox, Outgoing, TooLargeForTopicError
+from tests.until import until
 
 DEADLINE_S = 30.0
 
@@ -94,12 +95,6 @@ async def started() -> AsyncIterator[Outbox]:
     async with asyncio.timeout(DEADLINE_S):
         yield outbox
         await outbox.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 def records(*sizes: int, partition: bytes = b"0") -> list[Outgoing]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -35,6 +34,7 @@ from stream.names import Keys
 from stream.records import Alert
 from stream.rules.rule_set import Match, Rule
 from tests.fakes import scored
+from tests.until import until
 
 DEADLINE_S = 20.0
 PASSWORD = "correct horse battery"
@@ -108,9 +108,7 @@ async def services(client: Redis) -> AsyncIterator[Services]:
 
 async def followed(hub: Hub) -> None:
     """Return when the hub reads the stream."""
-    async with asyncio.timeout(DEADLINE_S):
-        while hub.faults["redis"]:
-            await asyncio.sleep(0.01)
+    await until(lambda: not hub.faults["redis"])
 
 
 def services_over(client: Redis, settings: Settings, **changes: Any) -> Services:

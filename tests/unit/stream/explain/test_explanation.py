@@ -375,7 +375,7 @@ def test_what_is_printed_steers_no_terminal(tmp_path: Path, monkeypatch: Any) ->
     found = explain(tmp_path, alert(tmp_path, event()), {origin: record({"id": "e-1"}, origin)})
     with show.stdout.capture() as captured:
         explanation_view.print_alert(found)
-        text = explain_text(FakeExplainer(), nearest, TEXT, ["topic"], "", "")
+        text = explain_text(FakeExplainer(), nearest, TEXT, heads=["topic"], kind="", unreadable="")
         explanation_view.print_text(text)
     printed = captured.get()
     assert "\x1b]0" not in printed

@@ -11,7 +11,8 @@ import pytest
 from models.spec import ModelError
 from models.stub import StubPredictor
 from stream.config.settings import Settings, load_settings
-from stream.files.publish import Addresser, InputError
+from stream.files.lines import InputError
+from stream.files.publish import Addresser
 from stream.files.score import SLICE_LINES, score_file
 from stream.ingest.dead_letter import DeadLetter
 from stream.records import Origin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,8 +12,7 @@ import pytest
 from stream.notify.delivery import QUEUE, Courier, Outcome
 from stream.notify.notification import Notification, RefusedError, TryAgainError
 from tests.fakes import NOON, notification
-
-DEADLINE_S = 20.0
+from tests.until import until
 
 
 class FakeSink:
@@ -45,12 +44,6 @@ async def courier(
     made.start()
     yield made
     await made.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 async def test_what_fails_for_now_is_tried_until_it_arrives() -> None:

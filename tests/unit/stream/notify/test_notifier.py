@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from stream.records import Alert, Severity
 from stream.rules.rule_set import Match, Rule
 from stream.runtime.tasks import end
 from tests.fakes import scored
+from tests.until import until
 
 DEADLINE_S = 20.0
 WAIT_S, INTERVAL_S, REPEAT_S = 10, 60, 600
@@ -163,21 +164,13 @@ class Desk:
         async def done() -> bool:
             return bool(await self.client.get(KEYS.notify("position")) == entries[0][0])
 
-        await self.until(done)
+        await until(done)
 
     async def decided(self) -> None:
         """Return when what is due at the present clock has left."""
         # The first round to end may have begun before; what the second decides leaves after it.
         last = self.rounds + 3
-        await self.until(lambda: self.rounds >= last)
-
-    async def until(self, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                found = condition()
-                if await found if asyncio.iscoroutine(found) else found:
-                    return
-                await asyncio.sleep(0.002)
+        await until(lambda: self.rounds >= last)
 
     async def noted(self, sent: int, receiver: str = "one", field: str = "sent") -> None:
         """Return when a receiver's figure has come to this."""
@@ -186,7 +179,7 @@ class Desk:
             figure = await self.client.hget(KEYS.notify(f"receiver:{receiver}"), field)
             return int(figure or 0) >= sent
 
-        await self.until(counted)
+        await until(counted)
 
     async def hidden(self) -> dict[str, str]:
         found = await self.client.hgetall(KEYS.notify("hidden"))
@@ -224,7 +217,7 @@ async def test_a_child_is_hidden_with_the_reason_and_told_when_the_parent_is_ove
         async def is_hidden() -> bool:
             return await desk.hidden() == {child.id: f"inhibited by alert {parent.id}"}
 
-        await desk.until(is_hidden)
+        await until(is_hidden)
         assert desk.one.got == []
         await desk.lifecycle.resolve(parent.id, by="ann")
         await desk.read()
@@ -245,13 +238,13 @@ async def test_a_silence_hides_counts_and_says_so_once(desk: Desk) -> None:
         async def counted(number: int) -> bool:
             return [one.hidden for one in await silences.listed()] == [number]
 
-        await desk.until(lambda: counted(1))
+        await until(lambda: counted(1))
         await desk.fire()
         await desk.fire("ticker:B")
-        await desk.until(lambda: counted(2))
+        await until(lambda: counted(2))
         await desk.read()
         desk.now += WAIT_S + 1
-        await desk.until(lambda: hidden_count(desk, 2))
+        await until(lambda: hidden_count(desk, 2))
         assert desk.one.got == []
         history = await desk.lifecycle.history(early.id)
         assert [(line.action, line.by, line.detail) for line in history] == [
@@ -259,7 +252,7 @@ async def test_a_silence_hides_counts_and_says_so_once(desk: Desk) -> None:
         ]
         await silences.end(silence.id)
         # The group speaks once an interval: not in the look that still knows the silence.
-        await desk.until(lambda: not notifier._silences.ids)
+        await until(lambda: not notifier._silences.ids)
         desk.now += INTERVAL_S + 1
         await desk.noted(1)
     assert [one.firing for one in desk.one.got] == [2]
@@ -278,15 +271,15 @@ async def test_the_end_of_a_silence_is_published_also_if_nobody_led(desk: Desk, 
 
     if led:
         async with desk.running():
-            await desk.until(lambda: actions("silenced"))
+            await until(lambda: actions("silenced"))
             await silences.end(silence.id)
-            await desk.until(lambda: actions("silenced", "unsilenced"))
+            await until(lambda: actions("silenced", "unsilenced"))
     else:
         async with desk.killed():
-            await desk.until(lambda: actions("silenced"))
+            await until(lambda: actions("silenced"))
         await silences.end(silence.id)
         async with desk.running():
-            await desk.until(lambda: actions("silenced", "unsilenced"))
+            await until(lambda: actions("silenced", "unsilenced"))
     standing = await desk.store.get(fired.id)
     assert standing is not None
     assert (standing.state, standing.handling.silence) == ("updated", "")
@@ -323,7 +316,7 @@ async def test_flapping_is_marked_and_not_told_each_time(desk: Desk) -> None:
             if episode <= 2:
                 await desk.noted(2 * episode - 1)
             else:
-                await desk.until(lambda name=alert.id: is_flapping(desk, name))
+                await until(lambda name=alert.id: is_flapping(desk, name))
             await desk.lifecycle.resolve(alert.id, by="ann")
             await desk.read()
             desk.now += INTERVAL_S + 1
@@ -362,7 +355,7 @@ async def test_flapping_that_has_come_to_stay_is_told_after_all(desk: Desk) -> N
         alert = await desk.fire()
         await desk.read()
         desk.now += INTERVAL_S
-        await desk.until(lambda: is_flapping(desk, alert.id))
+        await until(lambda: is_flapping(desk, alert.id))
         desk.now += ALERTING.flapping_window_s
         await desk.noted(1)
     (found,) = desk.one.got
@@ -375,7 +368,7 @@ async def test_killed_while_sending_the_next_one_sends_the_same_again(desk: Desk
         await desk.fire()
         await desk.read()
         desk.now += WAIT_S + 1
-        await desk.until(lambda: desk.one.got)
+        await until(lambda: desk.one.got)
     desk.one.gate.set()
     async with desk.running():
         await desk.noted(1)
@@ -394,7 +387,7 @@ async def test_what_is_being_sent_at_the_end_may_arrive_and_is_not_sent_again(
         await desk.fire()
         await desk.read()
         desk.now += WAIT_S + 1
-        await desk.until(lambda: desk.one.got)
+        await until(lambda: desk.one.got)
         asyncio.get_running_loop().call_later(0.05, desk.one.gate.set)
     async with desk.running():
         await desk.fire("ticker:B")
@@ -442,7 +435,7 @@ async def test_who_lost_the_lease_writes_nothing_and_stops_telling(
         await desk.client.set(KEYS.notify("lease"), "another")
         desk.now += WAIT_S + 1
         await desk.fire("ticker:B")
-        await desk.until(lambda: "another worker tells the receivers now" in caplog.messages)
+        await until(lambda: "another worker tells the receivers now" in caplog.messages)
         before = await desk.client.get(KEYS.notify("position"))
         entries = await desk.client.xrange(KEYS.alerts_stream)
         assert before == entries[0][0]
@@ -461,14 +454,14 @@ async def test_who_lost_redis_for_longer_than_the_lease_stops_sending(
         await desk.fire()
         await desk.read()
         desk.now += WAIT_S + 1
-        await desk.until(lambda: len(desk.one.got) == 1)
+        await until(lambda: len(desk.one.got) == 1)
         sending = notifier._couriers["one"]._task
 
         async def away(*_: Any) -> bool:
             raise JournalError("Redis is away")
 
         monkeypatch.setattr(notifier._journal, "lead", away)
-        await desk.until(sending.cancelled)
+        await until(sending.cancelled)
     assert len(desk.one.got) == 1
 
 
@@ -480,7 +473,7 @@ async def test_who_waits_for_a_redis_that_hangs_sends_no_longer_than_the_lease(
         await desk.fire()
         await desk.read()
         desk.now += WAIT_S + 1
-        await desk.until(lambda: len(desk.one.got) == 1)
+        await until(lambda: len(desk.one.got) == 1)
         reading = asyncio.Event()
 
         async def hang(_: str) -> Any:
@@ -501,12 +494,12 @@ async def test_what_hides_an_alert_is_forgotten_with_its_group(desk: Desk) -> No
     await silences.create([parse_matcher("rule=one")], author="a", reason="why", lasts_s=600)
     async with desk.killed():
         alert = await desk.fire()
-        await desk.until(lambda: desk.client.exists(KEYS.notify("groups")))
+        await until(lambda: desk.client.exists(KEYS.notify("groups")))
         desk.now += WAIT_S + 1
-        await desk.until(lambda: hidden_count(desk, 1))
+        await until(lambda: hidden_count(desk, 1))
     notifier = Notifier(RedisJournal(desk.client, KEYS, ALERTING), None, {}, ALERTING)
     notifier.start()
-    await desk.until(lambda: hidden_count(desk, 0))
+    await until(lambda: hidden_count(desk, 0))
     await notifier.stop()
     assert await desk.client.hget(KEYS.notify("hidden"), alert.id) is None
 
@@ -519,7 +512,7 @@ async def test_a_dead_receiver_holds_up_no_other(desk: Desk) -> None:
         await desk.read()
         desk.now += WAIT_S + 1
         await desk.noted(1, "two")
-        await desk.until(lambda: desk.one.got)
+        await until(lambda: desk.one.got)
         desk.now += REPEAT_S + 1
         await desk.noted(2, "two")
     assert len(desk.one.got) == 1
@@ -543,11 +536,11 @@ async def test_what_was_given_up_is_counted_with_its_error(
         await desk.noted(1, field="failed")
         error = await desk.client.hget(KEYS.notify("receiver:one"), "error")
         assert error.startswith(b"503")
-        await desk.until(lambda: said("trouble"))
+        await until(lambda: said("trouble"))
         desk.one.broken = False
         desk.now += INTERVAL_S + 1
         await desk.noted(1)
-        await desk.until(lambda: forgotten("trouble"))
+        await until(lambda: forgotten("trouble"))
     assert await desk.client.smembers(KEYS.receivers) == {b"one", b"two"}
 
 
@@ -630,7 +623,7 @@ async def test_what_can_not_be_counted_is_sent_again_where_redis_forgets_that_it
         await desk.fire(rule="two")
         await desk.read()
         desk.now += WAIT_S + 1
-        await desk.until(lambda: desk.one.got and desk.two.got)
+        await until(lambda: desk.one.got and desk.two.got)
         monkeypatch.setattr(journal, "commit", remember)
         monkeypatch.setattr(journal, "count", fail_over)
         desk.one.gate.set()
@@ -658,7 +651,7 @@ async def test_an_alert_that_redis_has_lost_is_let_go_of_and_its_end_is_told(
             member = await desk.client.hget(KEYS.notify(f"group:{group.decode()}"), gone.id)
             return b'"resolved"' in member
 
-        await desk.until(noticed)
+        await until(noticed)
         desk.now += INTERVAL_S + 1
         await desk.noted(2)
     states = {one.subject: one.state for one in desk.one.got[-1].alerts}
@@ -675,5 +668,5 @@ async def test_without_routes_silences_still_count(desk: Desk) -> None:
     async def counted() -> bool:
         return [one.hidden for one in await silences.listed()] == [1]
 
-    await desk.until(counted)
+    await until(counted)
     await notifier.stop()

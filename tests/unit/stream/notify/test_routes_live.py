@@ -24,6 +24,7 @@ from tests.unit.stream.notify.test_notifier import (
     Desk,
     _fast,
 )
+from tests.until import until
 
 __all__ = ["_fast"]
 
@@ -73,7 +74,7 @@ async def test_alerts_go_where_the_changed_file_says_and_none_is_told_twice(benc
     await bench.noted(1)
     bench.write(ROUTES.replace('matchers = ["rule=two"]', 'matchers = ["rule=~two|three"]'))
     former = bench.live._notifier
-    await bench.until(lambda: bench.live._notifier is not former)
+    await until(lambda: bench.live._notifier is not former)
     await bench.fire(rule="three")
     await bench.read()
     bench.now += WAIT_S + 1
@@ -97,7 +98,7 @@ async def test_a_group_goes_by_the_times_that_the_changed_file_gives_its_route(
     bench.write(
         ROUTES.replace(f'repeat_interval = "{REPEAT_S}s"', f'repeat_interval = "{INTERVAL_S}s"')
     )
-    await bench.until(lambda: bench.live._notifier is not former)
+    await until(lambda: bench.live._notifier is not former)
     bench.now += INTERVAL_S + 1
     await bench.noted(2)
     assert [one.reason for one in bench.one.got] == ["new", "repeat"]
@@ -108,7 +109,7 @@ async def test_a_file_that_can_not_be_used_leaves_the_old_routes(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         bench.write(ROUTES.replace('receiver = "two"', 'receiver = "nobody"'))
-        await bench.until(lambda: "the old routes stay in force" in caplog.text)
+        await until(lambda: "the old routes stay in force" in caplog.text)
     assert "nobody" in caplog.text
     await bench.fire(rule="two")
     await bench.read()

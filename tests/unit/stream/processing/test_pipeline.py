@@ -38,6 +38,7 @@ from stream.signals.memory import SubjectWindows
 from stream.signals.signal_store import Observed
 from stream.subjects.finder import SubjectFinder
 from stream.subjects.novelty import marked
+from tests.until import until
 
 DEADLINE_S = 10.0
 BAD_NEWS = b'{"text": "negative fraud_security high", "tickers": ["HALC"]}'
@@ -187,11 +188,6 @@ class Stand:
         while True:
             yield await self.chunks.get()
 
-    async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            while not condition():
-                await asyncio.sleep(0.005)
-
     def values(self, topic: str) -> list[dict[str, Any]]:
         return [orjson.loads(record.value) for record in self.gate.sent if record.topic == topic]
 
@@ -219,7 +215,7 @@ async def stands() -> AsyncIterator[Any]:
 async def test_a_good_record_is_scored_and_its_chunk_acknowledged(stands: Any) -> None:
     stand = stands()
     number = stand.feed(b'{"id": "n-1", "text": "positive earnings low"}')
-    await stand.until(lambda: stand.acks == [number])
+    await until(lambda: stand.acks == [number])
     (record,) = [record for record in stand.gate.sent if record.topic == "bellwether.scored"]
     scored = decode_scored(record.value)
     assert record.key == b"key"
@@ -233,11 +229,11 @@ async def test_nothing_is_acknowledged_before_kafka_has_confirmed(stands: Any) -
     stand = stands()
     stand.gate.open.clear()
     number = stand.feed(b'{"text": "a"}', b"not json")
-    await stand.until(lambda: stand.pipeline.batcher.statistics().texts == 1)
+    await until(lambda: stand.pipeline.batcher.statistics().texts == 1)
     await asyncio.sleep(0)
     assert stand.acks == []
     stand.gate.open.set()
-    await stand.until(lambda: stand.acks == [number])
+    await until(lambda: stand.acks == [number])
 
 
 async def test_bad_records_become_dead_letters_and_their_neighbours_are_scored(
@@ -245,7 +241,7 @@ async def test_bad_records_become_dead_letters_and_their_neighbours_are_scored(
 ) -> None:
     stand = stands()
     number = stand.feed(b'{"text": "one"}', None, b"\xff", b'{"text": 7}', b'{"text": "two"}')
-    await stand.until(lambda: stand.acks == [number])
+    await until(lambda: stand.acks == [number])
     assert [value["text"] for value in stand.values("bellwether.scored")] == ["one", "two"]
     letters = stand.values("bellwether.dead-letter")
     assert {letter["reason"] for letter in letters} == {"tombstone", "not_utf8", "wrong_type"}
@@ -258,7 +254,7 @@ async def test_a_text_the_model_cannot_score_is_a_dead_letter_with_its_own_bytes
     stand = stands(StubPredictor(fail_on="poison"))
     bad = b'{"text": "poison here"}'
     number = stand.feed(b'{"text": "fine"}', bad, b'{"text": "fine too"}')
-    await stand.until(lambda: stand.acks == [number])
+    await until(lambda: stand.acks == [number])
     (record,) = [one for one in stand.gate.sent if one.topic == "bellwether.dead-letter"]
     letter = DeadLetter.decode(record.value)
     assert (letter.reason, letter.field, letter.value) == ("model_error", "text", bad)
@@ -293,12 +289,12 @@ async def test_a_partitions_records_come_out_in_order_though_batches_overtake(st
     )
     stand.feed(b'{"text": "slow"}', b'{"text": "two"}', b"no json", b'{"text": "three"}')
     other.feed(b'{"text": "another partition"}', topic="social")
-    await stand.until(lambda: stand.pipeline.held == 2)
-    await stand.until(lambda: other.acks)
+    await until(lambda: stand.pipeline.held == 2)
+    await until(lambda: other.acks)
     assert [one["text"] for one in stand.values("bellwether.scored")] == ["another partition"]
     assert len(stand.values("bellwether.dead-letter")) == 1
     predictor.let_go.set()
-    await stand.until(lambda: stand.acks)
+    await until(lambda: stand.acks)
     ours = [one["text"] for one in stand.values("bellwether.scored") if one["source"] == "news"]
     assert ours == ["slow", "two", "three"]
     assert stand.pipeline.held == 0
@@ -308,7 +304,7 @@ async def test_a_partitions_records_come_out_in_order_though_batches_overtake(st
 async def test_alerts_follow_their_scored_records_out(stands: Any) -> None:
     stand = stands()
     number = stand.feed(BAD_NEWS)
-    await stand.until(lambda: stand.acks == [number])
+    await until(lambda: stand.acks == [number])
     (alert,) = stand.values("bellwether.alerts")
     assert alert["subject"] == "ticker:HALC"
     assert alert["evidence"][0]["text"] == "negative fraud_security high"
@@ -319,7 +315,7 @@ async def test_a_copy_is_scored_and_linked_but_not_judged_again(stands: Any) -> 
     stand = stands()
     bad = b'{"id": "%b", "text": "negative company_product high", "tickers": ["HALC"]}'
     number = stand.feed(bad % b"n-1", bad % b"n-2")
-    await stand.until(lambda: stand.acks == [number])
+    await until(lambda: stand.acks == [number])
     first, second = stand.values("bellwether.scored")
     assert (first["copy_of"], first["novelty"]) == ("", 1.0)
     assert (second["copy_of"], second["novelty"]) == ("n-1", 0.0)
@@ -353,7 +349,7 @@ async def test_a_rule_that_fails_is_named_once_and_again_after_its_file_was_repl
     async def told(level: bytes) -> int:
         event = b'{"text": "%b", "tickers": ["HALC"], "level": %b}'
         number = stand.feed(event % (next(unseen), level))
-        await stand.until(lambda: number in stand.acks)
+        await until(lambda: number in stand.acks)
         return caplog.text.count("rule level fails on an event")
 
     stand.pipeline.rules = level_rules(tmp_path, 3)
@@ -371,7 +367,7 @@ async def test_the_log_tells_in_which_order_it_was_judged(stands: Any) -> None:
     acks = []
     for texts in ([b'{"text": "one"}', b'{"text": "two"}'], [BAD_NEWS, b'{"text": "three"}']):
         acks.append(stand.feed(*texts))
-        await stand.until(lambda: stand.acks == acks)
+        await until(lambda: stand.acks == acks)
     sent = [one.value for one in stand.gate.sent if one.topic == "bellwether.scored"]
     # Where no verdict comes in, nothing else happens between the events and the next batch.
     assert [decode_scored(value).turn for value in sent] == [(1, 2), (2, 2), (3, 5), (4, 5)]
@@ -384,11 +380,11 @@ async def test_what_waits_is_judged_so_many_at_a_time(
     stand = stands()
     stand.gate.open.clear()
     numbers = [stand.feed(b'{"text": "first"}')]
-    await stand.until(lambda: stand.gate.observed == [1])
+    await until(lambda: stand.gate.observed == [1])
     numbers.append(stand.feed(*[b'{"text": "more"}'] * 7))
-    await stand.until(lambda: len(stand.pipeline._finished) == 7)
+    await until(lambda: len(stand.pipeline._finished) == 7)
     stand.gate.open.set()
-    await stand.until(lambda: sorted(stand.acks) == numbers)
+    await until(lambda: sorted(stand.acks) == numbers)
     assert stand.gate.observed == [1, 3, 3, 1]
 
 
@@ -396,7 +392,7 @@ async def test_redis_being_away_delays_and_loses_nothing(stands: Any) -> None:
     stand = stands()
     stand.gate.redis_failures = 3
     number = stand.feed(BAD_NEWS)
-    await stand.until(lambda: stand.acks == [number])
+    await until(lambda: stand.acks == [number])
     assert len(stand.gate.raised) == 1
     assert len(stand.values("bellwether.alerts")) == 1
 
@@ -406,7 +402,7 @@ async def test_tickets_reach_their_queue_and_doubtful_ones_review(stands: Any) -
     number = stand.feed(
         b'{"id": "t-1", "text": "neutral cards low"}', b'{"id": "t-2", "text": "unsure cards low"}'
     )
-    await stand.until(lambda: stand.acks == [number])
+    await until(lambda: stand.acks == [number])
     assert [value["id"] for value in stand.values("bellwether.tickets.cards")] == ["t-1"]
     assert [value["id"] for value in stand.values("bellwether.review")] == ["t-2"]
     assert (stand.telemetry.routed, stand.telemetry.reviewed) == (1, 1)
@@ -417,33 +413,33 @@ async def test_work_in_flight_stays_within_capacity(stands: Any) -> None:
     stand.gate.open.clear()
     for _ in range(5):
         stand.feed(*[b'{"text": "a"}'] * 2)
-    await stand.until(lambda: stand.telemetry.in_flight == 4)
-    await stand.until(lambda: stand.chunks.qsize() <= 2)
+    await until(lambda: stand.telemetry.in_flight == 4)
+    await until(lambda: stand.chunks.qsize() <= 2)
     assert stand.telemetry.in_flight == 4
     stand.gate.open.set()
-    await stand.until(lambda: len(stand.acks) == 5)
+    await until(lambda: len(stand.acks) == 5)
 
 
 async def test_a_source_that_is_full_keeps_no_other_out(stands: Any) -> None:
     stand = stands(capacity=4)
     stand.gate.open.clear()
     stand.feed(*[b'{"text": "a"}'] * 4)
-    await stand.until(lambda: stand.telemetry.in_flight == 4)
+    await until(lambda: stand.telemetry.in_flight == 4)
     decoder = Decoder(Source(topic="tickets", kind="ticket"), Limits())
     agent = chunk_agent(decoder, stand.tracker, stand.pipeline)
     other = stand.beside()
     task = asyncio.ensure_future(agent(other))
     number = other.feed(b'{"text": "b"}', topic="tickets")
-    await stand.until(lambda: stand.telemetry.in_flight == 5)
+    await until(lambda: stand.telemetry.in_flight == 5)
     stand.gate.open.set()
-    await stand.until(lambda: number in other.acks)
+    await until(lambda: number in other.acks)
     task.cancel()
 
 
 async def test_a_chunk_larger_than_the_capacity_still_passes(stands: Any) -> None:
     stand = stands(capacity=2)
     number = stand.feed(*[b'{"text": "a"}'] * 7)
-    await stand.until(lambda: stand.acks == [number])
+    await until(lambda: stand.acks == [number])
 
 
 async def test_a_broken_model_ends_the_worker_and_acknowledges_nothing(stands: Any) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,8 @@ from stream.rules.rule_set import RuleSet
 from stream.rules.rules_live import LiveRules
 from stream.runtime import watched_file
 from tests.fakes import scored
+from tests.until import until
 
-DEADLINE_S = 10.0
 RULE = """
 [[rule]]
 name = "{name}"
@@ -52,11 +51,6 @@ class Bench:
     def names(self) -> set[str]:
         return {match.rule.name for match in self.live.present.match(scored())}
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            while not condition():
-                await asyncio.sleep(0.005)
-
 
 @pytest.fixture
 async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
@@ -71,7 +65,7 @@ async def test_a_good_file_replaces_the_old_rules_which_go_on_being_counted(benc
     assert bench.names() == {"old"}
     bench.live.present.errors["old"] += 3
     bench.write(RULE.format(name="new"))
-    await bench.until(lambda: len(bench.taken) == 1)
+    await until(lambda: len(bench.taken) == 1)
     assert bench.names() == {"new"}
     assert bench.taken[0].errors == {"old": 3}
 
@@ -80,12 +74,10 @@ async def test_a_cooldown_that_redis_forgets_before_it_is_over_is_warned_of(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.write(RULE.format(name="short") + 'cooldown = "7d"\n')
-    await bench.until(lambda: bench.names() == {"short"})
+    await until(lambda: bench.names() == {"short"})
     assert "cooldown" not in caplog.text
     bench.write(RULE.format(name="long") + 'cooldown = "8d"\n')
-    await bench.until(
-        lambda: "rule 'long': cooldown 8d is longer than alerting.keep_s" in caplog.text
-    )
+    await until(lambda: "rule 'long': cooldown 8d is longer than alerting.keep_s" in caplog.text)
     checked = CliRunner().invoke(main, ["rules", "check", str(bench.path)])
     assert checked.exit_code == 0
     assert "warning: rule file" in checked.output
@@ -100,10 +92,10 @@ async def test_a_bad_file_leaves_the_old_rules_and_is_complained_of_once(
     caplog.set_level(logging.INFO)
     bad = RULE.format(name="bad").replace("negative", "negativ")
     bench.write(bad)
-    await bench.until(lambda: "the old rules stay in force" in caplog.text)
+    await until(lambda: "the old rules stay in force" in caplog.text)
     bench.write(bad)
     bench.write(RULE.format(name="good"))
-    await bench.until(lambda: bench.names() == {"good"})
+    await until(lambda: bench.names() == {"good"})
     said = [record.getMessage() for record in caplog.records if "stay in force" in record.msg]
     assert len(said) == 1
     assert "rules.toml, line 2, rule 'bad'" in said[0]
@@ -114,10 +106,10 @@ async def test_a_file_that_is_gone_for_a_moment_is_read_when_it_is_back(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.path.unlink()
-    await bench.until(lambda: "the old rules stay in force" in caplog.text)
+    await until(lambda: "the old rules stay in force" in caplog.text)
     assert bench.names() == {"old"}
     bench.write(RULE.format(name="back"))
-    await bench.until(lambda: bench.names() == {"back"})
+    await until(lambda: bench.names() == {"back"})
 
 
 async def test_a_model_is_held_against_the_rules_in_force_not_a_broken_file(bench: Bench) -> None:

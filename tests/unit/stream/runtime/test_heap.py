@@ -10,8 +10,8 @@ import pytest
 
 from stream.runtime import heap
 from stream.runtime.tasks import end
+from tests.until import until
 
-DEADLINE_S = 20.0
 HOLES = """
 import pathlib
 import sys
@@ -42,7 +42,5 @@ async def test_it_is_done_again_and_again(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(heap, "TRIM_EVERY_S", 0.001)
     monkeypatch.setattr(heap, "_trim", lambda: times.append(1))
     task = asyncio.create_task(heap.trim_for_ever())
-    async with asyncio.timeout(DEADLINE_S):
-        while len(times) < 3:
-            await asyncio.sleep(0.001)
+    await until(lambda: len(times) >= 3)
     await end(task)

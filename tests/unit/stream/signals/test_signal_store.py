@@ -21,9 +21,9 @@ from stream.names import Keys
 from stream.records import Origin, Scored, Subject
 from stream.signals.memory import SubjectWindows
 from stream.signals.signal_store import SignalStore
-from stream.signals.windows import SUMS, Windows, microseconds
+from stream.signals.windows import Windows, time_us
 from stream.worker.app import WORK_REMEMBERED
-from tests.fakes import scored, scores
+from tests.fakes import scored, scores, sums
 
 SETTINGS = Signals(max_late_s=20_000)
 REMEMBERED = 30
@@ -88,8 +88,7 @@ async def assert_equal_to_memory(client: Redis, batch: list[Scored], size: int) 
                 found = answer[name]
                 assert (found.events, found.late) == (windows.events, windows.late)
                 assert (found.at_us, found.first_us) == (windows.at_us, windows.first_us)
-                sums = [windows[name] for name in SUMS]
-                assert [found[name] for name in SUMS] == pytest.approx(sums, rel=1e-9, abs=1e-12)
+                assert sums(found) == pytest.approx(sums(windows), rel=1e-9, abs=1e-12)
 
 
 @examples(max_examples=15, suppress_health_check=list(HealthCheck))
@@ -196,7 +195,7 @@ async def test_an_event_too_late_for_what_another_worker_added_counts_as_late(
     found = await store(client).get("ticker:HALC")
     assert found is not None
     assert (found.events, found.late) == (2, 2)
-    assert found["short_volume"] == pytest.approx(answers[3]["short_volume"])
+    assert sums(found)["short_volume"] == pytest.approx(sums(answers[3])["short_volume"])
 
 
 async def test_a_call_is_kept_as_long_as_one_of_its_events(client: Redis) -> None:
@@ -220,7 +219,7 @@ async def test_a_call_is_kept_as_long_as_one_of_its_events(client: Redis) -> Non
 async def test_an_event_that_a_former_worker_folded_in_is_known(client: Redis, places: str) -> None:
     """As such a worker left it: a fold in one text, with events that were not new in their call."""
     one = event(1, 60.0)
-    at_us = microseconds(one)
+    at_us = time_us(one.time)
     before = struct.pack("<29d", 1, 0, at_us - 60_000_000, at_us - 60_000_000, *[1.0] * 25)
     row = f'[1,"e1",{at_us},0,0,0,0,[[1,1,1]]]'
     head = f'{places}\n["ticker:HALC"]\n[{row if places == "0" else f"{row},{row}"}]\n'
@@ -235,7 +234,7 @@ async def test_an_event_that_a_former_worker_folded_in_is_known(client: Redis, p
     assert observed.before == [{"ticker:HALC": ["r"]}, None]
     first, _ = [deepcopy(found) for found in observed.windows]
     assert first["ticker:HALC"].events == 2
-    assert first["ticker:HALC"]["news_volume"] == pytest.approx(1 + 0.5 ** (60 / 3600))
+    assert sums(first["ticker:HALC"])["news_volume"] == pytest.approx(1 + 0.5 ** (60 / 3600))
     # It is in the windows that such a worker wrote, and there alone.
     found = await store(client).get("ticker:HALC")
     assert found is not None

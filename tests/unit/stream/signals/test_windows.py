@@ -17,7 +17,7 @@ from stream.records import Scored, Subject
 from stream.signals.figures import FIGURES, LEAST_DEVIATION, figures
 from stream.signals.memory import SubjectWindows
 from stream.signals.windows import MAX_SUBJECTS, MAX_WEIGHT, SUMS, Windows
-from tests.fakes import scored, scores
+from tests.fakes import scored, scores, sums
 
 HOUR_S = 3_600.0
 SETTINGS = Signals(short_half_life_s=HOUR_S, long_half_life_s=100 * HOUR_S)
@@ -38,10 +38,6 @@ def figures_of(*events: Scored, settings: Signals = SETTINGS) -> dict[str, float
     return figures(windows_of(*events, settings=settings), settings)
 
 
-def as_of_now(windows: Windows) -> list[float]:
-    return [windows[name] for name in SUMS]
-
-
 def calm(hours: int) -> list[Scored]:
     """An event an hour, in turn a little positive and neutral."""
     turns = itertools.cycle(["positive", "neutral"])
@@ -50,8 +46,8 @@ def calm(hours: int) -> list[Scored]:
 
 def test_an_event_counts_half_after_one_half_life() -> None:
     found = windows_of(said(0), said(HOUR_S))
-    assert found["short_volume"] == 1.5
-    assert found["long_volume"] == 1 + 2**-0.01
+    assert sums(found)["short_volume"] == 1.5
+    assert sums(found)["long_volume"] == 1 + 2**-0.01
     assert (found.events, found.late) == (2, 0)
 
 
@@ -93,7 +89,7 @@ def test_the_order_of_arrival_does_not_matter(events: list[tuple[int, str]], cha
     patient = SETTINGS.model_copy(update={"max_late_s": 1e9})
     first, second = (windows_of(*some, settings=patient) for some in (in_order, mixed))
     assert (first.at_us, first.first_us) == (second.at_us, second.first_us)
-    assert as_of_now(second) == pytest.approx(as_of_now(first), rel=1e-9, abs=1e-9)
+    assert sums(second) == pytest.approx(sums(first), rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize("step", [0.9, 40.0, 99.0, 101.0, 5_000.0])
@@ -101,8 +97,9 @@ def test_weights_stay_bounded_and_sums_right_however_long_a_subject_lives(step: 
     events = [said(number * step * HOUR_S) for number in range(300)]
     found = windows_of(*events)
     ages = [(299 - number) * step for number in range(300)]
-    assert found["short_volume"] == pytest.approx(sum(2**-age for age in ages), rel=1e-9)
-    assert found["long_volume"] == pytest.approx(sum(2 ** (-age / 100) for age in ages), rel=1e-9)
+    now = sums(found)
+    assert now["short_volume"] == pytest.approx(sum(2**-age for age in ages), rel=1e-9)
+    assert now["long_volume"] == pytest.approx(sum(2 ** (-age / 100) for age in ages), rel=1e-9)
     assert 1 <= found.short_weight <= MAX_WEIGHT**2
     assert 1 <= found.long_weight <= MAX_WEIGHT**2
 
@@ -117,7 +114,7 @@ def test_shares_and_sentiment_leave_out_what_the_model_abstained_from() -> None:
 
 def test_relevance_weighs_everything_and_novelty_all_but_the_volume() -> None:
     copy = (Subject("ticker", "HALC", relevance=0.5, novelty=0.1),)
-    found = windows_of(said(0, "negative", subjects=copy))
+    found = sums(windows_of(said(0, "negative", subjects=copy)))
     assert found["short_volume"] == 0.5
     assert found["short_negative"] == found["news_scored"] == 0.05
 
@@ -130,14 +127,13 @@ def test_nothing_deviates_without_a_baseline() -> None:
 def test_the_z_of_sentiment_is_the_two_sample_statistic() -> None:
     events = [*calm(200), *(said(200 * HOUR_S, "negative", id=f"bad-{n}") for n in range(4))]
     windows = windows_of(*events)
-    short = windows["short_negative"] + windows["short_neutral"] + windows["short_positive"]
-    long = windows["long_negative"] + windows["long_neutral"] + windows["long_positive"]
-    usual = (windows["long_sentiment"] - windows["short_sentiment"]) / (long - short)
-    squares = (windows["long_sentiment_squares"] - windows["short_sentiment_squares"]) / (
-        long - short
-    )
+    now = sums(windows)
+    short = now["short_negative"] + now["short_neutral"] + now["short_positive"]
+    long = now["long_negative"] + now["long_neutral"] + now["long_positive"]
+    usual = (now["long_sentiment"] - now["short_sentiment"]) / (long - short)
+    squares = (now["long_sentiment_squares"] - now["short_sentiment_squares"]) / (long - short)
     spread = math.sqrt(squares - usual**2) * math.sqrt(1 / short + 1 / (long - short))
-    expected = (windows["short_sentiment"] / short - usual) / spread
+    expected = (now["short_sentiment"] / short - usual) / spread
     found = figures(windows, SETTINGS)
     assert found["sentiment_z"] == pytest.approx(expected)
     assert found["sentiment_z"] < -3

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from stream.config.subjects import Novelty
 from stream.names import Keys
 from stream.records import Origin, Scored, Subject
-from stream.signals.windows import microseconds
+from stream.signals.windows import time_us
 from stream.subjects.copies_in_memory import FirstEvents
 from stream.subjects.copy_store import CopyStore, count_copies
 from stream.subjects.novelty import fingerprint
@@ -148,7 +148,7 @@ async def test_workers_of_two_versions_read_what_the_other_wrote(client: Redis) 
     one = event(1)
     found = fingerprint(one)
     assert found is not None
-    entry = f"{microseconds(one)} {found.sketch} {found.facts} social:e1".encode()
+    entry = f"{time_us(one.time)} {found.sketch} {found.facts} social:e1".encode()
     await store(client).mark([one])
     for slot in found.slots:
         assert await client.hget(Keys().novelty, str(slot % Novelty().remember)) == entry

@@ -18,7 +18,7 @@ DEADLINE_S = 60
 ENDLESS_TASK_AND_ERROR = """
 import asyncio
 
-from stream.commands.options import run_service
+from stream.commands.service import run_service
 from stream.runtime.errors import StartError
 
 

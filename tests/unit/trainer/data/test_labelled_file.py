@@ -10,7 +10,7 @@ import pytest
 
 from models.spec import Head
 from stream.config.settings import Limits, Source
-from stream.files.publish import Line
+from stream.files.lines import Line
 from stream.ingest.sources import Decoder
 from stream.records import model_text
 from tests.fakes import NOON
