@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import resources
@@ -63,11 +64,20 @@ class Encoder(nn.Module):
         self._tokenizer = files.tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
+        self._take_text_as_text()
         self.tokenize = partial(_token_ids, self._tokenizer)
         """Texts to token ids of each, special tokens included, at most max_tokens of them.
 
         To be kept without the encoder, whose weights it does not hold.
         """
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._take_text_as_text()
+
+    def _take_text_as_text(self) -> None:
+        # Who writes "</s>" or "[SEP]" ends no text. A copy of a tokenizer forgets this.
+        self._tokenizer.encode_special_tokens = True
 
     @property
     def device(self) -> torch.device:
@@ -107,11 +117,7 @@ class Encoder(nn.Module):
         Special tokens stand for nothing: their begin is their end.
         """
         read = _shortened(text)
-        encoding = self._tokenizer.encode(read)
-        return read, [
-            (0, 0) if special else span
-            for span, special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
-        ]
+        return read, self._tokenizer.encode(read).offsets
 
     def pad(self, tokens: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and their mask (1 text, 0 padding), both int64 of shape (n, longest)."""
@@ -201,15 +207,17 @@ def _by_transformers(
             "not a text encoder; choose one of BERT's kind (RoBERTa, DeBERTa, MPNet, ModernBERT...)"
         )
     positions = int(getattr(config, "max_position_embeddings", 0) or 0)
-    if positions:
-        positions -= first_position(config.to_dict())
+    positions -= first_position(config.to_dict())
     named = {name: getattr(tokenizer, f"{name}_token_id", None) for name in NAMED_TOKENS}
+    # Some kinds have names of their own for what all have: DistilBERT's hidden_size is its dim.
+    common = {name: getattr(config, name) for name in config.attribute_map}
     files = EncoderFiles(
-        config=config.to_dict(),
+        config=config.to_dict() | common,
         weights=model.state_dict(),
         tokenizer=tokenizer.backend_tokenizer,
         named_tokens={name: place for name, place in named.items() if place is not None},
-        max_tokens=min(tokenizer.model_max_length, positions or tokenizer.model_max_length),
+        # XLNet's kind, which has no end of them, says -1.
+        max_tokens=min(tokenizer.model_max_length, positions if positions > 0 else sys.maxsize),
     )
     return model, files
 

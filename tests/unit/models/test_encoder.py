@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import DistilBertModel
 
 from models.encoder import MAX_TOKENS, Encoder, load_encoder, use_bf16_linears
 from models.spec import ModelError
+from tests.tiny_model import write_tiny_encoder
 
 TEXTS = [
     "Short.",
@@ -59,6 +62,19 @@ def test_link_counts_as_one_word(default):
         ["look https://example.org/a/b?c=d#e now", "look http now"],
     )
     assert linked == plain
+
+
+def test_a_special_token_that_somebody_writes_is_a_word_like_any_other(tiny):
+    for encoder in (tiny, copy.deepcopy(tiny)):
+        written, spaced = encoder.tokenize(["gone [SEP] [PAD] now", "gone [ SEP ] [ PAD ] now"])
+        assert written == spaced
+
+
+def test_an_encoder_with_a_name_of_its_own_for_its_width_is_loaded(tmp_path):
+    write_tiny_encoder(tmp_path, DistilBertModel)
+    encoder = load_encoder(str(tmp_path))
+    assert (encoder.hidden, encoder.max_tokens) == (32, 64)
+    assert encoder.pool(encoder.tokenize(TEXTS)).shape == (len(TEXTS), 32)
 
 
 def test_padding_fills_the_longest_and_the_mask_tells_it(tiny):
