@@ -72,7 +72,7 @@ class Encoder(nn.Module):
         """
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._take_text_as_text()
 
     def _take_text_as_text(self) -> None:
@@ -257,7 +257,13 @@ class _Bf16Linear(nn.Module):
 
 def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     read = [_shortened(text) for text in texts]
-    return [encoding.ids for encoding in tokenizer.encode_batch_fast(read)]
+    try:
+        return [encoding.ids for encoding in tokenizer.encode_batch_fast(read)]
+    except BaseException as error:
+        # What Rust raises where it panics is no Exception; it would end the thread, for one text.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"the tokenizer fails on it: {error}") from None
 
 
 def _shortened(text: str) -> str:
