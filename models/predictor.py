@@ -53,6 +53,7 @@ class TorchPredictor:
         self._encoder = None if path else encoder
         self._tokenize = encoder.tokenize
         self._hidden = encoder.hidden
+        self._max_tokens = encoder.max_tokens
         self._joint = heads.to(device).eval()
         self._version = version
         self._device = device
@@ -90,6 +91,10 @@ class TorchPredictor:
     @property
     def hidden(self) -> int:
         return self._hidden
+
+    @property
+    def max_tokens(self) -> int:
+        return self._max_tokens
 
     @property
     def pads(self) -> bool:
