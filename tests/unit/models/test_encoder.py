@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import DistilBertModel
 
-from models.encoder import MAX_TOKENS, Encoder, _token_ids, load_encoder, use_bf16_linears
+from models.encoder import MAX_TOKENS, Encoder, load_encoder, use_bf16_linears
 from models.spec import ModelError
 from tests.tiny_model import write_tiny_encoder
 
@@ -68,18 +68,6 @@ def test_a_special_token_that_somebody_writes_is_a_word_like_any_other(tiny):
     for encoder in (tiny, copy.deepcopy(tiny)):
         written, spaced = encoder.tokenize(["gone [SEP] [PAD] now", "gone [ SEP ] [ PAD ] now"])
         assert written == spaced
-
-
-def test_a_tokenizer_that_panics_refuses_the_text():
-    class PanicException(BaseException):
-        pass
-
-    class Panics:
-        def encode_batch_fast(self, texts):
-            raise PanicException("byte index 1 is no char boundary")
-
-    with pytest.raises(ModelError, match="the tokenizer fails on it: byte index 1"):
-        _token_ids(Panics(), ["a text"])
 
 
 def test_an_encoder_with_a_name_of_its_own_for_its_width_is_loaded(tmp_path):
