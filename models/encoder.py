@@ -189,8 +189,10 @@ def _by_transformers(
     # Loading lists the original model's heads that are not wanted here, which reads like a fault.
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=local)
-        model = AutoModel.from_pretrained(place, local_files_only=local, dtype=torch.float32)
+        # Else it asks, on a terminal, whether to run the code that some encoders come with.
+        source: Any = {"local_files_only": local, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(place, **source)
+        model = AutoModel.from_pretrained(place, **source, dtype=torch.float32)
     finally:
         logging.set_verbosity(verbosity)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from pathlib import Path
 
@@ -124,3 +125,17 @@ def test_folder_without_weights_names_the_setting_and_the_folder(tiny_encoder, t
         load_encoder(str(tmp_path))
     assert str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_code_that_an_encoder_comes_with_is_refused_and_nobody_is_asked(
+    tiny_encoder, tmp_path, monkeypatch
+):
+    folder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    (folder / "code.py").write_text("raise SystemExit('it was run')")
+    described = {"model_type": "strange", "auto_map": {"AutoConfig": "code.Config"}}
+    (folder / "config.json").write_text(json.dumps(described))
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *question: asked.append(question) or "y")
+    with pytest.raises(ModelError, match=r"model\.encoder: no encoder can be loaded from"):
+        load_encoder(str(folder))
+    assert not asked
