@@ -82,9 +82,8 @@ class Batcher(Generic[T]):
         self._stopping = self._ended = False
         self.shadow: Shadow[T] | None = None
         """A challenger beside the predictor; may be set and cleared from any thread."""
-        self._turns = Turns()
+        self._turns, self._tally = Turns(), Tally()
         self._count = 0
-        self._tally = Tally()
         self._threads = [
             threading.Thread(target=self._run, name=f"model-{lane}", daemon=True)
             for lane in range(predictor.lanes)
@@ -221,7 +220,9 @@ class Batcher(Generic[T]):
                 self._tokenize(fresh[:middle])
                 self._tokenize(fresh[middle:])
             else:
-                self._blame(self._model, fresh[0], f"{type(error).__name__}: {error}", "tokenizer")
+                failed = f"{type(error).__name__}: {error}"
+                with self._model.lanes:  # _blame asks the model too
+                    self._blame(self._model, fresh[0], failed, "tokenizer")
             return
         for entry, tokens in zip(fresh, encoded, strict=True):
             entry.tokens = tokens
