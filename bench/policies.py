@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from models.batcher import TARGET_S, WINDOW_BATCHES
 from models.cost import CostModel
+from models.encoder import MAX_TOKENS
 from models.window import Arrivals, Waiting, Window
 
 Job = Waiting[int]
@@ -167,7 +168,8 @@ class Ours:
 
     def decide(self, now: float, *, ended: bool) -> Decision:
         del now, ended
-        for job in self._arrivals.take(WINDOW_BATCHES * self._most - self._window.tokens):
+        room = WINDOW_BATCHES * self._most - self._window.tokens
+        for job in self._arrivals.take(room, MAX_TOKENS):
             self._window.add(job)
         limit, _ = self._costs.limit(self._most, TARGET_S)
         batch, _ = self._window.take(limit, pads=self._pads)

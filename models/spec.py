@@ -130,6 +130,11 @@ class Predictor(Protocol):
         ...
 
     @property
+    def max_tokens(self) -> int:
+        """The longest text, special tokens included; longer ones are cut."""
+        ...
+
+    @property
     def lanes(self) -> int:
         """How many batches at a time are run faster than one after the other."""
         ...

@@ -67,6 +67,10 @@ class StubPredictor:
         return self._batch_tokens
 
     @property
+    def max_tokens(self) -> int:
+        return MAX_TOKENS
+
+    @property
     def lanes(self) -> int:
         return 1
 

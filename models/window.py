@@ -14,7 +14,6 @@ T = TypeVar("T")
 # A pass costs about as much as this many tokens before it computes the first one (MiniLM on two
 # CPU cores: 3 to 4 ms of 0.08 ms a token), so padding beyond it is dearer than a pass of its own.
 PASS_OVERHEAD_TOKENS = 48
-# Close enough where a text is not tokenised yet.
 CHARS_A_TOKEN = 4
 # However long a flood has lasted, its texts are due so much later at most: none waits for ever.
 LATEST_TURN_S = 60.0
@@ -35,6 +34,11 @@ class Waiting(msgspec.Struct, Generic[T]):
 
     def waited_ms(self, until: float) -> float:
         return round((until - self.queued_at) * 1000, 3)
+
+
+def tokens_about(text: str, longest: int) -> int:
+    """Close enough where a text is not tokenised yet, which is cut at the longest."""
+    return min(longest, 1 + len(text) // CHARS_A_TOKEN)
 
 
 class Turns:
@@ -66,14 +70,14 @@ class Arrivals(Generic[T]):
     def add(self, entry: Waiting[T]) -> None:
         heappush(self._queue, (entry.due, entry.arrival, entry))
 
-    def take(self, tokens: int) -> list[Waiting[T]]:
-        """Those due first, of about so many tokens together."""
+    def take(self, tokens: int, longest: int) -> list[Waiting[T]]:
+        """Those due first, of about so many tokens together, longest of one text."""
         taken: list[Waiting[T]] = []
         while self._queue and tokens > 0:
             _, _, entry = heappop(self._queue)
             taken.append(entry)
             # The true count is known after tokenising; this bounds how much is tokenised ahead.
-            tokens -= 1 + len(entry.text) // CHARS_A_TOKEN
+            tokens -= tokens_about(entry.text, longest)
         return taken
 
 

@@ -141,7 +141,9 @@ def _fire(
     if for_us:
         waiting = current.pending
         if waiting and time_us(scored.time) <= time_us(waiting.last) + quiet_us:
-            first, last = min(waiting.first, first), max(waiting.last, last)
+            if scored.time < waiting.first:  # nobody asked whether it held in between
+                return None
+            first, last = waiting.first, max(waiting.last, last)
             count = waiting.count + 1
             events = _appended(waiting.evidence, scored)
         if time_us(last) - time_us(first) < for_us:

@@ -94,6 +94,8 @@ class Telemetry:
         self.in_flight -= shipment.settled.total()
         wall_ms = time.time() * 1000
         for sent_ms in shipment.record_times_ms:
+            if sent_ms < 0:  # a record without a timestamp
+                continue
             # Clocks of two machines differ; a record can't have been sent after it was finished.
             latency_s = max(0.0, wall_ms - sent_ms) / 1000
             self.latencies_ms.append(latency_s * 1000)

@@ -157,7 +157,9 @@ else
     local waiting = redis.call('HMGET', KEYS[2], 'pending', 'pending_last_us', 'pending_last',
       'pending_count', 'pending_evidence')
     if pending_us and at <= tonumber(waiting[2]) + quiet then
-      if pending_us < at then first, first_us = waiting[1], pending_us end
+      -- Nobody asked whether it held in between.
+      if at < pending_us then return remember('') end
+      first, first_us = waiting[1], pending_us
       if tonumber(waiting[2]) > at then last, last_us = waiting[3], tonumber(waiting[2]) end
       count = waiting[4] + 1
       evidence = append(waiting[5], ARGV[10])

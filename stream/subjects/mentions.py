@@ -238,13 +238,13 @@ def _is_figure(text: str, start: int, end: int) -> bool:
 
 
 def _fold(text: str) -> str:
-    """Small letters and straight apostrophes, character by character: offsets stay."""
+    """Small letters, straight apostrophes and plain hyphens; offsets stay."""
     folded = text.lower()
     if text.isascii():
         return folded
     if len(folded) != len(text):
         folded = "".join(small if len(small := char.lower()) == 1 else char for char in text)
-    return folded.replace("\u2019", "'")
+    return folded.replace("\u2019", "'").replace("\u2010", "-").replace("\u2011", "-")
 
 
 def _spellings(name: str) -> set[str]:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 # A letter must follow the dollar sign, or prices would be companies; what is glued to a word is
 # slang (CA$H), but "$HALC$NORR" are two, and ideograms part no words. Behind an underscore stands
-# the month of a future: $ES_F is no share.
+# the month of a future: $ES_F is no share. Behind "$HALC.It fell" only a space is missing.
 # The dollar sign stands first in the expression, or each character would be tried.
 _TAGS_IN_A_ROW = "|".join(rf"(?<=\$[A-Z]{{{letters}}}\$)" for letters in range(1, 7))
 _CASH_TAG = re.compile(
     rf"\$(?:(?<![A-Za-z0-9\u00c0-\u024f]\$)|{_TAGS_IN_A_ROW})"
-    r"([A-Za-z]{1,6})(?:\.([A-Za-z]{1,2})|[/-]([A-C]))?(?![A-Za-z0-9_])"
+    r"([A-Za-z]{1,6})(?:\.([A-Z]{1,2}|[a-z]{1,2})|[/-]([A-C]))?(?![A-Za-z0-9_])"
 )
 # American exchanges only: elsewhere the same letters are other companies.
 _LISTED = re.compile(

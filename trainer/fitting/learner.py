@@ -220,8 +220,9 @@ class Learner:
         tensors = {"steps": torch.tensor(self._done)}
         for name, parameter in self._parameters.items():
             tensors |= {f"now.{name}": parameter, f"best.{name}": best[name]}
-            moments = self._optimiser.state[parameter]
-            tensors |= {f"{moment}.{name}": moments[moment] for moment in MOMENTS}
+            # None of what no layer reads, such as XLNet's segments.
+            moments = self._optimiser.state.get(parameter, {})
+            tensors |= {f"{moment}.{name}": value for moment, value in moments.items()}
         return tensors
 
     def restore(self, state: State) -> dict[str, torch.Tensor]:
@@ -229,10 +230,11 @@ class Learner:
         stored = state.tensors
         self.use({name: stored[f"now.{name}"] for name in self._parameters})
         for name, parameter in self._parameters.items():
-            moments = {moment: stored[f"{moment}.{name}"] for moment in MOMENTS}
+            moments = {moment: stored.get(f"{moment}.{name}") for moment in MOMENTS}
             self._optimiser.state[parameter] = {
                 moment: value if moment == "step" else value.to(parameter.device)
                 for moment, value in moments.items()
+                if value is not None
             }
         self._done = int(stored["steps"])
         return {name: stored[f"best.{name}"] for name in self._parameters}

@@ -24,6 +24,7 @@ class ScriptedPredictor:
     heads = DEFAULT_HEADS
     description = "scripted"
     batch_tokens = 64
+    max_tokens = 64
     lanes = 1
 
     def __init__(
@@ -311,8 +312,10 @@ def test_a_flood_of_one_kind_holds_up_no_text_of_another() -> None:
 
 
 def test_the_last_of_a_flood_is_due_within_a_minute_of_its_turn() -> None:
+    predictor = ScriptedPredictor()
+    predictor.max_tokens = 10_000
     batcher: Batcher[int] = Batcher(
-        ScriptedPredictor(),
+        predictor,
         max_batch_tokens=8,
         kind_of=lambda item: "news" if item else "social",
         deliver=lambda _results: None,
@@ -320,7 +323,7 @@ def test_the_last_of_a_flood_is_due_within_a_minute_of_its_turn() -> None:
     )
     batcher.submit([(0, "word " * 4_000)] * 300)
     batcher.submit([(1, "a word")])
-    entries = batcher._arrivals.take(10**9)
+    entries = batcher._arrivals.take(10**9, 10_000)
     first = entries[0].queued_at
     assert max(entry.due for entry in entries) - first <= LATEST_TURN_S + 1
     assert [entry.item for entry in entries[:2]] == [0, 1]
@@ -345,6 +348,14 @@ def test_texts_are_tokenised_while_the_model_is_busy() -> None:
     assert batcher.stop(DEADLINE_S)
     assert predictor.tokenized_beside
     assert sorted(result.item for result in collector.results) == list(range(40))
+
+
+def test_what_is_cut_off_of_long_texts_takes_no_room_in_a_batch() -> None:
+    """Counted whole, one of these filled the window: a batch of one, while others waited."""
+    predictor = ScriptedPredictor(pads=False)
+    predictor.max_tokens = 4
+    collector = run(predictor, ["long" * 1_000] * 64, max_batch_tokens=16)
+    assert {result.batch.size for result in collector.results} == {16}
 
 
 def test_a_text_refused_while_tokenising_ahead_fails_alone() -> None:

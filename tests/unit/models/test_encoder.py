@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import DistilBertModel
 
 from models.encoder import MAX_TOKENS, Encoder, load_encoder, use_bf16_linears
 from models.spec import ModelError
+from tests.tiny_model import write_tiny_encoder
 
 TEXTS = [
     "Short.",
@@ -61,6 +65,19 @@ def test_link_counts_as_one_word(default):
     assert linked == plain
 
 
+def test_a_special_token_that_somebody_writes_is_a_word_like_any_other(tiny):
+    for encoder in (tiny, copy.deepcopy(tiny)):
+        written, spaced = encoder.tokenize(["gone [SEP] [PAD] now", "gone [ SEP ] [ PAD ] now"])
+        assert written == spaced
+
+
+def test_an_encoder_with_a_name_of_its_own_for_its_width_is_loaded(tmp_path):
+    write_tiny_encoder(tmp_path, DistilBertModel)
+    encoder = load_encoder(str(tmp_path))
+    assert (encoder.hidden, encoder.max_tokens) == (32, 64)
+    assert encoder.pool(encoder.tokenize(TEXTS)).shape == (len(TEXTS), 32)
+
+
 def test_padding_fills_the_longest_and_the_mask_tells_it(tiny):
     ids, mask = tiny.pad([[5, 6, 7], [8]])
     assert ids.tolist() == [[5, 6, 7], [8, 0, 0]]
@@ -108,3 +125,17 @@ def test_folder_without_weights_names_the_setting_and_the_folder(tiny_encoder, t
         load_encoder(str(tmp_path))
     assert str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_code_that_an_encoder_comes_with_is_refused_and_nobody_is_asked(
+    tiny_encoder, tmp_path, monkeypatch
+):
+    folder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    (folder / "code.py").write_text("raise SystemExit('it was run')")
+    described = {"model_type": "strange", "auto_map": {"AutoConfig": "code.Config"}}
+    (folder / "config.json").write_text(json.dumps(described))
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *question: asked.append(question) or "y")
+    with pytest.raises(ModelError, match=r"model\.encoder: no encoder can be loaded from"):
+        load_encoder(str(folder))
+    assert not asked

@@ -18,7 +18,14 @@ from transformers import (
 )
 
 from models.encoder import DEFAULT_ENCODER, load_encoder
-from models.encoder_files import CONFIG, TOKENIZER, WEIGHTS, WORD_EMBEDDINGS, read_plain
+from models.encoder_files import (
+    CONFIG,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    WORD_EMBEDDINGS,
+    read_plain,
+)
 from models.spec import ModelError
 from tests.tiny_model import write_tiny_encoder
 
@@ -53,7 +60,8 @@ def test_tokens_and_vectors_are_those_of_transformers(folder):
     ours = load_encoder(str(folder))
     theirs = AutoTokenizer.from_pretrained(folder)
     tokens = ours.tokenize(TEXTS)
-    assert tokens == theirs(TEXTS, truncation=True, max_length=ours.max_tokens)["input_ids"]
+    limits = {"truncation": True, "max_length": ours.max_tokens, "split_special_tokens": True}
+    assert tokens == theirs(TEXTS, **limits)["input_ids"]
     assert ours.special_ids.tolist() == sorted(theirs.all_special_ids)
     assert ours.mask_id == theirs.mask_token_id
     model = AutoModel.from_pretrained(folder).eval()
@@ -138,3 +146,9 @@ def test_a_damaged_file_is_a_sentence(folder, name):
     with pytest.raises(ModelError, match=r"model\.encoder: no encoder can be loaded") as error:
         load_encoder(str(folder))
     assert str(folder) in str(error.value)
+
+
+def test_a_tokenizer_without_a_length_of_its_own_leaves_it_to_the_encoder(folder):
+    file = folder / TOKENIZER_CONFIG
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model_max_length": None}))
+    assert load_encoder(str(folder)).max_tokens == 64

@@ -8,12 +8,19 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import TemplateProcessing
 
+from models.encoder import load_encoder
 from models.explain import ERROR_WANTED, MOST_POINTS, Explainer, load_explainer
 from models.explanation import Example
+from models.heads import JointHeads
 from models.nearest import CANDIDATES, ExampleIndex
 from models.predictor import load_predictor
 from models.spec import ModelError
+from tests.tiny_model import HEADS, write_tiny_encoder
 
 TEXT = "My card was stolen and https://t.co/abc someone took 430 pounds, please help!"
 
@@ -75,6 +82,34 @@ def test_words_are_those_of_the_text_and_what_is_cut_off_has_no_weight(tiny: Exp
     assert len(long.words) == 80
     assert len(unread) == 50
     assert {word.weight for word in unread} == {0.0}
+
+
+def test_the_space_in_front_of_a_word_counts_for_the_word(tmp_path: Path) -> None:
+    """ModernBERT's tokenizer has it in the word's first token, others as a token of its own."""
+    write_tiny_encoder(tmp_path, seed=3)
+    byte_level().save(str(tmp_path / "tokenizer.json"))
+    encoder = load_encoder(str(tmp_path))
+    heads = JointHeads(HEADS, encoder.hidden)
+    found = Explainer(encoder, heads, version="x", device=torch.device("cpu")).attribute(
+        "the card is  gone", "mood"
+    )
+    total = sum(word.weight for word in found.words)
+    assert abs(total - (found.log_odds - found.baseline)) <= found.error + 1e-3
+    assert all(word.weight for word in found.words)
+
+
+def byte_level() -> Tokenizer:
+    """A token a byte, but for a few that begin with a space; ids 0 to 4 stay special."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = sorted(ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([*special, *letters, "Ġc", "Ġg"])}
+    tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=[("Ġ", "c"), ("Ġ", "g")]))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.add_special_tokens(special)
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return tokenizer
 
 
 def test_what_the_model_does_not_have_is_named(tiny: Explainer) -> None:

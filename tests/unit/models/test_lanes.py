@@ -116,6 +116,36 @@ def test_a_model_with_fewer_lanes_that_is_swapped_in_runs_no_more_batches_at_a_t
     assert sorted(result.item for result in collected.results) == [0, 1, 2, 3, 4]
 
 
+def test_a_text_that_is_not_tokenised_has_no_lane_of_its_own() -> None:
+    """The text that tells whose fault it is runs on the model as well."""
+
+    class Refusing(Held):
+        lanes = 1
+
+        def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+            if "refused" in texts:
+                raise ValueError("no tokens in it")
+            return super().tokenize(texts)
+
+    first, second = Held(version="first"), Refusing(version="second")
+    batcher, collected = started(first, "a", "b")
+    first.wait_for(2)
+    batcher.swap(second, max_batch_tokens=1)
+    first.let_go.release(2)
+    batcher.submit([(2, "c")])
+    second.wait_for(1)
+    batcher.submit([(3, "refused")])
+    assert not second.begun.acquire(timeout=0.2)
+    second.let_go.release(2)
+    assert batcher.stop(DEADLINE_S)
+    assert {result.item: result.error for result in collected.results} == {
+        0: "",
+        1: "",
+        2: "",
+        3: "ValueError: no tokens in it",
+    }
+
+
 def test_once_the_model_is_broken_no_lane_delivers() -> None:
     predictor = Held()
     batcher, collected = started(predictor, "good", "bad", "later")

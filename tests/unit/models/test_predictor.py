@@ -116,6 +116,19 @@ def test_no_texts_give_no_answers(tiny):
     assert tiny.predict([]) == []
 
 
+def test_an_answer_that_is_no_number_is_none(tiny):
+    """Written to the scored topic it would be null, which nobody can read again."""
+    tokens = tiny.tokenize(TEXTS[:2])
+    damaged = JointHeads(HEADS, tiny.hidden)
+    torch.nn.init.constant_(damaged.linear.bias, float("nan"))
+    other = tiny.with_heads(damaged, version="damaged")
+    with pytest.raises(ModelError, match="damaged gives answers that are no numbers"):
+        other.predict(tokens)
+    answers, beside = tiny.predict_beside(tokens, ["", ""], other, [0])
+    assert answers == tiny.predict(tokens)
+    assert beside is None
+
+
 def test_fp32_probabilities_do_not_depend_on_the_batch(shipped_fp32):
     assert largest_shift(shipped_fp32) < 1e-4
 

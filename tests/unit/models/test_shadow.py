@@ -105,8 +105,8 @@ def test_heads_on_the_same_encoder_answer_from_the_champions_own_pass(
             assert said.scores == pytest.approx(answer.scores, abs=1e-4)
 
 
-def test_alone_the_challenger_waits_until_the_model_is_idle() -> None:
-    answers: list[Answered] = []
+def owing(answers: list[Answered]) -> Shadow[str]:
+    """One that has every answer to TEXTS to give alone."""
     shadow = beside(StubPredictor(version="challenger"), 1.0, answers)
     champion = StubPredictor()
     batch = [
@@ -114,6 +114,23 @@ def test_alone_the_challenger_waits_until_the_model_is_idle() -> None:
         for event_id, text in TEXTS.items()
     ]
     shadow.predict(champion, batch, ["news"] * len(batch))
+    return shadow
+
+
+def test_a_busy_model_gives_a_share_of_the_time_since_the_challenger_came() -> None:
+    """Not of all since the worker began: live texts waited minutes for a challenger."""
+    answers: list[Answered] = []
+    shadow = owing(answers)
+    for live_s in (36_000.0, 36_000.0):
+        shadow.catch_up(lambda: False, live_s)
+        assert answers == []
+    shadow.catch_up(lambda: False, 72_000.0)
+    assert {one.id for one in answers} == set(TEXTS)
+
+
+def test_alone_the_challenger_waits_until_the_model_is_idle() -> None:
+    answers: list[Answered] = []
+    shadow = owing(answers)
     shadow.catch_up(lambda: False, live_s=0.0)
     assert answers == []
     shadow.catch_up(lambda: True, live_s=0.0)

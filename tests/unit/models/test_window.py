@@ -42,7 +42,7 @@ class Queue(RuleBasedStateMachine):
     @rule()
     def top_up(self) -> None:
         outside = [entry for number, entry in self.waiting.items() if number not in self.in_window]
-        taken = self.arrivals.take(4 * self.limit - self.window.tokens)
+        taken = self.arrivals.take(4 * self.limit - self.window.tokens, 60)
         urgent_first = sorted(outside, key=lambda entry: (entry.due, entry.arrival))
         assert taken == urgent_first[: len(taken)]
         for entry in taken:

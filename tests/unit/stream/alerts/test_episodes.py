@@ -173,6 +173,15 @@ def test_a_failing_event_from_before_the_wait_does_not_end_it() -> None:
     assert states(lived((5, H), (4, F), (7, H), for_="2m")) == [None, None, "firing"]
 
 
+def test_a_match_from_before_the_wait_does_not_shorten_it() -> None:
+    """On the events between, nothing was told of a rule that did not wait yet."""
+    alerts = lived((5, H), (0, H), (6, H), (7, H), for_="2m")
+    assert states(alerts) == [None, None, None, "firing"]
+    fired = alerts[-1]
+    assert fired is not None
+    assert (fired.count, fired.first_seen) == (3, at(0, 300).time)
+
+
 def test_a_failing_event_does_not_end_an_alert() -> None:
     assert states(lived((0, H), (1, F), (2, H))) == ["firing", None, "updated"]
 

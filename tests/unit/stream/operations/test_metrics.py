@@ -65,8 +65,8 @@ def test_every_count_is_on_the_page() -> None:
             dead_letters=Counter(not_json=2),
             queues=Counter(fraud=1),
             scored=[scored()] * 3,
-            # One in time, one of a clock that runs ahead, one of an age ago.
-            record_times_ms=[now_ms, now_ms + 5_000, 0],
+            # One in time, one of a clock that runs ahead, one of an age ago, one of no time.
+            record_times_ms=[now_ms, now_ms + 5_000, 0, -1],
         ),
         [],
     )

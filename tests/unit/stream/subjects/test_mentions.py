@@ -28,6 +28,7 @@ def named(text: str, known: tuple[str, ...] = ()) -> list[str]:
         ("it costs $500 or $5M, US$ and $ alone, $TOOLONGNAME", []),
         # A class of shares in all its spellings, and what a future, slang and a row of tags are.
         ("$BRK/B, $BRK-B, $RDS-a", ["BRK.B=$BRK/B", "BRK.B=$BRK-B", "RDS=$RDS"]),
+        ("$halc.to, $HALC.It fell.$HALC.", ["HALC.TO=$halc.to", "HALC=$HALC", "HALC=$HALC"]),
         ("$HALC-led, $HALC/NORR", ["HALC=$HALC", "HALC=$HALC"]),
         ("$ES_F and $NQ_F up", []),
         ("CA$H for Ke$ha, A$AP and G$FB", []),
@@ -47,6 +48,7 @@ def named(text: str, known: tuple[str, ...] = ()) -> list[str]:
         ("an American Expressway", []),
         ("Intelligent Boeings", []),
         ("McDonald\u2019s, Mcdonalds", ["MCD=McDonald\u2019s", "MCD=Mcdonalds"]),
+        ("T\u2011Mobile, Hewlett\u2010Packard", ["TMUS=T\u2011Mobile", "HPQ=Hewlett\u2010Packard"]),
         ("Nestl\u00e9 or Nestle", ["NSRGY=Nestl\u00e9", "NSRGY=Nestle"]),
         ("Procter and Gamble, AT&T", ["PG=Procter and Gamble", "T=AT&T"]),
         ("\u0130stanbul likes Boeing", ["BA=Boeing"]),

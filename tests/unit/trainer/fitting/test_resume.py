@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from models.encoder import load_encoder
 from models.spec import Head
@@ -39,6 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, state_file: Path, *, identity: str = "a", **rest: object) -> Fitted:
     encoder = load_encoder(str(folder))
+    if rest.pop("unread", False):
+        encoder.model.register_parameter("unread", nn.Parameter(torch.ones(2)))
     config = dataclasses.replace(CONFIG, method=rest.pop("method", "full"))
     return fit(
         encoder,
@@ -73,6 +76,14 @@ def test_interrupted_fit_ends_with_the_weights_of_one_that_was_not(tmp_path, fol
     assert resumed.weights.keys() == whole.weights.keys()
     for name, value in whole.weights.items():
         torch.testing.assert_close(resumed.weights[name], value, rtol=0, atol=0)
+
+
+def test_what_no_layer_of_an_encoder_reads_does_not_stop_a_fit(tmp_path, folder):
+    state_file = tmp_path / "state"
+    with pytest.raises(KilledError):
+        run(folder, state_file, unread=True, watch=killed_in_epoch(3))
+    resumed = run(folder, state_file, unread=True)
+    assert torch.equal(resumed.weights["encoder.unread"], torch.ones(2).half())
 
 
 def test_another_fit_begins_anew(tmp_path, folder):
