@@ -12,6 +12,7 @@ MEMORY = 0.99
 # was expected.
 SURPRISE = 3.0
 FEW_BATCHES = 8
+"""So many come before anything is claimed, and before the line is drawn again."""
 # Of a batch's time, at most this share goes into what does not grow with it.
 OVERHEAD_SHARE = 0.02
 # The line is learnt from batches of the sizes that were run, so it is not trusted far below them.
@@ -56,7 +57,7 @@ class CostModel:
         self._moment = self._moment * MEMORY + row * seconds * weight
         self._batches += 1
         self.text_tokens = float(self._gram[0, 1] / self._gram[0, 2])
-        if self._batches >= FEW_BATCHES:
+        if self._batches % FEW_BATCHES == 0:
             self.cost = self._solve()
 
     def text_seconds(self, tokens: int) -> float:

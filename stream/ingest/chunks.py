@@ -8,6 +8,8 @@ is pinned, and tests/unit/stream/ingest/test_faust_pin.py fails when one of thos
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar
@@ -21,6 +23,11 @@ from stream.config.settings import Settings
 from stream.runtime.errors import StartError
 
 FETCH_WAIT_MS = 50
+# Every chunk costs some milliseconds of CPU time on its way, whatever it holds. So while records
+# come more often than this, brokers gather those of this long, unless there are so many bytes.
+GATHER_MS = 15
+GATHER_BYTES = 65_536
+OFTEN_S = 2.5 * GATHER_MS / 1_000
 LOOK_S = 0.5
 # Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
 STREAM_BUFFER_CHUNKS = 8
@@ -88,6 +95,12 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         return consumer
 
+    def gather(self, *, often: bool) -> None:
+        """Let the brokers answer the next fetches with the first records, or gather them."""
+        fetcher = self._ensure_consumer()._fetcher  # noqa: SLF001
+        fetcher._fetch_min_bytes = GATHER_BYTES if often else 1  # noqa: SLF001
+        fetcher._fetch_max_wait_ms = GATHER_MS if often else FETCH_WAIT_MS  # noqa: SLF001
+
     def reach(self, tp: TP) -> tuple[int | None, int | None]:
         """Where the next fetch of a partition begins, and where what it may read ends.
 
@@ -116,6 +129,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
         super().__init__(*args, **kwargs)
         # By partition, since it is ours: the first offset that came, and the one after the last.
         self._came: dict[TP, tuple[int, int]] = {}
+        self._last_came = -math.inf
 
     def _new_consumer_thread(self) -> PromptConsumerThread:
         return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -128,6 +142,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
         if not self.flow_active:
             await self.perform_seek()
             return
+        if records:
+            self._pace(time.monotonic())
         for tp, fetched in records.items():
             if fetched:
                 first, _ = self._came.get(tp, (fetched[0].offset, 0))
@@ -144,6 +160,11 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
                 message = self._to_message(tp, batch[-1])
                 message.key, message.value = None, batch
                 yield tp, message
+
+    def _pace(self, now: float) -> None:
+        """Records came now."""
+        self._thread.gather(often=now - self._last_came < OFTEN_S)
+        self._last_came = now
 
     def lag(self, tp: TP) -> int | None:
         """Offsets of a partition that are still to be read or finished; None before any fetch.

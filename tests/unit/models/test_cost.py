@@ -55,6 +55,8 @@ def test_one_strange_batch_says_little():
     true = Cost(0.002, 1e-4, 0.0)
     model = learnt(true)
     model.observe(512, 16, 60.0)
+    for tokens, texts in SIZES[1:]:
+        model.observe(tokens, texts, true.seconds(tokens, texts))
     assert model.cost is not None
     assert model.cost.seconds(512, 16) < 1.2 * true.seconds(512, 16)
 

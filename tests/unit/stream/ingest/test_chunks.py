@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stream.ingest.chunks import ChunkConsumer, ChunkTracker
+from stream.ingest.chunks import (
+    FETCH_WAIT_MS,
+    GATHER_BYTES,
+    GATHER_MS,
+    ChunkConsumer,
+    ChunkTracker,
+    PromptConsumerThread,
+)
 
 
 class FakeEvent:
@@ -118,6 +126,20 @@ def test_lag_is_what_is_left_to_read_or_to_finish(
     consumer._came = {place: came} if came else {}
     consumer._thread = SimpleNamespace(reach=lambda tp: reach)
     assert consumer.lag(place) == lag, what
+
+
+def test_brokers_gather_records_only_while_they_come_often() -> None:
+    told: list[tuple[int, int]] = []
+    fetcher = SimpleNamespace(_fetch_min_bytes=1, _fetch_max_wait_ms=FETCH_WAIT_MS)
+    thread: Any = object.__new__(PromptConsumerThread)
+    thread._consumer = SimpleNamespace(_fetcher=fetcher)
+    consumer: Any = object.__new__(ChunkConsumer)
+    consumer._thread, consumer._last_came = thread, -math.inf
+    for now in (10.0, 10.01, 10.03, 20.0, 20.2):
+        consumer._pace(now)
+        told.append((fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms))
+    at_once, gathered = (1, FETCH_WAIT_MS), (GATHER_BYTES, GATHER_MS)
+    assert told == [at_once, gathered, gathered, at_once, at_once]
 
 
 def test_partitions_do_not_wait_for_each_other() -> None:

@@ -56,6 +56,13 @@ def test_the_long_poll_and_what_is_read_are_still_set_where_chunks_sets_them() -
     assert 'isolation_level: str = "read_uncommitted"' in create
 
 
+def test_what_a_fetch_waits_for_is_still_read_anew_for_each() -> None:
+    builds = inspect.getsource(Fetcher._get_actions_per_node)
+    for name in ("_fetch_max_wait_ms", "_fetch_min_bytes"):
+        assert f"self.{name}," in builds
+    assert "self._fetcher = Fetcher(" in inspect.getsource(aiokafka.AIOKafkaConsumer)
+
+
 async def test_lags_can_still_be_read_without_asking_the_brokers() -> None:
     assert "self._committed_offset.update" in inspect.getsource(Consumer)
     assert "self._subscription = SubscriptionState" in inspect.getsource(aiokafka.AIOKafkaConsumer)
