@@ -210,7 +210,7 @@ FORBIDDEN = {
 # The first is imported by the second and by nobody else.
 IMPORTERS = {
     **dict.fromkeys(TORCH, TORCH_USERS),
-    "faust": ("stream.ingest.chunks",),
+    "faust": ("stream.ingest.chunks", "stream.ingest.consumer_thread"),
     "stream.worker.app": (
         "stream.commands.*",
         "stream.demo.play",

@@ -1,4 +1,6 @@
-"""chunks.py overrides private parts of Faust; these tests fail when one of them changes."""
+"""chunks.py and consumer_thread.py override private parts of Faust; these tests fail when one of
+them changes.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +56,26 @@ def test_the_long_poll_and_what_is_read_are_still_set_where_chunks_sets_them() -
         assert f"{name}=self._{name}" in start
     assert "fetch_max_wait_ms=1500" in create
     assert 'isolation_level: str = "read_uncommitted"' in create
+
+
+async def test_a_consumer_still_goes_back_where_the_thread_sends_it() -> None:
+    thread = inspect.getsource(driver.AIOKafkaConsumerThread.seek_to_committed)
+    assert "self.call_thread(self._ensure_consumer().seek_to_committed)" in thread
+    assert source_hash(aiokafka.AIOKafkaConsumer.seek_to_committed) == "f6cd85c8b70a4ccf"
+    assert "self._fetcher = Fetcher" in inspect.getsource(aiokafka.AIOKafkaConsumer)
+    for name, parameters in (
+        ("seek_to", ["self", "tp", "offset"]),
+        ("request_offset_reset", ["self", "tps", "strategy"]),
+    ):
+        assert list(inspect.signature(getattr(Fetcher, name)).parameters) == parameters
+    fetch = inspect.signature(GroupCoordinator.fetch_committed_offsets)
+    assert list(fetch.parameters) == ["self", "partitions"]
+
+
+def test_what_retention_has_taken_is_still_told_at_the_level_that_is_shown() -> None:
+    fetches = inspect.getsource(Fetcher)
+    assert '"Fetch offset %s is out of range for partition %s,"' in fetches
+    assert fetches.count("log.info(") == 1
 
 
 async def test_lags_can_still_be_read_without_asking_the_brokers() -> None:
