@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aiokafka.consumer.fetcher import OffsetResetStrategy
+from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -26,6 +31,12 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001
+        commit = partial(commit_what_is_there, coordinator._do_commit_offsets)  # noqa: SLF001
+        coordinator._do_commit_offsets = commit  # noqa: SLF001
 
     async def seek_to_committed(self) -> dict[TP, int | None]:
         """As Faust has it, but a partition of which nothing is committed begins anew.
@@ -69,3 +80,22 @@ class PromptConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         coordinator = self._consumer and self._consumer._coordinator  # noqa: SLF001
         error: Exception | None = coordinator and coordinator._pending_exception  # noqa: SLF001
         return error
+
+
+async def commit_what_is_there(
+    commit: Callable[[Any, Mapping[TopicPartition, OffsetAndMetadata]], Awaitable[None]],
+    assignment: Any,
+    offsets: Mapping[TopicPartition, OffsetAndMetadata],
+) -> None:
+    """Commit, but for topics that have been deleted since.
+
+    aiokafka would try those again until they are made anew, and give them offsets of what they
+    were before; meanwhile all other commits wait, and with them the next rebalance.
+    """
+    try:
+        await commit(assignment, offsets)
+    except UnknownTopicOrPartitionError:
+        for topic in {tp.topic for tp in offsets}:
+            of_topic = {tp: offset for tp, offset in offsets.items() if tp.topic == topic}
+            with suppress(UnknownTopicOrPartitionError):
+                await commit(assignment, of_topic)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from stream.config.settings import Settings
@@ -129,3 +130,19 @@ async def test_partitions_that_are_added_are_noticed(
                 await asyncio.sleep(0.02)
         await publish(settings, 0, *RECORDS)
         assert await reader.read(len(RECORDS)) == RECORDS
+
+
+async def test_a_topic_that_is_gone_keeps_no_other_from_being_committed(
+    settings: Settings, tmp_path: Path
+) -> None:
+    await prepare_topics(settings)
+    reader = Reader(settings, tmp_path)
+    async with reading(reader):
+        thread = reader.app.consumer._thread
+        consumer = thread._ensure_consumer()
+        there, gone = min(consumer.assignment()), TopicPartition("gone", 0)
+        offsets = {place: OffsetAndMetadata(1, "") for place in (gone, there)}
+        assignment = consumer._subscription.subscription.assignment
+        async with asyncio.timeout(DEADLINE_S):
+            await thread.call_thread(consumer._coordinator.commit_offsets, assignment, offsets)
+            assert await thread.call_thread(consumer.committed, there) == 1

@@ -72,6 +72,14 @@ async def test_a_consumer_still_goes_back_where_the_thread_sends_it() -> None:
     assert list(fetch.parameters) == ["self", "partitions"]
 
 
+def test_a_commit_still_goes_where_the_thread_lets_go_of_topics_that_are_gone() -> None:
+    assert source_hash(GroupCoordinator.commit_offsets) == "5cbe31af28d6cc06"
+    assert source_hash(GroupCoordinator._do_commit_offsets) == "c3a3ea5613f39cac"
+    assert "self._consumer = self._create_consumer" in inspect.getsource(
+        driver.AIOKafkaConsumerThread.on_start
+    )
+
+
 def test_what_retention_has_taken_is_still_told_at_the_level_that_is_shown() -> None:
     fetches = inspect.getsource(Fetcher)
     assert '"Fetch offset %s is out of range for partition %s,"' in fetches
