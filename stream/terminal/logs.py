@@ -13,7 +13,14 @@ from stream.ingest.text import printable
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 # These report every reconnect attempt as an error of its own, some hundred a second while brokers
 # are away; backoff.py and the watchdog report the cause once.
-CHATTY = ("aiokafka", "faust", "mode", "kafka", "stream.ingest.chunks")
+CHATTY = (
+    "aiokafka",
+    "faust",
+    "mode",
+    "kafka",
+    "stream.ingest.chunks",
+    "stream.ingest.consumer_thread",
+)
 CHATTY_AND_BELOW = tuple(f"{name}." for name in CHATTY)
 # Its one message below a warning says that retention has taken what was to be read next.
 TELLING = "aiokafka.consumer.fetcher"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from pathlib import Path
 
 import aiokafka
 import faust
@@ -16,6 +17,12 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
+from pydantic import ValidationError
+
+from stream.config.connections import Kafka
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.ingest.chunks import faust_app
 
 READ_AND_UNDERSTOOD = {
     "getmany": "4b168d84882a70d6",
@@ -56,6 +63,17 @@ def test_the_long_poll_and_what_is_read_are_still_set_where_chunks_sets_them() -
         assert f"{name}=self._{name}" in start
     assert "fetch_max_wait_ms=1500" in create
     assert 'isolation_level: str = "read_uncommitted"' in create
+
+
+@pytest.mark.parametrize("session_timeout_s", [6.0, 90.0])
+def test_a_session_of_any_length_that_settings_allow_is_one_that_faust_takes(
+    session_timeout_s: float, tmp_path: Path
+) -> None:
+    settings = Settings(kafka=Kafka(session_timeout_s=session_timeout_s))
+    app = faust_app(settings, kafka_arguments(settings.kafka), str(tmp_path))
+    assert app.conf.broker_session_timeout <= app.conf.broker_request_timeout
+    with pytest.raises(ValidationError):
+        Kafka(session_timeout_s=max(session_timeout_s, app.conf.broker_request_timeout) + 1)
 
 
 async def test_a_consumer_still_goes_back_where_the_thread_sends_it() -> None:
