@@ -15,7 +15,7 @@ from typing import TypeVar
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from stream.terminal.logs import CHATTY
+from stream.terminal.logs import CHATTY, TELLING
 from tests.kafka_cluster import KafkaCluster, kafka_cluster
 from tests.kafka_server import KafkaServer, kafka_server
 from tests.redis_server import RedisServer
@@ -48,7 +48,7 @@ class Stack:
 @pytest.fixture(autouse=True)
 def _logging_stays() -> Iterator[None]:
     """A command sets up the logging of its process; the next test must not find it so."""
-    loggers = [logging.getLogger(name) for name in ("root", *CHATTY)]
+    loggers = [logging.getLogger(name) for name in ("root", *CHATTY, TELLING)]
     levels = [logger.level for logger in loggers]
     handlers = [*logging.root.handlers]
     yield

@@ -160,9 +160,10 @@ OURS_ALLOWED = {
         "stream.config.subjects",
         "stream.config.queues",
         "stream.config.faults",
+        "stream.config.spelling",
         "stream.config.toml_text",
     ),
-    "stream.config.faults": (),
+    "stream.config.faults": ("stream.config.spelling",),
     "stream.config.subjects": ("stream.config.connections", "stream.names"),
     "stream.config.signals": ("stream.config.connections",),
     "stream.config.queues": ("stream.config.connections", "stream.names"),
@@ -212,7 +213,7 @@ FORBIDDEN = {
 # The first is imported by the second and by nobody else.
 IMPORTERS = {
     **dict.fromkeys(TORCH, TORCH_USERS),
-    "faust": ("stream.ingest.chunks",),
+    "faust": ("stream.ingest.chunks", "stream.ingest.consumer_thread"),
     "stream.worker.app": (
         "stream.commands.*",
         "stream.demo.play",

@@ -49,7 +49,7 @@ class Kafka(Section):
     partitions: int = Field(4, ge=1, description="of the topics we create ourselves")
     replication: int = Field(-1, ge=-1, le=32_767, description="-1 leaves it to the brokers")
     create_topics: bool = True
-    session_timeout_s: float = Field(15.0, ge=6.0, le=300.0)
+    session_timeout_s: float = Field(15.0, ge=6.0, le=90.0, description="Faust takes no longer one")
     tls: bool = False
     ca_file: Path | None = Field(None, description="PEM; the system's authorities if unset")
     cert_file: Path | None = Field(None, description="PEM; our certificate, for mutual TLS")

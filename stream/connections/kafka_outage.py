@@ -6,11 +6,16 @@ The clients of a worker wait out an outage inside themselves and tell nobody.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    KafkaError,
+)
 
 from stream.config.settings import Settings, SettingsError
 from stream.connections.clients import kafka_arguments, kafka_fault
@@ -18,11 +23,14 @@ from stream.connections.topic_settings import topic_settings
 from stream.connections.topics import wanted_topics
 
 DEADLINE_S = 10.0
+# A cluster that never had a group needs a moment for its first.
+GROUP_DEADLINE_S = 5.0
+AGAIN_S = 0.2
 LEAST_IN_STEP = "min.insync.replicas"
 
 
 async def kafka_outage(settings: Settings) -> str:
-    """What is wrong with the brokers and what to do; nothing if they serve all our topics."""
+    """What is wrong with the brokers; nothing if they serve all our topics and the group."""
     kafka = settings.kafka
     try:
         admin = AIOKafkaAdminClient(**kafka_arguments(kafka))
@@ -31,14 +39,14 @@ async def kafka_outage(settings: Settings) -> str:
     try:
         async with asyncio.timeout(DEADLINE_S):
             await admin.start()
-            return await topics_outage(admin, settings)
+            return await outage_now(admin, settings)
     except (KafkaError, OSError, ValueError, TimeoutError) as error:
         return f"Kafka at {kafka.bootstrap} can't be reached {await kafka_fault(kafka, error)}"
     finally:
         await admin.close()
 
 
-async def topics_outage(admin: AIOKafkaAdminClient, settings: Settings) -> str:
+async def outage_now(admin: AIOKafkaAdminClient, settings: Settings) -> str:
     """The same of topics that are all there, over a connection that is. Raises KafkaError."""
     names = sorted(wanted_topics(settings))
     topics = await admin.describe_topics(names)
@@ -46,7 +54,28 @@ async def topics_outage(admin: AIOKafkaAdminClient, settings: Settings) -> str:
     sources = {source.topic for source in settings.sources}
     ours = [name for name in names if name not in sources]
     needed = await _needed(admin, ours) | dict.fromkeys(sources, 1)
-    return unserved(topics, needed)
+    group = await _group_trouble(admin, settings.kafka.group)
+    return unserved(topics, needed) or group
+
+
+async def _group_trouble(admin: AIOKafkaAdminClient, group: str) -> str:
+    """Why no broker looks after the group, which the description of our topics does not show."""
+    until = time.monotonic() + GROUP_DEADLINE_S
+    while True:
+        try:
+            await admin.find_coordinator(group)
+        except GroupAuthorizationFailedError:
+            return f"the user may not read the group {group}; docs/security.md lists its rights"
+        except GroupCoordinatorNotAvailableError:
+            if time.monotonic() >= until:
+                return (
+                    f"no broker looks after the group {group}; start the brokers that are down, "
+                    "or give __consumer_offsets no more copies than there are brokers "
+                    "(offsets.topic.replication.factor)"
+                )
+            await asyncio.sleep(AGAIN_S)
+        else:
+            return ""
 
 
 async def _needed(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    InvalidReplicationFactorError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from stream.config.settings import Settings
 from stream.connections.clients import kafka_arguments, kafka_fault
@@ -44,25 +49,7 @@ async def prepare_topics(settings: Settings) -> None:
                 name,
                 settings.kafka.partitions,
             )
-        replication = settings.kafka.replication
-        response = await admin.create_topics(
-            [
-                NewTopic(
-                    name,
-                    num_partitions=settings.kafka.partitions,
-                    replication_factor=replication,
-                    # aiokafka lets -1 pass only beside an assignment; an empty one says nothing.
-                    replica_assignments={} if replication == -1 else None,
-                    topic_configs=wanted[name],
-                )
-                for name in sorted(missing)
-            ]
-        )
-        for name, code, *message in response.topic_errors:
-            error = for_code(code)
-            # Another worker that starts at the same moment may have been first.
-            if code and error is not TopicAlreadyExistsError:
-                raise StartError(f"topic {name} can't be created: {error.__name__} {message[0]}")
+        await _create(admin, settings, {name: wanted[name] for name in sorted(missing)})
     except (KafkaError, OSError) as error:
         raise StartError(f"Kafka refused to list or create topics: {error}") from error
     finally:
@@ -115,6 +102,40 @@ async def _wait_for_controller(
                 "start the brokers that are down, or create the topics yourself"
             )
         await backoff.wait(LookupError("none creates topics"))
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, settings: Settings, missing: Mapping[str, dict[str, str]]
+) -> None:
+    """Brokers that start one after the other are at first fewer than a topic is to have copies."""
+    kafka = settings.kafka
+    topics = [
+        NewTopic(
+            name,
+            num_partitions=kafka.partitions,
+            replication_factor=kafka.replication,
+            # aiokafka lets -1 pass only beside an assignment; an empty one says nothing.
+            replica_assignments={} if kafka.replication == -1 else None,
+            topic_configs=configs,
+        )
+        for name, configs in missing.items()
+    ]
+    backoff = Backoff(f"waiting for brokers at {kafka.bootstrap} that can create topics", logger)
+    while True:
+        answers = (await admin.create_topics(topics)).topic_errors
+        refused = [
+            (name, for_code(code), message[0])
+            for name, code, *message in answers
+            # Another worker that starts at the same moment may have been first.
+            if code and for_code(code) is not TopicAlreadyExistsError
+        ]
+        if not refused:
+            return
+        name, error, said = refused[0]
+        over = backoff.waited_s > settings.worker.start_timeout_s
+        if over or not (error.retriable or error is InvalidReplicationFactorError):
+            raise StartError(f"topic {name} can't be created: {error.__name__} {said}")
+        await backoff.wait(error(said))
 
 
 async def _connect(settings: Settings) -> AIOKafkaAdminClient:

@@ -1,13 +1,14 @@
 """Faust fed one chunk of raw records per event, acknowledged in order.
 
 Faust's cost is per event and its commit logic trusts no gap, so an event here is all that one
-poll fetched of one partition. This is the only file that knows Faust's private parts; the version
-is pinned, and tests/unit/stream/ingest/test_faust_pin.py fails when one of those parts changes.
+poll fetched of one partition. Only this file and consumer_thread.py know Faust's private parts; the
+version is pinned, and tests/unit/stream/ingest/test_faust_pin.py fails when one of those changes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections import defaultdict, deque
@@ -20,17 +21,18 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream.config.settings import Settings
+from stream.ingest.consumer_thread import GATHER_MS, PromptConsumerThread
 from stream.runtime.errors import StartError
 
-FETCH_WAIT_MS = 50
-# Every chunk costs some milliseconds of CPU time on its way, whatever it holds. So while records
-# come more often than this, brokers gather those of this long, unless there are so many bytes.
-GATHER_MS = 15
-GATHER_BYTES = 65_536
+# Records that come sooner after the last ones have come often.
 OFTEN_S = 2.5 * GATHER_MS / 1_000
 LOOK_S = 0.5
 # Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
 STREAM_BUFFER_CHUNKS = 8
+# How long partitions that are added, and a topic that is made anew, wait until somebody reads them.
+NOTICED_MS = 30_000
+
+logger = logging.getLogger(__name__)
 
 
 class Chunk:
@@ -79,47 +81,6 @@ class ChunkTracker:
             del self._open[place]
 
 
-class PromptConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # untyped
-    """Faust's consumer thread with a shorter long poll than the 1.5 s that Faust hard-codes.
-
-    A broker answers a waiting fetch as soon as there is data, but only for the partitions that
-    fetch names, and librdkafka's mock cluster answers no sooner than the wait is over.
-
-    It reads what transactions have committed; Faust would do so only if it wrote in some itself.
-    """
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        # There is no setting for either.
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
-        consumer._isolation_level = "read_committed"  # noqa: SLF001
-        return consumer
-
-    def gather(self, *, often: bool) -> None:
-        """Let the brokers answer the next fetches with the first records, or gather them."""
-        fetcher = self._ensure_consumer()._fetcher  # noqa: SLF001
-        fetcher._fetch_min_bytes = GATHER_BYTES if often else 1  # noqa: SLF001
-        fetcher._fetch_max_wait_ms = GATHER_MS if often else FETCH_WAIT_MS  # noqa: SLF001
-
-    def reach(self, tp: TP) -> tuple[int | None, int | None]:
-        """Where the next fetch of a partition begins, and where what it may read ends.
-
-        As its last fetch saw it. Asking the brokers instead would block two of this thread's
-        workers for as long as they are away, and Faust can't stop then.
-        """
-        subscription = self._ensure_consumer()._subscription.subscription  # noqa: SLF001
-        assignment = subscription and subscription.assignment
-        state = assignment and assignment.state_value(tp)
-        # Not its property position, which asserts that there is one: another thread may take it.
-        return (state._position, state.lso) if state else (None, None)  # noqa: SLF001
-
-    def refusal(self) -> Exception | None:
-        """Why the group does not take this consumer, which aiokafka tells only one that fetches."""
-        coordinator = self._consumer and self._consumer._coordinator  # noqa: SLF001
-        error: Exception | None = coordinator and coordinator._pending_exception  # noqa: SLF001
-        return error
-
-
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped here
     """Yields one message per partition and poll; its value is the list of raw records."""
 
@@ -144,17 +105,15 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
             return
         if records:
             self._pace(time.monotonic())
-        for tp, fetched in records.items():
-            if fetched:
-                first, _ = self._came.get(tp, (fetched[0].offset, 0))
-                self._came[tp] = first, fetched[-1].offset + 1
-        for tp, fetched in records.items():
+        for tp, batch in records.items():
+            if batch:
+                if batch[0].offset < (self._read_offset[tp] or 0):
+                    self._begin_anew(tp, batch[0].offset)
+                first, _ = self._came.get(tp, (batch[0].offset, 0))
+                self._came[tp] = first, batch[-1].offset + 1
+        for tp, batch in records.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 break
-            position = self._read_offset[tp]
-            batch = fetched
-            if position is not None and fetched and fetched[0].offset < position:
-                batch = [record for record in fetched if record.offset >= position]
             if batch:
                 # The message stands for its last record: acknowledging it commits the chunk.
                 message = self._to_message(tp, batch[-1])
@@ -165,6 +124,23 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
         """Records came now."""
         self._thread.gather(often=now - self._last_came < OFTEN_S)
         self._last_came = now
+
+    def _begin_anew(self, tp: TP, offset: int) -> None:
+        """Kafka gave no records from where we were to go on, and so its first: read them.
+
+        Faust would pass over all up to there, and they were never read.
+        """
+        logger.warning(
+            "%s[%d] ends before offset %d, where this worker was to go on: its topic was made "
+            "anew, or brokers have lost records; reading it from offset %d on",
+            *tp,
+            self._read_offset[tp],
+            offset,
+        )
+        for message in self._unacked_messages:
+            if message.tp == tp:
+                message.acked = True  # the offset it would commit is of the log before
+        self._forget(tp)
 
     def lag(self, tp: TP) -> int | None:
         """Offsets of a partition that are still to be read or finished; None before any fetch.
@@ -192,16 +168,18 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
         self._get_active_partitions().difference_update(revoked)
         self._paused_partitions.difference_update(revoked)
         await self._on_partitions_revoked(revoked)
-        of_each = (
+        for tp in revoked:
+            self._forget(tp)
+
+    def _forget(self, tp: TP) -> None:
+        for kept in (
             self._acked,
             self._acked_index,
             self._read_offset,
             self._committed_offset,
             self._came,
-        )
-        for tp in revoked:
-            for kept in of_each:
-                kept.pop(tp, None)
+        ):
+            kept.pop(tp, None)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Holes left by compaction and transactions need no book-keeping: chunks span them."""
@@ -275,6 +253,7 @@ def faust_app(settings: Settings, kafka: Mapping[str, Any], folder: str) -> faus
         broker_session_timeout=settings.kafka.session_timeout_s,
         broker_heartbeat_interval=settings.kafka.session_timeout_s / 5,
         broker_commit_interval=1.0,
+        consumer_metadata_max_age_ms=NOTICED_MS,
     )
     feed_in_chunks(app)
     return app

@@ -24,7 +24,7 @@ from stream.connections.clients import (
     redis_client,
     redis_remedy,
 )
-from stream.connections.kafka_outage import topics_outage
+from stream.connections.kafka_outage import outage_now
 from stream.connections.topic_settings import CLEANUP, LARGEST, SEGMENT, topic_settings, unfit
 from stream.connections.topics import wanted_topics
 from stream.ingest.sources import Decoder
@@ -103,7 +103,7 @@ async def _kafka(settings: Settings, routing: Routing | None) -> list[Check]:
             ours = sorted(wanted.keys() & present - sources)
             found = await topic_settings(admin, ours, {LARGEST, SEGMENT, CLEANUP})
             # A broker that creates topics unasked would make what is missing.
-            outage = "" if missing else await topics_outage(admin, settings)
+            outage = "" if missing else await outage_now(admin, settings)
     except (KafkaError, OSError, ValueError, TimeoutError) as error:
         fault = await kafka_fault(kafka, error)
         return [Check("kafka", "failed", f"{kafka.bootstrap} can't be reached {fault}")]

@@ -13,8 +13,17 @@ from stream.ingest.text import printable
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 # These report every reconnect attempt as an error of its own, some hundred a second while brokers
 # are away; backoff.py and the watchdog report the cause once.
-CHATTY = ("aiokafka", "faust", "mode", "kafka", "stream.ingest.chunks")
+CHATTY = (
+    "aiokafka",
+    "faust",
+    "mode",
+    "kafka",
+    "stream.ingest.chunks",
+    "stream.ingest.consumer_thread",
+)
 CHATTY_AND_BELOW = tuple(f"{name}." for name in CHATTY)
+# Its one message below a warning says that retention has taken what was to be read next.
+TELLING = "aiokafka.consumer.fetcher"
 SPARING_S = 10.0
 REMEMBERED = 1_000
 
@@ -59,3 +68,4 @@ def set_up_logging(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+    logging.getLogger(TELLING).setLevel(max(logging.INFO, logging.getLogger().level))

@@ -21,6 +21,7 @@ from stream.config.connections import Redis
 from stream.config.settings import Settings, load_settings
 from stream.connections.topics import prepare_topics
 from stream.operations.doctor import examine
+from tests.kafka_server import KafkaServer
 
 pytestmark = pytest.mark.kafka
 
@@ -99,3 +100,17 @@ async def test_a_topic_that_would_stop_a_worker_is_found_before_it_does(kafka: s
     await asyncio.to_thread(change, kafka, ledger, "min.insync.replicas", "2")
     detail = await check_becomes("failed", settings)
     assert f"of {ledger} are in step, and it needs 2" in detail
+
+
+async def test_brokers_that_can_look_after_no_group_are_found(
+    own_kafka: KafkaServer, tmp_path: Path
+) -> None:
+    own_kafka.stop()
+    with (tmp_path / "kafka" / "server.properties").open("a") as properties:
+        properties.write("offsets.topic.replication.factor=3\n")  # as Kafka has it by default
+    own_kafka.start()
+    settings = Settings.model_validate({"kafka": {"bootstrap": own_kafka.bootstrap}})
+    await prepare_topics(settings)
+    said = await check_becomes("failed", settings)
+    assert "no broker looks after the group bellwether; start the brokers that are down" in said
+    assert "offsets.topic.replication.factor" in said

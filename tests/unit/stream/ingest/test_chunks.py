@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import defaultdict
 from types import SimpleNamespace
@@ -13,12 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stream.ingest.chunks import (
+from stream.ingest.chunks import ChunkConsumer, ChunkTracker
+from stream.ingest.consumer_thread import (
     FETCH_WAIT_MS,
     GATHER_BYTES,
     GATHER_MS,
-    ChunkConsumer,
-    ChunkTracker,
     PromptConsumerThread,
 )
 
@@ -94,6 +94,34 @@ async def test_a_rebalance_commits_what_is_acknowledged_before_it_is_forgotten()
         consumer._came,
     ):
         assert set(kept) == {ours}
+
+
+async def test_work_on_a_log_that_is_gone_commits_nothing_in_the_one_that_follows() -> None:
+    place = TP("news", 0)
+    of_the_old = SimpleNamespace(tp=place, acked=False)
+    of_another = SimpleNamespace(tp=TP("news", 1), acked=False)
+    consumer: Any = object.__new__(ChunkConsumer)
+    consumer.app = SimpleNamespace(consumer_generation_id=1)
+    consumer._stopped = consumer._crashed = asyncio.Event()
+    consumer._unacked_messages = [of_the_old, of_another]
+    consumer._read_offset = defaultdict(lambda: None, {place: 99})
+    consumer._committed_offset = defaultdict(lambda: None, {place: 100})
+    consumer._acked, consumer._acked_index = {place: [99]}, {place: {99}}
+    consumer._came = {place: (90, 100)}
+    consumer._to_message = lambda tp, record: SimpleNamespace(tp=tp, offset=record.offset)
+    fetched = {place: [SimpleNamespace(offset=0), SimpleNamespace(offset=1)]}
+
+    async def next_records(_: float) -> Any:
+        return fetched, None
+
+    consumer._wait_next_records = next_records
+    consumer._pace = lambda now: None
+    [(tp, message)] = [one async for one in consumer.getmany(1.0)]
+    assert (tp, message.offset, message.value) == (place, 1, fetched[place])
+    assert (of_the_old.acked, of_another.acked) == (True, False)
+    assert consumer._committed_offset[place] is None
+    assert not consumer._acked
+    assert consumer._came == {place: (0, 2)}
 
 
 @pytest.mark.parametrize(

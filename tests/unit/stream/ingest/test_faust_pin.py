@@ -1,9 +1,12 @@
-"""chunks.py overrides private parts of Faust; these tests fail when one of them changes."""
+"""chunks.py and consumer_thread.py override private parts of Faust; these tests fail when one of
+them changes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+from pathlib import Path
 
 import aiokafka
 import faust
@@ -14,6 +17,12 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
+from pydantic import ValidationError
+
+from stream.config.connections import Kafka
+from stream.config.settings import Settings
+from stream.connections.clients import kafka_arguments
+from stream.ingest.chunks import faust_app
 
 READ_AND_UNDERSTOOD = {
     "getmany": "4b168d84882a70d6",
@@ -61,6 +70,45 @@ def test_what_a_fetch_waits_for_is_still_read_anew_for_each() -> None:
     for name in ("_fetch_max_wait_ms", "_fetch_min_bytes"):
         assert f"self.{name}," in builds
     assert "self._fetcher = Fetcher(" in inspect.getsource(aiokafka.AIOKafkaConsumer)
+
+
+@pytest.mark.parametrize("session_timeout_s", [6.0, 90.0])
+def test_a_session_of_any_length_that_settings_allow_is_one_that_faust_takes(
+    session_timeout_s: float, tmp_path: Path
+) -> None:
+    settings = Settings(kafka=Kafka(session_timeout_s=session_timeout_s))
+    app = faust_app(settings, kafka_arguments(settings.kafka), str(tmp_path))
+    assert app.conf.broker_session_timeout <= app.conf.broker_request_timeout
+    with pytest.raises(ValidationError):
+        Kafka(session_timeout_s=max(session_timeout_s, app.conf.broker_request_timeout) + 1)
+
+
+async def test_a_consumer_still_goes_back_where_the_thread_sends_it() -> None:
+    thread = inspect.getsource(driver.AIOKafkaConsumerThread.seek_to_committed)
+    assert "self.call_thread(self._ensure_consumer().seek_to_committed)" in thread
+    assert source_hash(aiokafka.AIOKafkaConsumer.seek_to_committed) == "f6cd85c8b70a4ccf"
+    assert "self._fetcher = Fetcher" in inspect.getsource(aiokafka.AIOKafkaConsumer)
+    for name, parameters in (
+        ("seek_to", ["self", "tp", "offset"]),
+        ("request_offset_reset", ["self", "tps", "strategy"]),
+    ):
+        assert list(inspect.signature(getattr(Fetcher, name)).parameters) == parameters
+    fetch = inspect.signature(GroupCoordinator.fetch_committed_offsets)
+    assert list(fetch.parameters) == ["self", "partitions"]
+
+
+def test_a_commit_still_goes_where_the_thread_lets_go_of_topics_that_are_gone() -> None:
+    assert source_hash(GroupCoordinator.commit_offsets) == "5cbe31af28d6cc06"
+    assert source_hash(GroupCoordinator._do_commit_offsets) == "c3a3ea5613f39cac"
+    assert "self._consumer = self._create_consumer" in inspect.getsource(
+        driver.AIOKafkaConsumerThread.on_start
+    )
+
+
+def test_what_retention_has_taken_is_still_told_at_the_level_that_is_shown() -> None:
+    fetches = inspect.getsource(Fetcher)
+    assert '"Fetch offset %s is out of range for partition %s,"' in fetches
+    assert fetches.count("log.info(") == 1
 
 
 async def test_lags_can_still_be_read_without_asking_the_brokers() -> None:

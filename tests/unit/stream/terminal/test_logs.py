@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from stream.terminal.logs import SPARING_S, Sparing
+from stream.terminal.logs import SPARING_S, Sparing, set_up_logging
 
 
 class Clock:
@@ -38,3 +38,11 @@ def test_our_own_words_always_pass() -> None:
     sparing = Sparing(Clock())
     for name in ("stream.worker.app", "models.batcher"):
         assert all(sparing.filter(record(name, "again %s", "and again")) for _ in range(5))
+
+
+def test_records_that_retention_has_taken_are_named_though_their_library_is_hushed() -> None:
+    set_up_logging("INFO")
+    assert logging.getLogger("aiokafka.consumer.fetcher").isEnabledFor(logging.INFO)
+    assert not logging.getLogger("aiokafka.conn").isEnabledFor(logging.INFO)
+    set_up_logging("ERROR")
+    assert not logging.getLogger("aiokafka.consumer.fetcher").isEnabledFor(logging.WARNING)
