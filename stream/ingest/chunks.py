@@ -24,8 +24,8 @@ from stream.config.settings import Settings
 from stream.ingest.consumer_thread import GATHER_MS, PromptConsumerThread
 from stream.runtime.errors import StartError
 
-# Records that come sooner after the last ones have come often.
-OFTEN_S = 2.5 * GATHER_MS / 1_000
+# Records that come three times within this have come often; so they do while they are gathered.
+OFTEN_S = 5 * GATHER_MS / 1_000
 LOOK_S = 0.5
 # Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
 STREAM_BUFFER_CHUNKS = 8
@@ -90,7 +90,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
         super().__init__(*args, **kwargs)
         # By partition, since it is ours: the first offset that came, and the one after the last.
         self._came: dict[TP, tuple[int, int]] = {}
-        self._last_came = -math.inf
+        self._last_two = (-math.inf, -math.inf)
 
     def _new_consumer_thread(self) -> PromptConsumerThread:
         return PromptConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -122,8 +122,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]  # faust is untyped 
 
     def _pace(self, now: float) -> None:
         """Records came now."""
-        self._thread.gather(often=now - self._last_came < OFTEN_S)
-        self._last_came = now
+        before_last, last = self._last_two
+        self._thread.gather(often=now - before_last < OFTEN_S)
+        self._last_two = last, now
 
     def _begin_anew(self, tp: TP, offset: int) -> None:
         """Kafka gave no records from where we were to go on, and so its first: read them.

@@ -16,7 +16,7 @@ from faust.types import TP
 FETCH_WAIT_MS = 50
 # Every chunk costs some milliseconds of CPU time on its way, whatever it holds. So while records
 # come often, brokers gather those of this long, unless there are so many bytes.
-GATHER_MS = 15
+GATHER_MS = 20
 GATHER_BYTES = 65_536
 
 

@@ -162,12 +162,12 @@ def test_brokers_gather_records_only_while_they_come_often() -> None:
     thread: Any = object.__new__(PromptConsumerThread)
     thread._consumer = SimpleNamespace(_fetcher=fetcher)
     consumer: Any = object.__new__(ChunkConsumer)
-    consumer._thread, consumer._last_came = thread, -math.inf
-    for now in (10.0, 10.01, 10.03, 20.0, 20.2):
+    consumer._thread, consumer._last_two = thread, (-math.inf, -math.inf)
+    for now in (10.0, 10.01, 10.03, 10.05, 20.0, 20.01):
         consumer._pace(now)
         told.append((fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms))
     at_once, gathered = (1, FETCH_WAIT_MS), (GATHER_BYTES, GATHER_MS)
-    assert told == [at_once, gathered, gathered, at_once, at_once]
+    assert told == [at_once, at_once, gathered, gathered, at_once, at_once]
 
 
 def test_partitions_do_not_wait_for_each_other() -> None:
