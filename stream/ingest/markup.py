@@ -22,8 +22,9 @@ _INLINE = (
 # A comparison ("x <b and c> d") has no equals sign after its first word.
 _ATTRIBUTES = r"""(?:\s+[\w:.-]+\s*=(?:"[^"]*"|'[^']*'|[^<>"'])*)?"""
 _TAG = re.compile(
-    rf"<(?P<code>script|style){_ATTRIBUTES}\s*>[^<]*</(?P=code)\s*>|<!--[^<>]*-->|<!--\[if[^<>]*\]>|<!\[endif\](?:--)?>|"
-    rf"<!doctype\b[^<>]*>|<(?:/(?:{_BLOCKS})|(?:{_BLOCKS}){_ATTRIBUTES})\s*/?>|"
+    rf"<(?P<code>script|style){_ATTRIBUTES}\s*>[^<]*</(?P=code)\s*>|"
+    r"<!--[^<>]*-->|<!--\[if[^<>]*\]>|<!\[endif\](?:--)?>|<!doctype\b[^<>]*>|"
+    rf"<(?:/(?:{_BLOCKS})|(?:{_BLOCKS}){_ATTRIBUTES})\s*/?>|"
     rf"(?P<inline><(?:/(?:{_INLINE})|(?:{_INLINE}){_ATTRIBUTES})\s*/?>)",
     re.IGNORECASE,
 )
