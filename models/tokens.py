@@ -12,7 +12,7 @@ from models.spec import ModelError
 LINK = re.compile(r"https?://\S+")
 # Twice what most words take. Of MiniLM's tokenizer 20,000 characters take 5 ms of CPU time, and the
 # first 1,000, which nearly always hold the 128 tokens that are read, 0.25 ms.
-CHARS_A_TOKEN = 8
+MANY_CHARS_A_TOKEN = 8
 
 
 def shortened(text: str) -> str:
@@ -29,7 +29,7 @@ def token_ids(tokenizer: Tokenizer, longest: int, texts: Sequence[str]) -> list[
     Raises ModelError where the tokenizer panics.
     """
     whole = [shortened(text) for text in texts]
-    begins = [_begin(text, longest * CHARS_A_TOKEN) for text in whole]
+    begins = [_begin(text, longest * MANY_CHARS_A_TOKEN) for text in whole]
     found = _encode(tokenizer, begins)
     # A begin that does not fill the encoder is of a text with long words, or of none.
     more = [at for at, ids in enumerate(found) if len(ids) < longest and begins[at] != whole[at]]

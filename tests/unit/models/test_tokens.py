@@ -13,7 +13,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Metaspace
 
 from models.encoder import Encoder, load_encoder
 from models.spec import ModelError
-from models.tokens import CHARS_A_TOKEN, token_ids
+from models.tokens import MANY_CHARS_A_TOKEN, token_ids
 
 LONGEST = 12
 WORDS = st.sampled_from(["a", "card", "naïve", "Straße", "İ", "字字字", "🙂", "x" * 40, "", "\n"])
@@ -77,7 +77,7 @@ def test_what_is_cut_off_is_read_only_where_words_are_long() -> None:
     watched: Any = Watched(1)
     assert [len(ids) for ids in token_ids(watched, LONGEST, [short, long])] == [LONGEST] * 2
     begins, again = watched.read[:2], watched.read[2:]
-    assert max(begins) <= LONGEST * CHARS_A_TOKEN
+    assert max(begins) <= LONGEST * MANY_CHARS_A_TOKEN
     assert again == [len(long)]
 
 
