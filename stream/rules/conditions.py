@@ -75,8 +75,8 @@ def compile_condition(expression: str, heads: Sequence[Head], where: str, *, fie
     except Exception as error:  # noqa: BLE001 - cel has no error class of its own
         detail = " ".join(str(error).split())
         bare = strip(expression)
-        meant = [words for words, other in _OTHER_LANGUAGES.items() if re.search(other, bare)]
-        hint = f"; CEL writes {', '.join(meant)}" if meant else ""
+        foreign = [words for words, other in _OTHER_LANGUAGES.items() if re.search(other, bare)]
+        hint = f"; CEL writes {', '.join(foreign)}" if foreign else ""
         raise RuleError(f"{where}: {field} is not valid CEL ({detail}){hint}") from None
     _check_names(expression, program.variables(), heads, where)
     _check_labels(expression, heads, where)
