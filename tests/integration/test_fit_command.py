@@ -48,7 +48,7 @@ def test_fitted_head_is_served_beside_the_old_ones_by_one_setting(folder: Path) 
     assert lines[1].startswith("epoch 1: train loss ")
     assert ", val loss " in lines[1]
     assert ", val accuracy state " in lines[1]
-    assert "set by the validation texts for every source" in run.out
+    assert "set by the validation texts" in run.out
     assert 'path = "mine"' in run.out
     assert list((folder / "logs").glob("events.*"))
 
