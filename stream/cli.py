@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,6 +36,7 @@ from stream.commands import (
 )
 from stream.commands.options import FAILED, WRONG_USAGE
 from stream.config.settings import SettingsError, load_settings
+from stream.config.spelling import closest
 from stream.connections.outbox import TooLargeForTopicError
 from stream.demo.embedded import EmbeddedError
 from stream.files.lines import InputError
@@ -53,9 +53,9 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        close = difflib.get_close_matches(args[0], self.commands, n=1)
+        close = closest(args[0], self.commands)
         if close and args[0] not in self.commands:
-            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close!r}?")
         return super().resolve_command(ctx, args)
 
     def invoke(self, context: click.Context) -> Any:
