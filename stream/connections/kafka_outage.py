@@ -54,8 +54,7 @@ async def outage_now(admin: AIOKafkaAdminClient, settings: Settings) -> str:
     sources = {source.topic for source in settings.sources}
     ours = [name for name in names if name not in sources]
     needed = await _needed(admin, ours) | dict.fromkeys(sources, 1)
-    group = await _group_trouble(admin, settings.kafka.group)
-    return unserved(topics, needed) or group
+    return unserved(topics, needed) or await _group_trouble(admin, settings.kafka.group)
 
 
 async def _group_trouble(admin: AIOKafkaAdminClient, group: str) -> str:
