@@ -122,12 +122,10 @@ class Settlement:
         Each author's latest word counts (by time, then id); of several authors the majority.
         """
         labels: list[Label] = []
-        disputed, unknown, ambiguous, unreadable = (
-            list[str](),
-            list[str](),
-            list[str](),
-            list[str](),
-        )
+        disputed: list[str] = []
+        unknown: list[str] = []
+        ambiguous: list[str] = []
+        unreadable: list[str] = []
         waiting: list[tuple[int, int]] = []
         repeats = corrections = 0
         for head, words in by_event(accepted):
