@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +25,7 @@ from bench.model_stage import full_batches
 from bench.peers import environment
 from bench.peers.scoring import PARTITIONS, best_precision
 from bench.texts import events
+from models.forward_paths import PRECISIONS
 from models.int8 import multiplies_int8
 from models.predictor import load_predictor
 from stream.demo.embedded import EmbeddedRedis
@@ -35,16 +36,23 @@ WARM_S = 3.0
 MORE_S = 60.0
 WORKER = "from stream.cli import main; main()"
 OURS = "ours: bellwether worker, shipped rules"
-OURS_FP32 = 'the same with model.precision = "fp32"'
-OURS_INT8 = 'the same with model.precision = "int8"'
-PRECISIONS = {OURS: "auto", OURS_FP32: "fp32", OURS_INT8: "int8"}
+OURS_FP32, OURS_BF16, OURS_INT8 = (
+    f'the same with model.precision = "{precision}"' for precision in PRECISIONS
+)
+PRECISION = {
+    OURS: "auto",
+    **dict(zip((OURS_FP32, OURS_BF16, OURS_INT8), PRECISIONS, strict=True)),
+}
 OFFLINE = "full batches offline, no Kafka"
+HANDWRITTEN = f"hand-written aiokafka loop, sorted 16s, {best_precision()}"
+OPENVINO = "hand-written loop, sorted 16s, OpenVINO int8"
+ALIKE = {HANDWRITTEN: OURS_BF16 if best_precision() == "bf16" else OURS_FP32, OPENVINO: OURS_INT8}
+"""Ours with the precision of a peer that rounds too, so that the ratio is that of the programs."""
 PEERS = {
     "Faust, an event at a time, three pipelines, fp32": "faust_pipelines",
     "Faust take(32), shared encoder, fp32": "faust_take",
-    f"hand-written aiokafka loop, sorted 16s, {best_precision()}": "handwritten",
+    HANDWRITTEN: "handwritten",
 }
-OPENVINO = "hand-written loop, sorted 16s, OpenVINO int8, to int8"
 READY_MADE = {
     "Quix Streams, an event at a time, fp32": "quix",
     "Bytewax collect(64), sorted, fp32": "bytewax_collect",
@@ -71,7 +79,7 @@ def measure(
 
     ready_made: with the peers that need an environment of their own, which is made if need be.
     """
-    ways = [OURS, OURS_FP32, OFFLINE, *PEERS]
+    ways = [OURS, *dict.fromkeys((OURS_FP32, ALIKE[HANDWRITTEN])), OFFLINE, *PEERS]
     if ready_made:
         environment.interpreter()
         ways += [*READY_MADE, *([OURS_INT8] if OPENVINO in READY_MADE else ())]
@@ -95,12 +103,14 @@ def measure(
     for title, found in (("a second", rates), ("a CPU-second", per_cpu)):
         print(f"\nend to end, saturated, {rounds} rounds: events {title}, and ours to it")
         for name in ways:
-            own = OURS_INT8 if name == OPENVINO else OURS
-            ratios = sorted(a / b for a, b in zip(found[own], found[name], strict=True))
-            print(
-                f"  {name:52} {statistics.median(found[name]):8.1f}   "
-                f"{statistics.median(ratios):6.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            )
+            print(f"  {name:52} {statistics.median(found[name]):8.1f} {_ratio(found, OURS, name)}")
+            if (alike := ALIKE.get(name)) in found:
+                print(f"  {'… and ours in that precision':52} {'':8} {_ratio(found, alike, name)}")
+
+
+def _ratio(found: Mapping[str, Sequence[float]], ours: str, other: str) -> str:
+    ratios = sorted(a / b for a, b in zip(found[ours], found[other], strict=True))
+    return f"{statistics.median(ratios):8.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 def fill(
@@ -214,7 +224,7 @@ def _command(name: str, place: Place, group: str) -> list[str]:
         group=group,
         redis_url=place.redis_url,
         source=place.source,
-        model=f'precision = "{PRECISIONS[name]}"',
+        model=f'precision = "{PRECISION[name]}"',
     )
 
 

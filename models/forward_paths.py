@@ -14,6 +14,7 @@ from models.encoder import Encoder, use_bf16_linears
 from models.encoder_files import is_plain
 from models.int8 import multiplies_int8
 from models.packed import PackedEncoder, Precision, multiplies_bf16
+from models.packed_int8 import Int8Encoder
 from models.spec import ModelError
 from models.window import cut_padded
 
@@ -58,6 +59,8 @@ class ForwardPath(NamedTuple):
 
 def build(encoder: Encoder, path: ForwardPath) -> Pool:
     """That path over the encoder's weights as they are now; the encoder itself stays as it is."""
+    if path.precision == "int8":
+        return Int8Encoder(encoder).pool
     if path.packed:
         return PackedEncoder(encoder, path.precision).pool
     if path.precision == "fp32":

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,42 +20,52 @@ import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 from models.attention_rows import Block, Lengths, lay_out
 from models.encoder import Encoder
 from models.encoder_files import WORD_EMBEDDINGS, first_position
-from models.int8 import PACK_ROWS, int8_linear
 
+# The layout of a weight is chosen for a number of rows; others run on it as well.
+PACK_ROWS = 1024
 # Of the numbers of rows that batches come in.
 LEAST_STEP, MOST_STEP = 16, 64
+READ_TOGETHER = "query", "key", "value"
 
 Precision = Literal["fp32", "bf16", "int8"]
 Step = Callable[[torch.Tensor], torch.Tensor]
 Weights = Mapping[str, torch.Tensor]
+Layer = Callable[[torch.Tensor, Step], torch.Tensor]
+"""From what the layer before left, still to be normed, and attention to what this one leaves."""
 
 
-class _Layer(NamedTuple):
+@dataclass(frozen=True)
+class _FloatLayer:
+    norm: Step
     qkv: Step
     attended: Step
     attended_norm: Step
     widen: Step
     narrow: Step
-    norm: Step
+
+    def __call__(self, x: torch.Tensor, attend: Step) -> torch.Tensor:
+        x = self.norm(x)
+        x = self.attended_norm(x.add_(self.attended(attend(self.qkv(x)))))
+        return x.add_(self.narrow(self.widen(x)))
 
 
 class PackedEncoder:
     """The same vectors as Encoder.pool, from a copy of its weights as they are now.
 
     Of the encoder's own it keeps the word embeddings, and in fp32 the weights of its layers.
-    bf16 rounds the inputs and weights of linear layers and attention, as use_bf16_linears does,
-    int8 those of linear layers alone; the residual stream and the layer norms stay float32. Heads
-    of attention that add nothing to their layer, as trainer/prune.py makes them, are left out.
+    bf16 rounds the inputs and weights of linear layers and attention, as use_bf16_linears does; the
+    residual stream and the layer norms stay float32. Heads of attention that add nothing to their
+    layer, as trainer/prune.py makes them, are left out.
     """
 
-    def __init__(self, encoder: Encoder, precision: Precision) -> None:
-        """An encoder that is plain; one on the CPU for int8."""
+    def __init__(self, encoder: Encoder, precision: Literal["fp32", "bf16"]) -> None:
+        """An encoder that is plain."""
         self._device = encoder.device
-        self._int8 = precision == "int8"
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         # In float32 the layout gains nothing over torch's own linear (measured); in bfloat16 it
         # saves laying the weight out anew on each call.
         self._by_onednn = self._device.type == "cpu" and precision == "bf16" and multiplies_bf16()
+        self._few_sizes = self._by_onednn
         self._hidden = encoder.hidden
         self._head_size = self._hidden // int(encoder.config["num_attention_heads"])
         self._epsilon = float(encoder.config.get("layer_norm_eps", 1e-12))
@@ -64,15 +75,16 @@ class PackedEncoder:
             weights["embeddings.position_embeddings.weight"][first_position(encoder.config) :]
             + weights["embeddings.token_type_embeddings.weight"][0]
         )
-        self._norm = self._layer_norm(weights, "embeddings")
+        names = [f"encoder.layer.{at}" for at in range(encoder.config["num_hidden_layers"])]
+        norms = ["embeddings", *(f"{name}.output" for name in names)]
         self._layers = [
-            self._layer(weights, f"encoder.layer.{at}")
-            for at in range(encoder.config["num_hidden_layers"])
+            self._layer(weights, name, norm) for name, norm in zip(names, norms, strict=False)
         ]
+        self._last_norm = self._layer_norm(weights, norms[-1])
 
     def pool(self, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
         """Means of the last layer over each text's tokens: (n, hidden), float32."""
-        if self._by_onednn and (spare := spare_rows(sum(map(len, tokens)))):
+        if self._few_sizes and (spare := spare_rows(sum(map(len, tokens)))):
             return self._pool([*tokens, [0] * spare])[:-1]
         return self._pool(tokens)
 
@@ -90,11 +102,10 @@ class PackedEncoder:
         within = np.arange(len(ids)) - np.repeat(ends - lengths, lengths)
         x = F.embedding(self._to_device(ids), self._words)
         x += F.embedding(self._to_device(within), self._places)
-        x = self._norm(x)
         attend = self._attention(lengths)
         for layer in self._layers:
-            x = layer.attended_norm(x.add_(layer.attended(attend(layer.qkv(x)))))
-            x = layer.norm(x.add_(layer.narrow(layer.widen(x))))
+            x = layer(x, attend)
+        x = self._last_norm(x)
         sums = x.new_zeros(len(lengths), self._hidden)
         sums.index_add_(0, self._to_device(texts), x)
         pooled = torch.empty_like(sums)
@@ -131,16 +142,16 @@ class PackedEncoder:
 
         return attend
 
-    def _layer(self, weights: Weights, name: str) -> _Layer:
-        reads = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
+    def _layer(self, weights: Weights, name: str, norm: str) -> Layer:
+        reads = [f"{name}.attention.self.{part}" for part in READ_TOGETHER]
         live = self._live(weights[f"{name}.attention.output.dense.weight"])
-        return _Layer(
+        return _FloatLayer(
+            norm=self._layer_norm(weights, norm),
             qkv=self._linear(weights, *reads, outputs=live),
             attended=self._linear(weights, f"{name}.attention.output.dense", inputs=live),
             attended_norm=self._layer_norm(weights, f"{name}.attention.output"),
             widen=self._linear(weights, f"{name}.intermediate.dense", gelu=True),
             narrow=self._linear(weights, f"{name}.output.dense"),
-            norm=self._layer_norm(weights, f"{name}.output"),
         )
 
     def _layer_norm(self, weights: Weights, name: str) -> Step:
@@ -169,25 +180,24 @@ class PackedEncoder:
         gelu: bool = False,
     ) -> Step:
         """One linear layer, or that part of it; several that read the same become one."""
-        weight = self._joined([weights[f"{name}.weight"] for name in names], outputs)
-        bias = self._joined([weights[f"{name}.bias"] for name in names], outputs)
+        weight = joined(weights, [f"{name}.weight" for name in names], outputs).to(self._dtype)
+        bias = joined(weights, [f"{name}.bias" for name in names], outputs).to(self._dtype)
         if inputs is not None:
             weight = weight[:, inputs].contiguous()
-        if self._int8:
-            return int8_linear(weight, bias, gelu=gelu)
         if self._by_onednn:
             return _onednn_linear(weight, bias, gelu=gelu)
         if gelu:
             return lambda x: torch.ops.aten.gelu_(F.linear(x.to(weight.dtype), weight, bias))
         return lambda x: F.linear(x.to(weight.dtype), weight, bias)
 
-    def _joined(self, found: list[torch.Tensor], outputs: torch.Tensor | None) -> torch.Tensor:
-        if outputs is not None:
-            found = [values[outputs] for values in found]
-        return (torch.cat(found) if found[1:] else found[0]).to(self._dtype)
-
     def _to_device(self, array: npt.NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device, non_blocking=True)
+
+
+def joined(weights: Weights, names: Sequence[str], rows: torch.Tensor | None) -> torch.Tensor:
+    """Layers that read the same as one, or those rows of each; a lone one is not copied."""
+    found = [weights[name] if rows is None else weights[name][rows] for name in names]
+    return torch.cat(found) if found[1:] else found[0]
 
 
 def spare_rows(rows: int) -> int:

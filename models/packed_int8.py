@@ -1,0 +1,115 @@
+"""The packed forward pass in int8: bytes go into linear layers, and where it can be, come out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own spelling
+
+from models.encoder import Encoder
+from models.int8 import Int8Linear, feed_forward, to_bytes
+from models.int8_ranges import seen_inputs
+from models.packed import (
+    READ_TOGETHER,
+    Layer,
+    PackedEncoder,
+    Step,
+    Weights,
+    joined,
+    multiplies_bf16,
+)
+
+
+@dataclass(frozen=True)
+class _Norm:
+    """A layer norm, and the same followed by what the layer behind it does to its inputs."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    weight_to_bytes: torch.Tensor
+    bias_to_bytes: torch.Tensor
+    epsilon: float
+
+    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As float32 for the residual stream, and as bytes for the layer."""
+        shape = self.weight.shape
+        scaled = F.layer_norm(x, shape, self.weight_to_bytes, self.bias_to_bytes, self.epsilon)
+        exact = F.layer_norm(x, shape, self.weight, self.bias, self.epsilon)
+        return exact, to_bytes(scaled)
+
+
+@dataclass(frozen=True)
+class _Int8Layer:
+    norm: _Norm
+    qkv: Int8Linear
+    attended: Int8Linear
+    attended_norm: _Norm
+    widen: Int8Linear
+    narrow: Int8Linear
+    attention: torch.dtype
+
+    def __call__(self, x: torch.Tensor, attend: Step) -> torch.Tensor:
+        x, rows = self.norm(x)
+        found = attend(self.qkv(rows, self.attention)).float()
+        self.attended.add_to(x, to_bytes(found.add_(self.attended.zero + 0.5)))
+        x, rows = self.attended_norm(x)
+        self.narrow.add_to(x, self.widen.gelu_bytes(rows, self.narrow))
+        return x
+
+
+class Int8Encoder(PackedEncoder):
+    """Inputs and weights of linear layers are rounded to bytes, attention to bfloat16 where the CPU
+    has it; the residual stream and the layer norms stay float32.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        """An encoder that is plain and on the CPU."""
+        self._ranges = seen_inputs(encoder)
+        super().__init__(encoder, "bf16" if multiplies_bf16() else "fp32")
+        del self._ranges
+        self._few_sizes = True
+
+    def _layer(self, weights: Weights, name: str, norm: str) -> Layer:
+        output = f"{name}.attention.output.dense"
+        live = self._live(weights[f"{output}.weight"])
+        weight, bias = _of(weights, output)
+        if live is not None:
+            weight = weight[:, live]
+        attended = Int8Linear.by_channel(weight, bias, self._ranges[output])
+        reads = [f"{name}.attention.self.{part}" for part in READ_TOGETHER]
+        weight = joined(weights, [f"{one}.weight" for one in reads], live)
+        bias = joined(weights, [f"{one}.bias" for one in reads], live)
+        # Attention averages values, so what its output layer does to its inputs can be done to
+        # them: but for the zero, which would cost bfloat16 most of its digits.
+        values = slice(len(weight) // 3 * 2, None)
+        weight[values] *= attended.multiply[:, None]
+        bias[values] = bias[values] * attended.multiply + attended.centred
+        qkv = Int8Linear.by_channel(weight, bias, self._ranges[reads[0]])
+        wide, narrow = f"{name}.intermediate.dense", f"{name}.output.dense"
+        widen, narrowed = feed_forward(
+            _of(weights, wide), self._ranges[wide], _of(weights, narrow), self._ranges[narrow]
+        )
+        return _Int8Layer(
+            norm=self._norm_before(weights, norm, qkv),
+            qkv=qkv,
+            attended=attended,
+            attended_norm=self._norm_before(weights, f"{name}.attention.output", widen),
+            widen=widen,
+            narrow=narrowed,
+            attention=self._dtype,
+        )
+
+    def _norm_before(self, weights: Weights, name: str, layer: Int8Linear) -> _Norm:
+        weight, bias = _of(weights, f"{name}.LayerNorm")
+        return _Norm(
+            weight.clone(),
+            bias.clone(),
+            weight * layer.multiply,
+            bias * layer.multiply + layer.shift,
+            self._epsilon,
+        )
+
+
+def _of(weights: Weights, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    return weights[f"{name}.weight"], weights[f"{name}.bias"]
