@@ -74,6 +74,17 @@ def test_int8_vectors_stay_near_fp32(seed):
     assert torch.cosine_similarity(found, expected).min() > 0.99
 
 
+def test_int8_on_a_cpu_without_bf16_has_attention_in_fp32(monkeypatch):
+    monkeypatch.setattr("models.packed_int8.multiplies_bf16", lambda: False)
+    tokens = [[101, *range(3000, 3000 + n), 102] for n in (4, 40, 11, 12)]
+    encoder = Int8Encoder(default())
+    found = packed_vectors(encoder, tokens)
+    assert torch.cosine_similarity(found, padded_vectors(default(), tokens)).min() > 0.99
+    # Bytes are added up exactly and float32 leaves nothing to be rounded the other way.
+    alone = torch.cat([packed_vectors(encoder, [row]) for row in tokens])
+    assert torch.cosine_similarity(found, alone).min() > 0.9999
+
+
 def test_vectors_come_in_the_order_given():
     tokens = [[101, 2000, 102], [101, *range(3000, 3060), 102], [101, 102]]
     forwards = packed_vectors(packed("fp32"), tokens)
