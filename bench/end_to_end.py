@@ -36,17 +36,12 @@ WARM_S = 3.0
 MORE_S = 60.0
 WORKER = "from stream.cli import main; main()"
 OURS = "ours: bellwether worker, shipped rules"
-OURS_FP32, OURS_BF16, OURS_INT8 = (
-    f'the same with model.precision = "{precision}"' for precision in PRECISIONS
-)
-PRECISION = {
-    OURS: "auto",
-    **dict(zip((OURS_FP32, OURS_BF16, OURS_INT8), PRECISIONS, strict=True)),
-}
+OURS_IN = {precision: f'the same with model.precision = "{precision}"' for precision in PRECISIONS}
+SETTING = {OURS: "auto", **{name: precision for precision, name in OURS_IN.items()}}
 OFFLINE = "full batches offline, no Kafka"
 HANDWRITTEN = f"hand-written aiokafka loop, sorted 16s, {best_precision()}"
 OPENVINO = "hand-written loop, sorted 16s, OpenVINO int8"
-ALIKE = {HANDWRITTEN: OURS_BF16 if best_precision() == "bf16" else OURS_FP32, OPENVINO: OURS_INT8}
+ALIKE = {HANDWRITTEN: OURS_IN[best_precision()], OPENVINO: OURS_IN["int8"]}
 """Ours with the precision of a peer that rounds too, so that the ratio is that of the programs."""
 PEERS = {
     "Faust, an event at a time, three pipelines, fp32": "faust_pipelines",
@@ -79,10 +74,10 @@ def measure(
 
     ready_made: with the peers that need an environment of their own, which is made if need be.
     """
-    ways = [OURS, *dict.fromkeys((OURS_FP32, ALIKE[HANDWRITTEN])), OFFLINE, *PEERS]
+    ways = [OURS, *dict.fromkeys((OURS_IN["fp32"], ALIKE[HANDWRITTEN])), OFFLINE, *PEERS]
     if ready_made:
         environment.interpreter()
-        ways += [*READY_MADE, *([OURS_INT8] if OPENVINO in READY_MADE else ())]
+        ways += [*READY_MADE, *([ALIKE[OPENVINO]] if OPENVINO in READY_MADE else ())]
     rates: dict[str, list[float]] = {name: [] for name in ways}
     per_cpu: dict[str, list[float]] = {name: [] for name in ways}
     with ExitStack() as stack:
@@ -224,7 +219,7 @@ def _command(name: str, place: Place, group: str) -> list[str]:
         group=group,
         redis_url=place.redis_url,
         source=place.source,
-        model=f'precision = "{PRECISION[name]}"',
+        model=f'precision = "{SETTING[name]}"',
     )
 
 

@@ -107,6 +107,11 @@ def first_position(config: Mapping[str, Any]) -> int:
     return int(config.get("pad_token_id", 1) or 0) + 1
 
 
+def read_together(layer: str) -> list[str]:
+    """The names of the parts of that layer's attention that read the same."""
+    return [f"{layer}.attention.self.{part}" for part in ("query", "key", "value")]
+
+
 def needed(config: Mapping[str, Any]) -> set[str]:
     """The names of the weights that the layers of a plain encoder have."""
     modules = [f"embeddings.{kind}_embeddings" for kind in ("word", "position", "token_type")]
@@ -114,7 +119,7 @@ def needed(config: Mapping[str, Any]) -> set[str]:
     pairs = ["embeddings.LayerNorm"]
     for layer in range(config["num_hidden_layers"]):
         inside = f"encoder.layer.{layer}"
-        pairs += [f"{inside}.attention.self.{part}" for part in ("query", "key", "value")]
+        pairs += read_together(inside)
         pairs += [
             f"{inside}.{part}.dense" for part in ("attention.output", "intermediate", "output")
         ]

@@ -28,10 +28,13 @@ SMOOTHING = 0.75
 LEAST_SHARE = 1e-3
 LEAST_WIDTH = 1e-6
 GELU_LEAST = -0.17
+"""Of all values that GELU takes."""
 # Of a layer's neurons, how many are added at most for those that go beyond the range of all. With
 # more the range is shorter, and more of what was not seen is cut off.
 ADDED_NEURONS = 1 / 96
 SHORTER = 0.98
+LEAST_REACH = 1e-3
+"""That leaves a byte above 0, and those of GELU's negative values below."""
 
 
 class Seen(NamedTuple):
@@ -40,6 +43,11 @@ class Seen(NamedTuple):
     low: torch.Tensor
     high: torch.Tensor
     mean: torch.Tensor
+
+    @classmethod
+    def of(cls, x: torch.Tensor) -> Seen:
+        """x: (tokens, channels)."""
+        return cls(x.amin(0), x.amax(0), x.mean(0))
 
 
 def multiplies_int8() -> bool:
@@ -100,14 +108,15 @@ class Int8Linear:
     def behind_gelu(
         cls, weight: torch.Tensor, bias: torch.Tensor, mean: torch.Tensor, reach: float
     ) -> Int8Linear:
-        """Every channel of the input has the range from GELU's least value to reach."""
-        step = (reach - GELU_LEAST) / STEPS
+        """Every channel of the input has the range from GELU's least value to exactly reach."""
+        zero = round(STEPS * GELU_LEAST / (GELU_LEAST - reach))
+        step = reach / (STEPS - zero)
         return cls(
             weight,
             bias,
             step=torch.full_like(mean, step),
             middle=torch.zeros_like(mean),
-            zero=round(-GELU_LEAST / step),
+            zero=zero,
             mean=mean,
         )
 
@@ -160,7 +169,7 @@ def feed_forward(
 
 def _split(high: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Parts of neurons that go up to high: whose each is, where it begins, and how long all are."""
-    high = high.clamp(min=LEAST_WIDTH)
+    high = high.clamp(min=LEAST_REACH)
     most = max(1, int(len(high) * ADDED_NEURONS))
     reach = float(high.max())
     while _added(high, reach * SHORTER).sum() <= most:

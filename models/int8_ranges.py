@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from models.encoder import Encoder
 from models.int8 import Seen
 from models.packed import PackedEncoder, Step, Weights
 
-# None is like another in length, register or spelling: what they have in common is English.
+# Not those on which the race checks labels, so that these are texts not seen before. None is like
+# another in length, register or spelling: what they have in common is English.
 TEXTS = (
     "Where is my refund?",
     "URGENT!!! site is DOWN, 500 errors on every page since 09:14 UTC, customers can't log in",
@@ -48,11 +49,11 @@ Ranges = Mapping[str, Seen]
 """By the layer's name; layers that read the same have the name of their first."""
 
 
-def seen_inputs(encoder: Encoder, texts: Sequence[str] = TEXTS) -> Ranges:
+def seen_inputs(encoder: Encoder) -> Ranges:
     """Of an encoder that is plain."""
     watched = _Watched(encoder)
     with torch.inference_mode():
-        watched.pool(encoder.tokenize(texts))
+        watched.pool(encoder.tokenize(TEXTS))
     return watched.ranges
 
 
@@ -65,7 +66,7 @@ class _Watched(PackedEncoder):
         run = super()._linear(weights, *names, **kwargs)
 
         def watched(x: torch.Tensor) -> torch.Tensor:
-            self.ranges[names[0]] = Seen(x.amin(0), x.amax(0), x.mean(0))
+            self.ranges[names[0]] = Seen.of(x)
             return run(x)
 
         return watched

@@ -19,13 +19,12 @@ import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 
 from models.attention_rows import Block, Lengths, lay_out
 from models.encoder import Encoder
-from models.encoder_files import WORD_EMBEDDINGS, first_position
+from models.encoder_files import WORD_EMBEDDINGS, first_position, read_together
 
 # The layout of a weight is chosen for a number of rows; others run on it as well.
 PACK_ROWS = 1024
 # Of the numbers of rows that batches come in.
 LEAST_STEP, MOST_STEP = 16, 64
-READ_TOGETHER = "query", "key", "value"
 
 Precision = Literal["fp32", "bf16", "int8"]
 Step = Callable[[torch.Tensor], torch.Tensor]
@@ -143,7 +142,7 @@ class PackedEncoder:
         return attend
 
     def _layer(self, weights: Weights, name: str, norm: str) -> Layer:
-        reads = [f"{name}.attention.self.{part}" for part in READ_TOGETHER]
+        reads = read_together(name)
         live = self._live(weights[f"{name}.attention.output.dense.weight"])
         return _FloatLayer(
             norm=self._layer_norm(weights, norm),

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 
 from models.encoder import Encoder
+from models.encoder_files import read_together
 from models.int8 import Int8Linear, feed_forward, to_bytes
 from models.int8_ranges import seen_inputs
 from models.packed import (
-    READ_TOGETHER,
     Layer,
     PackedEncoder,
     Step,
@@ -77,7 +77,7 @@ class Int8Encoder(PackedEncoder):
         if live is not None:
             weight = weight[:, live]
         attended = Int8Linear.by_channel(weight, bias, self._ranges[output])
-        reads = [f"{name}.attention.self.{part}" for part in READ_TOGETHER]
+        reads = read_together(name)
         weight = joined(weights, [f"{one}.weight" for one in reads], live)
         bias = joined(weights, [f"{one}.bias" for one in reads], live)
         # Attention averages values, so what its output layer does to its inputs can be done to
@@ -102,6 +102,7 @@ class Int8Encoder(PackedEncoder):
 
     def _norm_before(self, weights: Weights, name: str, layer: Int8Linear) -> _Norm:
         weight, bias = _of(weights, f"{name}.LayerNorm")
+        # Copies, as a few numbers would keep the whole file that they were read from.
         return _Norm(
             weight.clone(),
             bias.clone(),

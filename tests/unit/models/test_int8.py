@@ -14,10 +14,6 @@ from models.packed import multiplies_bf16
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def seen_of(x: torch.Tensor) -> Seen:
-    return Seen(x.amin(0), x.amax(0), x.mean(0))
-
-
 def as_bytes(layer: Int8Linear, x: torch.Tensor) -> torch.Tensor:
     return to_bytes(x * layer.multiply + layer.shift)
 
@@ -32,7 +28,7 @@ def test_it_is_near_the_exact_layer(rows, scale, offset):
     torch.manual_seed(rows)
     weight, bias = torch.randn(48, 96) * 0.05, torch.randn(48)
     x = (torch.randn(rows, 96) + offset) * scale
-    layer = Int8Linear.by_channel(weight, bias, seen_of(x))
+    layer = Int8Linear.by_channel(weight, bias, Seen.of(x))
     # Half a step of inputs and of weights, added up as chance adds them, five times over.
     step = 1 / layer.multiply
     inputs = (weight * step).norm(dim=1) / 12**0.5
@@ -48,7 +44,7 @@ def test_channels_of_unlike_ranges_keep_their_digits():
     ranges = torch.logspace(-1, 1, 64)
     weight, bias = torch.randn(32, 64) / ranges, torch.randn(32)
     x = torch.randn(500, 64) * ranges
-    layer = Int8Linear.by_channel(weight, bias, seen_of(x))
+    layer = Int8Linear.by_channel(weight, bias, Seen.of(x))
     exact = F.linear(x, weight, bias)
     error = layer(as_bytes(layer, x), torch.float32) - exact
     assert error.std() < 0.02 * exact.std()
@@ -58,7 +54,7 @@ def test_rounded_weights_add_nothing_on_average():
     torch.manual_seed(0)
     weight, bias = torch.randn(32, 64), torch.zeros(32)
     x = torch.randn(400, 64) * 0.1 + 3
-    layer = Int8Linear.by_channel(weight, bias, seen_of(x))
+    layer = Int8Linear.by_channel(weight, bias, Seen.of(x))
     error = layer(as_bytes(layer, x), torch.float32) - F.linear(x, weight)
     assert (error.mean(0).abs() < 5 * error.std(0) / len(x) ** 0.5).all()
 
@@ -66,7 +62,7 @@ def test_rounded_weights_add_nothing_on_average():
 def test_a_row_does_not_depend_on_its_neighbours():
     torch.manual_seed(0)
     x = torch.randn(70, 64)
-    layer = Int8Linear.by_channel(torch.randn(32, 64), torch.randn(32), seen_of(x))
+    layer = Int8Linear.by_channel(torch.randn(32, 64), torch.randn(32), Seen.of(x))
     x[3] *= 1e4
     rows = as_bytes(layer, x)
     alone = torch.cat([layer(row[None], torch.float32) for row in rows])
@@ -74,7 +70,7 @@ def test_a_row_does_not_depend_on_its_neighbours():
 
 
 def test_what_is_further_out_than_anything_seen_is_cut_off():
-    layer = Int8Linear.by_channel(torch.eye(4), torch.zeros(4), seen_of(torch.randn(50, 4)))
+    layer = Int8Linear.by_channel(torch.eye(4), torch.zeros(4), Seen.of(torch.randn(50, 4)))
     far = as_bytes(layer, torch.tensor([[1e9, -1e9, 1e9, -1e9]]))
     assert far.tolist() == [[STEPS, 0, STEPS, 0]]
     found = layer(far, torch.float32)[0]
@@ -88,7 +84,7 @@ def test_weights_and_inputs_of_one_value_and_of_none():
     bias = torch.tensor([1.0, 2.0, 3.0, 4.0])
     for value in (0.0, 7.0):
         x = torch.full((3, 8), value)
-        layer = Int8Linear.by_channel(weight, bias, seen_of(x))
+        layer = Int8Linear.by_channel(weight, bias, Seen.of(x))
         found = layer(as_bytes(layer, x), torch.float32)
         torch.testing.assert_close(found, F.linear(x, weight, bias))
 
@@ -96,7 +92,7 @@ def test_weights_and_inputs_of_one_value_and_of_none():
 def test_outputs_are_added_to_a_residual_in_place():
     torch.manual_seed(0)
     x, residual = torch.randn(20, 64), torch.randn(20, 32)
-    layer = Int8Linear.by_channel(torch.randn(32, 64), torch.randn(32), seen_of(x))
+    layer = Int8Linear.by_channel(torch.randn(32, 64), torch.randn(32), Seen.of(x))
     rows = as_bytes(layer, x)
     expected = residual + layer(rows, torch.float32)
     layer.add_to(residual, rows)
@@ -106,7 +102,7 @@ def test_outputs_are_added_to_a_residual_in_place():
 def test_outputs_for_attention_are_those_in_fp32():
     torch.manual_seed(0)
     x = torch.randn(20, 64)
-    layer = Int8Linear.by_channel(torch.randn(32, 64), torch.randn(32), seen_of(x))
+    layer = Int8Linear.by_channel(torch.randn(32, 64), torch.randn(32), Seen.of(x))
     rows = as_bytes(layer, x)
     dtype = torch.bfloat16 if multiplies_bf16() else torch.float32
     found = layer(rows, dtype)
@@ -117,7 +113,7 @@ def test_outputs_for_attention_are_those_in_fp32():
 def feed(x, wide, narrow):
     """What the two layers give, exactly and in bytes."""
     hidden = F.gelu(F.linear(x, *wide))
-    widen, narrowed = feed_forward(wide, seen_of(x), narrow, seen_of(hidden))
+    widen, narrowed = feed_forward(wide, Seen.of(x), narrow, Seen.of(hidden))
     found = torch.zeros(len(x), len(narrow[1]))
     narrowed.add_to(found, widen.gelu_bytes(as_bytes(widen, x), narrowed))
     return F.linear(hidden, *narrow), found
@@ -152,7 +148,7 @@ def test_few_neurons_are_added_and_they_reach_as_far_as_was_seen(high):
     count = len(high)
     _, narrow = feed_forward(
         (torch.randn(count, 8), torch.zeros(count)),
-        seen_of(torch.randn(9, 8)),
+        Seen.of(torch.randn(9, 8)),
         (torch.ones(2, count), torch.zeros(2)),
         Seen(torch.full_like(seen, -0.17), seen, seen),
     )

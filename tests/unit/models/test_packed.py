@@ -30,9 +30,13 @@ def default() -> Encoder:
     return load_encoder()
 
 
+def packed_of(encoder: Encoder, precision) -> PackedEncoder:
+    return Int8Encoder(encoder) if precision == "int8" else PackedEncoder(encoder, precision)
+
+
 @cache
 def packed(precision) -> PackedEncoder:
-    return Int8Encoder(default()) if precision == "int8" else PackedEncoder(default(), precision)
+    return packed_of(default(), precision)
 
 
 @torch.inference_mode()
@@ -145,7 +149,7 @@ def test_other_kinds_of_layers_are_not_packed(tiny_encoder, setting, value):
 def test_a_path_that_rounds_keeps_nothing_of_the_encoder_but_its_words(tiny_encoder, precision):
     encoder = load_encoder(str(tiny_encoder))
     held = {name: weakref.ref(tensor.untyped_storage()) for name, tensor in encoder.weights.items()}
-    packed = Int8Encoder(encoder) if precision == "int8" else PackedEncoder(encoder, precision)
+    packed = packed_of(encoder, precision)
     del encoder
     gc.collect()
     assert {name for name, storage in held.items() if storage()} == {WORD_EMBEDDINGS}
