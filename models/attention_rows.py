@@ -15,14 +15,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-# Shorter rows are more of them; in longer ones more is computed that the mask then hides. On two
-# cores with bf16 rows of 64 and of 128 tokens took a fifth to a third longer.
-ROW_TOKENS = 96
 # What is computed for nothing grows with the square of this, and a call costs a row or two.
 STACK_STRETCH = 1.25
 STACK_SLACK = 4
 
 Lengths = npt.NDArray[np.int64]
+
+
+class Rows(NamedTuple):
+    """Into what texts are laid: so many tokens share a row, whose length is a multiple of step.
+
+    Shorter rows are more of them; in longer ones more is computed that the mask then hides.
+    """
+
+    tokens: int
+    step: int = 1
 
 
 class Stack(NamedTuple):
@@ -51,10 +58,10 @@ class Block(NamedTuple):
     place: torch.Tensor | None
 
 
-def lay_out(lengths: Lengths, dtype: torch.dtype, device: torch.device) -> Block:
-    """Texts of these lengths, ascending, whose tokens lie end to end."""
-    rows = share_rows(lengths.tolist())
-    fills = [int(lengths[row].sum()) for row in rows]
+def lay_out(lengths: Lengths, into: Rows, dtype: torch.dtype, device: torch.device) -> Block:
+    """Texts of these lengths, ascending, whose tokens lie end to end; dtype: of the masks."""
+    rows = share_rows(lengths.tolist(), into.tokens)
+    fills = [-(-int(lengths[row].sum()) // into.step) * into.step for row in rows]
     begins = np.empty(len(lengths), np.int64)
     shapes = []
     end = 0
@@ -81,11 +88,11 @@ def lay_out(lengths: Lengths, dtype: torch.dtype, device: torch.device) -> Block
     return Block(stacks, torch.from_numpy(source).to(device), torch.from_numpy(place).to(device))
 
 
-def share_rows(lengths: Sequence[int]) -> list[list[int]]:
+def share_rows(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Texts of ascending lengths in rows, the fullest row last.
 
-    Texts of like length have a row each. Others share rows of at most ROW_TOKENS: each goes into
-    the first row that has room, the longest first; a longer one than that has a row of its own.
+    Texts of like length have a row each. Others share rows of at most that many tokens: each goes
+    into the first row that has room, the longest first; a longer one has a row of its own.
     """
     if len(stack_rows(lengths)) == 1:
         return [[text] for text in range(len(lengths))]
@@ -96,7 +103,7 @@ def share_rows(lengths: Sequence[int]) -> list[list[int]]:
         at = next((at for at, room in enumerate(rooms) if room >= length), len(rows))
         if at == len(rows):
             rows.append([])
-            rooms.append(ROW_TOKENS)
+            rooms.append(tokens)
         rows[at].append(text)
         rooms[at] -= length
     order = sorted(range(len(rows)), key=lambda at: -rooms[at])

@@ -10,14 +10,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 
-from models.attention_rows import Block, Lengths, lay_out
+from models.attention import choose
 from models.encoder import Encoder
 from models.encoder_files import WORD_EMBEDDINGS, first_position, read_together
 
@@ -66,7 +66,9 @@ class PackedEncoder:
         self._by_onednn = self._device.type == "cpu" and precision == "bf16" and multiplies_bf16()
         self._few_sizes = self._by_onednn
         self._hidden = encoder.hidden
-        self._head_size = self._hidden // int(encoder.config["num_attention_heads"])
+        heads = int(encoder.config["num_attention_heads"])
+        self._head_size = self._hidden // heads
+        self._attention = choose(self._device, self._dtype, heads, self._head_size)
         self._epsilon = float(encoder.config.get("layer_norm_eps", 1e-12))
         weights = encoder.weights
         self._words = weights[WORD_EMBEDDINGS]
@@ -110,36 +112,6 @@ class PackedEncoder:
         pooled = torch.empty_like(sums)
         pooled[self._to_device(order)] = sums / self._to_device(lengths)[:, None]
         return pooled
-
-    def _attention(self, lengths: Lengths) -> Step:
-        if self._device.type == "cuda" and self._dtype == torch.bfloat16:
-            return self._by_offsets(lengths)
-        block = lay_out(lengths, self._dtype, self._device)
-        return lambda qkv: self._by_rows(qkv, block)
-
-    def _by_rows(self, qkv: torch.Tensor, block: Block) -> torch.Tensor:
-        laid = qkv if block.source is None else qkv.index_select(0, block.source)
-        out = laid.new_empty(len(laid), laid.shape[1] // 3)
-        for stack in block.stacks:
-            shape = stack.rows, stack.longest
-            q, k, v = laid[stack.place].view(*shape, 3, -1, self._head_size).permute(2, 0, 3, 1, 4)
-            found = F.scaled_dot_product_attention(q, k, v, attn_mask=stack.mask)
-            out[stack.place].view(*shape, -1, self._head_size).copy_(found.transpose(1, 2))
-        return out if block.place is None else out.index_select(0, block.place)
-
-    def _by_offsets(self, lengths: Lengths) -> Step:
-        # The kernel of FlashAttention (Dao 2023) reads where texts begin; it has bfloat16 only.
-        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - loads CUDA code
-
-        offsets = self._to_device(np.concatenate([[0], lengths.cumsum()]).astype(np.int32))
-        longest = int(lengths.max())
-
-        def attend(qkv: torch.Tensor) -> torch.Tensor:
-            q, k, v = qkv.view(len(qkv), 3, -1, self._head_size).unbind(1)
-            found = varlen_attn(q, k, v, offsets, offsets, longest, longest)
-            return cast("torch.Tensor", found).reshape(len(qkv), -1)
-
-        return attend
 
     def _layer(self, weights: Weights, name: str, norm: str) -> Layer:
         reads = read_together(name)

@@ -30,6 +30,8 @@ TORCH_USERS = (
     "models.packed_int8",
     "models.forward_paths",
     "models.predictor",
+    "models.attention",
+    "models.attention_products",
     "models.attention_rows",
     "models.checkpoint",
     "trainer.base.*",

@@ -1,0 +1,110 @@
+"""Attention over tokens that lie end to end: those of one text see each other and no others."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own spelling
+
+from models.attention_products import Attend, by_products
+from models.attention_rows import Lengths, Rows, lay_out
+
+Attention = Callable[[Lengths], Attend]
+"""From the lengths of a batch's texts, ascending."""
+
+logger = logging.getLogger(__name__)
+
+# On two cores with bf16 rows of 64 and of 128 tokens took a fifth to a third longer.
+ROWS = Rows(tokens=96)
+# With so few tokens the fused kernel is done before the dozen calls of the products.
+FEW_TOKENS = 128
+MEASURED_LENGTHS = (*range(8, 56, 2), *range(60, 100, 10))
+MEASURED_ROUNDS = 5
+
+
+def choose(device: torch.device, dtype: torch.dtype, heads: int, head_size: int) -> Attention:
+    """The fastest way on this device; on a CPU it is measured, once for a process.
+
+    torch's fused kernel multiplies row by row, by a library that knows the instructions for
+    matrices of one maker's processors; products of many rows at once go to oneDNN, which knows
+    those of all.
+    """
+    if device.type == "cuda" and dtype == torch.bfloat16:
+        return functools.partial(by_offsets, head_size=head_size, device=device)
+    of_rows = functools.partial(fused, head_size=head_size, dtype=dtype, device=device)
+    if device.type != "cpu" or not _products_win(dtype, heads, head_size):
+        return of_rows
+
+    def attention(lengths: Lengths) -> Attend:
+        if lengths.sum() <= FEW_TOKENS:
+            return of_rows(lengths)
+        return by_products(lengths, head_size=head_size, dtype=dtype)
+
+    return attention
+
+
+def fused(lengths: Lengths, *, head_size: int, dtype: torch.dtype, device: torch.device) -> Attend:
+    """By torch's fused kernel, a call for each stack of rows."""
+    block = lay_out(lengths, ROWS, dtype, device)
+
+    def attend(qkv: torch.Tensor) -> torch.Tensor:
+        laid = qkv if block.source is None else qkv.index_select(0, block.source)
+        out = laid.new_empty(len(laid), laid.shape[1] // 3)
+        for stack in block.stacks:
+            shape = stack.rows, stack.longest
+            q, k, v = laid[stack.place].view(*shape, 3, -1, head_size).permute(2, 0, 3, 1, 4)
+            found = F.scaled_dot_product_attention(q, k, v, attn_mask=stack.mask)
+            out[stack.place].view(*shape, -1, head_size).copy_(found.transpose(1, 2))
+        return out if block.place is None else out.index_select(0, block.place)
+
+    return attend
+
+
+def by_offsets(lengths: Lengths, *, head_size: int, device: torch.device) -> Attend:
+    """By the kernel of FlashAttention (Dao 2023), which reads where texts begin: bf16 on a GPU."""
+    from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - loads CUDA code
+
+    ends = np.concatenate([[0], lengths.cumsum()]).astype(np.int32)
+    offsets = torch.from_numpy(ends).to(device, non_blocking=True)
+    longest = int(lengths.max())
+
+    def attend(qkv: torch.Tensor) -> torch.Tensor:
+        q, k, v = qkv.view(len(qkv), 3, -1, head_size).unbind(1)
+        found = varlen_attn(q, k, v, offsets, offsets, longest, longest)
+        return cast("torch.Tensor", found).reshape(len(qkv), -1)
+
+    return attend
+
+
+@functools.cache
+def _products_win(dtype: torch.dtype, heads: int, head_size: int) -> bool:
+    lengths = np.array(MEASURED_LENGTHS)
+    qkv = torch.randn(int(lengths.sum()), 3 * heads * head_size).to(dtype)
+    ways = {
+        "fused": fused(lengths, head_size=head_size, dtype=dtype, device=torch.device("cpu")),
+        "products": by_products(lengths, head_size=head_size, dtype=dtype),
+    }
+    least = dict.fromkeys(ways, math.inf)
+    # A round more than counts, as oneDNN compiles a product that it has not seen.
+    for _ in range(1 + MEASURED_ROUNDS):
+        for way, attend in ways.items():
+            start = time.perf_counter()
+            attend(qkv)
+            least[way] = min(least[way], time.perf_counter() - start)
+    won = min(least, key=least.__getitem__)
+    logger.info(
+        "attention of %d tokens in %s: fused %.1f ms, products %.1f ms, so %s",
+        len(qkv),
+        str(dtype).removeprefix("torch."),
+        least["fused"] * 1e3,
+        least["products"] * 1e3,
+        won,
+    )
+    return won == "products"
