@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 
 from models.encoder import Encoder
 from models.encoder_files import read_together
-from models.int8 import Int8Linear, feed_forward, to_bytes
+from models.int8 import Int8Linear, cut_to_bytes, feed_forward
 from models.int8_ranges import seen_inputs
 from models.packed import (
     Layer,
@@ -22,39 +21,21 @@ from models.packed import (
 
 
 @dataclass(frozen=True)
-class _Norm:
-    """A layer norm, and the same followed by what the layer behind it does to its inputs."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    weight_to_bytes: torch.Tensor
-    bias_to_bytes: torch.Tensor
-    epsilon: float
-
-    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """As float32 for the residual stream, and as bytes for the layer."""
-        shape = self.weight.shape
-        scaled = F.layer_norm(x, shape, self.weight_to_bytes, self.bias_to_bytes, self.epsilon)
-        exact = F.layer_norm(x, shape, self.weight, self.bias, self.epsilon)
-        return exact, to_bytes(scaled)
-
-
-@dataclass(frozen=True)
 class _Int8Layer:
-    norm: _Norm
+    norm: Step
     qkv: Int8Linear
     attended: Int8Linear
-    attended_norm: _Norm
+    attended_norm: Step
     widen: Int8Linear
     narrow: Int8Linear
     attention: torch.dtype
 
     def __call__(self, x: torch.Tensor, attend: Step) -> torch.Tensor:
-        x, rows = self.norm(x)
-        found = attend(self.qkv(rows, self.attention)).float()
-        self.attended.add_to(x, to_bytes(found.add_(self.attended.zero + 0.5)))
-        x, rows = self.attended_norm(x)
-        self.narrow.add_to(x, self.widen.gelu_bytes(rows, self.narrow))
+        x = self.norm(x)
+        found = attend(self.qkv(self.qkv.to_bytes(x), self.attention)).float()
+        self.attended.add_to(x, cut_to_bytes(found.add_(self.attended.zero + 0.5)))
+        x = self.attended_norm(x)
+        self.narrow.add_to(x, self.widen.gelu_bytes(self.widen.to_bytes(x), self.narrow))
         return x
 
 
@@ -91,24 +72,13 @@ class Int8Encoder(PackedEncoder):
             _of(weights, wide), self._ranges[wide], _of(weights, narrow), self._ranges[narrow]
         )
         return _Int8Layer(
-            norm=self._norm_before(weights, norm, qkv),
+            norm=self._layer_norm(weights, norm),
             qkv=qkv,
             attended=attended,
-            attended_norm=self._norm_before(weights, f"{name}.attention.output", widen),
+            attended_norm=self._layer_norm(weights, f"{name}.attention.output"),
             widen=widen,
             narrow=narrowed,
             attention=self._dtype,
-        )
-
-    def _norm_before(self, weights: Weights, name: str, layer: Int8Linear) -> _Norm:
-        weight, bias = _of(weights, f"{name}.LayerNorm")
-        # Copies, as a few numbers would keep the whole file that they were read from.
-        return _Norm(
-            weight.clone(),
-            bias.clone(),
-            weight * layer.multiply,
-            bias * layer.multiply + layer.shift,
-            self._epsilon,
         )
 
 

@@ -8,14 +8,10 @@ import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.int8 import STEPS, Int8Linear, Seen, feed_forward, to_bytes
+from models.int8 import STEPS, Int8Linear, Seen, feed_forward
 from models.packed import multiplies_bf16
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-def as_bytes(layer: Int8Linear, x: torch.Tensor) -> torch.Tensor:
-    return to_bytes(x * layer.multiply + layer.shift)
 
 
 @settings(max_examples=25)
@@ -34,7 +30,7 @@ def test_it_is_near_the_exact_layer(rows, scale, offset):
     inputs = (weight * step).norm(dim=1) / 12**0.5
     weights = (x - x.mean(0)).div(step).norm(dim=1)[:, None] * (weight * step).abs().amax(1) / 127
     bound = 5 * (inputs + weights / 12**0.5) + 1e-5 * scale * max(1, abs(offset))
-    found = layer(as_bytes(layer, x), torch.float32)
+    found = layer(layer.to_bytes(x), torch.float32)
     assert found.dtype == torch.float32
     assert ((found - F.linear(x, weight, bias)).abs() <= bound).all()
 
@@ -46,7 +42,7 @@ def test_channels_of_unlike_ranges_keep_their_digits():
     x = torch.randn(500, 64) * ranges
     layer = Int8Linear.by_channel(weight, bias, Seen.of(x))
     exact = F.linear(x, weight, bias)
-    error = layer(as_bytes(layer, x), torch.float32) - exact
+    error = layer(layer.to_bytes(x), torch.float32) - exact
     assert error.std() < 0.02 * exact.std()
 
 
@@ -55,7 +51,7 @@ def test_rounded_weights_add_nothing_on_average():
     weight, bias = torch.randn(32, 64), torch.zeros(32)
     x = torch.randn(400, 64) * 0.1 + 3
     layer = Int8Linear.by_channel(weight, bias, Seen.of(x))
-    error = layer(as_bytes(layer, x), torch.float32) - F.linear(x, weight)
+    error = layer(layer.to_bytes(x), torch.float32) - F.linear(x, weight)
     assert (error.mean(0).abs() < 5 * error.std(0) / len(x) ** 0.5).all()
 
 
@@ -64,14 +60,14 @@ def test_a_row_does_not_depend_on_its_neighbours():
     x = torch.randn(70, 64)
     layer = Int8Linear.by_channel(torch.randn(32, 64), torch.randn(32), Seen.of(x))
     x[3] *= 1e4
-    rows = as_bytes(layer, x)
+    rows = layer.to_bytes(x)
     alone = torch.cat([layer(row[None], torch.float32) for row in rows])
     torch.testing.assert_close(layer(rows, torch.float32), alone, rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_further_out_than_anything_seen_is_cut_off():
     layer = Int8Linear.by_channel(torch.eye(4), torch.zeros(4), Seen.of(torch.randn(50, 4)))
-    far = as_bytes(layer, torch.tensor([[1e9, -1e9, 1e9, -1e9]]))
+    far = layer.to_bytes(torch.tensor([[1e9, -1e9, 1e9, -1e9]]))
     assert far.tolist() == [[STEPS, 0, STEPS, 0]]
     found = layer(far, torch.float32)[0]
     assert (found[0::2] > 1).all()
@@ -85,7 +81,7 @@ def test_weights_and_inputs_of_one_value_and_of_none():
     for value in (0.0, 7.0):
         x = torch.full((3, 8), value)
         layer = Int8Linear.by_channel(weight, bias, Seen.of(x))
-        found = layer(as_bytes(layer, x), torch.float32)
+        found = layer(layer.to_bytes(x), torch.float32)
         torch.testing.assert_close(found, F.linear(x, weight, bias))
 
 
@@ -93,7 +89,7 @@ def test_outputs_are_added_to_a_residual_in_place():
     torch.manual_seed(0)
     x, residual = torch.randn(20, 64), torch.randn(20, 32)
     layer = Int8Linear.by_channel(torch.randn(32, 64), torch.randn(32), Seen.of(x))
-    rows = as_bytes(layer, x)
+    rows = layer.to_bytes(x)
     expected = residual + layer(rows, torch.float32)
     layer.add_to(residual, rows)
     torch.testing.assert_close(residual, expected)
@@ -103,7 +99,7 @@ def test_outputs_for_attention_are_those_in_fp32():
     torch.manual_seed(0)
     x = torch.randn(20, 64)
     layer = Int8Linear.by_channel(torch.randn(32, 64), torch.randn(32), Seen.of(x))
-    rows = as_bytes(layer, x)
+    rows = layer.to_bytes(x)
     dtype = torch.bfloat16 if multiplies_bf16() else torch.float32
     found = layer(rows, dtype)
     assert found.dtype == dtype
@@ -115,7 +111,7 @@ def feed(x, wide, narrow):
     hidden = F.gelu(F.linear(x, *wide))
     widen, narrowed = feed_forward(wide, Seen.of(x), narrow, Seen.of(hidden))
     found = torch.zeros(len(x), len(narrow[1]))
-    narrowed.add_to(found, widen.gelu_bytes(as_bytes(widen, x), narrowed))
+    narrowed.add_to(found, widen.gelu_bytes(widen.to_bytes(x), narrowed))
     return F.linear(hidden, *narrow), found
 
 
