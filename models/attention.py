@@ -24,17 +24,19 @@ logger = logging.getLogger(__name__)
 # On two cores with bf16 rows of 64 and of 128 tokens took a fifth to a third longer.
 ROWS = Rows(tokens=96)
 # With so few tokens the fused kernel is done before the dozen calls of the products.
-FEW_TOKENS = 128
+FEW_TOKENS = 96
 MEASURED_LENGTHS = (*range(8, 56, 2), *range(60, 100, 10))
 MEASURED_ROUNDS = 5
 
 
 def choose(device: torch.device, dtype: torch.dtype, heads: int, head_size: int) -> Attention:
-    """The fastest way on this device; on a CPU it is measured, once for a process.
+    """The fastest way on this device; on a core of a CPU it is measured, once for a process.
 
     torch's fused kernel multiplies row by row, by a library that knows the instructions for
     matrices of one maker's processors; products of many rows at once go to oneDNN, which knows
-    those of all.
+    those of all. Several cores that share a batch wait for each other at every call, and products
+    are a dozen calls: they are for a batch that has one core, as batches do where two run at a time
+    on two.
     """
     if device.type == "cuda" and dtype == torch.bfloat16:
         return functools.partial(by_offsets, head_size=head_size, device=device)
@@ -43,7 +45,7 @@ def choose(device: torch.device, dtype: torch.dtype, heads: int, head_size: int)
         return of_rows
 
     def attention(lengths: Lengths) -> Attend:
-        if lengths.sum() <= FEW_TOKENS:
+        if torch.get_num_threads() > 1 or lengths.sum() <= FEW_TOKENS:
             return of_rows(lengths)
         return by_products(lengths, head_size=head_size, dtype=dtype)
 
@@ -92,15 +94,18 @@ def _products_win(dtype: torch.dtype, heads: int, head_size: int) -> bool:
         "products": by_products(lengths, head_size=head_size, dtype=dtype),
     }
     least = dict.fromkeys(ways, math.inf)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     # A round more than counts, as oneDNN compiles a product that it has not seen.
     for _ in range(1 + MEASURED_ROUNDS):
         for way, attend in ways.items():
             start = time.perf_counter()
             attend(qkv)
             least[way] = min(least[way], time.perf_counter() - start)
+    torch.set_num_threads(threads)
     won = min(least, key=least.__getitem__)
     logger.info(
-        "attention of %d tokens in %s: fused %.1f ms, products %.1f ms, so %s",
+        "attention of %d tokens in %s on one core: fused %.1f ms, products %.1f ms, so %s",
         len(qkv),
         str(dtype).removeprefix("torch."),
         least["fused"] * 1e3,

@@ -14,8 +14,8 @@ from models.attention_rows import Block, Lengths, Rows, Stack, lay_out
 # torch finds the maximum of 29 or of 48 numbers in seven times as long as that of 32. Rows of 96 or
 # of 32 tokens are slower in all.
 ROWS = Rows(tokens=64, step=32)
-# 8 MB, and half as much where they are rounded: more than a batch of short texts has.
-MOST_LOGITS = 1 << 21
+# What a core's cache holds: 1 MB, and half as much where they are rounded.
+MOST_LOGITS = 1 << 18
 
 Attend = Callable[[torch.Tensor], torch.Tensor]
 """Queries, keys and values, (tokens, 3 x heads x size), to what was found: (tokens, heads x size).
@@ -105,13 +105,18 @@ class _Call(NamedTuple):
 
 
 def _parts(stack: Stack, heads: int) -> Iterator[Stack]:
-    """A stack cut so that each part has at most MOST_LOGITS, or a single row."""
+    """A stack cut so that each part has at most MOST_LOGITS, or a single row.
+
+    Parts have 1, 2, 4, … rows, since oneDNN keeps a product for each number of rows that it meets.
+    """
     most = max(1, MOST_LOGITS // (heads * stack.longest**2))
-    for low in range(0, stack.rows, most):
-        rows = min(most, stack.rows - low)
+    low = 0
+    while left := stack.rows - low:
+        rows = 1 << min(most, left).bit_length() - 1
         begin = stack.place.start + low * stack.longest
         mask = None if stack.mask is None else stack.mask[low : low + rows]
         yield Stack(slice(begin, begin + rows * stack.longest), rows, stack.longest, mask)
+        low += rows
 
 
 def _indices(

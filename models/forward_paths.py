@@ -15,7 +15,7 @@ from models.encoder_files import is_plain
 from models.int8 import multiplies_int8
 from models.packed import PackedEncoder, Precision, multiplies_bf16
 from models.packed_int8 import Int8Encoder
-from models.spec import ModelError
+from models.spec import ModelError, Scores
 from models.window import cut_padded
 
 MEASURE_S = 0.5
@@ -99,17 +99,18 @@ def choose(
     encoder: Encoder,
     paths: Sequence[ForwardPath],
     samples: Sequence[list[int]],
-    labels: Callable[[torch.Tensor], list[list[int]]],
+    answers: Callable[[torch.Tensor], list[Scores]],
     *,
     padded_budget: int,
 ) -> tuple[ForwardPath, Pool, str]:
     """Run each path on samples; returns the fastest honest one and the reason, for people.
 
-    labels: vectors to the labels that would be answered. A path must give those of the first.
-    padded_budget: tokens of a batch, padding included, that a padded path would be given. The race
-    is over as many samples as fill one, since what counts is who keeps up when much comes: in a
-    small batch the products are little of the time. A path that can't run here is out of the race,
-    and the reason says so; the first must run.
+    answers: of vectors. A path must give the first one's labels, but for those from which the first
+    abstains: nobody is given them, and rounding decides them. padded_budget: tokens of a batch,
+    padding included, that a padded path would be given. The race is over as many samples as fill
+    one, since what counts is who keeps up when much comes: in a small batch the products are little
+    of the time. A path that can't run here is out of the race, and the reason says so; the first
+    must run.
     """
     samples = sorted(samples, key=len)
     batches = {True: [samples], False: cut_padded(samples, padded_budget)}
@@ -118,18 +119,18 @@ def choose(
     raced = {True: [full], False: cut_padded(full, padded_budget)}
     running: dict[ForwardPath, Pool] = {}
     out: list[str] = []
-    expected: list[list[int]] = []
+    expected: list[Scores] = []
     for path in paths:
         try:
             pool = build(encoder, path)
-            found = labels(torch.cat([pool(batch) for batch in batches[path.packed]]))
-        except (RuntimeError, ImportError) as error:
+            found = answers(torch.cat([pool(batch) for batch in batches[path.packed]]))
+        except (RuntimeError, ImportError, ModelError) as error:
             if not running:
                 raise
             out.append(f"{path} fails here: {str(error).strip().splitlines()[0]}")
             continue
         expected = expected or found
-        if found == expected:
+        if all(map(_same_labels, expected, found)):
             running[path] = pool
         else:
             out.append(f"{path} changes labels of the sample texts")
@@ -150,6 +151,12 @@ def fastest(seconds: Mapping[ForwardPath, float]) -> ForwardPath:
         if seconds[first] >= seconds[path] * ROUNDING_MIN_SPEEDUP:
             first = path
     return first
+
+
+def _same_labels(expected: Scores, found: Scores) -> bool:
+    return all(
+        answer.abstained or found[head].label == answer.label for head, answer in expected.items()
+    )
 
 
 def _over(pool: Pool, batches: Sequence[Sequence[list[int]]]) -> Callable[[], None]:

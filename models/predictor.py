@@ -119,7 +119,7 @@ class TorchPredictor:
                     self._encoder,
                     candidates(self._encoder, self._precision),
                     tokens,
-                    self._labels,
+                    lambda pooled: self._answers(pooled, [""] * len(pooled)),
                     padded_budget=self.batch_tokens,
                 )
             self._encoder = None
@@ -209,9 +209,6 @@ class TorchPredictor:
         ]
         names = [head.name for head in self.heads]
         return [dict(zip(names, row, strict=True)) for row in zip(*answers, strict=True)]
-
-    def _labels(self, pooled: torch.Tensor) -> list[list[int]]:
-        return [part.argmax(dim=1).tolist() for part in self._joint(pooled).values()]
 
     def _too_large(self, tokens: Sequence[list[int]]) -> str:
         lengths = list(map(len, tokens))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -67,7 +69,7 @@ def test_stacks_with_many_logits_are_done_in_parts(monkeypatch):
     lengths = np.array([20] * 7 + [60, 61, 150])
     qkv = some_qkv(lengths, 2)
     whole = by_products(lengths, head_size=HEAD_SIZE, dtype=qkv.dtype)(qkv)
-    # Three rows of 32 tokens with two heads; a row of 160 has more than that.
+    # Three rows of 32 tokens with two heads; one of 160 has more than that.
     monkeypatch.setattr(attention_products, "MOST_LOGITS", 3 * 2 * 32 * 32)
     in_parts = by_products(lengths, head_size=HEAD_SIZE, dtype=qkv.dtype)(qkv)
     assert_found(in_parts, qkv, lengths)
@@ -82,8 +84,16 @@ def test_logits_far_from_zero_overflow_nothing():
     torch.testing.assert_close(found.double(), expected, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("win", [True, False])
-def test_products_are_taken_where_they_won_and_tokens_are_many(monkeypatch, win):
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize(("win", "cores"), [(True, 1), (True, 2), (False, 1)])
+def test_products_are_for_many_tokens_on_one_core_where_they_won(monkeypatch, win, cores):
     asked = []
     for name in ("fused", "by_products"):
         way = getattr(attention, name)
@@ -91,16 +101,19 @@ def test_products_are_taken_where_they_won_and_tokens_are_many(monkeypatch, win)
             attention, name, lambda *a, way=way, name=name, **k: asked.append(name) or way(*a, **k)
         )
     monkeypatch.setattr(attention, "_products_win", lambda *_: win)
+    torch.set_num_threads(cores)
     chosen = choose(CPU, torch.float32, 2, HEAD_SIZE)
     for lengths in (np.array([7, 9]), np.array([60, 60, 60])):
         qkv = some_qkv(lengths, 2)
         assert_found(chosen(lengths)(qkv), qkv, lengths)
-    assert asked == ["fused", "by_products" if win else "fused"]
+    assert asked == ["fused", "by_products" if win and cores == 1 else "fused"]
 
 
 def test_the_measurement_says_what_it_found(caplog):
     caplog.set_level("INFO", logger="models.attention")
+    before = torch.get_num_threads()
     won = attention._products_win.__wrapped__(torch.float32, 2, HEAD_SIZE)
+    assert torch.get_num_threads() == before
     (message,) = caplog.messages
     assert message.endswith("so products" if won else "so fused")
-    assert "in float32: fused" in message
+    assert "in float32 on one core: fused" in message

@@ -8,7 +8,7 @@ import torch
 from models import forward_paths as paths
 from models.encoder import Encoder, load_encoder
 from models.forward_paths import ForwardPath, build, candidates, choose, fastest
-from models.spec import ModelError
+from models.spec import HeadScore, ModelError, Scores
 
 PADDED = ForwardPath("fp32", packed=False)
 PACKED = ForwardPath("fp32", packed=True)
@@ -23,13 +23,17 @@ def encoder(tiny_encoder) -> Encoder:
     return load_encoder(str(tiny_encoder))
 
 
-def rounded(pooled: torch.Tensor) -> list[list[int]]:
-    return [[round(float(row.sum()) * 10) for row in pooled]]
+def answer(label: str, *, abstained: bool = False) -> Scores:
+    return {"tone": HeadScore(label, 0.5, {label: 0.5}, abstained)}
+
+
+def rounded(pooled: torch.Tensor) -> list[Scores]:
+    return [answer(str(round(float(row.sum()) * 10))) for row in pooled]
 
 
 @torch.inference_mode()
-def chosen(encoder, tried, labels=rounded):
-    return choose(encoder, tried, SAMPLES, labels, padded_budget=64)
+def chosen(encoder, tried, answers=rounded):
+    return choose(encoder, tried, SAMPLES, answers, padded_budget=64)
 
 
 @pytest.mark.parametrize(
@@ -59,10 +63,17 @@ def test_the_winner_of_the_race_is_taken_and_the_times_are_told(encoder, monkeyp
 
 def test_a_path_that_changes_labels_is_out(encoder, monkeypatch):
     monkeypatch.setattr(paths, "_race", lambda runs: {path: 2.0 - path.packed for path in runs})
-    answers = iter([[[0, 1, 0]], [[0, 1, 1]]])
+    answers = iter([[answer("good"), answer("bad")], [answer("good"), answer("good")]])
     path, _, reason = chosen(encoder, [PADDED, PACKED], lambda _: next(answers))
     assert path == PADDED
     assert "packed fp32 changes labels" in reason
+
+
+def test_a_label_that_is_not_answered_may_change(encoder, monkeypatch):
+    monkeypatch.setattr(paths, "_race", lambda runs: {path: 2.0 - path.packed for path in runs})
+    answers = iter([[answer("good", abstained=True)], [answer("bad")]])
+    path, _, _ = chosen(encoder, [PADDED, PACKED], lambda _: next(answers))
+    assert path == PACKED
 
 
 def test_a_path_that_fails_is_out_and_the_reason_says_so(encoder, monkeypatch):
