@@ -15,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 
 from models.attention_products import Attend, by_products
 from models.attention_rows import Lengths, Rows, lay_out
+from models.cores import on_one_core
 
 Attention = Callable[[Lengths], Attend]
 """From the lengths of a batch's texts, ascending."""
@@ -23,33 +24,25 @@ logger = logging.getLogger(__name__)
 
 # On two cores with bf16 rows of 64 and of 128 tokens took a fifth to a third longer.
 ROWS = Rows(tokens=96)
-# With so few tokens the fused kernel is done before the dozen calls of the products.
-FEW_TOKENS = 96
+# Products are computed by one core; where more share a batch the others would wait for it too long.
+MOST_CORES = 2
 MEASURED_LENGTHS = (*range(8, 56, 2), *range(60, 100, 10))
 MEASURED_ROUNDS = 5
 
 
 def choose(device: torch.device, dtype: torch.dtype, heads: int, head_size: int) -> Attention:
-    """The fastest way on this device; on a core of a CPU it is measured, once for a process.
+    """The fastest way on this device; on few cores of a CPU it is measured, once for a process.
 
     torch's fused kernel multiplies row by row, by a library that knows the instructions for
     matrices of one maker's processors; products of many rows at once go to oneDNN, which knows
-    those of all. Several cores that share a batch wait for each other at every call, and products
-    are a dozen calls: they are for a batch that has one core, as batches do where two run at a time
-    on two.
+    those of all. One way serves batches of every size, though the kernel is sooner done with a
+    single text: what a text is answered should not depend on what else comes.
     """
     if device.type == "cuda" and dtype == torch.bfloat16:
         return functools.partial(by_offsets, head_size=head_size, device=device)
-    of_rows = functools.partial(fused, head_size=head_size, dtype=dtype, device=device)
-    if device.type != "cpu" or not _products_win(dtype, heads, head_size):
-        return of_rows
-
-    def attention(lengths: Lengths) -> Attend:
-        if torch.get_num_threads() > 1 or lengths.sum() <= FEW_TOKENS:
-            return of_rows(lengths)
-        return by_products(lengths, head_size=head_size, dtype=dtype)
-
-    return attention
+    if device.type == "cpu" and _few_cores() and _products_win(dtype, heads, head_size):
+        return functools.partial(by_products, head_size=head_size, dtype=dtype)
+    return functools.partial(fused, head_size=head_size, dtype=dtype, device=device)
 
 
 def fused(lengths: Lengths, *, head_size: int, dtype: torch.dtype, device: torch.device) -> Attend:
@@ -86,6 +79,12 @@ def by_offsets(lengths: Lengths, *, head_size: int, device: torch.device) -> Att
 
 
 @functools.cache
+def _few_cores() -> bool:
+    """As the process began: threads that run a batch have their share of the cores since."""
+    return torch.get_num_threads() <= MOST_CORES
+
+
+@functools.cache
 def _products_win(dtype: torch.dtype, heads: int, head_size: int) -> bool:
     lengths = np.array(MEASURED_LENGTHS)
     qkv = torch.randn(int(lengths.sum()), 3 * heads * head_size).to(dtype)
@@ -94,15 +93,13 @@ def _products_win(dtype: torch.dtype, heads: int, head_size: int) -> bool:
         "products": by_products(lengths, head_size=head_size, dtype=dtype),
     }
     least = dict.fromkeys(ways, math.inf)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    # A round more than counts, as oneDNN compiles a product that it has not seen.
-    for _ in range(1 + MEASURED_ROUNDS):
-        for way, attend in ways.items():
-            start = time.perf_counter()
-            attend(qkv)
-            least[way] = min(least[way], time.perf_counter() - start)
-    torch.set_num_threads(threads)
+    with on_one_core():
+        # A round more than counts, as oneDNN compiles a product that it has not seen.
+        for _ in range(1 + MEASURED_ROUNDS):
+            for way, attend in ways.items():
+                start = time.perf_counter()
+                attend(qkv)
+                least[way] = min(least[way], time.perf_counter() - start)
     won = min(least, key=least.__getitem__)
     logger.info(
         "attention of %d tokens in %s on one core: fused %.1f ms, products %.1f ms, so %s",

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from models.attention_rows import Block, Lengths, Rows, Stack, lay_out
+from models.cores import on_one_core
 
 # torch finds the maximum of 29 or of 48 numbers in seven times as long as that of 32. Rows of 96 or
 # of 32 tokens are slower in all.
@@ -25,14 +26,18 @@ One serves all layers of a batch, one after the other; they may differ in their 
 
 
 def by_products(lengths: Lengths, *, head_size: int, dtype: torch.dtype) -> Attend:
-    """Attention on a CPU for texts of these lengths, ascending."""
+    """Attention on a core of a CPU for texts of these lengths, ascending."""
     block = lay_out(lengths, ROWS, torch.float32, torch.device("cpu"))
 
     @functools.cache
     def products(heads: int) -> _Products:
         return _Products(block, heads, head_size, dtype)
 
-    return lambda qkv: products(qkv.shape[1] // (3 * head_size))(qkv)
+    def attend(qkv: torch.Tensor) -> torch.Tensor:
+        with on_one_core():
+            return products(qkv.shape[1] // (3 * head_size))(qkv)
+
+    return attend
 
 
 class _Products:

@@ -47,6 +47,20 @@ class Cores:
                 self._under_way -= 1
 
 
+@contextlib.contextmanager
+def on_one_core() -> Iterator[None]:
+    """For many small steps, at each of which cores that share them would wait for each other."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _default_threads() -> int:
     # Affinity counts what a container or taskset allows; macOS does not have it.
     allowed = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -91,22 +92,29 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize(("win", "cores"), [(True, 1), (True, 2), (False, 1)])
-def test_products_are_for_many_tokens_on_one_core_where_they_won(monkeypatch, win, cores):
-    asked = []
-    for name in ("fused", "by_products"):
-        way = getattr(attention, name)
-        monkeypatch.setattr(
-            attention, name, lambda *a, way=way, name=name, **k: asked.append(name) or way(*a, **k)
-        )
+@pytest.mark.parametrize(("win", "few"), [(True, True), (True, False), (False, True)])
+def test_products_are_taken_where_they_won_and_cores_are_few(monkeypatch, win, few):
     monkeypatch.setattr(attention, "_products_win", lambda *_: win)
-    torch.set_num_threads(cores)
+    monkeypatch.setattr(attention, "_few_cores", lambda: few)
     chosen = choose(CPU, torch.float32, 2, HEAD_SIZE)
-    for lengths in (np.array([7, 9]), np.array([60, 60, 60])):
-        qkv = some_qkv(lengths, 2)
-        assert_found(chosen(lengths)(qkv), qkv, lengths)
-    assert asked == ["fused", "by_products" if win and cores == 1 else "fused"]
+    assert isinstance(chosen, partial)
+    assert chosen.func is (by_products if win and few else fused)
+    lengths = np.array([7, 9, 60])
+    qkv = some_qkv(lengths, 2)
+    assert_found(chosen(lengths)(qkv), qkv, lengths)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("cores", [1, 2])
+def test_products_leave_a_thread_the_cores_that_it_had(cores):
+    torch.set_num_threads(cores)
+    lengths = np.array([7, 9, 60])
+    attend = by_products(lengths, head_size=HEAD_SIZE, dtype=torch.float32)
+    attend(some_qkv(lengths, 2))
+    assert torch.get_num_threads() == cores
+    with pytest.raises(RuntimeError):
+        attend(some_qkv(lengths, 2, torch.bfloat16))
+    assert torch.get_num_threads() == cores
 
 
 def test_the_measurement_says_what_it_found(caplog):
