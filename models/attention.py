@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import math
-import time
 from collections.abc import Callable
+from functools import cache, partial
 from typing import cast
 
 import numpy as np
@@ -16,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own spelling
 from models.attention_products import Attend, by_products
 from models.attention_rows import Lengths, Rows, lay_out
 from models.cores import on_one_core
+from models.race import race
 
 Attention = Callable[[Lengths], Attend]
 """From the lengths of a batch's texts, ascending."""
@@ -27,7 +26,7 @@ ROWS = Rows(tokens=96)
 # Products are computed by one core; where more share a batch the others would wait for it too long.
 MOST_CORES = 2
 MEASURED_LENGTHS = (*range(8, 56, 2), *range(60, 100, 10))
-MEASURED_ROUNDS = 5
+MEASURE_S = 0.03
 
 
 def choose(device: torch.device, dtype: torch.dtype, heads: int, head_size: int) -> Attention:
@@ -39,10 +38,10 @@ def choose(device: torch.device, dtype: torch.dtype, heads: int, head_size: int)
     single text: what a text is answered should not depend on what else comes.
     """
     if device.type == "cuda" and dtype == torch.bfloat16:
-        return functools.partial(by_offsets, head_size=head_size, device=device)
+        return partial(by_offsets, head_size=head_size, device=device)
     if device.type == "cpu" and _few_cores() and _products_win(dtype, heads, head_size):
-        return functools.partial(by_products, head_size=head_size, dtype=dtype)
-    return functools.partial(fused, head_size=head_size, dtype=dtype, device=device)
+        return partial(by_products, head_size=head_size, dtype=dtype)
+    return partial(fused, head_size=head_size, dtype=dtype, device=device)
 
 
 def fused(lengths: Lengths, *, head_size: int, dtype: torch.dtype, device: torch.device) -> Attend:
@@ -78,13 +77,13 @@ def by_offsets(lengths: Lengths, *, head_size: int, device: torch.device) -> Att
     return attend
 
 
-@functools.cache
+@cache
 def _few_cores() -> bool:
     """As the process began: threads that run a batch have their share of the cores since."""
     return torch.get_num_threads() <= MOST_CORES
 
 
-@functools.cache
+@cache
 def _products_win(dtype: torch.dtype, heads: int, head_size: int) -> bool:
     lengths = np.array(MEASURED_LENGTHS)
     qkv = torch.randn(int(lengths.sum()), 3 * heads * head_size).to(dtype)
@@ -92,14 +91,8 @@ def _products_win(dtype: torch.dtype, heads: int, head_size: int) -> bool:
         "fused": fused(lengths, head_size=head_size, dtype=dtype, device=torch.device("cpu")),
         "products": by_products(lengths, head_size=head_size, dtype=dtype),
     }
-    least = dict.fromkeys(ways, math.inf)
     with on_one_core():
-        # A round more than counts, as oneDNN compiles a product that it has not seen.
-        for _ in range(1 + MEASURED_ROUNDS):
-            for way, attend in ways.items():
-                start = time.perf_counter()
-                attend(qkv)
-                least[way] = min(least[way], time.perf_counter() - start)
+        least = race({way: partial(attend, qkv) for way, attend in ways.items()}, MEASURE_S)
     won = min(least, key=least.__getitem__)
     logger.info(
         "attention of %d tokens in %s on one core: fused %.1f ms, products %.1f ms, so %s",

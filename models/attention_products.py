@@ -96,7 +96,7 @@ class _Call(NamedTuple):
 
     def run(self, scale: float) -> None:
         """The softmax is to base 2, which torch computes in a third of the time."""
-        _, _, _, mask, logits, rounded, _ = self
+        mask, logits, rounded = self.mask, self.logits, self.rounded
         torch.bmm(self.queries, self.keys, out=rounded)
         logits.copy_(rounded)  # nothing, where both are the same
         logits.mul_(scale)

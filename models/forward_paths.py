@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -15,6 +13,7 @@ from models.encoder_files import is_plain
 from models.int8 import multiplies_int8
 from models.packed import PackedEncoder, Precision, multiplies_bf16
 from models.packed_int8 import Int8Encoder
+from models.race import race
 from models.spec import ModelError, Scores
 from models.window import cut_padded
 
@@ -134,7 +133,8 @@ def choose(
             running[path] = pool
         else:
             out.append(f"{path} changes labels of the sample texts")
-    seconds = _race({path: _over(pool, raced[path.packed]) for path, pool in running.items()})
+    runs = {path: _over(pool, raced[path.packed]) for path, pool in running.items()}
+    seconds = race(runs, MEASURE_S)
     path = fastest(seconds)
     speeds = ", ".join(f"{one} {took * 1e3:.0f} ms" for one, took in seconds.items())
     measured = f"{speeds} for {len(full)} texts" if len(paths) > 1 else "the only one here"
@@ -165,22 +165,3 @@ def _over(pool: Pool, batches: Sequence[Sequence[list[int]]]) -> Callable[[], No
         torch.cat([pool(batch) for batch in batches]).cpu()
 
     return run
-
-
-def _race(runs: Mapping[ForwardPath, Callable[[], None]]) -> dict[ForwardPath, float]:
-    """The least seconds of each, taken in turns: what else runs here only adds to them.
-
-    A lone one is not run.
-    """
-    if len(runs) == 1:
-        return dict.fromkeys(runs, 0.0)
-    for run in runs.values():  # once for whatever is prepared for a batch of this size
-        run()
-    least = dict.fromkeys(runs, math.inf)
-    end = time.perf_counter() + MEASURE_S
-    while time.perf_counter() < end:
-        for path, run in runs.items():
-            start = time.perf_counter()
-            run()
-            least[path] = min(least[path], time.perf_counter() - start)
-    return least

@@ -10,14 +10,7 @@ from models.encoder import Encoder
 from models.encoder_files import read_together
 from models.int8 import Int8Linear, cut_to_bytes, feed_forward
 from models.int8_ranges import seen_inputs
-from models.packed import (
-    Layer,
-    PackedEncoder,
-    Step,
-    Weights,
-    joined,
-    multiplies_bf16,
-)
+from models.packed import Layer, PackedEncoder, Step, Weights, joined, multiplies_bf16
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from stream.rules.question import SIGNAL_DIGITS
 from stream.rules.rule_file import Rule
 from stream.rules.variables import of_event, of_subject
 
-MAX_DIFFERENCE = 0.25
+MAX_DIFFERENCE = 0.2
 """A worker may have computed in int8, which a record does not tell; docs/performance.md has by how
-much that moves a probability: 0.23 at most."""
+much that moves a probability: beyond this in one text of 4,288."""
 
 
 class ExplainedHead(msgspec.Struct, frozen=True):

@@ -55,14 +55,14 @@ def test_fastest_wins_and_one_that_rounds_only_clearly(seconds, expected):
 
 
 def test_the_winner_of_the_race_is_taken_and_the_times_are_told(encoder, monkeypatch):
-    monkeypatch.setattr(paths, "_race", lambda runs: {path: 1.0 + path.packed for path in runs})
+    monkeypatch.setattr(paths, "race", lambda runs, _: {path: 1.0 + path.packed for path in runs})
     path, _, reason = chosen(encoder, [PADDED, PACKED])
     assert path == PADDED
     assert reason == "padded fp32 1000 ms, packed fp32 2000 ms for 6 texts"
 
 
 def test_a_path_that_changes_labels_is_out(encoder, monkeypatch):
-    monkeypatch.setattr(paths, "_race", lambda runs: {path: 2.0 - path.packed for path in runs})
+    monkeypatch.setattr(paths, "race", lambda runs, _: {path: 2.0 - path.packed for path in runs})
     answers = iter([[answer("good"), answer("bad")], [answer("good"), answer("good")]])
     path, _, reason = chosen(encoder, [PADDED, PACKED], lambda _: next(answers))
     assert path == PADDED
@@ -70,7 +70,7 @@ def test_a_path_that_changes_labels_is_out(encoder, monkeypatch):
 
 
 def test_a_label_that_is_not_answered_may_change(encoder, monkeypatch):
-    monkeypatch.setattr(paths, "_race", lambda runs: {path: 2.0 - path.packed for path in runs})
+    monkeypatch.setattr(paths, "race", lambda runs, _: {path: 2.0 - path.packed for path in runs})
     answers = iter([[answer("good", abstained=True)], [answer("bad")]])
     path, _, _ = chosen(encoder, [PADDED, PACKED], lambda _: next(answers))
     assert path == PACKED
