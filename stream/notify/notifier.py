@@ -156,7 +156,6 @@ class Notifier:
     async def _tick(self, now: float) -> bool:
         """One round. False where another worker leads."""
         page = await self._journal.read(self._position)
-        flapping: set[str] = set()
         if page.lost:
             logger.warning(
                 "the alert stream lost transitions before they were read (raise "
@@ -164,9 +163,8 @@ class Notifier:
                 len(page.alerts),
             )
             self._groups.resolve_all_but({alert.id for alert in page.alerts})
-        for alert in page.alerts:
-            if alert.state == "firing" and await self._journal.mark_flapping(alert):
-                flapping.add(alert.id)
+        firing = [alert for alert in page.alerts if alert.state == "firing"]
+        flapping = await self._journal.mark_flapping(firing)
         # Of an alert that changed often within a page only the last transition matters.
         for alert in {alert.id: alert for alert in page.alerts}.values():
             await self._meet(alert, now, flapping=alert.id in flapping)

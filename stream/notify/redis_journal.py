@@ -175,23 +175,31 @@ class RedisJournal:
         async with _errors():
             await self._lifecycle.unsilence(alert_id, silence_id)
 
-    async def mark_flapping(self, alert: Alert) -> bool:
-        """Note an episode; True and marked where its fingerprint came too often lately."""
-        key = self._keys.notify(f"episodes:{alert.fingerprint}")
-        at, window_s = alert.first_seen.timestamp(), self._alerting.flapping_window_s
+    async def mark_flapping(self, alerts: Sequence[Alert]) -> set[str]:
+        """Note an episode of each; those marked whose fingerprint came too often lately."""
+        if not alerts:
+            return set()
+        window_s = self._alerting.flapping_window_s
+        lasts_s = max(self._alerting.keep_s, math.ceil(window_s))
         async with _errors():
-            async with self._redis.pipeline() as transaction:
-                # Not by its number, which begins anew where Redis has forgotten the one before.
-                transaction.zadd(key, {alert.first_seen.isoformat(): at})
-                transaction.zremrangebyscore(key, "-inf", at - window_s)
-                transaction.zcard(key)
-                transaction.expire(key, max(self._alerting.keep_s, math.ceil(window_s)))
-                episodes = (await transaction.execute())[2]
-            if episodes < self._alerting.flapping_episodes:
-                return False
-            reason = f"{episodes} episodes in {window_s:g} s"
-            await self._lifecycle.mark_flapping(alert.id, reason)
-            return True
+            # One round trip: a rule may raise a thousand alerts at once.
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for alert in alerts:
+                    key = self._keys.notify(f"episodes:{alert.fingerprint}")
+                    at = alert.first_seen.timestamp()
+                    # Not by its number, which begins anew where Redis has forgotten the one before.
+                    pipeline.zadd(key, {alert.first_seen.isoformat(): at})
+                    pipeline.zremrangebyscore(key, "-inf", at - window_s)
+                    pipeline.zcard(key)
+                    pipeline.expire(key, lasts_s)
+                episodes = (await pipeline.execute())[2::4]
+            flapping = set()
+            for alert, count in zip(alerts, episodes, strict=True):
+                if count >= self._alerting.flapping_episodes:
+                    reason = f"{count} episodes in {window_s:g} s"
+                    await self._lifecycle.mark_flapping(alert.id, reason)
+                    flapping.add(alert.id)
+            return flapping
 
     def _of_group(self, write: Write) -> list[list[str]]:
         index, key = self._keys.notify("groups"), self._keys.notify(f"group:{write.key}")

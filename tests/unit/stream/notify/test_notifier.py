@@ -362,6 +362,21 @@ async def test_flapping_that_has_come_to_stay_is_told_after_all(desk: Desk) -> N
     assert [(one.id, one.handling.flapping) for one in found.alerts] == [(alert.id, True)]
 
 
+async def test_episodes_of_one_page_count_each_for_its_own_fingerprint(desk: Desk) -> None:
+    for _ in range(2):
+        for number in (1, 2):
+            await desk.lifecycle.resolve((await desk.fire(f"ticker:A{number}")).id, by="ann")
+    third = await desk.fire("ticker:A1")
+    other = await desk.fire("ticker:B")
+    async with desk.running():
+        await desk.read()
+        desk.now += INTERVAL_S
+        await until(lambda: is_flapping(desk, third.id))
+        await desk.noted(1)
+    assert [one.id for sent in desk.one.got for one in sent.alerts] == [other.id]
+    assert await desk.hidden() == {third.id: "flapping"}
+
+
 async def test_killed_while_sending_the_next_one_sends_the_same_again(desk: Desk) -> None:
     desk.one.gate.clear()
     async with desk.killed():
