@@ -19,7 +19,7 @@ from torch import nn
 
 from models.encoder_files import NAMED_TOKENS, EncoderFiles, first_position, read_plain
 from models.spec import ModelError
-from models.tokens import shortened, token_ids
+from models.tokens import part_special_tokens, shortened, token_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -63,6 +63,10 @@ class Encoder(nn.Module):
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
         self._take_text_as_text()
+        # What stands for an unknown word may be written as what it is.
+        part_special_tokens(
+            self._tokenizer, {place for name, place in named.items() if name != "unk"}
+        )
         self.tokenize = partial(token_ids, self._tokenizer, self.max_tokens)
         """Texts to token ids of each, special tokens included, at most max_tokens of them.
 

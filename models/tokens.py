@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, normalizers
 
 from models.spec import ModelError
 
@@ -21,6 +21,22 @@ def shortened(text: str) -> str:
     Its letters say nothing, and in a tweet they are often a third of all tokens.
     """
     return LINK.sub("http", text) if "://" in text else text
+
+
+def part_special_tokens(tokenizer: Tokenizer, ids: Iterable[int]) -> None:
+    """Have these tokens read as letters where a text holds them as words of the vocabulary.
+
+    Unigram vocabularies (XLM-R's, DeBERTa's) have "<pad>" as the likeliest word there is, so that a
+    tokenizer finds it which does not look for special tokens.
+    """
+    for token in ids:
+        word = tokenizer.id_to_token(token)
+        if word and token in tokenizer.encode(word, add_special_tokens=False).ids:
+            # Of its letters only the first is replaced: the others keep their places in the text.
+            first = Regex(f"{re.escape(word[0])}(?={re.escape(word[1:])})")
+            apart = normalizers.Replace(first, f"{word[0]} ")
+            before = tokenizer.normalizer
+            tokenizer.normalizer = normalizers.Sequence([before, apart]) if before else apart
 
 
 def token_ids(tokenizer: Tokenizer, longest: int, texts: Sequence[str]) -> list[list[int]]:

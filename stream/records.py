@@ -279,10 +279,15 @@ def decode_feedback(payload: bytes) -> Feedback:
 
 
 def feedback_of(row: Any) -> Feedback:
-    """Of a JSON object; an id may be an integer, as it may in a source record."""
-    if isinstance(row, dict):
-        row = row | {at: str(row[at]) for at in ("id", "event_id") if type(row.get(at)) is int}
-    return msgspec.convert(row, Feedback)
+    """Of a JSON object."""
+    return msgspec.convert(with_text_ids(row), Feedback)
+
+
+def with_text_ids(row: Any) -> Any:
+    """A JSON object that people wrote: an id may be an integer, as it may in a source record."""
+    if not isinstance(row, dict):
+        return row
+    return row | {at: str(row[at]) for at in ("id", "event_id") if type(row.get(at)) is int}
 
 
 def model_text(title: str, text: str) -> str:

@@ -16,7 +16,7 @@ import msgspec
 
 from stream.files.lines import InputError, every_line
 from stream.names import SourceKind
-from stream.records import DECODE_ERRORS, Alert, Scored
+from stream.records import DECODE_ERRORS, Alert, Scored, with_text_ids
 
 ALL_RULES = "all rules"
 
@@ -52,16 +52,13 @@ class Quality(msgspec.Struct, frozen=True):
     recall: float | None
 
 
-_decode = msgspec.json.Decoder(Label).decode
-
-
 def read_labels(path: Path, rules: Collection[str]) -> list[Label]:
     """Raises InputError naming the line; rules are the names that a label may give."""
     labels: dict[tuple[str, str, str], Label] = {}
     for _, number, line in every_line(path):
         where = f"labels file {path}, line {number}"
         try:
-            label = _decode(line)
+            label = msgspec.convert(with_text_ids(msgspec.json.decode(line)), Label)
         except DECODE_ERRORS as error:
             raise InputError(
                 f'{where}: is no label ({error}); write {{"event_id": "…", "alert": true}}'

@@ -1,7 +1,8 @@
-"""Every connection to Kafka and Redis is built from what these functions give."""
+"""Every connection to Kafka and Redis is built from what these functions give, and how one ends."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 import time
@@ -9,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError
 from pydantic import SecretStr
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 PROBE_MS = 5_000
 PROBE_EXPIRES_S = 60
+STOP_S = 2.0
 
 RESTART_S = 3.0
 """What a restart of Redis takes, and what a person waits without wondering."""
@@ -118,6 +121,15 @@ def kafka_arguments(kafka: Kafka) -> dict[str, Any]:
     protocol = "SSL" if kafka.tls else "PLAINTEXT"
     arguments["security_protocol"] = protocol if kafka.sasl == "none" else f"SASL_{protocol}"
     return arguments
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Returns in any case: whoever stops one may be about to try again.
+
+    Without Kafka a stop may hang, or raise the cancellation of the consumer's own fetches, which is
+    none of the caller.
+    """
+    await asyncio.wait([asyncio.create_task(consumer.stop())], timeout=STOP_S)
 
 
 def redis_client(settings: RedisSettings, *, restart_s: float = 0.0) -> Redis:

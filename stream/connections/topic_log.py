@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from stream.config.settings import Settings
-from stream.connections.clients import kafka_arguments, kafka_fault
+from stream.connections.clients import kafka_arguments, kafka_fault, stop_consumer
 from stream.runtime.errors import StartError
 
 POLL_MS = 1_000
@@ -59,7 +59,7 @@ async def read_log(
             # Holes at the end of a partition never arrive as records, but are passed over.
             unread = {place for place in unread if await consumer.position(place) < ends[place]}
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 async def places_of(settings: Settings, *topics: str) -> list[TopicPartition]:

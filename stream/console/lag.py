@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,11 +10,10 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.config.settings import Settings
-from stream.connections.clients import kafka_arguments
+from stream.connections.clients import kafka_arguments, stop_consumer
 from stream.connections.topic_log import places_of
 
 ANSWER_S = 8.0
-STOP_S = 2.0
 
 
 class Lag(msgspec.Struct, frozen=True):
@@ -68,10 +66,7 @@ async def _held(
             for place in places
         }
     finally:
-        # A stop that hangs would keep all who wait for the answer.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
-                await consumer.stop()
+        await stop_consumer(consumer)
 
 
 def _behind(partitions: Sequence[_Held]) -> int | None:

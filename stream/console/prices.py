@@ -18,6 +18,7 @@ import msgspec
 
 from stream.config.settings import SettingsError
 from stream.runtime.watched_file import stamp
+from stream.subjects.tags import as_listed
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def _values(
         value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise _fault(file, line, "close", f"{close!r} is no price")
-    return ticker, ordinal, value
+    return as_listed(ticker), ordinal, value
 
 
 def _series(closes: Mapping[int, float]) -> _Series:

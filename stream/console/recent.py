@@ -19,7 +19,7 @@ from aiokafka.structs import ConsumerRecord
 
 from models.registry import CHAMPION, Alias
 from stream.config.settings import Settings
-from stream.connections.clients import kafka_arguments
+from stream.connections.clients import kafka_arguments, stop_consumer
 from stream.connections.topic_log import places_of
 from stream.operations.ledger import Entry, Sign
 from stream.records import (
@@ -185,9 +185,7 @@ class Recent:
                 self.fault = f"{type(error).__name__}: {error}"
                 await backoff.wait(error)
             finally:
-                # A stop that hangs would keep the console from Kafka for good, and without Kafka it
-                # raises the cancellation of its own fetches, which is none of this task.
-                await asyncio.wait([asyncio.create_task(consumer.stop())], timeout=ANSWER_S)
+                await stop_consumer(consumer)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         """Follow until Kafka no longer answers, which raises."""

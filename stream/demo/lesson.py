@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer
 
 from models.registry import Alias
 from stream.config.settings import Settings
-from stream.connections.clients import kafka_arguments
+from stream.connections.clients import kafka_arguments, stop_consumer
 from stream.connections.outbox import Outbox, Outgoing, open_outbox
 from stream.demo.lesson_tickets import LABEL, tickets
 from stream.demo.trainer_process import LABELLED, Trainer
@@ -87,7 +87,7 @@ class Lesson:
                 await self._story(outbox, sent)
             finally:
                 await end(reading)
-                await consumer.stop()
+                await stop_consumer(consumer)
 
     async def _story(self, outbox: Outbox, sent: Sent) -> None:
         texts = tickets()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.config.settings import Settings
-from stream.connections.clients import kafka_arguments
+from stream.connections.clients import kafka_arguments, stop_consumer
 from stream.connections.topic_log import MAX_FETCH_BYTES, places_of
 from stream.records import Origin, RawRecord
 
@@ -49,5 +49,5 @@ async def read_again(settings: Settings, origins: Iterable[Origin]) -> dict[Orig
             if record.offset == origin.offset:
                 found[origin] = record
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
     return found

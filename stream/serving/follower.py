@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer
 
 from models.spec import Predictor
+from stream.connections.clients import stop_consumer
 from stream.runtime.heap import give_back
 from stream.runtime.tasks import end
 
@@ -76,8 +77,7 @@ class Follower:
 
     async def stop(self) -> None:
         await end(self._task)
-        # Without Kafka it raises the cancellation of its own fetches, which is none of the caller.
-        await asyncio.wait([asyncio.create_task(self._consumer.stop())])
+        await stop_consumer(self._consumer)
 
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()

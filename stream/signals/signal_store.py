@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -195,12 +197,24 @@ class SignalStore:
 
 
 def _windows(answers: Sequence[_Answer]) -> Iterator[dict[str, Windows]]:
-    """Of each event, by the call that folded it in and its place there."""
+    """Of each event, by the call that folded it in and its place there.
+
+    A call is worked out once. What is asked for again, or out of its order, is copied on the way.
+    """
+    wanted = Counter((id(call), place) for _, call, place in answers)
     opened: dict[int, Fold] = {}
+    copies: dict[tuple[int, int], dict[str, Windows]] = {}
     for _, call, place in answers:
-        fold = opened.get(id(call))
-        if fold is None or fold.done >= place:
-            fold = opened[id(call)] = call.fold()
+        number = id(call)
+        wanted[number, place] -= 1
+        if (number, place) in copies:
+            yield copies[number, place]
+            continue
+        fold = opened.get(number) or opened.setdefault(number, call.fold())
         while fold.done < place:
             found = fold.step()
+            if wanted[number, fold.done]:
+                copies[number, fold.done] = {
+                    name: replace(one, sums=[*one.sums]) for name, one in found.items()
+                }
         yield found

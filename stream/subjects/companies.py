@@ -15,6 +15,7 @@ import msgspec
 
 from stream.config.settings import SettingsError
 from stream.config.toml_text import TomlError, parse_toml
+from stream.subjects.tags import as_listed
 
 MAX_FILE_BYTES = 10_000_000
 MIN_NAME_CHARS = 2
@@ -116,8 +117,10 @@ def _entries(table: dict[str, Any], where: str) -> Iterator[tuple[str, str, Any]
 
 
 def _company(entry: Any, ticker: str, sector: str, place: str) -> Company:
-    if not SYMBOL.fullmatch(ticker):
-        raise SettingsError(f"{place}: is no ticker; write capitals and digits, such as BRK.B")
+    if not SYMBOL.fullmatch(ticker) or as_listed(ticker) != ticker:
+        raise SettingsError(
+            f"{place}: is no ticker; write capitals and digits, and a share class as in BRK.B"
+        )
     if not isinstance(entry, dict):
         raise SettingsError(f'{place}: must be a table, such as {{ name = "Acme" }}')
     try:

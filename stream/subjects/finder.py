@@ -15,7 +15,7 @@ from stream.names import MAX_ID_CHARS
 from stream.records import Event, Subject
 from stream.subjects.companies import KnowledgeBase
 from stream.subjects.mentions import MentionSearch
-from stream.subjects.tags import Mention
+from stream.subjects.tags import Mention, as_listed
 
 # A post that lists many tickers says little about each; from here on they share one.
 SHARED_FROM = 3
@@ -88,8 +88,8 @@ class SubjectFinder:
         return tuple(subjects)
 
     def _tickers(self, event: Event) -> dict[str, float]:
-        relevances = dict.fromkeys(event.tickers, 1.0)
-        in_title = self._search.find(event.title, event.tickers) if event.title else []
+        relevances = {as_listed(ticker): 1.0 for ticker in event.tickers}
+        in_title = self._search.find(event.title, tuple(relevances)) if event.title else []
         spoken_of = {mention.ticker for mention in in_title}
         for mention in in_title:
             relevance = self._part(event.title, mention, others=len(spoken_of) > 1)

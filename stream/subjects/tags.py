@@ -16,6 +16,7 @@ _CASH_TAG = re.compile(
     rf"\$(?:(?<![A-Za-z0-9\u00c0-\u024f]\$)|{_TAGS_IN_A_ROW})"
     r"([A-Za-z]{1,6})(?:\.([A-Z]{1,2}|[a-z]{1,2})|[/-]([A-C]))?(?![A-Za-z0-9_])"
 )
+_SHARE_CLASS = re.compile(r"([A-Z]{1,6})[/-]([A-C])")
 # American exchanges only: elsewhere the same letters are other companies.
 _LISTED = re.compile(
     r"\b(?i:nyse(?:\s?american|\s?arca)?|nasdaq|amex|otc(?:mkts)?)\s?:\s?"
@@ -65,6 +66,15 @@ def find_tags(text: str, *, marked: bool) -> list[Mention]:
         reuters = [Mention(one[1] or one[2], *one.span()) for one in _REUTERS.finditer(text)]
         found = _joined(_joined(found, listed), reuters)
     return found
+
+
+def as_listed(ticker: str) -> str:
+    """A ticker by itself, as the knowledge base writes it: BRK/B and BRK-B are BRK.B.
+
+    Behind a hyphen may also stand a currency (BTC-USD), so only a usual letter is a share class.
+    """
+    found = _SHARE_CLASS.fullmatch(ticker)
+    return _symbol(*found.groups()) if found else ticker
 
 
 def _joined(found: list[Mention], more: list[Mention]) -> list[Mention]:

@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
+from tokenizers.normalizers import NFKC, Normalizer
+from tokenizers.pre_tokenizers import Metaspace
+from tokenizers.processors import TemplateProcessing
 from transformers import DistilBertModel
 
 from models.encoder import MAX_TOKENS, Encoder, load_encoder, use_bf16_linears
+from models.encoder_files import TOKENIZER, TOKENIZER_CONFIG
 from models.spec import ModelError
 from tests.tiny_model import write_tiny_encoder
 
@@ -69,6 +75,38 @@ def test_a_special_token_that_somebody_writes_is_a_word_like_any_other(tiny):
     for encoder in (tiny, copy.deepcopy(tiny)):
         written, spaced = encoder.tokenize(["gone [SEP] [PAD] now", "gone [ SEP ] [ PAD ] now"])
         assert written == spaced
+
+
+@pytest.mark.parametrize("normalizer", [None, NFKC()])
+def test_a_special_token_in_the_vocabulary_is_read_as_letters_too(
+    tiny_encoder: Path, tmp_path: Path, normalizer: Normalizer | None
+) -> None:
+    """As in XLM-R's vocabulary, where it is the likeliest."""
+    folder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    special = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>"}
+    letters = [(letter, -8.0) for letter in "\u2581</>abcdefghijklmnopqrstuvwxyz"]
+    vocabulary = [*((word, 0.0) for word in special.values()), *letters]
+    tokenizer = Tokenizer(Unigram(vocabulary, unk_id=3))
+    tokenizer.pre_tokenizer = Metaspace()
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    tokenizer.add_special_tokens([*special.values()])
+    tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    tokenizer.save(str(folder / TOKENIZER))
+    named = {f"{name}_token": word for name, word in special.items()}
+    (folder / TOKENIZER_CONFIG).write_text(json.dumps(named))
+
+    encoder = load_encoder(str(folder))
+    text = "gone <pad>, a<mask>b </s><s>"
+    for one in (encoder, copy.deepcopy(encoder)):
+        (ids,) = one.tokenize([text])
+        assert (ids[0], ids[-1]) == (0, 2)
+        assert set(ids[1:-1]) & {0, 1, 2, 4} == set()
+        read, spans = one.spans(text)
+        assert {at for begin, end in spans for at in range(begin, end)} == {*range(len(read))}
+        assert max(end - begin for begin, end in spans) == 1
 
 
 def test_an_encoder_with_a_name_of_its_own_for_its_width_is_loaded(tmp_path):

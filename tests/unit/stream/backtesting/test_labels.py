@@ -96,6 +96,14 @@ def test_a_faulty_label_is_named_with_its_line(
         read_labels(path, {"bad-news"})
 
 
+def test_an_id_may_be_an_integer_as_in_a_source_record(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"event_id": 4711, "alert": True}]
+    assert read_labels(labels_file(tmp_path, rows), set()) == [Label("4711", alert=True)]
+    for other in (True, 4711.5, None):
+        with pytest.raises(InputError, match="line 1: is no label"):
+            read_labels(labels_file(tmp_path, [{"event_id": other, "alert": True}]), set())
+
+
 def test_bytes_that_are_not_utf8_are_named_with_their_line(tmp_path: Path) -> None:
     labels, records = tmp_path / "labels.jsonl", tmp_path / "records.jsonl"
     labels.write_bytes(b'{"event_id": "\xff", "alert": true}\n')

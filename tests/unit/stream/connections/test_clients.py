@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaConnectionError
 from redis.asyncio import Redis as Client
 from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -24,6 +26,7 @@ from stream.connections.clients import (
     kafka_fault,
     redis_client,
     redis_remedy,
+    stop_consumer,
 )
 from stream.runtime.errors import StartError
 from tests.redis_server import RedisServer
@@ -328,3 +331,27 @@ async def test_a_port_that_never_answers_is_reported_with_a_reason(
 def test_a_database_that_redis_does_not_have_is_no_redis_that_is_down() -> None:
     assert "end of redis.url" in redis_remedy(ResponseError("DB index is out of range"))
     assert redis_remedy(ConnectionError("refused")).startswith("start it")
+
+
+async def _hangs() -> None:
+    await asyncio.Event().wait()
+
+
+async def _is_cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+async def _fails() -> None:
+    raise KafkaConnectionError
+
+
+@pytest.mark.parametrize("stop", [_hangs, _is_cancelled, _fails])
+async def test_a_consumer_that_does_not_stop_as_it_should_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, stop: Callable[[], Awaitable[None]]
+) -> None:
+    """As aiokafka's may do without Kafka."""
+    monkeypatch.setattr("stream.connections.clients.STOP_S", 0.01)
+    consumer = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+    monkeypatch.setattr(consumer, "stop", stop)
+    async with asyncio.timeout(10.0):
+        await stop_consumer(consumer)

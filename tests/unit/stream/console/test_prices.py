@@ -44,6 +44,11 @@ def test_closes_of_the_days_asked_for_and_the_one_before(tmp_path: Path) -> None
     assert (early.closes, "begin on 2026-03-05" in early.note) == ((), True)
 
 
+def test_a_share_class_may_be_written_as_price_files_do(tmp_path: Path) -> None:
+    prices = Prices(written(tmp_path, f"{HEAD}BRK-B,2026-03-12,1,1,1,7,1,1\n"))
+    assert prices.line("BRK.B", date(2026, 3, 8), date(2026, 3, 12)).closes
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -20,6 +20,7 @@ from stream.config.signals import Signals
 from stream.names import Keys
 from stream.records import Origin, Scored, Subject
 from stream.signals.memory import SubjectWindows
+from stream.signals.packed import Fold
 from stream.signals.signal_store import SignalStore
 from stream.signals.windows import Windows, time_us
 from stream.worker.app import WORK_REMEMBERED
@@ -148,6 +149,32 @@ async def test_an_event_twice_in_one_batch_counts_once(client: Redis) -> None:
     first, second = await told(client, [event(1), event(1)])
     assert first == second
     assert first["ticker:HALC"].events == 1
+
+
+@pytest.mark.parametrize("order", ["in turn", "mixed", "backwards"])
+async def test_a_call_is_worked_out_once_however_its_events_come_again(
+    client: Redis, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """Each event from the beginning would make a batch of one id take its number squared."""
+    batch = [event(number, number * 60.0) for number in range(20)]
+    orders = {"in turn": [*batch, *batch[-1:] * 20], "mixed": batch * 3, "backwards": batch[::-1]}
+    again = orders[order]
+    first = await told(client, batch)
+    steps = 0
+    step = Fold.step
+
+    def counted(fold: Fold) -> dict[str, Windows]:
+        nonlocal steps
+        steps += 1
+        return step(fold)
+
+    monkeypatch.setattr(Fold, "step", counted)
+    assert await told(client, again) == [first[batch.index(one)] for one in again]
+    assert steps == len(batch)
+    await client.flushdb()
+    answers = await told(client, again)
+    assert answers == [answers[again.index(one)] for one in again]
+    assert steps == 2 * len(batch)
 
 
 async def test_the_same_id_from_two_sources_is_two_events(client: Redis) -> None:

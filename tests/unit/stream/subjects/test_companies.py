@@ -52,6 +52,7 @@ def test_an_own_name_goes_before_a_shipped_one(tmp_path: Path) -> None:
         ("[x]\nHALC = 3\n", "line 2, company 'HALC': must be a table"),
         ("[x]\nHALC = {}\n", "line 2, company 'HALC': Object missing required field `name`"),
         ('[x]\n\n"halc" = { name = "Hal" }\n', "line 3, company 'halc': is no ticker"),
+        ('[x]\n"HAL-B" = { name = "Hal" }\n', "line 2, company 'HAL-B': is no ticker"),
         ('[x]\nHALC = { name = "Hal", alias = [] }\n', "unknown field `alias`"),
         ('[x]\nHALC = { name = "Hal", aliases = "H" }\n', "aliases: Expected `array`"),
         ('[x]\nHALC = { name = "H" }\n', "name 'H' must have 2 to 100"),

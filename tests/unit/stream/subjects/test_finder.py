@@ -25,6 +25,22 @@ def test_a_listed_or_titled_ticker_is_fully_relevant_however_many_share_the_text
     assert found("ticker", **fields) == {"HALC": 1, "NORR": 1, "A": 0.25, "B": 0.25, "C": 0.25}
 
 
+@pytest.mark.parametrize("listed", ["BRK.B", "BRK-B", "BRK/B"])
+def test_a_share_class_is_one_subject_however_record_and_text_write_it(listed: str) -> None:
+    for text in ("$BRK.B falls", "$BRK/B falls", "NYSE: BRK-B falls", "Berkshire shares fall"):
+        assert found("ticker", text=text, tickers=(listed,)) == {"BRK.B": 1}
+        assert found("sector", text=text, tickers=(listed, "BRK.B")) == {"financials": 1}
+    assert found("ticker", text="\u2026", title="Berkshire falls", tickers=(listed,)) == {
+        "BRK.B": 1
+    }
+
+
+def test_other_hyphens_and_slashes_of_a_listed_ticker_stay() -> None:
+    kept = ("BTC-USD", "EUR/USD", "ES=F", "0700.HK", "BAC-PL", "VOLV-B.ST", "BRK.B-W", "A-", "-B")
+    assert [*found("ticker", text="\u2026", tickers=kept)] == [*kept]
+    assert [*found("ticker", text="\u2026", tickers=("BF-B", "RDS/A"))] == ["BF.B", "RDS.A"]
+
+
 def test_companies_share_a_text_by_how_often_it_names_each() -> None:
     text = "Boeing, Airbus and Nvidia; Boeing again"
     assert found("ticker", text=text) == {"BA": 0.5, "EADSY": 0.25, "NVDA": 0.25}
