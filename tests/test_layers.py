@@ -121,6 +121,7 @@ PURE = (
     "stream.console.label_queue",
     "stream.console.review",
     "stream.processing.tickets",
+    "stream.serving.refusal",
 )
 
 # What lies in stream/; each may import from those before it.

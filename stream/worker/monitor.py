@@ -31,7 +31,7 @@ class WorkerMonitor:
             error = broken.result()
             return Report(ok=False, details={"worker": f"{type(error).__name__}: {error}"})
         stalled = worker.watchdog.stalled
-        return Report(ok=not stalled, details={"worker": stalled or "works"})
+        return Report(ok=not stalled, details={"worker": stalled or "works"} | self._champion())
 
     async def ready(self) -> Report:
         worker = self._worker
@@ -42,7 +42,8 @@ class WorkerMonitor:
         kafka = f"{worker.assigned} partitions" if worker.joined else "not in the group yet"
         return Report(
             ok=worker.joined and redis == TAKES_WRITES,
-            details={"kafka": kafka, "redis": redis, "model": worker.predictor.version},
+            details={"kafka": kafka, "redis": redis, "model": worker.predictor.version}
+            | self._champion(),
         )
 
     def metrics(self) -> bytes:
@@ -56,10 +57,16 @@ class WorkerMonitor:
             assigned=worker.assigned if started else 0,
             model=worker.predictor.version,
             swaps=worker.swaps,
+            refused=bool(worker.refused.why),
             stalled=started and bool(worker.watchdog.stalled),
             deliveries=worker.deliveries,
         )
         return exposition(worker_families(reading))
+
+    def _champion(self) -> dict[str, str]:
+        """Of one that the registry names and this worker can't serve; no restart mends that."""
+        refused = self._worker.refused
+        return {"champion": f"{refused.version} not served: {refused.why}"} if refused.why else {}
 
     def _labels(self) -> Labels:
         worker, settings = self._worker, self._worker.settings

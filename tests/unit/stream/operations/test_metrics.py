@@ -49,6 +49,7 @@ def page(telemetry: Telemetry, *, batches: Statistics | None = BATCHES) -> bytes
         assigned=2,
         model='m"1\n',
         swaps=1,
+        refused=True,
         stalled=False,
         deliveries=deliveries(),
     )
@@ -83,6 +84,7 @@ def test_every_count_is_on_the_page() -> None:
     in_trouble = {labels for name, labels in found if name == "bellwether_receiver_trouble_seconds"}
     assert in_trouble == {(("receiver", "pager"),), (("receiver", "desk"),)}
     assert found["bellwether_model_info", (("version", 'm"1\n'),)] == 1
+    assert found["bellwether_champion_refused", ()] == 1
     assert found["bellwether_batch_tokens_total", ()] == 80
     assert found["bellwether_batch_padded_tokens_total", ()] == 100
     assert found["bellwether_texts_waiting", ()] == 4
