@@ -104,6 +104,7 @@ PURE = (
     "stream.notify.route_file",
     "stream.notify.notification",
     "stream.notify.group",
+    "stream.notify.news",
     "stream.notify.grouping",
     "stream.rules.rule_set",
     "stream.alerts.episodes",

@@ -50,8 +50,8 @@ class Follower:
     """Keeps the running model the champion. start() and stop() frame its use, on one event loop.
 
     swap takes the new predictor over, and raises RuleError when the rules can't be judged by it.
-    shadow puts a challenger beside the running model, or takes it away with None. refused tells of a
-    champion that can't be served; whoever changes what swap looks at calls its try_again().
+    shadow puts a challenger beside the running model, or takes it away with None. refused tells of
+    a champion that can't be served; whoever changes what swap looks at calls its try_again().
     """
 
     def __init__(
