@@ -42,6 +42,7 @@ TORCH_USERS = (
     "trainer.promotion.champion",
     "trainer.promotion.compare",
     "trainer.promotion.contender",
+    "trainer.promotion.contest",
     "trainer.promotion.suspects",
     "trainer.promotion.vector_cache",
     "trainer.prune",

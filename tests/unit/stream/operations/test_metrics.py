@@ -138,6 +138,8 @@ async def test_the_trainer_says_what_it_waits_for_and_what_it_has_done() -> None
     status.attempts["fast", "promoted"] += 1
     assert (await monitor.ready()).ok
     assert monitor.health().details == {"trainer": "waits for labels", "champion": "m-1"}
+    status.not_done = "deep fit not done: killed"
+    assert monitor.health().details["last fit"] == "deep fit not done: killed"
     found = samples(monitor.metrics())
     assert found["bellwether_trainer_labels", ()] == 12
     attempts = "bellwether_trainer_attempts_total"
