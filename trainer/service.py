@@ -163,7 +163,9 @@ class TrainerService:
         self._shadow.note(reading.shadowed)
         if not reading.read_up_to:
             return set()
-        return self._log.append(reading.accepted, reading.events, reading.read_up_to)
+        return self._log.append(
+            reading.accepted, reading.events, reading.read_up_to, reading.before
+        )
 
     def _keep_drift(self) -> None:
         self._drift_kept_at = time.monotonic()

@@ -217,7 +217,7 @@ async def test_what_finds_no_room_ends_the_service_in_no_case(
         looks += 1
         if looks == 3:
             stop.set()
-        return Reading([], [], [], [], [], {})
+        return Reading([], [], [], [], [], {}, {})
 
     async def watch(*_: Any) -> None: ...
 
@@ -287,7 +287,7 @@ async def test_a_stop_does_not_wait_until_kafka_takes_what_is_refused(
     )
 
     async def poll(_: Any) -> Reading:
-        return Reading([], [letter], [], [], [], {("feedback", 0): 1})
+        return Reading([], [letter], [], [], [], {("feedback", 0): 1}, {})
 
     async def end() -> None:
         raise asyncio.CancelledError  # as a consumer's stop does then
