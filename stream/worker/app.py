@@ -111,7 +111,7 @@ class Worker:
         self._run_alert_services()
         if self._champions:
             await self._follow_registry(self._champions)
-        await start_reading(self._app)
+        await start_reading(self._app, lambda: kafka_outage(settings))
         folder.cleanup()  # made for Faust's start, which keeps nothing in it
         self.watchdog = Watchdog(
             stall_s=settings.http.stall_s,

@@ -10,7 +10,7 @@ from stream.connections.clients import probe_redis
 from stream.operations.health_server import Report
 from stream.operations.metrics import Labels, Reading, exposition, worker_families
 from stream.processing.tickets import REVIEW
-from stream.runtime.backoff import with_remedy
+from stream.runtime.backoff import present_troubles, with_remedy
 from stream.worker.app import Worker
 
 TAKES_WRITES = "takes writes"
@@ -25,7 +25,7 @@ class WorkerMonitor:
     def health(self) -> Report:
         worker = self._worker
         if not worker.started:
-            return Report(ok=True, details={"worker": "starting"})
+            return Report(ok=True, details={"worker": _starting()})
         broken = worker.pipeline.broken
         if broken.done():
             error = broken.result()
@@ -36,8 +36,7 @@ class WorkerMonitor:
     async def ready(self) -> Report:
         worker = self._worker
         if not worker.started:
-            waits = "starting: waits for Kafka and Redis, then warms the model up"
-            return Report(ok=False, details={"worker": waits})
+            return Report(ok=False, details={"worker": _starting()})
         redis = await self._write_to_redis()
         kafka = f"{worker.assigned} partitions" if worker.joined else "not in the group yet"
         return Report(
@@ -86,3 +85,9 @@ class WorkerMonitor:
         except (RedisError, OSError, TimeoutError) as error:
             return with_remedy(error)
         return TAKES_WRITES
+
+
+def _starting() -> str:
+    """What a worker does that does not work yet."""
+    usual = "waits for Kafka and Redis, warms the model up, joins its group"
+    return f"starting: {'; '.join(present_troubles()) or usual}"
