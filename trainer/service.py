@@ -138,7 +138,7 @@ class TrainerService:
         if self._attempt:
             self._attempt.cancel()
             with contextlib.suppress(LabelLogError):
-                self._log.attempts.leave()
+                self._log.attempts.end()
         self._keep_drift()
         # Without Kafka a producer waits long for what it holds, which is sent again anyway, and
         # stopping a consumer raises the cancellation of its own fetches.
@@ -158,6 +158,12 @@ class TrainerService:
 
     async def _tried_until_done(self, write: Callable[[], Awaitable[T]]) -> T:
         return await retry_while_disk_is_full(write, self._stopping, self.status.note_obstacle)
+
+    async def _noted(self, write: Callable[[], None]) -> None:
+        async def written() -> None:
+            write()
+
+        await self._tried_until_done(written)
 
     async def _keep(self, reading: Reading) -> set[str]:
         self._shadow.note(reading.shadowed)
@@ -215,11 +221,7 @@ class TrainerService:
         first = self._shadow.questions()
         known = {(one.event_id, one.head) for one in first}
         rest = [one for one in asked if (one.event_id, one.head) not in known]
-
-        async def note() -> None:
-            self._log.note_questions([*first, *rest])
-
-        await self._tried_until_done(note)
+        await self._noted(partial(self._log.note_questions, [*first, *rest]))
 
     async def _train(self, speed: Speed, settled: Settled) -> None:
         begun, after = time.monotonic(), self._champion.alias.number
@@ -227,7 +229,7 @@ class TrainerService:
         if why := killed_too_often(self._log.attempts.times_begun(fit)):
             await self._give_up(speed, settled, why)
             return
-        await self._tried_until_done(partial(self._begin, fit))
+        await self._noted(partial(self._log.attempts.begin, fit))
         self.status.begin_fit(speed, len(settled.labels))
         try:
             challenger = await contest(
@@ -243,6 +245,7 @@ class TrainerService:
             return
         finally:
             self.status.fitting = ""
+        await self._noted(self._log.attempts.end)
         verdict = judge(challenger.evidence, self._config.limits)
         seconds = time.monotonic() - begun
         alias, shadowed = None, bool(self._config.probation.events)
@@ -260,9 +263,6 @@ class TrainerService:
         suspects = labels_of(settled.labels, challenger.doubtful)
         await self._note_attempt(speed, settled, suspects, str(verdict))
 
-    async def _begin(self, fit: str) -> None:
-        self._log.attempts.begin(fit)
-
     async def _give_up(self, speed: Speed, settled: Settled, why: str) -> None:
         """Not done, and not to be begun again with these labels."""
         self.status.note_not_done(speed, why)
@@ -272,20 +272,14 @@ class TrainerService:
         """Under no fit's name, so that the labels are due again, for the champion that there is."""
         words = self.status.note_not_done(speed, "another champion meanwhile")
         self._champion.look_at_once()
-
-        async def note() -> None:
-            self._log.attempts.note_by_hand(settled, words, utc_now())
-
-        await self._tried_until_done(note)
+        await self._noted(partial(self._log.attempts.note_by_hand, settled, words, utc_now()))
 
     async def _note_attempt(
         self, speed: Speed, settled: Settled, suspects: Sequence[Label] | None, verdict: str
     ) -> None:
-        async def note() -> None:
-            self._log.attempts.note(settled, suspects, verdict, utc_now(), speed)
-
+        note = partial(self._log.attempts.note, settled, suspects, verdict, utc_now(), speed)
         # Else the fit would be done again: what it had of labels would count as untried.
-        await self._tried_until_done(note)
+        await self._noted(note)
         # Another champion begins a reference of its own.
         if speed == "deep" and self._drift.seen.champion == self._champion.version:
             tried = self._drift.note_tried()

@@ -37,7 +37,7 @@ class Attempts:
         add_missing_column(db, "attempts", "speed", "TEXT DEFAULT 'fast'")
 
     def begin(self, fit: str) -> None:
-        """A fit that has this name; whatever was begun before and has no verdict is not."""
+        """A fit that has this name."""
         with self._writing():
             self._db.execute("DELETE FROM begun WHERE fit != ?", (fit,))
             self._db.execute(
@@ -46,12 +46,12 @@ class Attempts:
             )
 
     def times_begun(self, fit: str) -> int:
-        """How often that fit was begun, and came to no verdict and no end that was asked for."""
+        """How often that fit was begun last, and did not end."""
         row = self._db.execute("SELECT times FROM begun WHERE fit = ?", (fit,)).fetchone()
         return int(row[0]) if row else 0
 
-    def leave(self) -> None:
-        """What was begun ends without a verdict, as somebody asked for that."""
+    def end(self) -> None:
+        """Of what was begun, with a challenger or as somebody asked for it."""
         with self._writing():
             self._db.execute("DELETE FROM begun")
 
@@ -93,7 +93,6 @@ class Attempts:
         row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict, BY_HAND)
         with self._writing():
             self._db.execute(INSERT, row)
-            self._db.execute("DELETE FROM begun")
 
     def suspects(self) -> list[dict[str, str]]:
         """The labels that contradicted the others at the last attempt, the worst first."""
