@@ -101,6 +101,18 @@ class Registry:
         """Whether the version is there whole; it may have been changed since."""
         return self._exists(f"{self._version(version)}/{CONFIG}")
 
+    def stamp(self, version: str) -> str:
+        """What changes when the version's files do, without reading them."""
+        place = self._version(version)
+        try:
+            self._files.invalidate_cache()
+            files = [f"{place}/{name}" for name in (WEIGHTS, CONFIG)]
+            return " ".join(self._files.ukey(file) for file in files if self._exists(file))
+        except FileNotFoundError:
+            return ""  # gone since
+        except Exception as error:  # noqa: BLE001 - as above
+            raise self._unreachable(error) from None
+
     def describe(self, version: str) -> Checkpoint:
         """A version's description; ModelError where there is none or it was changed."""
         place = f"{self._version(version)}/{CONFIG}"

@@ -42,6 +42,7 @@ TORCH_USERS = (
     "trainer.promotion.champion",
     "trainer.promotion.compare",
     "trainer.promotion.contender",
+    "trainer.promotion.contest",
     "trainer.promotion.suspects",
     "trainer.promotion.vector_cache",
     "trainer.prune",
@@ -104,6 +105,7 @@ PURE = (
     "stream.notify.route_file",
     "stream.notify.notification",
     "stream.notify.group",
+    "stream.notify.news",
     "stream.notify.grouping",
     "stream.rules.rule_set",
     "stream.alerts.episodes",
@@ -121,6 +123,7 @@ PURE = (
     "stream.console.label_queue",
     "stream.console.review",
     "stream.processing.tickets",
+    "stream.serving.refusal",
 )
 
 # What lies in stream/; each may import from those before it.

@@ -22,6 +22,8 @@ class Schedule(NamedTuple):
     deep_after_s: float = 0.0
 
 
+# Whoever ends a fit once, as in a restart, did not mean it.
+MOST_KILLS = 2
 # A fit of the encoder on fewer has nothing to learn that the heads have not learnt already.
 LEAST_FOR_DEEP = 50
 
@@ -51,6 +53,17 @@ def due(schedule: Schedule, progress: Progress) -> Speed | None:
         return "deep"
     enough = progress.new >= schedule.refit_after_labels
     return "fast" if enough or progress.quiet_s >= schedule.refit_after_s else None
+
+
+def killed_too_often(times: int) -> str:
+    """Why a fit is not begun again that ended so often with its process, "" where it is."""
+    if times < MOST_KILLS:
+        return ""
+    return (
+        f"the trainer was killed {times} times in it, most likely for want of memory; give it more "
+        "(a deep fit also ends with trainer.deep_after_labels, trainer.deep_after_s and "
+        "trainer.drift_above at 0); it is begun again once there are other labels"
+    )
 
 
 def next_deep(schedule: Schedule, since: datetime | None, now: datetime) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,31 +17,27 @@ from models.registry import Registry
 from models.spec import ModelError
 from stream.records import utc_now
 from trainer.errors import LabelLogError, TrainerError
-from trainer.fitting.fit import Watch
-from trainer.fitting.tensorboard import logged_below
 from trainer.full_disk import retry_while_disk_is_full
 from trainer.labels.label_log import LABELS_FILE, LabelLog
 from trainer.labels.label_queue import questions
 from trainer.labels.settlement import Label, Settled, Settlement, labels_of
-from trainer.priority import Throttle, in_idle_time
-from trainer.promotion.challenge import Challenger, challenge_deep, challenge_fast
+from trainer.progress import progress_of
 from trainer.promotion.champion import Champion
-from trainer.promotion.data_split import split_labels
+from trainer.promotion.contest import contest
 from trainer.promotion.drift import Drift
 from trainer.promotion.drift_file import load_seen, save_seen
 from trainer.promotion.gate import judge
 from trainer.promotion.publish import publish
 from trainer.promotion.shadow import ShadowRun
 from trainer.promotion.vector_cache import cache_own_sentences
-from trainer.schedule import Progress, Speed, due, next_deep, waits_for
+from trainer.schedule import Speed, due, killed_too_often, waits_for
 from trainer.service_config import ServiceConfig
-from trainer.status import Status
+from trainer.status import NOT_DONE, Status
 from trainer.topics import Reader, Reading, refuse
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-READ_UP_TO = "read_up_to"
 RETRY_S = 2.0
 STOP_S = 5.0
 # What to label next changes slowly, and looking costs seconds of a core.
@@ -75,6 +72,7 @@ class TrainerService:
         torch.set_num_threads(1)
         self._log = LabelLog(config.folder / LABELS_FILE, remember_events=config.remember_events)
         self._log.check()
+        self.status.take_up(self._log.attempts.latest(1))
         champion = self._champion
         await asyncio.to_thread(champion.open)
         self._drift = Drift(config.drift_above, load_seen(config.folder, champion.version))
@@ -139,6 +137,8 @@ class TrainerService:
     async def stop(self) -> None:
         if self._attempt:
             self._attempt.cancel()
+            with contextlib.suppress(LabelLogError):
+                self._log.attempts.end()
         self._keep_drift()
         # Without Kafka a producer waits long for what it holds, which is sent again anyway, and
         # stopping a consumer raises the cancellation of its own fetches.
@@ -159,11 +159,19 @@ class TrainerService:
     async def _tried_until_done(self, write: Callable[[], Awaitable[T]]) -> T:
         return await retry_while_disk_is_full(write, self._stopping, self.status.note_obstacle)
 
+    async def _noted(self, write: Callable[[], None]) -> None:
+        async def written() -> None:
+            write()
+
+        await self._tried_until_done(written)
+
     async def _keep(self, reading: Reading) -> set[str]:
         self._shadow.note(reading.shadowed)
         if not reading.read_up_to:
             return set()
-        return self._log.append(reading.accepted, reading.events, reading.read_up_to)
+        return self._log.append(
+            reading.accepted, reading.events, reading.read_up_to, reading.before
+        )
 
     def _keep_drift(self) -> None:
         self._drift_kept_at = time.monotonic()
@@ -187,19 +195,14 @@ class TrainerService:
         logger.info("%s", self._settled)
 
     def _begin_what_is_due(self) -> None:
-        tried, tried_labels = self._log.attempts.last()
-        labels = len(self._settled.labels)
-        new = 0 if tried == self._settled.fingerprint else max(1, labels - tried_labels)
         schedule = self._config.schedule
-        now = utc_now()
-        deep_at = next_deep(schedule, self._log.attempts.deep_or_first_at(), now)
-        progress = Progress(
-            new if labels else 0,
-            time.monotonic() - self._changed_at,
-            max(0, labels - self._log.attempts.labels_of_last_deep()),
-            drift="; ".join(map(str, self._drift.untried)),
-            deep_at=f"{deep_at:%Y-%m-%d %H:%M} UTC" if deep_at else "",
-            overdue=deep_at is not None and deep_at <= now,
+        progress = progress_of(
+            self._settled,
+            self._log.attempts,
+            self._drift,
+            schedule,
+            quiet_s=time.monotonic() - self._changed_at,
+            now=utc_now(),
         )
         in_shadow = self._shadow.version
         if not in_shadow and (speed := due(schedule, progress)):
@@ -208,7 +211,7 @@ class TrainerService:
             self._attempt = asyncio.create_task(self._ask())
         else:
             words = self._shadow.words() or waits_for(schedule, progress)
-            self.status.note_waiting(words, aloud=not new and not in_shadow)
+            self.status.note_waiting(words, aloud=not progress.new and not in_shadow)
 
     async def _ask(self) -> None:
         """Choose what people should label next, of the events that came last."""
@@ -218,27 +221,31 @@ class TrainerService:
         first = self._shadow.questions()
         known = {(one.event_id, one.head) for one in first}
         rest = [one for one in asked if (one.event_id, one.head) not in known]
-
-        async def note() -> None:
-            self._log.note_questions([*first, *rest])
-
-        await self._tried_until_done(note)
+        await self._noted(partial(self._log.note_questions, [*first, *rest]))
 
     async def _train(self, speed: Speed, settled: Settled) -> None:
         begun, after = time.monotonic(), self._champion.alias.number
+        fit = f"{speed} {self._champion.version} {settled.fingerprint}"
+        if why := killed_too_often(self._log.attempts.times_begun(fit)):
+            await self._give_up(speed, settled, why)
+            return
+        await self._noted(partial(self._log.attempts.begin, fit))
         self.status.begin_fit(speed, len(settled.labels))
         try:
-            # A fast fit takes seconds that people wait for, a deep one minutes that nobody does.
-            hand_over = in_idle_time if speed == "deep" else asyncio.to_thread
-            challenger = await hand_over(lambda: self._challenge(speed, settled))
+            challenger = await contest(
+                self._champion,
+                settled,
+                speed,
+                note_epoch=self.status.note_epoch,
+                tensorboard=self._config.tensorboard,
+            )
         except (TrainerError, RuntimeError, MemoryError) as error:
             # The labels, or what torch makes of them here: a restart would begin the same fit.
-            why = str(error) or type(error).__name__
-            self.status.note_not_done(speed, why)
-            await self._note_attempt(speed, settled, None, f"not done: {why}")
+            await self._give_up(speed, settled, str(error) or type(error).__name__)
             return
         finally:
             self.status.fitting = ""
+        await self._noted(self._log.attempts.end)
         verdict = judge(challenger.evidence, self._config.limits)
         seconds = time.monotonic() - begun
         alias, shadowed = None, bool(self._config.probation.events)
@@ -256,24 +263,23 @@ class TrainerService:
         suspects = labels_of(settled.labels, challenger.doubtful)
         await self._note_attempt(speed, settled, suspects, str(verdict))
 
+    async def _give_up(self, speed: Speed, settled: Settled, why: str) -> None:
+        """Not done, and not to be begun again with these labels."""
+        self.status.note_not_done(speed, why)
+        await self._note_attempt(speed, settled, None, f"{NOT_DONE}: {why}")
+
     async def _note_other_champion(self, speed: Speed, settled: Settled) -> None:
         """Under no fit's name, so that the labels are due again, for the champion that there is."""
         words = self.status.note_not_done(speed, "another champion meanwhile")
         self._champion.look_at_once()
-
-        async def note() -> None:
-            self._log.attempts.note_by_hand(settled, words, utc_now())
-
-        await self._tried_until_done(note)
+        await self._noted(partial(self._log.attempts.note_by_hand, settled, words, utc_now()))
 
     async def _note_attempt(
         self, speed: Speed, settled: Settled, suspects: Sequence[Label] | None, verdict: str
     ) -> None:
-        async def note() -> None:
-            self._log.attempts.note(settled, suspects, verdict, utc_now(), speed)
-
+        note = partial(self._log.attempts.note, settled, suspects, verdict, utc_now(), speed)
         # Else the fit would be done again: what it had of labels would count as untried.
-        await self._tried_until_done(note)
+        await self._noted(note)
         # Another champion begins a reference of its own.
         if speed == "deep" and self._drift.seen.champion == self._champion.version:
             tried = self._drift.note_tried()
@@ -284,17 +290,3 @@ class TrainerService:
                     "; ".join(map(str, tried)),
                     self._config.drift_above,
                 )
-
-    def _challenge(self, speed: Speed, settled: Settled) -> Challenger:
-        champion, root = self._champion.contender, self._champion.root()
-        data = split_labels(settled.labels, champion.checkpoint.training.get(READ_UP_TO, {}))
-        lineage = {
-            "labels": len(settled.labels),
-            "labels_fingerprint": settled.fingerprint,
-            READ_UP_TO: settled.read_up_to,
-        }
-        if speed == "fast":
-            return challenge_fast(champion, root, data, lineage=lineage)
-        watch = Watch(epoch=self.status.note_epoch, step=Throttle())
-        with logged_below(watch, self._config.tensorboard, utc_now()) as watched:
-            return challenge_deep(champion, root, data, lineage=lineage, watch=watched)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -14,6 +14,7 @@ from trainer.labels.settlement import Settled
 from trainer.promotion.gate import Verdict
 from trainer.promotion.probation import Agreement
 
+NOT_DONE = "not done"
 logger = logging.getLogger(__name__)
 
 
@@ -22,6 +23,7 @@ class Status(msgspec.Struct):
 
     attempts count fits by speed and verdict: promoted, refused, or not done for want of labels or
     because somebody moved the champion meanwhile.
+    not_done says why the last fit was not, "" where it was.
     fitting is the speed of the fit under way, "" without one; progress is its last epoch in words.
     challenger is the version in shadow, "" without one; shadow are, by head, its answers and
     how many of them differ from the champion's.
@@ -39,6 +41,7 @@ class Status(msgspec.Struct):
     drift: dict[tuple[str, str, str], float] = {}
     waits_for: str = ""
     attempts: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    not_done: str = ""
     fitting: str = ""
     fitting_since: float = 0.0
     progress: str = ""
@@ -71,20 +74,27 @@ class Status(msgspec.Struct):
         """What is done already can't be written for this reason."""
         self.waits_for = words
 
+    def take_up(self, latest: Sequence[Mapping[str, str]]) -> None:
+        """The last attempt of the trainer before this one, if any."""
+        for one in latest:
+            if one["verdict"].startswith(NOT_DONE):
+                self.not_done = f"{one['speed']} fit {one['verdict']}"
+
     def begin_fit(self, speed: str, labels: int) -> None:
         logger.info("%s fit on %d labels", speed, labels)
         self.fitting, self.fitting_since, self.progress = speed, time.monotonic(), ""
 
     def note_verdict(self, speed: str, verdict: Verdict, seconds: float) -> None:
         self.attempts[speed, "promoted" if verdict.promoted else "refused"] += 1
+        self.not_done = ""
         logger.info("%s after %.1f s", verdict, seconds)
 
     def note_not_done(self, speed: str, why: str) -> str:
         """In words."""
-        self.attempts[speed, "not done"] += 1
-        words = f"{speed} fit not done: {why}"
-        logger.warning("%s", words)
-        return words
+        self.attempts[speed, NOT_DONE] += 1
+        self.not_done = f"{speed} fit {NOT_DONE}: {why}"
+        logger.warning("%s", self.not_done)
+        return self.not_done
 
     def note_epoch(self, epoch: Epoch) -> None:
         self.progress = str(epoch)

@@ -44,7 +44,10 @@ class _ScoredText(msgspec.Struct):
 
 
 class Reading(NamedTuple):
-    """What one poll brought: nothing of it is in the label log yet."""
+    """What one poll brought: nothing of it is in the label log yet.
+
+    before is, by the same places as read_up_to, how many offsets each had before it began anew.
+    """
 
     accepted: list[Accepted]
     refused: list[DeadLetter]
@@ -52,6 +55,7 @@ class Reading(NamedTuple):
     answers: list[Answers]
     shadowed: list[Shadowed]
     read_up_to: dict[tuple[str, int], int]
+    before: dict[tuple[str, int], int]
 
 
 class Reader:
@@ -65,6 +69,7 @@ class Reader:
         self._bootstrap = kafka["bootstrap_servers"]
         # None before the first record of a partition.
         self._positions: dict[TopicPartition, int | None] = {}
+        self._before: dict[TopicPartition, int] = {}
         self._consumer = AIOKafkaConsumer(
             feedback,
             scored,
@@ -88,6 +93,7 @@ class Reader:
         # Given by the topics' names, all partitions would begin anew as soon as one is added.
         self._consumer.unsubscribe()
         self._positions = {place: log.position(place.topic, place.partition) for place in places}
+        self._before = {place: log.before(place.topic, place.partition) for place in places}
         self._read()
 
     async def stop(self) -> None:
@@ -96,12 +102,15 @@ class Reader:
     async def poll(self, heads: Sequence[Head]) -> Reading:
         """What came since, empty after POLL_MS without anything."""
         self._read_added()
-        reading = Reading([], [], [], [], [], {})
+        reading = Reading([], [], [], [], [], {}, {})
         polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
         for place, records in polled.items():
+            if records[0].offset < (self._positions.get(place) or 0):
+                self._begin_anew(place, records[0].offset)
+            before = self._before.get(place, 0)
             for record in records:
                 if place.topic == self._feedback:
-                    _take(record, heads, reading)
+                    _take(record, before, heads, reading)
                 elif place.topic == self._shadow:
                     reading.shadowed.extend(_shadowed(record.value))
                 elif (scored := _scored(record.value)) is not None:
@@ -112,7 +121,20 @@ class Reader:
                         reading.answers.append(_answers(scored))
             self._positions[place] = records[-1].offset + 1
             reading.read_up_to[place.topic, place.partition] = records[-1].offset + 1
+            reading.before[place.topic, place.partition] = before
         return reading
+
+    def _begin_anew(self, place: TopicPartition, offset: int) -> None:
+        """Its records count on from those it had, or new labels would pass for known ones."""
+        position = self._positions[place] or 0
+        self._before[place] = self._before.get(place, 0) + position
+        logger.warning(
+            "%s[%d] ends before offset %d, where the trainer was to go on: its topic was made "
+            "anew, or brokers have lost records; reading it from offset %d on",
+            *place,
+            position,
+            offset,
+        )
 
     def _read_added(self) -> None:
         """Partitions that were added to our topics, from their first record on."""
@@ -163,11 +185,11 @@ async def _send(producer: AIOKafkaProducer, topic: str, letters: Sequence[DeadLe
                 await asyncio.sleep(RETRY_S)
 
 
-def _take(record: ConsumerRecord, heads: Sequence[Head], reading: Reading) -> None:
+def _take(record: ConsumerRecord, before: int, heads: Sequence[Head], reading: Reading) -> None:
     now = utc_now()
     feedback = read_feedback(record.value, heads, now)
     if not isinstance(feedback, Refusal):
-        reading.accepted.append(Accepted(record.partition, record.offset, feedback))
+        reading.accepted.append(Accepted(record.partition, before + record.offset, feedback))
         return
     reading.refused.append(
         DeadLetter.of(

@@ -76,6 +76,9 @@ class RegistryChampions:
             return None
         return self.registry.version_of(CHALLENGER) or None
 
+    def stamp(self, version: str) -> str:
+        return self.registry.stamp(version)
+
     def load(self, version: str, beside: Predictor) -> Predictor:
         predictor = _load(self._settings, self.registry.folder(version), beside)
         predictor.warm_up()

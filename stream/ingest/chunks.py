@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
 import faust
@@ -22,11 +22,16 @@ from faust.types import TP
 
 from stream.config.settings import Settings
 from stream.ingest.consumer_thread import GATHER_MS, PromptConsumerThread
+from stream.runtime.backoff import Backoff
 from stream.runtime.errors import StartError
+from stream.runtime.tasks import end
 
 # Records that come three times within this have come often; so they do while they are gathered.
 OFTEN_S = 5 * GATHER_MS / 1_000
 LOOK_S = 0.5
+# A group takes a few seconds to form. One that lost a member waits for it as long as its session.
+SAID_AFTER_S = 10.0
+FORMS = "Kafka is there; it takes until the group has given up members that ended without a word"
 # Chunks a stream may hold before its partition leaves the fetch; each is up to max_poll_records.
 STREAM_BUFFER_CHUNKS = 8
 # How long partitions that are added, and a topic that is made anew, wait until somebody reads them.
@@ -200,20 +205,38 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc]  # faust is untype
     Consumer: ClassVar[type] = ChunkConsumer
 
 
-async def start_reading(app: faust.App) -> None:
+class NotInGroupError(Exception):
+    """The group has not taken this worker yet."""
+
+
+async def start_reading(app: faust.App, outage: Callable[[], Awaitable[str]]) -> None:
     """Return when the app is in its group, however long that takes; StartError where it never is.
 
-    Faust waits for the group and does not fetch meanwhile, so it would wait for ever.
+    Faust waits for the group and does not fetch meanwhile, so it would wait for ever. outage says
+    what is wrong with Kafka, or nothing.
     """
     starting = asyncio.ensure_future(app.start())
-    while not (await asyncio.wait({starting}, timeout=LOOK_S))[0]:
-        if error := app.consumer._thread.refusal():  # noqa: SLF001
-            starting.cancel()
-            raise StartError(
-                f"the group {app.conf.id} does not take this worker ({error}); see that its user "
-                "has Read on the group (docs/security.md), and that nothing else uses kafka.group"
-            )
-    await starting
+    saying = asyncio.create_task(_say_why(app.conf.id, outage), name="waiting for the group")
+    try:
+        while not (await asyncio.wait({starting}, timeout=LOOK_S))[0]:
+            if error := app.consumer._thread.refusal():  # noqa: SLF001
+                starting.cancel()
+                raise StartError(
+                    f"the group {app.conf.id} does not take this worker ({error}); see that its "
+                    "user has Read on the group (docs/security.md), and that nothing else uses "
+                    "kafka.group"
+                )
+        await starting
+    finally:
+        await end(saying)
+
+
+async def _say_why(group: str, outage: Callable[[], Awaitable[str]]) -> None:
+    """As long as it waits, in the log and where health is asked."""
+    await asyncio.sleep(SAID_AFTER_S)
+    backoff = Backoff(f"waiting for the group {group}", logger)
+    while True:
+        await backoff.wait(NotInGroupError(await outage() or FORMS))
 
 
 def read_lags(app: faust.App) -> dict[tuple[str, int], int]:

@@ -40,10 +40,16 @@ class Group(msgspec.Struct, kw_only=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """An alert in a group, without evidence. since is when the group got it."""
+    """An alert in a group, without evidence. since is when the receivers' groups first had it.
+
+    left: its route leads elsewhere now, and only its end is told here, to whom its beginning was.
+    covered is the severity at which a group that it left told the same receiver of it.
+    """
 
     alert: Alert
     since: float
+    left: bool = False
+    covered: str = ""
 
     @property
     def open(self) -> bool:

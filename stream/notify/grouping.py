@@ -11,14 +11,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Literal
 
 import msgspec
 
-from stream.alerts.evidence import SEVERITY_RANKS
 from stream.alerts.identity import is_later
 from stream.alerts.matchers import labels_of
 from stream.notify.group import Group, Member, Sending, Write
+from stream.notify.news import graver, is_known, lean, matters, reason_to_speak, repeats_at
 from stream.notify.notification import MAX_ALERTS, Notification
 from stream.notify.routing import Node, Routing
 from stream.records import Alert
@@ -52,29 +51,52 @@ class Groups:
         return alert_id in self._holders
 
     def take(self, alert: Alert, routing: Routing, now: float) -> None:
-        """Put one transition where it belongs. One that a group already has changes nothing."""
-        lean = _lean(alert)
-        routed: set[str] = set()
+        """Put one transition where it belongs. One that a group already has changes nothing.
+
+        A group to which the alert is routed no more tells nothing of it from then on but its end.
+        """
+        fresh = lean(alert)
+        held = routed = frozenset(self._holders.get(alert.id, ()))
         if alert.state != "resolved":
             labels = labels_of(alert)
-            routed = {self._ensure(node, labels, now).key for node in routing.routes_of(labels)}
-        for key in routed | self._holders.get(alert.id, set()):
-            known = self._members[key].get(alert.id)
-            if known and is_later(lean, known.alert):
-                if key not in routed:
-                    if known.open:
-                        self._end(key, alert.id)
-                    continue
-                self._forget_told(key, alert.id)
-                known = None
-            if known is None:
-                self._put(key, Member(lean, now))
-            elif lean.sequence > known.alert.sequence and not is_later(known.alert, lean):
-                fresh = Member(lean, known.since)
-                if _matters(lean, known.alert):
-                    self._put(key, fresh)
-                else:  # not worth a write: the next one tells what a crash forgets
-                    self._members[key][alert.id] = fresh
+            nodes = routing.routes_of(labels)
+            routed = frozenset(self._ensure(node, labels, now).key for node in nodes)
+        for key in routed - held:
+            self._put(key, self._newcomer(self.groups[key], fresh, held - routed, now))
+        for key in held:
+            known = self._members[key][alert.id]
+            if is_later(fresh, known.alert):
+                if key in routed and fresh.state != "resolved":
+                    self._forget_told(key, alert.id)
+                    self._put(key, Member(fresh, now))
+                elif known.open:
+                    self._end(key, alert.id)
+            elif fresh.sequence >= known.alert.sequence and not is_later(known.alert, fresh):
+                self._renew(key, known, fresh, left=key not in routed)
+
+    def _newcomer(self, group: Group, fresh: Alert, former: frozenset[str], now: float) -> Member:
+        """An alert that a group has not had; former are groups that it leaves."""
+        since, covered = now, ""
+        for key in former:
+            known, old = self._members[key][fresh.id], self.groups[key]
+            if is_later(fresh, known.alert):
+                continue
+            since = min(since, known.since)
+            said = old.told.get(fresh.id) if old.receiver == group.receiver else None
+            if said:
+                # No news to whom this group tells it, but theirs to be reminded of.
+                covered = graver(covered, said)
+                group.sent = max(group.sent, old.sent)
+        return Member(fresh, since, covered=covered)
+
+    def _renew(self, key: str, known: Member, fresh: Alert, *, left: bool) -> None:
+        newer = fresh if fresh.sequence > known.alert.sequence else known.alert
+        left = left if fresh.state != "resolved" else known.left
+        member = msgspec.structs.replace(known, alert=newer, left=left)
+        if left != known.left or matters(newer, known.alert):
+            self._put(key, member)
+        else:  # not worth a write: the next one tells what a crash forgets
+            self._members[key][fresh.id] = member
 
     def resolve_all_but(self, open_ids: Collection[str]) -> None:
         """For when transitions were lost: an alert that is not open any more was resolved."""
@@ -114,23 +136,27 @@ class Groups:
         group, members = self.groups[key], self._members[key]
         self._touch(key)
         group.due = now + group.timing.group_interval_s
-        over = [name for name, one in members.items() if not one.open]
+        over = [name for name, one in members.items() if one.left or not one.open]
         # The end of what was told is told, also under a silence: else a pager would ring for ever.
-        resolved = [name for name in over if send_resolved and name in group.told]
+        kept = [name for name in over if send_resolved and name in group.told]
+        resolved = [name for name in kept if not members[name].open]
         # Of the others nobody hears any more; a busy or a muted group would gather them for ever.
-        for name in set(over).difference(resolved):
+        for name in set(over).difference(kept):
             self._remove(key, name)
             group.told.pop(name, None)
         if not members:
             self.forget(key)
         if muted or not members:
             return None
-        firing = {name: one for name, one in members.items() if one.open and name not in hidden}
-        reason = self._reason(group, firing, resolved, now)
+        firing = {
+            name: one
+            for name, one in members.items()
+            if one.open and not one.left and name not in hidden
+        }
+        reason = reason_to_speak(group, firing, resolved, now)
         if reason is None:
-            repeat = group.sent + group.timing.repeat_interval_s
-            if group.told and repeat > now:
-                group.due = min(group.due, repeat)
+            if is_known(group, firing) and repeats_at(group) > now:
+                group.due = min(group.due, repeats_at(group))
             return None
         group.turn += 1
         shown = [*firing, *resolved]
@@ -157,6 +183,9 @@ class Groups:
         if group is None or group.sending is None:
             return False
         members, firing = self._members[key], group.sending.firing
+        for name in firing:
+            if name in members and members[name].covered:
+                self._put(key, msgspec.structs.replace(members[name], covered=""))
         for name in group.sending.resolved:
             group.told.pop(name, None)
             if name in members and not members[name].open:
@@ -189,19 +218,6 @@ class Groups:
             gone = frozenset(names - kept.keys())
             writes.append(Write(key, self.groups.get(key), kept, gone))
         return writes
-
-    @staticmethod
-    def _reason(
-        group: Group, firing: Mapping[str, Member], resolved: list[str], now: float
-    ) -> Literal["new", "resolved", "repeat"] | None:
-        alerts = [one.alert for one in firing.values()]
-        if any(_rank(alert.severity) > _covered(alert, group.told) for alert in alerts):
-            return "new"
-        if resolved:
-            return "resolved"
-        unattended = any(_rank(alert.severity) > _attended(alert) for alert in alerts)
-        repeats = group.told and now >= group.sent + group.timing.repeat_interval_s
-        return "repeat" if unattended and repeats else None
 
     def _ensure(self, node: Node, labels: Mapping[str, str], now: float) -> Group:
         group_labels = node.group_labels(labels)
@@ -249,7 +265,7 @@ class Groups:
         member = self._members[key][alert_id]
         sequence = member.alert.sequence + 1
         over = msgspec.structs.replace(member.alert, state="resolved", sequence=sequence)
-        self._put(key, Member(over, member.since))
+        self._put(key, msgspec.structs.replace(member, alert=over))
 
     def _remove(self, key: str, alert_id: str) -> None:
         del self._members[key][alert_id]
@@ -260,39 +276,6 @@ class Groups:
 
     def _touch(self, key: str) -> set[str]:
         return self._touched.setdefault(key, set())
-
-
-def _lean(alert: Alert) -> Alert:
-    """Without evidence and signal; a silence hides an alert and is no state of it."""
-    state = "updated" if alert.state == "silenced" else alert.state
-    return msgspec.structs.replace(alert, evidence=(), ended_by=None, signal={}, state=state)
-
-
-def _matters(new: Alert, old: Alert) -> bool:
-    """Whether more has changed than how often and when the alert was seen."""
-    return (new.severity, new.labels, new.handling, new.state == "resolved") != (
-        old.severity,
-        old.labels,
-        old.handling,
-        old.state == "resolved",
-    )
-
-
-def _covered(alert: Alert, told: Mapping[str, str]) -> int:
-    """Up to which rank a group need not hear of it: it was told, or somebody looks after it."""
-    return max(_rank(told.get(alert.id)), _attended(alert))
-
-
-def _attended(alert: Alert) -> int:
-    """Up to which rank somebody looks after it."""
-    handling = alert.handling
-    if handling.acknowledged_by and not handling.acknowledged_severity:
-        return max(SEVERITY_RANKS.values())  # by a former version, which noted no severity
-    return _rank(handling.acknowledged_severity)
-
-
-def _rank(severity: str | None) -> int:
-    return SEVERITY_RANKS[severity] if severity else -1
 
 
 def _digest(text: str) -> str:

@@ -280,17 +280,18 @@ class Notifier:
         return ""
 
     async def _adopt(self) -> None:
-        """Groups whose receiver the routing file no longer has end; their open alerts go anew."""
+        """Have each open alert where the routing file leads it now, which may be another one."""
+        alerts = list(self._groups.open_alerts())
         for key, group in list(self._groups.groups.items()):
             if self._routing and group.receiver in self._couriers:
                 self._groups.follow(key, self._routing)
-                continue
-            logger.warning("receiver %s is gone; its alerts are routed anew", group.receiver)
-            members = list(self._groups.members(key).values())
-            self._groups.forget(key)
-            for member in members:
-                if self._routing and member.open:
-                    self._groups.take(member.alert, self._routing, self._clock())
+            else:
+                logger.warning("receiver %s is gone; its alerts are routed anew", group.receiver)
+                self._groups.forget(key)
+        for alert in alerts:
+            await asyncio.sleep(0)  # for the pipeline, which shares this loop
+            if self._routing:
+                self._groups.take(alert, self._routing, self._clock())
         if stale := {name: "" for name in self._hidden if not self._groups.holds(name)}:
             await self._journal.commit(self._position, (), stale)
             self._hidden = {name: why for name, why in self._hidden.items() if name not in stale}

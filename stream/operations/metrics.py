@@ -43,6 +43,7 @@ class Reading(NamedTuple):
     assigned: int
     model: str
     swaps: int
+    refused: bool
     stalled: bool
     deliveries: DeliveryCounts
 
@@ -133,6 +134,11 @@ def worker_families(reading: Reading) -> Iterator[Metric]:
     )
     yield CounterMetricFamily(
         "bellwether_model_swaps", "Models taken over while running.", reading.swaps
+    )
+    yield GaugeMetricFamily(
+        "bellwether_champion_refused",
+        "1 while the registry names a champion that can't be served.",
+        int(reading.refused),
     )
     yield from _notifications(reading.deliveries, labels.receivers)
     if reading.batches:

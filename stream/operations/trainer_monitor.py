@@ -26,6 +26,7 @@ class TrainerStatus(Protocol):
     drift: dict[tuple[str, str, str], float]
     waits_for: str
     attempts: Counter[tuple[str, str]]
+    not_done: str
     fitting: str
     fitting_since: float
     progress: str
@@ -67,7 +68,8 @@ class TrainerMonitor:
             if status.progress:
                 doing += f", {status.progress}"
         found = {"trainer": doing, "champion": status.champion}
-        return found | ({"challenger": status.challenger} if status.challenger else {})
+        further = {"challenger": status.challenger, "last fit": status.not_done}
+        return found | {name: said for name, said in further.items() if said}
 
 
 def _families(status: TrainerStatus) -> Iterator[Metric]:

@@ -17,6 +17,7 @@ from models.spec import Predictor
 from stream.connections.clients import stop_consumer
 from stream.runtime.heap import give_back
 from stream.runtime.tasks import end
+from stream.serving.refusal import Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,10 @@ class Champions(Protocol):
         """The version in shadow now; None without one."""
         ...
 
+    def stamp(self, version: str) -> str:
+        """What changes when the version's files do."""
+        ...
+
     def load(self, version: str, beside: Predictor) -> Predictor:
         """That version, warm, sharing what it can with the running one. Raises ModelError."""
         ...
@@ -46,7 +51,8 @@ class Follower:
     """Keeps the running model the champion. start() and stop() frame its use, on one event loop.
 
     swap takes the new predictor over, and raises RuleError when the rules can't be judged by it.
-    shadow puts a challenger beside the running model, or takes it away with None.
+    shadow puts a challenger beside the running model, or takes it away with None. refused tells of
+    a champion that can't be served; whoever changes what swap looks at calls its try_again().
     """
 
     def __init__(
@@ -58,11 +64,14 @@ class Follower:
         running: Callable[[], Predictor],
         swap: Callable[[Predictor], Awaitable[None]],
         shadow: Callable[[Predictor | None], None],
+        refused: Refusal,
     ) -> None:
         self._champions = champions
         self._running = running
         self._swap = swap
         self._shadow = shadow
+        self._refused = refused
+        self._refused_challenger = Refusal()
         self._in_shadow: str | None = None
         self._replaced = False
         self._consumer = AIOKafkaConsumer(
@@ -89,28 +98,42 @@ class Follower:
                     # A poll later, when the model threads have let go of the old one.
                     self._replaced = False
                     await asyncio.to_thread(give_back)
-                if heard or loop.time() >= look_at:
-                    look_at = loop.time() + LOOK_ANYWAY_S
-                    await self._look()
-                    await self._look_at_challenger()
-            except Exception as error:  # noqa: BLE001 - a device or a store raises what it likes
-                # The running model goes on; a champion that can't be served must not end it, and
-                # whoever takes that champion back must be heard.
+                if heard:
+                    self._refused.try_again()
+                    self._refused_challenger.try_again()
+                now = loop.time()
+                if heard or now >= look_at:
+                    look_at = now + LOOK_ANYWAY_S
+                    await self._look(now)
+                    await self._look_at_challenger(now)
+            except Exception as error:  # noqa: BLE001 - a store raises what it likes
+                # The running model goes on, and whoever takes a champion back must be heard.
                 kind = type(error).__name__
                 logger.error("the champion is not served: %s (%s)", error, kind)  # noqa: TRY400
                 await asyncio.sleep(RETRY_S)
 
-    async def _look(self) -> None:
+    async def _look(self, now: float) -> None:
         version = await asyncio.to_thread(self._champions.version)
         running = self._running()
         if version is None or version == running.version:
+            self._refused.forget()
             return
-        fresh = await asyncio.to_thread(self._champions.load, version, running)
-        await self._swap(fresh)
+        stamp = await asyncio.to_thread(self._champions.stamp, version)
+        if self._refused.stands(version, stamp, now):
+            return
+        try:
+            fresh = await asyncio.to_thread(self._champions.load, version, running)
+            await self._swap(fresh)
+        except Exception as error:  # noqa: BLE001 - a device raises what it likes
+            # The running model goes on; a champion that can't be served must not end it.
+            said = self._refused.note(version, stamp, error, now)
+            logger.error("the champion is not served: %s", said)  # noqa: TRY400
+            return
+        self._refused.forget()
         logger.info("model %s takes over from %s", fresh.version, running.version)
         self._replaced = True
 
-    async def _look_at_challenger(self) -> None:
+    async def _look_at_challenger(self, now: float) -> None:
         running = self._running()
         version = await asyncio.to_thread(self._champions.challenger)
         wanted = None if version == running.version else version
@@ -121,12 +144,15 @@ class Follower:
         if wanted is None:
             logger.info("no challenger in shadow any more")
             return
+        stamp = await asyncio.to_thread(self._champions.stamp, wanted)
+        if self._refused_challenger.stands(wanted, stamp, now):
+            return
         try:
             challenger = await asyncio.to_thread(self._champions.load, wanted, running)
         except Exception as error:  # noqa: BLE001 - as above
-            # Nothing depends on it; it is tried again at the next look.
-            kind = type(error).__name__
-            logger.warning("the challenger is not run in shadow: %s (%s)", error, kind)
+            # Nothing depends on it.
+            said = self._refused_challenger.note(wanted, stamp, error, now)
+            logger.warning("the challenger is not run in shadow: %s", said)
             return
         self._shadow(challenger)
         self._in_shadow = wanted

@@ -39,6 +39,7 @@ from stream.runtime.errors import StartError
 from stream.runtime.heap import trim_for_ever
 from stream.runtime.tasks import end
 from stream.serving.follower import Champions, Follower
+from stream.serving.refusal import Refusal
 from stream.serving.shadow_report import ShadowReport, can_read
 from stream.signals.signal_store import SignalStore
 from stream.sinks.build import build_sinks, check_receivers
@@ -67,6 +68,7 @@ class Worker:
         self.settings = settings
         self.predictor = predictor
         self._champions = champions
+        self.refused = Refusal()
         self.telemetry = Telemetry()
         self.deliveries = DeliveryCounts()
         self._subjects = SubjectFinder.load(settings.subjects)
@@ -109,7 +111,7 @@ class Worker:
         self._run_alert_services()
         if self._champions:
             await self._follow_registry(self._champions)
-        await start_reading(self._app)
+        await start_reading(self._app, lambda: kafka_outage(settings))
         folder.cleanup()  # made for Faust's start, which keeps nothing in it
         self.watchdog = Watchdog(
             stall_s=settings.http.stall_s,
@@ -172,6 +174,7 @@ class Worker:
             running=lambda: self.predictor,
             swap=self._take_over,
             shadow=self._shadow,
+            refused=self.refused,
         )
         self._run_beside(await follower.start(), follower.stop)
 
@@ -294,3 +297,4 @@ class Worker:
     async def _use_rules(self, rules: RuleSet) -> None:
         await self._ledger.rules(self.rules.file)
         self.pipeline.rules = rules
+        self.refused.try_again()  # a model may now do

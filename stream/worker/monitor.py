@@ -10,7 +10,7 @@ from stream.connections.clients import probe_redis
 from stream.operations.health_server import Report
 from stream.operations.metrics import Labels, Reading, exposition, worker_families
 from stream.processing.tickets import REVIEW
-from stream.runtime.backoff import with_remedy
+from stream.runtime.backoff import present_troubles, with_remedy
 from stream.worker.app import Worker
 
 TAKES_WRITES = "takes writes"
@@ -25,24 +25,24 @@ class WorkerMonitor:
     def health(self) -> Report:
         worker = self._worker
         if not worker.started:
-            return Report(ok=True, details={"worker": "starting"})
+            return Report(ok=True, details={"worker": _starting()})
         broken = worker.pipeline.broken
         if broken.done():
             error = broken.result()
             return Report(ok=False, details={"worker": f"{type(error).__name__}: {error}"})
         stalled = worker.watchdog.stalled
-        return Report(ok=not stalled, details={"worker": stalled or "works"})
+        return Report(ok=not stalled, details={"worker": stalled or "works"} | self._champion())
 
     async def ready(self) -> Report:
         worker = self._worker
         if not worker.started:
-            waits = "starting: waits for Kafka and Redis, then warms the model up"
-            return Report(ok=False, details={"worker": waits})
+            return Report(ok=False, details={"worker": _starting()})
         redis = await self._write_to_redis()
         kafka = f"{worker.assigned} partitions" if worker.joined else "not in the group yet"
         return Report(
             ok=worker.joined and redis == TAKES_WRITES,
-            details={"kafka": kafka, "redis": redis, "model": worker.predictor.version},
+            details={"kafka": kafka, "redis": redis, "model": worker.predictor.version}
+            | self._champion(),
         )
 
     def metrics(self) -> bytes:
@@ -56,10 +56,16 @@ class WorkerMonitor:
             assigned=worker.assigned if started else 0,
             model=worker.predictor.version,
             swaps=worker.swaps,
+            refused=bool(worker.refused.why),
             stalled=started and bool(worker.watchdog.stalled),
             deliveries=worker.deliveries,
         )
         return exposition(worker_families(reading))
+
+    def _champion(self) -> dict[str, str]:
+        """Of one that the registry names and this worker can't serve; no restart mends that."""
+        refused = self._worker.refused
+        return {"champion": f"{refused.version} not served: {refused.why}"} if refused.why else {}
 
     def _labels(self) -> Labels:
         worker, settings = self._worker, self._worker.settings
@@ -79,3 +85,9 @@ class WorkerMonitor:
         except (RedisError, OSError, TimeoutError) as error:
             return with_remedy(error)
         return TAKES_WRITES
+
+
+def _starting() -> str:
+    """What a worker does that does not work yet."""
+    usual = "waits for Kafka and Redis, warms the model up, joins its group"
+    return f"starting: {'; '.join(present_troubles()) or usual}"

@@ -16,7 +16,7 @@ EVERY_S = 10.0
 # A slope through fewer samples says nothing; after the first minutes caches are full.
 LEAST_SAMPLES = 30
 SETTLING_S = 120.0
-PAGE_KB = os.sysconf("SC_PAGE_SIZE") / 1024
+PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class Footprint:
@@ -52,20 +52,20 @@ class Footprint:
             if len(late) < LEAST_SAMPLES:
                 continue
             minutes = [at / 60 for at, _, _ in late]
-            memory = [mb for _, mb, _ in late]
+            memory = [mib for _, mib, _ in late]
             files = [count for _, _, count in late]
             slope = statistics.linear_regression(minutes, memory).slope
             found.append(
                 f"; a worker over {minutes[-1] - minutes[0]:.0f} min: "
-                f"{memory[0]:.0f} to {memory[-1]:.0f} MB, never under {min(memory):.0f} or over "
-                f"{max(memory):.0f} ({slope:+.2f} MB a minute), "
+                f"{memory[0]:.0f} to {memory[-1]:.0f} MiB, never under {min(memory):.0f} or over "
+                f"{max(memory):.0f} ({slope:+.2f} MiB a minute), "
                 f"{min(files)} to {max(files)} open files"
             )
         return "".join(found)
 
 
 def _held_by(pid: int) -> tuple[float, int]:
-    """Resident megabytes and open files."""
+    """Resident MiB and open files."""
     folder = Path(f"/proc/{pid}")
     pages = int((folder / "statm").read_text().split()[1])
-    return pages * PAGE_KB / 1024, len(list((folder / "fd").iterdir()))
+    return pages * PAGE_MIB, len(list((folder / "fd").iterdir()))

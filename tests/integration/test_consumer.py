@@ -47,9 +47,13 @@ class Reader:
         return sorted(self.came)
 
 
+async def no_outage() -> str:
+    return ""
+
+
 @asynccontextmanager
 async def reading(reader: Reader) -> AsyncIterator[None]:
-    await start_reading(reader.app)
+    await start_reading(reader.app, no_outage)
     try:
         yield
     finally:

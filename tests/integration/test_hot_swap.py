@@ -14,6 +14,7 @@ from models.stub import StubPredictor
 from stream.config.settings import Settings
 from stream.connections.outbox import Outgoing, open_outbox
 from stream.worker.app import Worker
+from stream.worker.monitor import WorkerMonitor
 from tests.conftest import Stack
 from tests.integration.traffic import DEADLINE_S, publish, read, settle
 from tests.until import until
@@ -36,6 +37,9 @@ class Shelf:
 
     def challenger(self) -> str | None:
         return self.shadowing
+
+    def stamp(self, version: str) -> str:
+        return version
 
     def load(self, version: str, beside: Predictor) -> Predictor:
         if version in self.broken:
@@ -115,6 +119,9 @@ async def test_a_champion_that_cannot_be_served_leaves_the_running_model_in_forc
         shelf.champion = "stub-broken"
         await announce(settings)
         await until(lambda: "the champion is not served" in caplog.text, DEADLINE_S)
+        report = WorkerMonitor(worker).health()
+        assert report.ok  # a restart would not mend it
+        assert report.details["champion"].startswith("stub-broken not served: stub-broken: is not")
         await publish(settings, 0, orjson.dumps({"id": "e", "text": "neutral low"}))
         await settle(worker, 1)
     finally:

@@ -240,7 +240,7 @@ async def test_the_clock_brings_one_deep_fit_of_labels_that_were_tried_before(
     def no_fit(*_: Any, **__: Any) -> Challenger:
         raise FitError("far enough")
 
-    monkeypatch.setattr("trainer.service.challenge_deep", no_fit)
+    monkeypatch.setattr("trainer.promotion.contest.challenge_deep", no_fit)
     caplog.set_level("INFO")
     texts = tickets()[:LABELLED]
     async with teaching(with_trainer(taught, deep_after_s=0.01)) as service:
@@ -281,7 +281,7 @@ async def test_drift_goes_on_after_a_restart_and_is_tried_once(
             go_on.wait()
         raise FitError("far enough")
 
-    monkeypatch.setattr("trainer.service.challenge_deep", no_fit)
+    monkeypatch.setattr("trainer.promotion.contest.challenge_deep", no_fit)
     caplog.set_level("INFO")
     settings = with_trainer(taught, drift_above=0.25)
     window = [f"text {n}" for n in range(WINDOW)]

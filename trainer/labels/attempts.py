@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS attempts (
     verdict TEXT, speed TEXT);
 CREATE TABLE IF NOT EXISTS suspects (
     head TEXT, label TEXT, event_id TEXT, authors TEXT, text TEXT);
+CREATE TABLE IF NOT EXISTS begun (fit TEXT PRIMARY KEY, times INTEGER);
 """
 INSERT = "INSERT INTO attempts (time, fingerprint, labels, verdict, speed) VALUES (?, ?, ?, ?, ?)"
 # In the place of a fit's speed: no fit, but a verdict on whom somebody made champion.
@@ -35,6 +36,25 @@ class Attempts:
         db.executescript(TABLES)
         add_missing_column(db, "attempts", "speed", "TEXT DEFAULT 'fast'")
 
+    def begin(self, fit: str) -> None:
+        """A fit that has this name."""
+        with self._writing():
+            self._db.execute("DELETE FROM begun WHERE fit != ?", (fit,))
+            self._db.execute(
+                "INSERT INTO begun VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1",
+                (fit,),
+            )
+
+    def times_begun(self, fit: str) -> int:
+        """How often that fit was begun last, and did not end."""
+        row = self._db.execute("SELECT times FROM begun WHERE fit = ?", (fit,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def end(self) -> None:
+        """Of what was begun, with a challenger or as somebody asked for it."""
+        with self._writing():
+            self._db.execute("DELETE FROM begun")
+
     def note(
         self,
         settled: Settled,
@@ -50,6 +70,7 @@ class Attempts:
         row = (now.isoformat(), settled.fingerprint, len(settled.labels), verdict, speed)
         with self._writing():
             self._db.execute(INSERT, row)
+            self._db.execute("DELETE FROM begun")
             if suspects is None:
                 return
             self._db.execute("DELETE FROM suspects")

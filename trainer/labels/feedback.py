@@ -40,7 +40,11 @@ class Text(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """Feedback and where on its topic it stood."""
+    """Feedback and where on its topic it stood.
+
+    The offset is after all those that the partition had before its topic was made anew, so that of
+    two records of a partition the later one always has the higher.
+    """
 
     partition: int
     offset: int

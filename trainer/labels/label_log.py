@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT, source TEXT, text TEXT,
     unreadable TEXT NOT NULL DEFAULT '', UNIQUE (id, source, text));
 CREATE TABLE IF NOT EXISTS read_up_to (
-    topic TEXT, partition INTEGER, position INTEGER, PRIMARY KEY (topic, partition));
+    topic TEXT, partition INTEGER, position INTEGER, before INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (topic, partition));
 CREATE TABLE IF NOT EXISTS questions (
     head TEXT, event_id TEXT, source TEXT, text TEXT, label TEXT, confidence REAL, why TEXT);
 """
@@ -94,6 +95,7 @@ class LabelLog:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(TABLES)
             add_missing_column(self._db, "events", "unreadable", "TEXT NOT NULL DEFAULT ''")
+            add_missing_column(self._db, "read_up_to", "before", "INTEGER NOT NULL DEFAULT 0")
             self.attempts = Attempts(self._db, self._writing)
             self.shadow = ShadowAnswers(self._db, self._writing)
         except (sqlite3.Error, OSError) as error:
@@ -127,9 +129,11 @@ class LabelLog:
         accepted: Sequence[Accepted],
         events: Sequence[SeenEvent],
         read_up_to: Mapping[tuple[str, int], int],
+        before: Mapping[tuple[str, int], int] | None = None,
     ) -> set[str]:
         """Take feedback, events and the offsets behind them, all or nothing; repeats do nothing.
 
+        before: how many offsets partitions had before they began anew, 0 where they never did.
         Returns the ids of the events on which more is said or known now.
         """
         with self._writing():
@@ -142,8 +146,11 @@ class LabelLog:
             )
             oldest = self._forget_old_events() if events else self._forgotten_up_to
             self._db.executemany(
-                "INSERT OR REPLACE INTO read_up_to VALUES (?, ?, ?)",
-                ((topic, part, offset) for (topic, part), offset in read_up_to.items()),
+                "INSERT OR REPLACE INTO read_up_to VALUES (?, ?, ?, ?)",
+                (
+                    (*place, offset, before.get(place, 0) if before else 0)
+                    for place, offset in read_up_to.items()
+                ),
             )
         self._forgotten_up_to = oldest
         seen = self._db.execute(
@@ -155,10 +162,20 @@ class LabelLog:
 
     def position(self, topic: str, partition: int) -> int | None:
         """The offset to go on reading from, None if nothing of that partition was read yet."""
-        row = self._db.execute(
-            "SELECT position FROM read_up_to WHERE topic = ? AND partition = ?", (topic, partition)
-        ).fetchone()
+        row = self._reached("position", topic, partition)
         return None if row is None else int(row[0])
+
+    def before(self, topic: str, partition: int) -> int:
+        """How many offsets that partition had before it began anew, 0 if it never did."""
+        row = self._reached("before", topic, partition)
+        return 0 if row is None else int(row[0])
+
+    def _reached(self, column: str, topic: str, partition: int) -> tuple[int] | None:
+        found: tuple[int] | None = self._db.execute(
+            f"SELECT {column} FROM read_up_to WHERE topic = ? AND partition = ?",  # noqa: S608 - ours
+            (topic, partition),
+        ).fetchone()
+        return found
 
     def spoken(self, event_ids: Iterable[str] | None = None) -> Iterator[Spoken]:
         """What was said of these events, of all if None: each author's latest records."""

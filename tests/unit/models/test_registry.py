@@ -439,3 +439,17 @@ def test_where_an_alias_points_is_one_read_however_often_it_moved(
     now = registry.alias(CHAMPION)
     assert now is not None
     assert (now.number, now.why, len(reads)) == (11, "11", 1)
+
+
+def test_the_stamp_of_a_version_changes_with_its_files_and_only_then(
+    registry: Registry, tiny_checkpoint: Path
+) -> None:
+    version = read_checkpoint(tiny_checkpoint)[0].version
+    missing = registry.stamp(version)
+    registry.add(tiny_checkpoint)
+    whole = registry.stamp(version)
+    assert whole not in ("", missing)
+    registry.folder(version)
+    assert registry.stamp(version) == whole
+    registry._write(f"{registry._version(version)}/{WEIGHTS}", b"truncated")
+    assert registry.stamp(version) != whole

@@ -30,6 +30,7 @@ from trainer.promotion.probation import Probation
 from trainer.schedule import Schedule
 from trainer.service import TrainerService
 from trainer.service_config import ServiceConfig
+from trainer.status import Status
 from trainer.topics import Reading
 
 DEADLINE_S = 20.0
@@ -123,13 +124,13 @@ async def test_a_fit_is_done_once_and_noted_once_there_is_room(
     """None: the labels don't allow it."""
     fits = []
 
-    def challenge(*_: Any) -> Any:
+    async def challenge(*_: Any, **__: Any) -> Any:
         fits.append(1)
         if promoted is None:
             raise FitError("one label only")
         return SimpleNamespace(evidence=None, doubtful={})
 
-    monkeypatch.setattr(ours, "_challenge", challenge)
+    monkeypatch.setattr(service, "contest", challenge)
     verdict = Verdict(promoted=bool(promoted), reasons=("why",), changes=())
     monkeypatch.setattr(service, "judge", lambda *_: verdict)
     monkeypatch.setattr(service, "publish", lambda *_: "alias")
@@ -142,13 +143,63 @@ async def test_a_fit_is_done_once_and_noted_once_there_is_room(
 async def test_a_fit_that_breaks_counts_as_tried_and_ends_no_service(
     ours: TrainerService, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def challenge(*_: Any) -> Any:
+    async def challenge(*_: Any, **__: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(ours, "_challenge", challenge)
+    monkeypatch.setattr(service, "contest", challenge)
     await ours._train("deep", ours._settled)
     (attempt,) = ours._log.attempts.latest(9)
     assert attempt["verdict"] in {"not done: can't allocate memory", "not done: MemoryError"}
+
+
+async def begun(ours: TrainerService, monkeypatch: pytest.MonkeyPatch) -> asyncio.Task[None]:
+    """A deep fit that never ends."""
+    began = asyncio.Event()
+
+    async def challenge(*_: Any, **__: Any) -> Any:
+        began.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(service, "contest", challenge)
+    fit = asyncio.create_task(ours._train("deep", ours._settled))
+    async with asyncio.timeout(DEADLINE_S):
+        await began.wait()
+    return fit
+
+
+async def test_a_fit_in_which_the_process_was_killed_twice_is_not_begun_again(
+    ours: TrainerService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        fit = await begun(ours, monkeypatch)
+        # As after a kill -9, nothing that would follow is done.
+        fit.cancel()
+        await asyncio.wait([fit])
+        ours._log.close()
+        ours._log = LabelLog(tmp_path / LABELS_FILE, remember_events=10)
+        assert ours._log.attempts.latest(9) == []
+    monkeypatch.undo()
+    await ours._train("deep", ours._settled)
+    (attempt,) = ours._log.attempts.latest(9)
+    assert "not done: the trainer was killed 2 times in it" in attempt["verdict"]
+    assert "want of memory" in ours.status.not_done
+    # It counts as tried, and a trainer that starts now says so too.
+    assert ours._log.attempts.last() == (ours._settled.fingerprint, 0)
+    later = Status()
+    later.take_up(ours._log.attempts.latest(1))
+    assert later.not_done == ours.status.not_done
+
+
+async def test_a_fit_that_was_stopped_on_purpose_was_not_killed(
+    ours: TrainerService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stopped() -> None: ...
+
+    ours._reader = ours._producer = SimpleNamespace(stop=stopped)  # type: ignore[assignment]
+    ours._attempt = await begun(ours, monkeypatch)
+    await ours.stop()
+    log = LabelLog(tmp_path / LABELS_FILE, remember_events=10)
+    assert log.attempts.times_begun(f"deep v1 {ours._settled.fingerprint}") == 0
 
 
 @pytest.mark.parametrize("of_attempt", [True, False])
@@ -166,7 +217,7 @@ async def test_what_finds_no_room_ends_the_service_in_no_case(
         looks += 1
         if looks == 3:
             stop.set()
-        return Reading([], [], [], [], [], {})
+        return Reading([], [], [], [], [], {}, {})
 
     async def watch(*_: Any) -> None: ...
 
@@ -236,7 +287,7 @@ async def test_a_stop_does_not_wait_until_kafka_takes_what_is_refused(
     )
 
     async def poll(_: Any) -> Reading:
-        return Reading([], [letter], [], [], [], {("feedback", 0): 1})
+        return Reading([], [letter], [], [], [], {("feedback", 0): 1}, {})
 
     async def end() -> None:
         raise asyncio.CancelledError  # as a consumer's stop does then
@@ -283,12 +334,12 @@ async def test_whom_somebody_makes_champion_during_a_fit_stays_and_the_labels_ar
     fitted = msgspec.structs.replace(checkpoint, training={"parent": first})
     moving = True
 
-    def challenge(*_: Any) -> Challenger:
+    async def challenge(*_: Any, **__: Any) -> Challenger:
         if moving:
             registry.point(CHAMPION, by_hand, by="eve", why="an incident", now=utc_now())
         return Challenger(fitted, weights, Evidence(slices=()), {})
 
-    monkeypatch.setattr(ours, "_challenge", challenge)
+    monkeypatch.setattr(service, "contest", challenge)
     fine = Verdict(promoted=True, reasons=("why",), changes=())
     monkeypatch.setattr(service, "judge", lambda *_: fine)
     monkeypatch.setattr("trainer.promotion.champion.judge", lambda *_, **__: fine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,34 @@ from stream.records import Handling
 from tests.fakes import NOON, alert
 
 WAIT, INTERVAL, REPEAT = 10, 60, 600
+ANOTHER_FILE = f"""
+[route]
+receiver = "all"
+group_by = ["subject"]
+group_wait = "{WAIT}s"
+group_interval = "{INTERVAL}s"
+repeat_interval = "{REPEAT}s"
+[[receivers]]
+name = "all"
+type = "redis"
+stream = "s"
+[[receivers]]
+name = "pager"
+type = "redis"
+stream = "p"
+"""
 
 
 @pytest.fixture(scope="module")
 def routing(tmp_path_factory: pytest.TempPathFactory) -> Routing:
     return _routing(tmp_path_factory.mktemp("routes"))
+
+
+@pytest.fixture(scope="module")
+def another_routing(tmp_path_factory: pytest.TempPathFactory) -> Routing:
+    file = tmp_path_factory.mktemp("other-routes") / "routes.toml"
+    file.write_text(ANOTHER_FILE)
+    return Routing.load(file)
 
 
 def _routing(folder: Path) -> Routing:
@@ -70,6 +94,14 @@ class World:
     def take(self, identity: str = "a", **changes: Any) -> None:
         found = alert(id=identity, fingerprint=identity, **changes)
         self.groups.take(found, self.routing, self.now)
+
+    def go_by(self, routing: Routing) -> None:
+        """The routing file was changed."""
+        self.routing = routing
+        for key in list(self.groups.groups):
+            self.groups.follow(key, routing)
+        for found in list(self.groups.open_alerts()):
+            self.groups.take(found, routing, self.now)
 
     def run(self, seconds: float) -> list[Notification]:
         """Notifications of the next seconds, looking once a second."""
@@ -477,8 +509,9 @@ class Book:
 class Story:
     """Alerts of three subjects, one episode after another; a crash after each step if asked."""
 
-    def __init__(self, routing: Routing, crashing: bool) -> None:
-        self.world = World(routing)
+    def __init__(self, files: Sequence[Routing], crashing: bool) -> None:
+        self._files = files
+        self.world = World(files[0])
         self._crashing = crashing
         self._book = Book()
         self._episodes = dict.fromkeys("abc", 1)
@@ -504,6 +537,9 @@ class Story:
             self.world.run(1)
             self.crash()
 
+    def change_file(self, _: str, number: int) -> None:
+        self.world.go_by(self._files[number])
+
     def hide(self, name: str, _: Any) -> None:
         self.world.hidden[self.id(name)] = "why"
 
@@ -526,6 +562,7 @@ STEPS = st.lists(
         ),
         st.tuples(st.just("resolve"), st.sampled_from("abc"), st.just("")),
         st.tuples(st.just("wait"), st.just(""), st.integers(1, 700)),
+        st.tuples(st.just("change_file"), st.just(""), st.integers(0, 1)),
         st.tuples(st.just("hide"), st.sampled_from("abc"), st.just("")),
         st.tuples(st.just("show"), st.sampled_from("abc"), st.just("")),
     ),
@@ -536,15 +573,137 @@ STEPS = st.lists(
 @settings(max_examples=150)
 @given(steps=STEPS)
 def test_a_crash_at_any_moment_changes_nothing_that_is_told(
-    routing: Routing, steps: list[tuple[str, str, Any]]
+    routing: Routing, another_routing: Routing, steps: list[tuple[str, str, Any]]
 ) -> None:
     """The same steps, once straight and once with a notifier made anew each second."""
     told = []
     for crashing in (False, True):
-        story = Story(routing, crashing)
+        story = Story((routing, another_routing), crashing)
         for step in steps:
             story.step(*step)
         sent = story.world.sent
         told.append(sorted((at, one.id, one.reason, one.firing) for at, one in sent))
     assert told[0] == told[1]
     assert len({identity for _, identity, _, _ in told[0]}) == len(told[0])
+
+
+class Reloads(World):
+    """Whose routing file is another one from some moment on."""
+
+    def __init__(self, routing: Routing, folder: Path) -> None:
+        super().__init__(routing)
+        self._file = folder / "routes.toml"
+
+    def load(self, text: str) -> None:
+        self._file.write_text(text)
+        self.go_by(Routing.load(self._file))
+
+    def heard(self, seconds: float) -> list[tuple[str, str, int, int]]:
+        return [(one.receiver, one.reason, one.firing, one.resolved) for one in self.run(seconds)]
+
+
+@pytest.fixture
+def reloads(routing: Routing, tmp_path: Path) -> Reloads:
+    return Reloads(routing, tmp_path)
+
+
+def test_who_was_told_hears_no_second_time_of_an_alert_that_a_changed_file_groups_otherwise(
+    reloads: Reloads,
+) -> None:
+    reloads.take("a")
+    assert reloads.heard(WAIT + 1) == [("all", "new", 1, 0)]
+    reloads.load(ANOTHER_FILE)
+    reloads.take("a", sequence=2, state="updated")
+    assert reloads.heard(REPEAT - 1) == []
+    assert reloads.heard(INTERVAL) == [("all", "repeat", 1, 0)]
+    assert reloads.heard(REPEAT) == [("all", "repeat", 1, 0)]
+
+
+def test_what_joins_the_group_that_took_an_alert_over_is_told_with_it(reloads: Reloads) -> None:
+    reloads.take("a")
+    reloads.run(WAIT + 1)
+    reloads.load(ANOTHER_FILE)
+    reloads.take("b", rule="another")
+    assert reloads.heard(INTERVAL + 1) == [("all", "new", 2, 0)]
+
+
+def test_each_group_that_told_of_an_alert_tells_its_end_and_no_other_does(
+    reloads: Reloads,
+) -> None:
+    reloads.take("a", severity="critical")
+    assert reloads.heard(WAIT + 1) == [("pager", "new", 1, 0), ("all", "new", 1, 0)]
+    opened = {one.group for _, one in reloads.sent}
+    reloads.load(ANOTHER_FILE)
+    assert {name for name, *_ in reloads.heard(REPEAT + INTERVAL)} == {"all"}
+    reloads.take("a", sequence=2, severity="critical", state="resolved")
+    ends = reloads.run(2 * INTERVAL)
+    assert [(one.reason, one.status) for one in ends] == [("resolved", "resolved")] * 3
+    # By group, as some receivers count an incident for each.
+    assert opened < {one.group for one in ends}
+    assert not reloads.groups.groups
+
+
+def test_another_receiver_is_told_of_what_a_changed_file_leads_to_it(reloads: Reloads) -> None:
+    reloads.take("a")
+    reloads.run(WAIT + 1)
+    reloads.load(ANOTHER_FILE.replace('receiver = "all"', 'receiver = "pager"'))
+    assert reloads.heard(REPEAT) == [("pager", "new", 1, 0)]
+    reloads.take("a", sequence=2, state="resolved")
+    assert sorted(reloads.heard(INTERVAL + 1)) == [
+        ("all", "resolved", 0, 1),
+        ("pager", "resolved", 0, 1),
+    ]
+
+
+def test_what_was_never_told_moves_to_the_group_of_the_changed_file(reloads: Reloads) -> None:
+    reloads.take("a")
+    reloads.load(ANOTHER_FILE)
+    assert reloads.heard(WAIT + INTERVAL) == [("all", "new", 1, 0)]
+    assert len(reloads.groups.groups) == 1
+
+
+def test_a_file_that_is_changed_back_leaves_things_as_they_were(reloads: Reloads) -> None:
+    reloads.take("a")
+    reloads.run(WAIT + 1)
+    before = reloads.routing
+    reloads.load(ANOTHER_FILE)
+    reloads.run(INTERVAL)
+    reloads.go_by(before)
+    assert reloads.heard(REPEAT) == [("all", "repeat", 1, 0)]
+    reloads.take("a", sequence=2, state="resolved")
+    assert reloads.heard(INTERVAL + 1) == [("all", "resolved", 0, 1)]
+
+
+def test_a_rise_after_the_file_was_changed_is_news(reloads: Reloads) -> None:
+    reloads.take("a")
+    reloads.run(WAIT + 1)
+    reloads.load(ANOTHER_FILE)
+    reloads.run(INTERVAL)
+    reloads.take("a", sequence=2, severity="critical")
+    assert reloads.heard(INTERVAL + 1) == [("all", "new", 1, 0)]
+
+
+def test_an_alert_that_a_rise_leads_elsewhere_is_heard_of_no_more_where_it_was(
+    reloads: Reloads,
+) -> None:
+    reloads.load(
+        ANOTHER_FILE.replace(
+            "[[receivers]]",
+            """[[route.routes]]
+            matchers = ["severity=critical"]
+            receiver = "pager"
+            [[receivers]]""",
+            1,
+        )
+    )
+    reloads.take("a")
+    assert reloads.heard(WAIT + 1) == [("all", "new", 1, 0)]
+    reloads.take("a", sequence=2, severity="critical")
+    heard = reloads.heard(2 * REPEAT)
+    assert heard[0] == ("pager", "new", 1, 0)
+    assert {name for name, *_ in heard} == {"pager"}
+    reloads.take("a", sequence=3, severity="critical", state="resolved")
+    assert sorted(reloads.heard(INTERVAL + 1)) == [
+        ("all", "resolved", 0, 1),
+        ("pager", "resolved", 0, 1),
+    ]

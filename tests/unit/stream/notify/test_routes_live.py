@@ -87,6 +87,33 @@ async def test_alerts_go_where_the_changed_file_says_and_none_is_told_twice(benc
     assert [one.alerts[0].rule for one in bench.two.got] == ["three"]
 
 
+async def test_who_was_told_hears_once_of_an_open_alert_whose_route_was_changed(
+    bench: Bench,
+) -> None:
+    alert = await bench.fire(rule="one")
+    await bench.read()
+    bench.now += WAIT_S + 1
+    await bench.noted(1)
+    former = bench.live._notifier
+    bench.write(ROUTES.replace('group_by = ["rule"]', 'group_by = ["subject"]'))
+    await until(lambda: bench.live._notifier is not former)
+    await bench.fire(rule="one")  # a further event of the alert
+    await bench.fire("ticker:B", rule="one")
+    await bench.read()
+    bench.now += WAIT_S + 1
+    await bench.noted(2)
+    bench.now += INTERVAL_S + 1
+    await bench.lifecycle.resolve(alert.id, by="ann", comment="")
+    await bench.read()
+    bench.now += INTERVAL_S + 1
+    await bench.noted(3)
+    assert [(one.reason, one.alerts[0].subject) for one in bench.one.got] == [
+        ("new", "ticker:A"),
+        ("new", "ticker:B"),
+        ("resolved", "ticker:A"),
+    ]
+
+
 async def test_a_group_goes_by_the_times_that_the_changed_file_gives_its_route(
     bench: Bench,
 ) -> None:

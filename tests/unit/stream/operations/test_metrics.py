@@ -49,6 +49,7 @@ def page(telemetry: Telemetry, *, batches: Statistics | None = BATCHES) -> bytes
         assigned=2,
         model='m"1\n',
         swaps=1,
+        refused=True,
         stalled=False,
         deliveries=deliveries(),
     )
@@ -83,6 +84,7 @@ def test_every_count_is_on_the_page() -> None:
     in_trouble = {labels for name, labels in found if name == "bellwether_receiver_trouble_seconds"}
     assert in_trouble == {(("receiver", "pager"),), (("receiver", "desk"),)}
     assert found["bellwether_model_info", (("version", 'm"1\n'),)] == 1
+    assert found["bellwether_champion_refused", ()] == 1
     assert found["bellwether_batch_tokens_total", ()] == 80
     assert found["bellwether_batch_padded_tokens_total", ()] == 100
     assert found["bellwether_texts_waiting", ()] == 4
@@ -136,6 +138,8 @@ async def test_the_trainer_says_what_it_waits_for_and_what_it_has_done() -> None
     status.attempts["fast", "promoted"] += 1
     assert (await monitor.ready()).ok
     assert monitor.health().details == {"trainer": "waits for labels", "champion": "m-1"}
+    status.not_done = "deep fit not done: killed"
+    assert monitor.health().details["last fit"] == "deep fit not done: killed"
     found = samples(monitor.metrics())
     assert found["bellwether_trainer_labels", ()] == 12
     attempts = "bellwether_trainer_attempts_total"

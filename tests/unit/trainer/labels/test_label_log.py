@@ -286,10 +286,15 @@ def test_a_file_of_an_older_program_is_taken_up(log: LabelLog, tmp_path: Path) -
     with sqlite3.connect(tmp_path / LABELS_FILE) as older:
         older.execute("ALTER TABLE attempts DROP COLUMN speed")
         older.execute("ALTER TABLE events DROP COLUMN unreadable")
+        older.execute("ALTER TABLE read_up_to DROP COLUMN before")
     older.close()
     again = LabelLog(tmp_path / LABELS_FILE, remember_events=3)
     assert [one["speed"] for one in again.summary()["attempts"]] == ["fast"]
     again.attempts.note(settle([], {}, HEADS), [], "refused", NOON, "deep")
-    again.append([], [event(2), event(3)._replace(unreadable="language de")], {})
+    place = ("feedback", 0)
+    again.append(
+        [], [event(2), event(3)._replace(unreadable="language de")], {place: 1}, {place: 9}
+    )
+    assert again.before(*place) == 9
     assert [one.id for one in again.unlabelled(5)] == ["e2", "e1"]
     again.close()
