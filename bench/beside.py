@@ -31,8 +31,8 @@ from stream.connections.outbox import Outbox
 from stream.demo.embedded import EmbeddedRedis
 from stream.runtime.heap import spare_long_lived
 from stream.worker.app import Worker
+from trainer.fitting.config import bf16_helps
 from trainer.fitting.fit import Watch
-from trainer.fitting.learner import bf16_helps
 from trainer.labels.settlement import Label
 from trainer.priority import DEEP_SHARE, NICENESS, Throttle, lower_priority, use_idle_time_only
 from trainer.promotion.challenge import challenge_deep

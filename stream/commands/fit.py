@@ -81,9 +81,7 @@ class _Rates(click.ParamType):
     "--hide-words",
     "hide_share",
     type=SHARE,
-    default=0.05,
-    show_default=True,
-    help="Share of tokens hidden (augmentation).",
+    help="Share of tokens hidden (augmentation). [default: 0.05; for a new head 0.1]",
 )
 @click.option(
     "--balance",
@@ -151,10 +149,11 @@ def fit(
     The other heads go on answering as before, and model.path = "OUTPUT" in the settings serves them
     all in one pass. Interrupted, the same command goes on after the last whole epoch.
     """
+    from models.description import read_verified
     from models.predictor import choose_device
+    from trainer.fitting.config import bf16_helps, default_config
     from trainer.fitting.cross_validate import with_rate
     from trainer.fitting.fit import Watch
-    from trainer.fitting.learner import bf16_helps, default_config
     from trainer.fitting.request import Request
     from trainer.fitting.tensorboard import logged
     from trainer.fitting.tune import tune
@@ -163,15 +162,17 @@ def fit(
         raise click.UsageError("--unlabelled goes with --adapt-epochs or --pseudo-label")
     if len(rate) > 1 and not cross_validate:
         raise click.UsageError("several rates need --cross-validate K to choose among them")
+    parent = model_folder(settings, model)
+    has = {one.name for one in read_verified(parent)[0].heads}
     bf16 = bf16_helps(choose_device(settings.model.device))
     # The other options have the names of FitConfig's fields.
-    config = default_config(method, bf16=bf16, **hyperparameters)
+    config = default_config(method, new_head=head not in has, bf16=bf16, **hyperparameters)
     request = Request(
         data=data,
         head=head,
         output=output,
         config=with_rate(config, rate[0]) if rate else config,
-        parent=model_folder(settings, model),
+        parent=parent,
         encoder=settings.model.encoder,
         device=settings.model.device,
         validation_share=validation_share,

@@ -83,6 +83,23 @@ def test_json_is_one_object_with_the_epochs(folder: Path) -> None:
     assert record["calibration"] == {"other": "new"}
 
 
+def test_a_head_that_the_model_lacks_is_taught_with_more_left_out(folder: Path) -> None:
+    (folder / "map.json").write_text('{"broken": "bad", "fine": "good"}')
+    chosen = []
+    for head, more in (
+        ("state", []),
+        ("mood", ["--mapping", "map.json"]),
+        ("state", ["--hide-words", "0.2"]),
+    ):
+        output = f"mine-{len(chosen)}"
+        command = [*FIT, "--method", "full", "--epochs", "1", "--head", head, "--output", output]
+        run = call(*command, *more, folder=folder)
+        assert run.code == 0, run.errors
+        config = orjson.loads((folder / output / "checkpoint.json").read_bytes())["training"]
+        chosen.append([config["config"][name] for name in ("hide_share", "encoder_dropout")])
+    assert chosen == [[0.1, 0.1], [0.05, 0.0], [0.2, 0.1]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "named"),
     [

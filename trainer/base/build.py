@@ -35,8 +35,9 @@ from trainer.data.dataset import SENTENCES, Example, read_sentences, source_coun
 from trainer.fitting.adapters import compress
 from trainer.fitting.batches import Texts
 from trainer.fitting.calibrate import calibrate
+from trainer.fitting.config import FitConfig, bf16_helps
 from trainer.fitting.fit import Watch, fit
-from trainer.fitting.learner import Advice, FitConfig, bf16_helps
+from trainer.fitting.learner import Advice
 from trainer.fitting.measure import held_out_logits, pooled_vectors
 from trainer.fitting.resume import state_path
 

@@ -14,8 +14,8 @@ from models.spec import Head
 from trainer.data.dataset import Example, folds
 from trainer.errors import DivergedError, FitError
 from trainer.fitting.adapters import Method
+from trainer.fitting.config import FitConfig
 from trainer.fitting.fit import Watch, fit
-from trainer.fitting.learner import FitConfig
 
 RATES: dict[Method, tuple[float, ...]] = {
     "heads": (1e-3, 5e-3, 2e-2),

@@ -17,7 +17,8 @@ from trainer.data.dataset import Example
 from trainer.errors import DivergedError, FitError
 from trainer.fitting.adapters import difference
 from trainer.fitting.batches import Texts, batches
-from trainer.fitting.learner import Advice, FitConfig, Learner
+from trainer.fitting.config import FitConfig
+from trainer.fitting.learner import Advice, Learner
 from trainer.fitting.measure import Epoch, OnStep, measure_epoch, pooled_vectors
 from trainer.fitting.resume import State, read_state, write_state
 

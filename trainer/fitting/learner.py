@@ -1,12 +1,10 @@
-"""What a fit trains: its settings, the parameters, one optimiser step, and its state."""
+"""What a fit trains: the parameters, one optimiser step, and its state."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own spelling
@@ -16,85 +14,15 @@ from models.checkpoint import HEADS
 from models.encoder import Encoder
 from models.heads import MISSING, JointHeads, balanced_weights, distillation_loss, joint_loss
 from models.spec import Head
-from trainer.errors import FitError
-from trainer.fitting.adapters import Method, unfreeze
+from trainer.fitting.adapters import unfreeze
 from trainer.fitting.batches import Texts, hide_tokens
+from trainer.fitting.config import FitConfig
+from trainer.fitting.dropout import dropped
 from trainer.fitting.linear_probe import start_from_probe
 from trainer.fitting.measure import pooled_vectors, targets_of
 from trainer.fitting.resume import State
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-# What each method does well with on the development sets; docs/fit.md has the figures.
-DEFAULTS: dict[Method, dict[str, Any]] = {
-    "heads": {"epochs": 30, "head_rate": 5e-3},
-    "lora": {"epochs": 6, "encoder_rate": 1e-3},
-    "full": {"epochs": 6, "encoder_rate": 1e-4},
-}
-PROBE_ROWS = 512
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """Everything that decides a fit besides its data.
-
-    Rates are peaks: linear warm-up over warmup_share of the steps, then cosine decay to zero. The
-    latest epoch whose validation accuracy is the best within a standard error is kept, and the fit
-    ends after patience epochs without a better one (0: never). dropout is the share of the pooled
-    vector set to zero, hide_share that of the tokens replaced by the mask token (augmentation).
-    weight_decay is AdamW's L2.
-    class_balance is the power of models.heads.balanced_weights, sampling_power that of batches():
-    below 1, small sources are seen more often. keep_weight is how much a fit that changes the
-    encoder holds on to the answers of the heads it was given. max_tokens cuts training texts only.
-    bf16 multiplies in bfloat16 (autocast).
-    """
-
-    method: Method = "lora"
-    epochs: int = 5
-    batch_size: int = 32
-    encoder_rate: float = 1e-4
-    head_rate: float = 5e-3
-    warmup_share: float = 0.06
-    weight_decay: float = 0.01
-    dropout: float = 0.1
-    hide_share: float = 0.0
-    label_smoothing: float = 0.05
-    class_balance: float = 0.0
-    sampling_power: float = 1.0
-    keep_weight: float = 1.0
-    patience: int = 0
-    lora_rank: int = 16
-    lora_alpha: int = 32
-    max_tokens: int = 128
-    bf16: bool = True
-    seed: int = 13
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "lora_rank", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise FitError(f"{name} must be at least 1")
-        for name in ("warmup_share", "dropout", "hide_share", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise FitError(f"{name} must be from 0 to below 1")
-        for name in ("encoder_rate", "head_rate"):
-            if getattr(self, name) <= 0:
-                raise FitError(f"{name} must be above 0")
-        for name, value in vars(self).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise FitError(f"{name} must be a finite number")
-
-
-def default_config(method: Method, **chosen: Any) -> FitConfig:
-    """The settings that a method does well with; what is chosen, and not None, goes before."""
-    given = {name: value for name, value in chosen.items() if value is not None}
-    return FitConfig(method=method, **(DEFAULTS[method] | given))
-
-
-def bf16_helps(device: torch.device) -> bool:
-    """Whether this device multiplies faster in bfloat16 than in float32, by trying both."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    plain = torch.ones(PROBE_ROWS, PROBE_ROWS)
-    return _quickest(plain.bfloat16()) < _quickest(plain)
 
 
 class Advice(NamedTuple):
@@ -160,7 +88,7 @@ class Learner:
             rows for head, rows in self.joint.rows() if self.frozen and not any(texts.counts(head))
         ]
         trained = unfreeze(encoder, config.method, rank=config.lora_rank, alpha=config.lora_alpha)
-        # The encoder's dropout doubles a CPU's forward pass; smoothing and hiding do its work.
+        # Its own dropout doubles a CPU's forward pass.
         encoder.eval()
         own = {f"{HEADS}{name}": value for name, value in self.joint.linear.named_parameters()}
         self._parameters: dict[str, nn.Parameter] = {**trained, **own}
@@ -250,20 +178,11 @@ class Learner:
         ids, mask = self._encoder.pad([self._texts.tokens[position] for position in batch])
         if self._config.hide_share:
             ids = hide_tokens(ids, self._config.hide_share, self._encoder)
-        pooled: torch.Tensor = self._encoder(
-            ids.to(self._encoder.device), mask.to(self._encoder.device)
-        )
+        with dropped(self._encoder, self._config.encoder_dropout):
+            pooled: torch.Tensor = self._encoder(
+                ids.to(self._encoder.device), mask.to(self._encoder.device)
+            )
         return pooled
-
-
-def _quickest(matrix: torch.Tensor) -> float:
-    """Seconds of the quickest of some products of the matrix with itself."""
-    times = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        torch.mm(matrix, matrix)
-        times.append(time.perf_counter() - begun)
-    return min(times)
 
 
 def set_rates(optimiser: torch.optim.Optimizer, step: int, steps: int, warmup_share: float) -> None:

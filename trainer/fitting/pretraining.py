@@ -17,7 +17,8 @@ from trainer.data.dataset import Example
 from trainer.errors import FitError
 from trainer.fitting.adapters import difference, unfreeze
 from trainer.fitting.batches import Texts, batches, hide_tokens
-from trainer.fitting.learner import FitConfig, set_rates
+from trainer.fitting.config import FitConfig
+from trainer.fitting.learner import set_rates
 from trainer.fitting.measure import OnStep
 
 HIDDEN_SHARE = 0.15

@@ -10,7 +10,7 @@ from typing import Literal
 
 from models.description import Checkpoint
 from trainer.data.labelled_file import LabelledFile
-from trainer.fitting.learner import FitConfig
+from trainer.fitting.config import FitConfig
 
 
 @dataclass(frozen=True, kw_only=True)

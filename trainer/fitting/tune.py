@@ -23,10 +23,10 @@ from trainer.data.user_file import read_texts, read_user_file
 from trainer.evaluate import calibration_error, evaluate_examples, reliability
 from trainer.fitting.adapters import stack
 from trainer.fitting.calibrate import calibrate, renewed, unseen_confidences, why_kept
+from trainer.fitting.config import FitConfig
 from trainer.fitting.cross_validate import choose_rate
 from trainer.fitting.fit import Fitted, Watch, fit
 from trainer.fitting.forgetting import kept_answers, reminders
-from trainer.fitting.learner import FitConfig
 from trainer.fitting.measure import Epoch, exact_predictor, held_out_logits
 from trainer.fitting.pretraining import adapt
 from trainer.fitting.pseudo_labels import fill_in

@@ -16,8 +16,8 @@ from models.description import Checkpoint
 from models.encoder import load_encoder
 from trainer.data.dataset import evenly_spaced, split
 from trainer.fitting.adapters import compress
+from trainer.fitting.config import default_config
 from trainer.fitting.fit import Watch, fit
-from trainer.fitting.learner import default_config
 from trainer.fitting.measure import reliability_by_head
 from trainer.promotion.compare import compare, cross_check, recent_slices
 from trainer.promotion.contender import Contender, slowdown
@@ -80,7 +80,7 @@ def challenge_deep(
     encoder = copy.deepcopy(root.encoder)
     learn, validation = split(data.train, VALIDATION_SHARE, salt="deep")
     kept = evenly_spaced(data.reminders, DEEP_REMINDERS_PER_TEXT * len(learn))
-    config = default_config("lora", epochs=3, hide_share=0.05, bf16=champion.bf16)
+    config = default_config("lora", epochs=3, bf16=champion.bf16)
     fitted = fit(
         encoder,
         root.joint.heads,

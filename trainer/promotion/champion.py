@@ -18,7 +18,7 @@ from models.registry import CHAMPION, Alias, Registry
 from models.spec import ModelError, lost_heads
 from stream.records import utc_now
 from trainer.errors import LabelLogError
-from trainer.fitting.learner import bf16_helps
+from trainer.fitting.config import bf16_helps
 from trainer.labels.attempts import Attempts
 from trainer.labels.settlement import Label, Settled
 from trainer.promotion.compare import compare

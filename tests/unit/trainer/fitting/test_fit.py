@@ -18,8 +18,9 @@ from tests.tiny_model import write_tiny_encoder
 from trainer.data.dataset import Example
 from trainer.errors import FitError
 from trainer.fitting.batches import Texts
+from trainer.fitting.config import FitConfig
 from trainer.fitting.fit import Watch, _chosen, fit
-from trainer.fitting.learner import Advice, FitConfig, Learner
+from trainer.fitting.learner import Advice, Learner
 from trainer.fitting.measure import Epoch, pooled_vectors
 
 HEADS = (Head(name="mood", labels=("bad", "good")), Head(name="place", labels=("sea", "town")))
@@ -82,6 +83,15 @@ def test_report_line_has_losses_and_accuracy():
     )
 
 
+@pytest.mark.parametrize(("method", "differs"), [("heads", False), ("lora", True), ("full", True)])
+def test_dropout_in_the_encoder_matters_where_it_learns(folder, method, differs):
+    plain, dropping = (
+        run(load_encoder(str(folder)), method=method, epochs=1, encoder_dropout=share)[1]
+        for share in (0.0, 0.3)
+    )
+    assert torch.equal(plain["heads.weight"], dropping["heads.weight"]) != differs
+
+
 def test_head_without_labels_has_no_accuracy(encoder):
     epochs, _ = run(encoder, epochs=1)
     assert epochs[0].accuracy.keys() == {"mood"}
@@ -139,6 +149,7 @@ def test_a_fit_that_diverges_says_so_and_keeps_nothing(encoder, tmp_path):
         {"batch_size": 0},
         {"warmup_share": 1.0},
         {"class_balance": math.nan},
+        {"encoder_dropout": 1.0},
         {"weight_decay": math.inf},
     ],
 )

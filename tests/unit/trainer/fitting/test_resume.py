@@ -15,8 +15,8 @@ from tests.full_disk import full_disk
 from tests.tiny_model import write_tiny_encoder
 from trainer.data.dataset import Example
 from trainer.errors import FitError
+from trainer.fitting.config import FitConfig
 from trainer.fitting.fit import Fitted, Watch, fit
-from trainer.fitting.learner import FitConfig
 from trainer.fitting.measure import Epoch
 from trainer.fitting.resume import State, read_state, state_path, write_state
 
@@ -26,7 +26,15 @@ EXAMPLES = [
     for thing in ("ferry", "radio", "lamp")
     for word, mood in (("broke", "bad"), ("shines", "good"), ("lost", "bad"), ("won", "good"))
 ]
-CONFIG = FitConfig(method="full", epochs=4, batch_size=4, max_tokens=16, hide_share=0.1, bf16=False)
+CONFIG = FitConfig(
+    method="full",
+    epochs=4,
+    batch_size=4,
+    max_tokens=16,
+    hide_share=0.1,
+    encoder_dropout=0.1,
+    bf16=False,
+)
 
 
 class KilledError(Exception):

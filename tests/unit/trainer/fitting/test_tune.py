@@ -19,8 +19,8 @@ from trainer.data.dataset import split_by_label
 from trainer.data.labelled_file import LabelledFile
 from trainer.errors import DatasetError, FitError
 from trainer.evaluate import score_texts
+from trainer.fitting.config import FitConfig, bf16_helps, default_config
 from trainer.fitting.fit import Watch
-from trainer.fitting.learner import FitConfig, bf16_helps, default_config
 from trainer.fitting.pretraining import adapt
 from trainer.fitting.request import Request
 from trainer.fitting.resume import state_path
@@ -278,4 +278,8 @@ def test_every_method_has_defaults_that_a_user_can_overrule():
     assert default_config("heads").epochs > default_config("full").epochs
     assert default_config("full", epochs=2, dropout=None).epochs == 2
     assert default_config("lora", dropout=None).dropout == FitConfig().dropout
+    new, known = (default_config("full", new_head=one, hide_share=None) for one in (True, False))
+    assert new.hide_share > known.hide_share
+    assert new.encoder_dropout > known.encoder_dropout
+    assert default_config("full", new_head=True, hide_share=0.2).hide_share == 0.2
     assert bf16_helps(torch.device("cpu")) in {True, False}
