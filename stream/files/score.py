@@ -100,7 +100,7 @@ def _where_reasons_go(path: Path, output: Path) -> Path:
 def _outcomes(
     path: Path, settings: Settings, predictor: Predictor, subjects: SubjectFinder
 ) -> Iterator[list[Scored | DeadLetter]]:
-    """Of each slice what can't be decoded or scored, then the others in their order."""
+    """Of each slice what can't be decoded, then the others in their order."""
     first_events = FirstEvents(settings.novelty)
     for decoded in _decoded_slices(path, settings):
         outcomes: list[Scored | DeadLetter] = [
@@ -110,24 +110,22 @@ def _outcomes(
         results = score_in_order(
             [event for _, event in work], predictor, settings.model.max_batch_tokens
         )
-        scored = []
         for (line, event), result in zip(work, results, strict=True):
             now = utc_now()
             if result.scores is None:
                 outcomes.append(unscorable(line, result.error, now))
                 continue
-            scored.append(
-                to_scored(
-                    event,
-                    result.scores,
-                    subjects=subjects,
-                    languages=settings.model.languages,
-                    model=result.model,
-                    batch=result.batch,
-                    now=now,
-                )
+            scored = to_scored(
+                event,
+                result.scores,
+                subjects=subjects,
+                languages=settings.model.languages,
+                model=result.model,
+                batch=result.batch,
+                now=now,
             )
-        yield [*outcomes, *first_events.mark(scored)]
+            outcomes.append(first_events.mark(scored))
+        yield outcomes
 
 
 def _nothing_scored(path: Path, refused: Sequence[DeadLetter], reasons: Path) -> InputError:

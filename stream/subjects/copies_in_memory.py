@@ -6,13 +6,12 @@ gives an event twice has it compared twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from stream.config.subjects import Novelty
 from stream.records import Scored
 from stream.signals.windows import span_us, time_us
-from stream.subjects.novelty import HASH_DIGITS, SKETCH_HASHES, Print, fingerprints, marked
+from stream.subjects.novelty import HASH_DIGITS, SKETCH_HASHES, Print, fingerprint, marked
 
 
 class _First(NamedTuple):
@@ -32,16 +31,10 @@ class FirstEvents:
         self._slots = settings.remember
         self._table: dict[int, _First] = {}
 
-    def mark(self, batch: Sequence[Scored]) -> list[Scored]:
-        """The records with their novelty, copies with the id of the first; in the same order."""
-        if not self._window_us:
-            return list(batch)
-        return [
-            self._mark(scored, found) if found else scored
-            for scored, found in zip(batch, fingerprints(batch), strict=True)
-        ]
-
-    def _mark(self, scored: Scored, found: Print) -> Scored:
+    def mark(self, scored: Scored) -> Scored:
+        """The record with its novelty, a copy with the id of the first."""
+        if not self._window_us or (found := fingerprint(scored)) is None:
+            return scored
         event = _first(scored, found)
         slots = [slot % self._slots for slot in found.slots]
         closest, best, first = 0.0, 0.0, ""

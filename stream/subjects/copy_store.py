@@ -13,7 +13,7 @@ from stream.config.subjects import Novelty
 from stream.names import Keys
 from stream.records import Scored
 from stream.signals.windows import span_us, time_us
-from stream.subjects.novelty import SLOT_HASHES, Print, fingerprints, marked
+from stream.subjects.novelty import SLOT_HASHES, Print, fingerprint, marked
 
 EVENTS_A_CALL = 500
 """Redis does nothing else while a script runs; so many events take it some milliseconds."""
@@ -52,7 +52,7 @@ class CopyStore:
         records = list(batch)
         if not self._compares:
             return records
-        prints = enumerate(fingerprints(records))
+        prints = [(place, fingerprint(scored)) for place, scored in enumerate(records)]
         compared = [(place, one) for place, one in prints if one is not None]
         for start in range(0, len(compared), EVENTS_A_CALL):
             some = compared[start : start + EVENTS_A_CALL]

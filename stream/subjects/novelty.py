@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Sequence
-from itertools import chain, repeat
-from typing import NamedTuple
+from itertools import pairwise, repeat
 from zlib import crc32
 
 import msgspec
-import numpy as np
 
 from stream.records import Scored, model_text
 
@@ -53,30 +50,16 @@ class Print(msgspec.Struct, frozen=True):
     """
 
     sketch: str
-    slots: tuple[int, ...]
     facts: str
+    slots: tuple[int, ...]
 
 
-def fingerprints(batch: Sequence[Scored]) -> list[Print | None]:
-    """Of each record, in order. None for a text that is compared with none: too short, or a ticket
-    without a customer.
+def fingerprint(scored: Scored) -> Print | None:
+    """None for a text that is compared with none: too short, or a ticket without a customer.
 
     News is compared with news, a post with posts, a ticket with tickets of the same customer: a
     post of a headline is no second piece of news, but the piece of news itself is none after it.
     """
-    read = [_read(scored) for scored in batch]
-    sketches = iter(_sketches([one.hashes for one in read if one]))
-    return [Print(*next(sketches), facts=one.facts) if one else None for one in read]
-
-
-class _Read(NamedTuple):
-    """hashes: one of each word, in the order of the text."""
-
-    hashes: list[int]
-    facts: str
-
-
-def _read(scored: Scored) -> _Read | None:
     if scored.source == "ticket" and not scored.customer:
         return None
     text = _without_noise(model_text(scored.title, scored.text).lower())
@@ -86,6 +69,12 @@ def _read(scored: Scored) -> _Read | None:
     scope = crc32(
         f"{scored.source} {scored.customer if scored.source == 'ticket' else ''}".encode()
     )
+    hashes = map(crc32, words, repeat(scope))
+    # Cut to 32 bits before the second product, which changes no bit of it and keeps numbers small.
+    pairs = {
+        ((first * _MIX ^ second) & _MASK) * _SPREAD & _MASK for first, second in pairwise(hashes)
+    }
+    smallest = sorted(pairs)[:SKETCH_HASHES]
     # Of bytes, isalpha() knows ASCII letters only.
     facts = {
         crc32(word)
@@ -96,33 +85,11 @@ def _read(scored: Scored) -> _Read | None:
         # Whole, or 4.7 and 6.3 would hold all parts of 4.6.
         facts.update([crc32(number.encode()) for number in _DECIMAL.findall(text)])
     facts |= {crc32(one.id.encode()) for one in scored.subjects if one.kind == "ticker"}
-    return _Read(
-        list(map(crc32, words, repeat(scope))),
-        struct.pack(f">{min(len(facts), MAX_FACTS)}I", *sorted(facts)[:MAX_FACTS]).hex(),
+    return Print(
+        sketch=_hex(smallest),
+        facts=_hex(sorted(facts)[:MAX_FACTS]),
+        slots=tuple(smallest[:SLOT_HASHES]),
     )
-
-
-def _sketches(texts: Sequence[list[int]]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Sketch and slots of each text, by the hashes of its words: at least two.
-
-    All texts at once, as arrays: one by one, what is done to each pair of words would take longer
-    than all else that a text is compared by.
-    """
-    if not texts:
-        return
-    counts = [len(hashes) for hashes in texts]
-    hashes = np.fromiter(chain.from_iterable(texts), np.uint64, count=sum(counts))
-    text = np.repeat(np.arange(len(texts), dtype=np.uint64), counts)
-    # Cut to 32 bits before the second product, so that 64 hold each.
-    pairs = ((hashes[:-1] * _MIX ^ hashes[1:]) & _MASK) * _SPREAD & _MASK
-    # A number for each pair that sorts by text and then by hash; what spans two texts is no pair.
-    numbers = np.unique((text[:-1] << 32 | pairs)[text[:-1] == text[1:]])
-    begins = np.searchsorted(numbers, np.arange(len(texts), dtype=np.uint64) << 32)
-    ends = np.minimum(begins + SKETCH_HASHES, [*begins[1:], len(numbers)])
-    digits = (numbers & _MASK).astype(">u4").tobytes().hex()
-    for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-        slots = (numbers[begin : min(begin + SLOT_HASHES, end)] & _MASK).tolist()
-        yield digits[begin * HASH_DIGITS : end * HASH_DIGITS], tuple(slots)
 
 
 def marked(scored: Scored, novelty: float, copy_of: str) -> Scored:
@@ -152,3 +119,7 @@ def _words(text: str) -> list[bytes]:
     else:
         words = [word.encode() for word in _WORD.findall(text)]
     return [word for word in words if word != _RETWEET] if _RETWEET in words else words
+
+
+def _hex(hashes: list[int]) -> str:
+    return struct.pack(f">{len(hashes)}I", *hashes).hex()

@@ -17,7 +17,7 @@ from stream.records import Origin, Scored, Subject
 from stream.signals.windows import time_us
 from stream.subjects.copies_in_memory import FirstEvents
 from stream.subjects.copy_store import CopyStore, count_copies
-from stream.subjects.novelty import Print, fingerprints
+from stream.subjects.novelty import Print, fingerprint
 from tests.fakes import scored
 
 STORY = (
@@ -146,7 +146,7 @@ async def test_another_event_at_an_offset_is_compared_by_itself(client: Redis, k
 
 async def test_workers_of_two_versions_read_what_the_other_wrote(client: Redis) -> None:
     one = event(1)
-    (found,) = fingerprints([one])
+    found = fingerprint(one)
     assert found is not None
     entry = f"{time_us(one.time)} {found.sketch} {found.facts} social:e1".encode()
     await store(client).mark([one])
@@ -248,12 +248,12 @@ async def test_memory_gives_the_answers_of_redis(
         compared = store(redis, window_s=window_s, similarity=similarity)
         expected = await compared.mark(batch)
     memory = FirstEvents(Novelty(window_s=window_s, similarity=similarity))
-    assert [one for one in batch for one in memory.mark([one])] == expected
+    assert [memory.mark(one) for one in batch] == expected
 
 
 @given(st.text(max_size=200))
 def test_any_text_has_a_print_or_none(text: str) -> None:
-    (found,) = fingerprints([event(1, text)])
+    found = fingerprint(event(1, text))
     if found:
         assert len(found.sketch) % 8 == len(found.facts) % 8 == 0
         assert 1 <= len(found.slots) <= 3
@@ -266,7 +266,7 @@ def test_prints_are_those_that_redis_holds_from_before() -> None:
         "RT @user \u00dcberraschung: \u00d6l f\u00e4llt um \u00bd Prozent https://x.y/z",
         "please call me back",
     ]
-    assert fingerprints([event(number, text) for number, text in enumerate(texts)]) == [
+    assert [fingerprint(event(number, text)) for number, text in enumerate(texts)] == [
         Print(
             sketch="073d1e0320d83309270d62d82ba65a0c34396bca3505ae943c79950d492a2419"
             "4b6a32f070c61c9e7ed1a011843ba86d9450210aa7db3f2fc6e3dd1cd34ba28c",
@@ -280,9 +280,3 @@ def test_prints_are_those_that_redis_holds_from_before() -> None:
         ),
         None,
     ]
-
-
-@given(texts=st.lists(words.map(" ".join), max_size=8))
-def test_a_print_does_not_depend_on_the_texts_beside_it(texts: list[str]) -> None:
-    batch = [event(number, text) for number, text in enumerate(texts)]
-    assert fingerprints(batch) == [one for each in batch for one in fingerprints([each])]
