@@ -81,7 +81,7 @@ class _Rates(click.ParamType):
     "--hide-words",
     "hide_share",
     type=SHARE,
-    help="Share of tokens hidden (augmentation). [default: 0.05; for a new head 0.1]",
+    help="Share of tokens hidden (augmentation). [default: 0.05, for a new head 0.1]",
 )
 @click.option(
     "--balance",

@@ -1,8 +1,8 @@
 """Dropout inside an encoder whose mask all words of a text share.
 
 Gal and Ghahramani 2016 (NeurIPS), "A Theoretically Grounded Application of Dropout in Recurrent
-Neural Networks". A mask a text costs nothing beside a pass; one a token, as transformers draws it,
-doubles what a pass costs on a CPU.
+Neural Networks". A mask a text costs nothing beside a pass; with one a token, as transformers draws
+it, a fit takes half as long again on a CPU.
 """
 
 from __future__ import annotations
