@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 
 from models.spec import BatchInfo, HeadScore, Scores
 from stream.names import SourceKind
+
+T = TypeVar("T")
 
 Severity = Literal["info", "warning", "critical"]
 AlertState = Literal["firing", "updated", "resolved", "acknowledged", "silenced"]
@@ -275,19 +277,14 @@ decode_routed_ticket = msgspec.json.Decoder(RoutedTicket).decode
 
 
 def decode_feedback(payload: bytes) -> Feedback:
-    return feedback_of(msgspec.json.decode(payload))
+    return written_by_hand(msgspec.json.decode(payload), Feedback)
 
 
-def feedback_of(row: Any) -> Feedback:
-    """Of a JSON object."""
-    return msgspec.convert(with_text_ids(row), Feedback)
-
-
-def with_text_ids(row: Any) -> Any:
-    """A JSON object that people wrote: an id may be an integer, as it may in a source record."""
-    if not isinstance(row, dict):
-        return row
-    return row | {at: str(row[at]) for at in ("id", "event_id") if type(row.get(at)) is int}
+def written_by_hand(row: Any, kind: type[T]) -> T:
+    """Of a JSON object that people wrote: an id may be an integer, as it may in a source record."""
+    if isinstance(row, dict):
+        row = row | {at: str(row[at]) for at in ("id", "event_id") if type(row.get(at)) is int}
+    return msgspec.convert(row, kind)
 
 
 def model_text(title: str, text: str) -> str:

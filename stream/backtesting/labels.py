@@ -16,7 +16,7 @@ import msgspec
 
 from stream.files.lines import InputError, every_line
 from stream.names import SourceKind
-from stream.records import DECODE_ERRORS, Alert, Scored, with_text_ids
+from stream.records import DECODE_ERRORS, Alert, Scored, written_by_hand
 
 ALL_RULES = "all rules"
 
@@ -58,7 +58,7 @@ def read_labels(path: Path, rules: Collection[str]) -> list[Label]:
     for _, number, line in every_line(path):
         where = f"labels file {path}, line {number}"
         try:
-            label = msgspec.convert(with_text_ids(msgspec.json.decode(line)), Label)
+            label = written_by_hand(msgspec.json.decode(line), Label)
         except DECODE_ERRORS as error:
             raise InputError(
                 f'{where}: is no label ({error}); write {{"event_id": "…", "alert": true}}'

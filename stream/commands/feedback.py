@@ -21,7 +21,7 @@ from stream.connections.outbox import Outgoing, open_outbox
 from stream.connections.topics import prepare_topics
 from stream.files.lines import InputError
 from stream.ingest.text import printable
-from stream.records import Feedback, encode, feedback_of, utc_now
+from stream.records import Feedback, encode, utc_now, written_by_hand
 from stream.runtime.login import login_name
 from stream.terminal import show
 
@@ -187,7 +187,7 @@ def _complete(row: Any, where: str, author: str) -> Feedback:
         raise InputError(f"{where}: is no JSON object")
     filled = {"id": uuid.uuid4().hex, "author": author, "time": utc_now().isoformat(), **row}
     try:
-        one = feedback_of(filled)
+        one = written_by_hand(filled, Feedback)
         encode(one)
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: {error}") from None

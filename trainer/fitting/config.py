@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
+from models.race import race
 from trainer.errors import FitError
 from trainer.fitting.adapters import Method
 
@@ -21,11 +22,10 @@ DEFAULTS: dict[Method, dict[str, Any]] = {
 # What else it does for a head that the model has not had: the encoder learns more of its texts, and
 # would learn them by heart.
 DEFAULTS_NEW_HEAD: dict[Method, dict[str, Any]] = {
-    "heads": {},
-    "lora": {},
     "full": {"hide_share": 0.1, "encoder_dropout": 0.1},
 }
 PROBE_ROWS = 512
+PROBE_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def default_config(method: Method, *, new_head: bool = False, **chosen: Any) -> 
     new_head: the model has no head of that name yet.
     """
     given = {name: value for name, value in chosen.items() if value is not None}
-    also = DEFAULTS_NEW_HEAD[method] if new_head else {}
+    also = DEFAULTS_NEW_HEAD.get(method, {}) if new_head else {}
     return FitConfig(method=method, **(DEFAULTS[method] | also | given))
 
 
@@ -93,15 +93,8 @@ def bf16_helps(device: torch.device) -> bool:
     """Whether this device multiplies faster in bfloat16 than in float32, by trying both."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    plain = torch.ones(PROBE_ROWS, PROBE_ROWS)
-    return _quickest(plain.bfloat16()) < _quickest(plain)
-
-
-def _quickest(matrix: torch.Tensor) -> float:
-    """Seconds of the quickest of some products of the matrix with itself."""
-    times = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        torch.mm(matrix, matrix)
-        times.append(time.perf_counter() - begun)
-    return min(times)
+    matrices = [
+        torch.ones(PROBE_ROWS, PROBE_ROWS, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)
+    ]
+    least = race({one.dtype: partial(torch.mm, one, one) for one in matrices}, PROBE_S)
+    return least[torch.bfloat16] < least[torch.float32]

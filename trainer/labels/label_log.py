@@ -162,17 +162,18 @@ class LabelLog:
 
     def position(self, topic: str, partition: int) -> int | None:
         """The offset to go on reading from, None if nothing of that partition was read yet."""
-        row = self._reached("position", topic, partition)
-        return None if row is None else int(row[0])
+        reached = self._reached(topic, partition)
+        return reached and reached[0]
 
     def before(self, topic: str, partition: int) -> int:
         """How many offsets that partition had before it began anew, 0 if it never did."""
-        row = self._reached("before", topic, partition)
-        return 0 if row is None else int(row[0])
+        reached = self._reached(topic, partition)
+        return reached[1] if reached else 0
 
-    def _reached(self, column: str, topic: str, partition: int) -> tuple[int] | None:
-        found: tuple[int] | None = self._db.execute(
-            f"SELECT {column} FROM read_up_to WHERE topic = ? AND partition = ?",  # noqa: S608 - ours
+    def _reached(self, topic: str, partition: int) -> tuple[int, int] | None:
+        """Its position, and how many offsets it had before."""
+        found: tuple[int, int] | None = self._db.execute(
+            "SELECT position, before FROM read_up_to WHERE topic = ? AND partition = ?",
             (topic, partition),
         ).fetchone()
         return found

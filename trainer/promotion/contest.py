@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from stream.records import utc_now
@@ -30,27 +29,20 @@ async def contest(
     tensorboard: Path | None,
 ) -> Challenger:
     """Raises TrainerError, and what torch raises. note_epoch is called on another thread."""
-    work = partial(_challenger, champion, settled, speed, note_epoch, tensorboard)
+
+    def challenger() -> Challenger:
+        present, root = champion.contender, champion.root()
+        data = split_labels(settled.labels, present.checkpoint.training.get(READ_UP_TO, {}))
+        lineage = {
+            "labels": len(settled.labels),
+            "labels_fingerprint": settled.fingerprint,
+            READ_UP_TO: settled.read_up_to,
+        }
+        if speed == "fast":
+            return challenge_fast(present, root, data, lineage=lineage)
+        watch = Watch(epoch=note_epoch, step=Throttle())
+        with logged_below(watch, tensorboard, utc_now()) as watched:
+            return challenge_deep(present, root, data, lineage=lineage, watch=watched)
+
     # A fast fit takes seconds that people wait for, a deep one minutes that nobody does.
-    return await (in_idle_time(work) if speed == "deep" else asyncio.to_thread(work))
-
-
-def _challenger(
-    champion: Champion,
-    settled: Settled,
-    speed: Speed,
-    note_epoch: Callable[[Epoch], None],
-    tensorboard: Path | None,
-) -> Challenger:
-    present, root = champion.contender, champion.root()
-    data = split_labels(settled.labels, present.checkpoint.training.get(READ_UP_TO, {}))
-    lineage = {
-        "labels": len(settled.labels),
-        "labels_fingerprint": settled.fingerprint,
-        READ_UP_TO: settled.read_up_to,
-    }
-    if speed == "fast":
-        return challenge_fast(present, root, data, lineage=lineage)
-    watch = Watch(epoch=note_epoch, step=Throttle())
-    with logged_below(watch, tensorboard, utc_now()) as watched:
-        return challenge_deep(present, root, data, lineage=lineage, watch=watched)
+    return await (in_idle_time if speed == "deep" else asyncio.to_thread)(challenger)
